@@ -1,0 +1,54 @@
+PYTHON ?= python3
+UV ?= uv
+
+bin := .venv/bin
+ready := .venv/ready
+pip := $(bin)/python -m pip install --quiet
+compile := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup demo test check clean lock docs
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(ready) ## Make .venv with the locked versions (PYTHON names another interpreter)
+
+demo: $(ready) ## Run the whole pipeline against simulated APIs; needs no keys
+	$(bin)/sightglass demo
+
+test: $(ready) ## Run all tests
+	$(bin)/python -m pytest
+
+check: $(ready) ## Check format, lint and types
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy --strict etl tests
+
+clean: ## Remove .venv, caches and what was built; a warehouse stays
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find etl tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+lock: ## Write both lock files (needs uv); versions stay unless ARGS=--upgrade
+	echo hatchling | $(compile) $(ARGS) --extra demo --group test --group lint \
+		--output-file requirements.lock pyproject.toml -
+	sed -n 's/^ *"duckdb>=\([0-9.]*\)".*/duckdb==\1/p' pyproject.toml | $(compile) \
+		--output-file requirements-floor.lock -
+
+docs: $(ready) ## Write the data dictionary, schemas/README.md, from the declarations
+	$(bin)/python -m etl.schema > .venv/dictionary.md
+	mv .venv/dictionary.md schemas/README.md
+
+# A fresh environment each time, so that nothing unlocked survives; the stamp comes last, so that a broken
+# set-up is done again.
+$(ready): pyproject.toml requirements.lock requirements-floor.lock
+	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo '$(PYTHON) must be Python 3.11 or newer with venv: install python3 and python3-venv (Debian,' \
+			'Ubuntu) or name another interpreter: make PYTHON=...' >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(pip) --require-hashes --requirement requirements.lock
+	$(pip) --no-deps --no-build-isolation --editable .
+	$(pip) --no-deps --require-hashes --target .venv/duckdb-floor --requirement requirements-floor.lock
+	@touch $@
