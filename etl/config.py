@@ -1,0 +1,201 @@
+"""Settings: flag beats environment beats `sightglass.toml`; the only place that reads secrets."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from etl.errors import SettingsError
+
+FILE = "sightglass.toml"
+
+
+class Secret:
+    """A value that must not be seen: it shows itself as stars."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value in the clear."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting that may be given: its name as an environment variable, what it means, its default."""
+
+    name: str
+    doc: str
+    default: str = ""
+    kind: Literal["text", "number", "whole", "url", "secret"] = "text"
+    least: int = 0
+
+
+CORE = (
+    Setting("SIGHTGLASS_HOME", "Folder of the warehouse.", "./warehouse"),
+    Setting("SIGHTGLASS_OVERLAP", "Seconds before the cursor that are read again.", "3600", "number"),
+    Setting("SIGHTGLASS_LAG", "Newest seconds left for the next run.", "5", "number"),
+    Setting("SIGHTGLASS_CONCURRENCY", "Requests in flight per source.", "8", "whole", least=1),
+    Setting("SIGHTGLASS_RETRY_BUDGET", "Seconds one request may spend in retries.", "120", "number"),
+    Setting("SIGHTGLASS_RAW_DAYS", "Days the raw archive is kept; 0 keeps none.", "30", "whole"),
+)
+"""The settings that do not belong to one source."""
+
+
+class Settings:
+    """All settings of a run, checked; values by name."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def text(self, name: str) -> str:
+        """The value of a text or url setting; empty where it was not given."""
+        return str(self._values[name])
+
+    def number(self, name: str) -> float:
+        """The value of a number setting."""
+        return float(self._values[name])
+
+    def whole(self, name: str) -> int:
+        """The value of a whole-number setting."""
+        return int(self._values[name])
+
+    def secret(self, name: str) -> Secret:
+        """The value of a secret, still wrapped; false where it was not given."""
+        value: Secret = self._values[name]
+        return value
+
+    def listed(self, name: str) -> list[str]:
+        """The parts of a comma-separated setting."""
+        return [part.strip() for part in self.text(name).split(",") if part.strip()]
+
+    @property
+    def home(self) -> Path:
+        """Folder of the warehouse, absolute."""
+        return Path(self.text("SIGHTGLASS_HOME")).expanduser().absolute()
+
+
+def load(
+    declared: Iterable[Setting],
+    environ: Mapping[str, str],
+    flags: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> Settings:
+    """The settings in force; SettingsError names the one that is wrong and where it was given."""
+    given = {setting.name: setting for setting in [*CORE, *declared]}
+    found = file or Path(FILE)
+    written = _file(found, given) if file or found.exists() else {}
+    for name in flags or {}:
+        _allow(name, given, "the command line")
+    values = {}
+    for name, setting in given.items():
+        where, value = _first(
+            ("the command line", (flags or {}).get(name)),
+            ("the environment", _environment(setting, environ)),
+            (found.name, written.get(name)),
+        )
+        values[name] = _checked(setting, setting.default if value is None else value, where)
+    return Settings(values)
+
+
+def _first(*choices: tuple[str, str | None]) -> tuple[str, str | None]:
+    return next((choice for choice in choices if choice[1] is not None), ("the default", None))
+
+
+def _environment(setting: Setting, environ: Mapping[str, str]) -> str | None:
+    """The value in the environment, where empty means absent and a secret may stand in a file."""
+    value = environ.get(setting.name) or None
+    path = environ.get(f"{setting.name}_FILE")
+    if setting.kind != "secret" or value or not path:
+        return value
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
+        raise SettingsError(f"{setting.name}_FILE: cannot read {path}: {reason}") from error
+
+
+def _file(found: Path, given: Mapping[str, Setting]) -> dict[str, str]:
+    """What the settings file says."""
+    try:
+        written = tomllib.loads(found.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"cannot read the settings file {found}: {error}") from error
+    for name in written:
+        _allow(name, given, str(found))
+    return {name: _joined(value) for name, value in written.items()}
+
+
+def _allow(name: str, given: Mapping[str, Setting], where: str) -> None:
+    """Refuse a name that no setting has, and a secret in a place that others can read."""
+    if name not in given:
+        raise SettingsError(f"{where}: {name} is no setting; known are {', '.join(sorted(given))}")
+    if given[name].kind == "secret":
+        hint = f"give it in the environment, or name its file in {name}_FILE"
+        raise SettingsError(f"{where}: {name} is a secret; {hint}")
+
+
+def _joined(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _checked(setting: Setting, value: str, where: str) -> Any:  # noqa: ANN401 -- the kind decides
+    if setting.kind == "secret":
+        return Secret(value)
+    if setting.kind == "url":
+        _check_url(setting, value)
+    if setting.kind in ("number", "whole"):
+        return _number(setting, value, where)
+    return value
+
+
+def _number(setting: Setting, value: str, where: str) -> float:
+    try:
+        number = int(value) if setting.kind == "whole" else float(value)
+    except ValueError:
+        number = float("nan")
+    if not setting.least <= number < float("inf"):
+        kind = "a whole number" if setting.kind == "whole" else "a number"
+        raise SettingsError(
+            f"{setting.name} from {where} must be {kind} of at least {setting.least}, not {value!r}"
+        )
+    return number
+
+
+def _check_url(setting: Setting, value: str) -> None:
+    """Refuse an address that would send credentials in the clear, or none at all."""
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = None
+    if not sound:
+        raise SettingsError(f"{setting.name} must be an address such as {setting.default}")
+    if parts.username or parts.password or parts.query:
+        raise SettingsError(
+            f"{setting.name} must hold no credentials and no query: they would be seen in messages"
+        )
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise SettingsError(
+            f"{setting.name} must begin with https:// ; plain http is accepted for this machine alone"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine itself."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,64 @@
+"""The ways a run can end without success, named by what the operator does next.
+
+* SightglassError
+  + SettingsError  exit 2   fix the settings or the machine; nothing was asked of any API
+  + SourceError    exit 3   an API refused or kept failing; wait, or fix the login, and run again
+    + Refused               the API said no to this very request (4xx): asking again will not help
+  + BusyError      exit 75  another process holds the warehouse
+
+Data outside the contract ends no run: `Unfit` names what is wrong with one record or file, which goes to
+quarantine (exit 4). Anything else that is raised is a bug: traceback, exit 1.
+"""
+
+OK = 0
+BUG = 1
+QUARANTINED = 4
+
+WORST_FIRST = (1, 2, 75, 3, 4, 0)
+"""Exit codes in the order in which one wins over another."""
+
+
+class SightglassError(Exception):
+    """Something the operator can act on; its text is one line that says what to do."""
+
+    exit_code = BUG
+
+
+class SettingsError(SightglassError):
+    """A setting, a schema file or the machine itself is not as it must be."""
+
+    exit_code = 2
+
+
+class SourceError(SightglassError):
+    """An API could not be read; what other streams brought is kept."""
+
+    exit_code = 3
+
+
+class Refused(SourceError):
+    """An API answered that this request is wrong (a 4xx that retrying cannot cure)."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class BusyError(SightglassError):
+    """Another process holds the warehouse."""
+
+    exit_code = 75
+
+
+def worst(codes: list[int]) -> int:
+    """The exit code that wins over the others; 0 for an empty list."""
+    return min([*codes, OK], key=WORST_FIRST.index)
+
+
+class Unfit(ValueError):
+    """One record or file is not of its declared type: what is wrong, and where in it."""
+
+    def __init__(self, reason: str, path: str = "$") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path = path

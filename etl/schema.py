@@ -1,0 +1,272 @@
+"""The declarations in `schemas/`, read once; Arrow schemas, DDL and the data dictionary derive from here."""
+
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import pyarrow as pa
+
+from etl.errors import SettingsError
+
+TYPES: dict[str, tuple[Any, str]] = {
+    "text": (pa.string(), "VARCHAR"),
+    "integer": (pa.int64(), "BIGINT"),
+    "number": (pa.float64(), "DOUBLE"),
+    "boolean": (pa.bool_(), "BOOLEAN"),
+    "date": (pa.date32(), "DATE"),
+    "timestamp": (pa.timestamp("us", "UTC"), "TIMESTAMPTZ"),
+    "json": (pa.string(), "JSON"),
+}
+"""The seven type words of a declaration: the Arrow type and the DuckDB type of each."""
+
+LINEAGE = "lineage"
+SYSTEM = "etl"
+
+
+class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One column as declared: its type, where in a record it stands, its limits and what it means."""
+
+    type: Literal["text", "integer", "number", "boolean", "date", "timestamp", "json"]
+    doc: Annotated[str, msgspec.Meta(min_length=1)]
+    path: str | tuple[str, ...] = ()
+    unit: str = ""
+    min: float | None = None
+    max: float | None = None
+    required: bool = False
+    volatile: bool = False
+    maintained: bool = False
+
+    @property
+    def arrow(self) -> pa.DataType:
+        """The Arrow type of the column."""
+        return TYPES[self.type][0]
+
+    @property
+    def comment(self) -> str:
+        """What the database says of the column."""
+        return f"{self.doc} Unit: {self.unit}." if self.unit else self.doc
+
+    @property
+    def sql(self) -> str:
+        """The DuckDB type of the column."""
+        return TYPES[self.type][1]
+
+
+class Described(msgspec.Struct):
+    """What a schema file must say of itself."""
+
+    doc: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One section of a schema file, as written."""
+
+    doc: Annotated[str, msgspec.Meta(min_length=1)]
+    columns: dict[str, Column]
+    key: tuple[str, ...] = ()
+    stream: str = ""
+    at: tuple[str, ...] = ("",)
+    version: str = ""
+    part_of: str = ""
+    history_of: str = ""
+    versions_of: str = ""
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: where its rows stand in the records of a stream, and its columns in order."""
+
+    schema: str
+    name: str
+    declared: Declaration
+    columns: dict[str, Column]
+    """All columns in the order of the table, lineage included."""
+
+    @property
+    def qualified(self) -> str:
+        """The name to use in SQL."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Names of the columns that identify a row."""
+        return self.declared.key
+
+    @property
+    def version(self) -> str:
+        """Name of the column that orders the versions of a row; empty where the last one sent wins."""
+        return self.declared.version
+
+    @property
+    def content(self) -> list[str]:
+        """Names of the columns that the API's data fills."""
+        return [name for name, column in self.columns.items() if not column.maintained]
+
+    def not_null(self, name: str) -> bool:
+        """Whether the column must have a value."""
+        return name in self.key or self.columns[name].required
+
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema of the table, with the docs as field metadata."""
+        return pa.schema(
+            [
+                pa.field(name, column.arrow, not self.not_null(name), {"doc": column.doc})
+                for name, column in self.columns.items()
+            ],
+            {"doc": self.declared.doc},
+        )
+
+    def ddl(self) -> Iterator[str]:
+        """The statements that create the table with its comments."""
+        lines = ",\n    ".join(
+            f"{quote(name)} {column.sql}{' NOT NULL' if self.not_null(name) else ''}"
+            for name, column in self.columns.items()
+        )
+        yield f"CREATE TABLE IF NOT EXISTS {self.qualified} (\n    {lines}\n)"
+        yield from self.comments()
+
+    def comments(self) -> Iterator[str]:
+        """The statements that put the docs into the database."""
+        yield f"COMMENT ON TABLE {self.qualified} IS {literal(self.declared.doc)}"
+        for name, column in self.columns.items():
+            yield f"COMMENT ON COLUMN {self.qualified}.{quote(name)} IS {literal(column.comment)}"
+
+    def markdown(self) -> Iterator[str]:
+        """The lines of this table in the data dictionary."""
+        yield from (f"## {self.qualified}", "", self.declared.doc, "")
+        yield from (f"Key: {', '.join(f'`{name}`' for name in self.key)}", "")
+        yield from ("| column | type | unit, limits | meaning |", "|---|---|---|---|")
+        for name, column in self.columns.items():
+            bounds = column.unit or " to ".join(
+                f"{edge:g}" for edge in (column.min, column.max) if edge is not None
+            )
+            kind = column.type + (" not null" if self.not_null(name) else "")
+            yield f"| `{name}` | {kind} | {bounds} | {column.doc} |"
+        yield ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One schema file: the tables of one API, or of the system itself."""
+
+    name: str
+    doc: str
+    tables: dict[str, Table]
+
+    def of_stream(self, stream: str) -> list[Table]:
+        """The tables that are cut from records of this stream."""
+        return [
+            t
+            for t in self.tables.values()
+            if t.declared.stream == stream and not t.declared.history_of and not t.declared.versions_of
+        ]
+
+    def parts_of(self, table: Table) -> list[Table]:
+        """The tables whose rows are replaced as a set together with a row of this one."""
+        return [t for t in self.tables.values() if t.declared.part_of == table.name]
+
+    def history_of(self, table: Table) -> Table | None:
+        """The table that keeps every version of this one's rows."""
+        return next((t for t in self.tables.values() if t.declared.history_of == table.name), None)
+
+    def versions_of(self, table: Table) -> Table | None:
+        """The table that lists the times of every version of this one's rows."""
+        return next((t for t in self.tables.values() if t.declared.versions_of == table.name), None)
+
+
+def quote(name: str) -> str:
+    """The name as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """The text as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def folder(name: str) -> Path:
+    """Where the files of `schemas` or `sql` are: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    return package / name if (package / name).is_dir() else package.parent / name
+
+
+def names() -> list[str]:
+    """The names of all APIs: the schema files, without the system's own."""
+    return sorted(path.stem for path in folder("schemas").glob("*.toml") if path.stem != SYSTEM)
+
+
+@cache
+def statement(name: str) -> str:
+    """The SQL text of `sql/<name>.sql`."""
+    return (folder("sql") / f"{name}.sql").read_text(encoding="utf-8")
+
+
+@cache
+def source(name: str) -> Source:
+    """The declared tables of one schema file; SettingsError says what is wrong with the file."""
+    doc, declarations = _read(name)
+    lineage = {} if name == SYSTEM else _read(SYSTEM)[1][LINEAGE].columns
+    declarations.pop(LINEAGE, None)
+    tables = {}
+    for section, declared in declarations.items():
+        inherited = declarations[declared.history_of].columns if declared.history_of else {}
+        tables[section] = Table(name, section, declared, {**inherited, **declared.columns, **lineage})
+    made = Source(name, doc, tables)
+    for table in made.tables.values():
+        _check(made, table)
+    return made
+
+
+def sources() -> list[Source]:
+    """All APIs and, last, the system's own tables."""
+    return [source(name) for name in [*names(), SYSTEM]]
+
+
+def dictionary() -> str:
+    """The text of `schemas/README.md`."""
+    lines = [
+        "# Data dictionary",
+        "",
+        "Made from the `.toml` files here by `make docs`; a test holds it current.",
+        "",
+    ]
+    for each in sources():
+        lines += [f"# {each.name}", "", each.doc, ""]
+        for table in each.tables.values():
+            lines += table.markdown()
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _read(name: str) -> tuple[str, dict[str, Declaration]]:
+    path = folder("schemas") / f"{name}.toml"
+    try:
+        sections = tomllib.loads(path.read_text(encoding="utf-8"))
+        doc = msgspec.convert(sections, Described).doc
+        del sections["doc"]
+        return doc, msgspec.convert(sections, dict[str, Declaration])
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"schemas/{path.name}: {error}") from error
+
+
+def _check(made: Source, table: Table) -> None:
+    """Refuse a declaration that could not be loaded, with the name of the table."""
+    whole = made.tables.get(table.declared.part_of)
+    problems = [f"key column {name} is not declared" for name in table.key if name not in table.columns]
+    if table.declared.part_of and whole is None:
+        problems.append(f"part_of names no table: {table.declared.part_of}")
+    if whole is not None:
+        problems += [f"lacks {name}, key of {whole.name}" for name in whole.key if name not in table.columns]
+    if table.version and table.version not in table.columns:
+        problems.append(f"version column {table.version} is not declared")
+    if problems:
+        raise SettingsError(f"schemas/{made.name}.toml: [{table.name}] {problems[0]}")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(dictionary())

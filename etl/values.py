@@ -1,0 +1,55 @@
+"""One form for each value, wherever it came from: canonical JSON, and microseconds since 1970."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+LATEST_EPOCH = 253_402_300_799.0
+"""The last second of the year 9999: a larger epoch number is no count of seconds."""
+
+canonical: Callable[[object], bytes] = msgspec.json.Encoder(order="sorted").encode
+"""Canonical JSON of a value, as bytes: sorted keys, no spaces."""
+
+
+def text_of(value: object) -> str | None:
+    """The value as canonical JSON text; None stays None."""
+    return None if value is None else canonical(value).decode()
+
+
+def parsed(value: object) -> object:
+    """The object or list in a text that holds one; any other value as it is.
+
+    Cogniac sends some objects as JSON text now and then (its SDK's issue 157). Text that parses to
+    anything but an object or list is left alone: the OCR result "0123" is no number.
+    """
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        try:
+            return msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError):
+            return value
+    return value
+
+
+def micros(value: float | str) -> int:
+    """Microseconds since 1970 of seconds since 1970, or of ISO 8601 text with an offset; else ValueError."""
+    try:
+        seconds_since = float(value)
+    except ValueError:
+        return micros_of(datetime.fromisoformat(str(value)))
+    if not abs(seconds_since) <= LATEST_EPOCH:
+        raise ValueError("is no time in seconds since 1970")
+    return round(seconds_since * 1_000_000)
+
+
+def micros_of(moment: datetime) -> int:
+    """Microseconds since 1970 of a moment that knows its offset from UTC; ValueError where it does not."""
+    if moment.tzinfo is None:
+        raise ValueError("has no offset from UTC")
+    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def seconds(microseconds: int) -> str:
+    """Seconds since 1970 with six decimals, exact: a float would round some of them up."""
+    return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}"
