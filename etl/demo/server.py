@@ -1,0 +1,97 @@
+"""Serve an ASGI application on loopback for as long as a block lasts."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+GRACE_S = 0.2  # a request that hangs on purpose must not hold up the end of a test
+
+
+@contextlib.contextmanager
+def serve(app: ASGIApp) -> Iterator[str]:
+    """Yield the base URL, with a trailing slash, of `app` served on a free port of 127.0.0.1."""
+    # Only where the protocol is named does asyncio send at once; else a small answer waits 40 ms for an ACK.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        server = _Server(app)
+        thread = threading.Thread(target=server.live, args=(listener,), name=f"serve-{port}", daemon=True)
+        thread.start()
+        server.listening.wait()
+        if not server.started:
+            thread.join()
+            raise RuntimeError(f"nothing listens on 127.0.0.1:{port}: the server ended while starting")
+        try:
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            server.stop()
+            thread.join()
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it listens, and stops at once instead of at its next tick."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        config = uvicorn.Config(
+            app,
+            http="h11",  # httptools, where it is installed, may read //1/users/current/tenants as a host
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            log_level=logging.CRITICAL,
+            access_log=False,
+            timeout_keep_alive=60,  # at uvicorn's 5 s a slow test meets connections closed in its hands
+        )
+        super().__init__(config)
+        self.listening = threading.Event()
+        self._stopping = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def live(self, listener: socket.socket) -> None:
+        """Serve until `stop`; `listening` is set in any case, `started` says whether it worked."""
+        try:
+            self.run(sockets=[listener])
+        finally:
+            self.listening.set()
+
+    def stop(self) -> None:
+        """Ask the server, from any thread, to end."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then let `serve` go on."""
+        await super().startup(sockets)
+        self._loop = asyncio.get_running_loop()
+        self.listening.set()
+
+    async def main_loop(self) -> None:
+        """Refresh the Date header every second until asked to stop."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 1.0)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close what is idle, give running requests a moment, cut the rest."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if self.server_state.tasks:
+            _, late = await asyncio.wait(set(self.server_state.tasks), timeout=GRACE_S)
+            for task in late:
+                task.cancel()
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        for sock in sockets or []:
+            sock.close()
+        await asyncio.sleep(0)  # one turn of the loop, in which the transports really close
