@@ -1,0 +1,224 @@
+"""One way to ask an API: timed out, retried, refused elsewhere, and named without its secrets."""
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+import stamina
+import stamina.instrumentation
+
+from etl import __version__
+from etl.config import Secret, Settings, is_loopback
+from etl.errors import Refused, SourceError
+from etl.extract.stream import Meter
+
+TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+LONGEST_WAIT = 10**9  # seconds; more than any budget, less than overflows
+LARGEST_BODY = 512 * 2**20
+"""Bytes of a body beyond which it is not read on: no page or asset of these APIs comes near."""
+
+SHORTEST_SECRET = 4
+"""Characters below which a text is no secret worth hiding, but would mangle every message."""
+
+QUERY = re.compile(r"(https?://[^\s?]+)\?\S*")
+"""An address with a query, in which tokens and signatures travel."""
+
+T = TypeVar("T")
+
+# The default hook would log the call's arguments, link signatures included.
+stamina.instrumentation.set_on_retry_hooks([])
+
+
+class TryAgain(SourceError):
+    """The API or the way to it failed in a manner that may pass."""
+
+    def __init__(self, message: str, wait: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class LoginFailed(Exception):
+    """Raised by an httpx.Auth that got no token; carries the answer to where all answers are judged."""
+
+    def __init__(self, response: httpx.Response, hint: str) -> None:
+        super().__init__("login failed")
+        self.response = response
+        self.hint = hint
+
+
+class Api:
+    """One host to ask, with credentials for it alone; or, without a base, any host, without credentials."""
+
+    def __init__(
+        self,
+        base: str | None,
+        settings: Settings,
+        *,
+        auth: httpx.Auth | None = None,
+        secrets: Iterable[Secret] = (),
+        hint: str = "",
+    ) -> None:
+        concurrency = settings.whole("SIGHTGLASS_CONCURRENCY")
+        self.base = base and base.rstrip("/")
+        self.budget = settings.number("SIGHTGLASS_RETRY_BUDGET")
+        self._hint = hint
+        shown = {form for secret in secrets for form in (secret.reveal(), secret.reveal().strip())}
+        self._secrets = [each for each in shown if len(each) >= SHORTEST_SECRET]
+        self._client = httpx.Client(
+            auth=auth,
+            headers={"User-Agent": f"sightglass/{__version__}"},
+            timeout=httpx.Timeout(60, connect=10),
+            follow_redirects=base is None,
+            # Judges the address of every request, redirects included, before it is sent.
+            event_hooks={"request": [self._judge]},
+            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+        )
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._client.close()
+
+    def get(self, kind: type[T], url: str, meter: Meter, params: dict[str, str] | None = None) -> T:
+        """The body of a GET, decoded as this type, from a path below the base or an address on its host."""
+        return self._retried(meter, lambda: self._decode(kind, url, self._ask(url, meter, params)))
+
+    def download(self, url: str, meter: Meter) -> tuple[bytes, str]:
+        """The body of a GET and its content type."""
+        return self._retried(meter, lambda: self._ask(url, meter, None))
+
+    def _wait(self, error: Exception) -> bool | timedelta:
+        """Whether to try again, and after how long where the API said so; never longer than the budget."""
+        if not isinstance(error, TryAgain):
+            return False
+        if error.wait is None:
+            return True
+        return error.wait if error.wait.total_seconds() <= self.budget else False
+
+    def _decode(self, kind: type[T], url: str, answer: tuple[bytes, str]) -> T:
+        body, content_type = answer
+        try:
+            return msgspec.json.decode(body, type=kind)
+        except msgspec.ValidationError as error:
+            message = f"{self._named(url)} answered JSON of another shape than documented: {error}"
+            raise SourceError(message) from error
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            message = f"{self._named(url)} answered {content_type or 'something'} that is not JSON"
+            raise TryAgain(message) from error
+
+    def _retried(self, meter: Meter, ask: Callable[[], T]) -> T:
+        tries = stamina.retry_context(
+            on=self._wait,
+            attempts=None if self.budget else 1,
+            timeout=self.budget or None,
+            wait_initial=0.5,
+            wait_max=30,
+            wait_jitter=1,
+        )
+        for attempt in tries:
+            with attempt:
+                meter.add(requests=1, retries=int(attempt.num > 1))
+                return ask()
+        message = "a retry loop ended without a result"
+        raise AssertionError(message)
+
+    def _ask(self, url: str, meter: Meter, params: dict[str, str] | None) -> tuple[bytes, str]:
+        full = url if "://" in url else f"{self.base}/{url.lstrip('/')}"
+        try:
+            # No params is None, not {}: an empty dict would erase the query of a `next` link.
+            with self._client.stream("GET", full, params=params or None) as response:
+                body = self._body(response, meter)
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            message = f"{self._named(full)} failed: {self._scrubbed(str(error)) or type(error).__name__}"
+            raise TryAgain(message) from error
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            message = f"{self._named(full)} failed: the login answered something that is no token"
+            raise TryAgain(message) from error
+        except LoginFailed as failed:
+            raise self._complaint(failed.response, failed.response.content, failed.hint) from failed
+        except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
+            message = f"{self._named(full)} led nowhere: {type(error).__name__}"
+            raise Refused(message, 0) from error
+        if response.status_code == httpx.codes.OK:
+            return body, response.headers.get("content-type", "").split(";")[0].strip()
+        hint = self._hint if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) else ""
+        raise self._complaint(response, body, hint)
+
+    def _judge(self, request: httpx.Request) -> None:
+        """Refuse to send credentials anywhere but to the configured host, and anything in the clear."""
+        place = origin(str(request.url))
+        if self.base is not None and place != origin(self.base):
+            message = f"{self._named(self.base)} names a page on another host, {place[1]}: refused"
+            raise SourceError(message)
+
+    def _body(self, response: httpx.Response, meter: Meter) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        for chunk in response.iter_bytes():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > LARGEST_BODY:
+                message = f"{self._named(str(response.url))} sent more than {LARGEST_BODY} bytes"
+                raise SourceError(message)
+        meter.add(received=size)
+        return b"".join(chunks)
+
+    def _complaint(self, response: httpx.Response, body: bytes, hint: str) -> SourceError:
+        status = response.status_code
+        said = self._scrubbed(_vendor_message(body))
+        message = f"{self._named(str(response.url))} answered {status}{': ' if said else ''}{said}"
+        if status in TRY_AGAIN:
+            return TryAgain(message, _retry_after(response.headers.get("retry-after", "")))
+        return Refused(message + (f"; {hint}" if hint else ""), status)
+
+    def _named(self, url: str) -> str:
+        """The request as it may be shown: no query, no credentials."""
+        parts = urlsplit(url if "://" in url else f"{self.base}/{url.lstrip('/')}")
+        return self._scrubbed(f"GET {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+
+    def _scrubbed(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return QUERY.sub(r"\1", text)
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an address; SourceError where credentials would travel in the clear."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        message = "the API named an address that is none"
+        raise SourceError(message) from error
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        message = f"the API named an address that is not https, on {host or 'no host'}: refused"
+        raise SourceError(message)
+    return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
+
+
+def _retry_after(value: str) -> timedelta | None:
+    """What a Retry-After header asks for, in seconds or as a date; None where it says nothing usable."""
+    if value.isdecimal():
+        return timedelta(seconds=min(int(value), LONGEST_WAIT))
+    try:
+        wait = parsedate_to_datetime(value) - datetime.now(UTC)
+    except (TypeError, ValueError):
+        return None
+    return max(wait, timedelta(0))
+
+
+def _vendor_message(body: bytes) -> str:
+    """What the API said about an error, on one short line; empty where it said nothing readable."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return ""
+    if isinstance(said, dict):
+        said = said.get("message") or said.get("detail") or ""
+    text = said if isinstance(said, str) else json.dumps(said)
+    return " ".join(text.split())[:300]

@@ -1,0 +1,123 @@
+"""The contract between a source and the pipeline: what a source yields, and what it is told."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from etl.config import Setting, Settings
+
+
+class Meter:
+    """What reading one stream cost so far; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.retries = 0
+        self.bytes = 0
+        self._lock = threading.Lock()
+
+    def add(self, *, requests: int = 0, retries: int = 0, received: int = 0) -> None:
+        """Count requests, those of them that were repeated, and the bytes they brought."""
+        with self._lock:
+            self.requests += requests
+            self.retries += retries
+            self.bytes += received
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records as received, one JSON text each, and what the request said that they do not."""
+
+    stream: str
+    records: Sequence[bytes]
+    context: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file that belongs to a record: its row in the table of files, its bytes where it was fetched."""
+
+    stream: str
+    name: str
+    """What it is called in the raw archive."""
+    row: Mapping[str, Any]
+    body: bytes | None = None
+
+
+Delivery = Page | File
+Bundle = Sequence[Delivery]
+"""What a stream yields: deliveries that belong together, loaded in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a stream stands when it is opened."""
+
+    cursor: int | None
+    """Newest loaded time of the data in microseconds since 1970; None on the first run."""
+    start: int
+    """Read what changed at or after this time: the cursor less the overlap, never below 0."""
+    end: int
+    """Leave what changed at or after this time to the next run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One thing to read from an API, from a position on."""
+
+    name: str
+    deliver: Callable[[Position, Meter], Iterator[Bundle]]
+    partition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a session may ask of its surroundings."""
+
+    now: Callable[[], datetime]
+    ask: Callable[..., list[tuple[Any, ...]]]
+    """Rows of a query in `sql/`, by its file and its parameters, over what is committed so far."""
+
+
+Complete = Callable[[Any, Mapping[str, str]], None]
+
+
+class Session(Protocol):
+    """An API one may read from."""
+
+    def streams(self, world: World) -> Iterator[list[Stream]]:
+        """Groups of streams: those of one group may be read side by side, each group after the one before."""
+
+    def close(self) -> None:
+        """Let go of all connections."""
+
+
+class Source(Protocol):
+    """What a module in `etl/sources` offers."""
+
+    SETTINGS: tuple[Setting, ...]
+
+    LOGIN: str
+    """Which of the settings must be given to log in, as told to people."""
+
+    COMPLETE: Mapping[str, Complete]
+    """By stream, what the source does to a decoded record: set the fields whose declared paths begin with
+    a plus sign (attributes `added_...`), from the record and what the request said. Unfit refuses it."""
+
+    def connect(self, settings: Settings) -> Session | None:
+        """A session, without having asked the API anything yet; None where no credentials are set."""
+
+    def storable(self, stream: str, record: bytes) -> bytes:
+        """The record without what must not be kept outside the raw archive, such as signed links."""
+
+
+class FileSource(Source, Protocol):
+    """What a module offers besides when its streams bring files."""
+
+    def read(self, file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:
+        """The rows in a file: for each table its columns; Unfit where its shape is not known."""
+
+    def refuse(self, file: File, reason: str) -> File:
+        """The same file, marked as one that could not be read."""

@@ -1,0 +1,1 @@
+"""The warehouse: what must be true together is committed together."""

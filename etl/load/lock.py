@@ -1,0 +1,48 @@
+"""One run at a time: a lock the system frees by itself when its holder dies."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import filelock
+
+from etl.errors import BusyError, SettingsError
+
+NAME = "run.lock"
+HOLDER = "run.holder.json"
+
+
+@contextmanager
+def hold(home: Path, now: datetime) -> Iterator[None]:
+    """Hold the warehouse of this folder; BusyError names the process that has it."""
+    lock = filelock.FileLock(home / NAME, timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise BusyError(
+            f"{_holder(home)} holds the warehouse {home}; its work goes on, this run did nothing"
+        ) from error
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write in {home}: {error.strerror}; make it writable, or set SIGHTGLASS_HOME"
+        ) from error
+    try:
+        (home / HOLDER).write_text(
+            json.dumps({"pid": os.getpid(), "since": now.isoformat(timespec="seconds")})
+        )
+        yield
+        (home / HOLDER).unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def _holder(home: Path) -> str:
+    """Who holds the lock, as far as it has said so yet."""
+    try:
+        told = json.loads((home / HOLDER).read_text())
+        return f"another run (process {told['pid']}, since {told['since']})"
+    except (OSError, ValueError, KeyError):
+        return "another run"

@@ -1,0 +1,38 @@
+"""Fragments of SQL, made from lists of declared column names."""
+
+from collections.abc import Iterable
+
+from etl.schema import Table, quote
+
+
+def names(columns: Iterable[str], of: str = "") -> str:
+    """The columns as a list, of one relation where it is named."""
+    return ", ".join(f"{of}.{quote(name)}" if of else quote(name) for name in columns)
+
+
+def equal(columns: Iterable[str], left: str, right: str) -> str:
+    """The condition that two rows agree in these columns, none of which is ever NULL."""
+    return " AND ".join(f"{left}.{quote(name)} = {right}.{quote(name)}" for name in columns)
+
+
+def plain(columns: Iterable[str], table: Table) -> dict[str, bool]:
+    """The columns, each with whether it must be compared as text: JSON has no order of its own in DuckDB."""
+    return {name: table.columns[name].type == "json" for name in columns}
+
+
+def select(columns: dict[str, bool], of: str) -> str:
+    """The columns of a relation in a form in which they can be compared."""
+    return ", ".join(
+        f"CAST({of}.{quote(name)} AS VARCHAR)" if is_json else f"{of}.{quote(name)}"
+        for name, is_json in columns.items()
+    )
+
+
+def same(columns: dict[str, bool], left: str, right: str) -> str:
+    """The condition that two rows agree in these columns, NULL agreeing with NULL."""
+    return " AND ".join(
+        f"CAST({left}.{quote(name)} AS VARCHAR) IS NOT DISTINCT FROM CAST({right}.{quote(name)} AS VARCHAR)"
+        if is_json
+        else f"{left}.{quote(name)} IS NOT DISTINCT FROM {right}.{quote(name)}"
+        for name, is_json in columns.items()
+    )

@@ -1,0 +1,1 @@
+"""One module per API, named like its file in `schemas/`."""

@@ -1,0 +1,221 @@
+"""Cogniac: applications, subjects, and the detections of every application, oldest change first."""
+
+import base64
+import contextlib
+import re
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from etl.config import Secret, Setting, Settings
+from etl.errors import Refused, SettingsError, SourceError
+from etl.extract.http import Api
+from etl.extract.stream import Bundle, Meter, Page, Position, Stream, World
+from etl.sources.cogniac.login import LOGIN, Login
+from etl.sources.cogniac.records import COMPLETE, storable
+from etl.values import seconds
+
+__all__ = ["COMPLETE", "LOGIN", "SETTINGS", "connect", "storable"]
+
+SETTINGS = (
+    Setting("COG_API_KEY", "Cogniac API key, id:secret.", kind="secret"),
+    Setting("COG_USER", "Cogniac user name, where there is no API key."),
+    Setting("COG_PASS", "Cogniac password of that user.", kind="secret"),
+    Setting("COG_TENANT", "Cogniac tenant id; needed where the user has several."),
+    Setting("COG_URL_PREFIX", "Base address of the Cogniac API.", "https://api.cogniac.io/", "url"),
+    Setting(
+        "SIGHTGLASS_COGNIAC_APPLICATIONS", "Comma-separated application ids; all active ones by default."
+    ),
+)
+
+PAGE = 100
+"""Records a page: the most the detections endpoint gives, says the vendor's SDK."""
+SUBJECTS_AT_ONCE = 100
+MOST_PAGES = 10_000_000
+
+
+class Paging(msgspec.Struct):
+    """Where the next page is."""
+
+    next: str | None = None
+
+
+class Records(msgspec.Struct):
+    """A page of any list of this API."""
+
+    data: list[msgspec.Raw]
+    paging: Paging | None = None
+    last_key: Any = None
+
+
+class Application(msgspec.Struct):
+    """What must be known of an application to read it."""
+
+    application_id: str
+    active: bool | None = None
+    input_subjects: list[str] | None = None
+    output_subjects: list[str] | None = None
+
+
+class Subject(msgspec.Struct):
+    """What must be known of a subject to see that it is there."""
+
+    subject_uid: str
+
+
+def connect(settings: Settings) -> "Cogniac | None":
+    """A session, without having asked anything yet; None where no credentials are set."""
+    key, user, password = (
+        settings.secret("COG_API_KEY"),
+        settings.text("COG_USER"),
+        settings.secret("COG_PASS"),
+    )
+    if key:
+        if ":" not in key.reveal():
+            message = "COG_API_KEY must be the key's id and its secret with a colon between them"
+            raise SettingsError(message)
+        return Cogniac(settings, f"Key {key.reveal()}", [key, Secret(key.reveal().partition(":")[2])])
+    if bool(user) != bool(password):
+        message = "COG_USER and COG_PASS go together: set both, or COG_API_KEY"
+        raise SettingsError(message)
+    if not user:
+        return None
+    basic = base64.b64encode(f"{user}:{password.reveal()}".encode()).decode()
+    return Cogniac(settings, f"Basic {basic}", [password, Secret(basic)])
+
+
+class Cogniac:
+    """One tenant of the Cogniac API."""
+
+    def __init__(self, settings: Settings, credentials: str, secrets: list[Secret]) -> None:
+        base = re.sub(r"/+(1/*)?$", "", settings.text("COG_URL_PREFIX"))
+        self._login = Login(base, credentials, settings.text("COG_TENANT"))
+        self._api = Api(
+            base,
+            settings,
+            auth=self._login,
+            secrets=secrets,
+            hint=f"check {LOGIN}",
+        )
+        self._wanted = settings.listed("SIGHTGLASS_COGNIAC_APPLICATIONS")
+        self._found: list[Application] = []
+        self._reached = False
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._api.close()
+
+    def streams(self, _world: World) -> Iterator[list[Stream]]:
+        """Applications first, for they name the subjects and the detections to ask for."""
+        yield [Stream("applications", self._applications)]
+        if not self._reached:
+            # The login or the host failed: one complaint says so.
+            return
+        yield [
+            Stream("subjects", self._subjects),
+            *(Stream("detections", partial(self._detections, each), each) for each in self._to_read()),
+        ]
+
+    def _to_read(self) -> list[str]:
+        if self._wanted:
+            return [each.application_id for each in self._found if each.application_id in self._wanted]
+        return [each.application_id for each in self._found if each.active is not False]
+
+    def _applications(self, _position: Position, meter: Meter) -> Iterator[Bundle]:
+        """All applications the tenant lists, then those that are wanted by id and were not among them."""
+        for page in self._listed("applications", meter):
+            self._reached = True
+            self._found += _readable(page.records, Application)
+            yield [page]
+        refusals = []
+        for wanted in set(self._wanted) - {each.application_id for each in self._found}:
+            try:
+                record = self._api.get(msgspec.Raw, f"/1/applications/{quote(wanted, safe='')}", meter)
+            except Refused as refused:
+                refusals.append(f"{wanted} ({refused})")
+                continue
+            self._found += _readable([record], Application)
+            yield [Page("applications", [record], self._tenant())]
+        if refusals:
+            message = (
+                f"SIGHTGLASS_COGNIAC_APPLICATIONS names what cannot be read: {', '.join(sorted(refusals))}"
+            )
+            raise SourceError(message)
+
+    def _subjects(self, _position: Position, meter: Meter) -> Iterator[Bundle]:
+        """All subjects the tenant lists, then those that applications name and that were not among them.
+
+        No document says that the list is whole without search arguments, so it is not relied on.
+        """
+        known = set()
+        for page in self._listed("subjects", meter):
+            known |= {each.subject_uid for each in _readable(page.records, Subject)}
+            yield [page]
+        named = {
+            uid
+            for each in self._found
+            for uid in [*(each.input_subjects or []), *(each.output_subjects or [])]
+        }
+        missing = sorted(named - known)
+        for first in range(0, len(missing), SUBJECTS_AT_ONCE):
+            asked = {"ids": ",".join(missing[first : first + SUBJECTS_AT_ONCE])}
+            answer = self._api.get(Records, f"/1/tenants/{self._login.tenant}/subjects", meter, asked)
+            yield [Page("subjects", answer.data, self._tenant())]
+
+    def _listed(self, what: str, meter: Meter) -> Iterator[Page]:
+        """Pages of a list of the tenant, which go on as long as the answer holds another `last_key`."""
+        params: dict[str, str] = {}
+        seen: set[str] = set()
+        while True:
+            # "current" stands for the tenant of the token, which is not known before the first request.
+            path = f"/1/tenants/{self._login.tenant or 'current'}/{what}"
+            answer = self._api.get(Records, path, meter, params)
+            yield Page(what, answer.data, self._tenant())
+            last = str(answer.last_key or "")
+            if not last or last in seen:
+                return
+            seen.add(last)
+            params = {"last_key": last}
+
+    def _detections(self, application_id: str, position: Position, meter: Meter) -> Iterator[Bundle]:
+        """The records changed since the position, oldest first, page by page."""
+        url = f"/1/applications/{quote(application_id, safe='')}/detections"
+        params: dict[str, str] = {
+            # One microsecond earlier, so that it is right whether the bound is strict or not.
+            "start": seconds(max(position.start - 1, 0)),
+            # Whole seconds: `next` reprints the bound with two decimals.
+            "end": str(position.end // 1_000_000),
+            "limit": str(PAGE),
+            "reverse": "False",
+            "only_user": "False",
+            "only_model": "False",
+            "abridged_media": "False",
+        }
+        seen = set()
+        for _ in range(MOST_PAGES):
+            page = self._api.get(Records, url, meter, params)
+            yield [Page("detections", page.data, {"application_id": application_id})]
+            following = page.paging.next if page.paging else None
+            if not following:
+                return
+            if following in seen:
+                message = f"paging loop: the detections of {application_id} name a page twice"
+                raise SourceError(message)
+            seen = {following}
+            url, params = following, {}
+
+    def _tenant(self) -> dict[str, str]:
+        return {"tenant_id": self._login.tenant}
+
+
+T = TypeVar("T")
+
+
+def _readable(records: Iterable[bytes], kind: type[T]) -> Iterator[T]:
+    """The records as this type, without those that are not: the tables' decoder refuses them by name."""
+    for record in records:
+        with contextlib.suppress(msgspec.MsgspecError):
+            yield msgspec.json.decode(record, type=kind)

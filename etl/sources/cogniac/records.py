@@ -1,0 +1,89 @@
+"""Cogniac records: what the declarations mark with a plus sign, and several shapes brought to one."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from etl.errors import Unfit
+from etl.extract.stream import Complete
+from etl.values import canonical, parsed
+
+BOXED = frozenset({"box_set", "box"})
+"""Kinds of application data whose boxes are rows of their own."""
+CORNERS = ("x0", "y0", "x1", "y1")
+
+
+def complete_application(application: Any, context: Mapping[str, str]) -> None:  # noqa: ANN401
+    """Say which tenant was asked, where the application itself does not."""
+    application.added_tenant_id = context["tenant_id"]
+
+
+def complete_result(result: Any, context: Mapping[str, str]) -> None:  # noqa: ANN401 -- a type made from the schema
+    """Identify the result, and bring what comes in several shapes to one."""
+    focus = result.focus
+    result.added_application_id = context["application_id"]
+    result.added_focus_key = "" if focus is None else canonical(focus).decode()
+    if isinstance(focus, dict):
+        result.added_focus_box = _corners(focus.get("box"), "$.focus.box")
+    result.added_detection_count = len(result.detections)
+    if result.media is not None:
+        result.media.custom_data = parsed(result.media.custom_data)
+    if result.other_media or result.media_list:
+        result.added_other_media = [*_media(result.other_media), *_media(result.media_list)]
+    for index, detection in enumerate(result.detections):
+        _complete_detection(detection, f"$.detections[{index}]")
+
+
+def _media(listed: object) -> Iterator[object]:
+    """The related media of a result, as objects of their own."""
+    for medium in listed if isinstance(listed, list) else [listed] if listed else []:
+        if isinstance(medium, dict):
+            yield {**medium, "custom_data": parsed(medium.get("custom_data"))}
+        else:
+            yield medium
+
+
+def _complete_detection(detection: Any, path: str) -> None:  # noqa: ANN401 -- a type made from the schema
+    """Say who asserted it (the vendor's media-detections page tells the three apart), and find its boxes."""
+    if detection.user_id is not None:
+        # A user's assertion outside any application is a capture of media to a subject.
+        detection.added_asserted_by = "capture" if detection.app_id is None else "user"
+    elif detection.model_id is not None:
+        detection.added_asserted_by = "model"
+    if detection.app_data_type != "ocr":
+        detection.app_data = parsed(detection.app_data)
+    if detection.app_data_type in BOXED and detection.app_data is not None:
+        boxes = detection.app_data
+        detection.added_boxes = (
+            [_box(index, box, f"{path}.app_data[{index}]") for index, box in enumerate(boxes)]
+            if isinstance(boxes, list)
+            else [_box(0, boxes, f"{path}.app_data")]
+        )
+
+
+def _box(index: int, box: object, path: str) -> dict[str, Any]:
+    """One box of a set as a row; the corners stand under `box`, or in the object itself."""
+    if not isinstance(box, dict):
+        raise Unfit("a box must be an object", path)
+    corners = _corners(box["box"], f"{path}.box") if "box" in box else _corners(box, path)
+    if corners is None or None in corners.values():
+        raise Unfit("a box must have x0, y0, x1 and y1", path)
+    return {**corners, "probability": box.get("probability"), "box_index": index}
+
+
+def _corners(box: object, path: str) -> dict[str, Any] | None:
+    if box is None:
+        return None
+    if not isinstance(box, dict):
+        raise Unfit("a box must be an object", path)
+    for corner in CORNERS:
+        if isinstance(box.get(corner), bool) or not isinstance(box.get(corner), int | float | None):
+            raise Unfit(f"Expected `float`, got `{type(box[corner]).__name__}`", f"{path}.{corner}")
+    return {corner: box.get(corner) for corner in CORNERS}
+
+
+COMPLETE: Mapping[str, Complete] = {"applications": complete_application, "detections": complete_result}
+
+
+def storable(_stream: str, record: bytes) -> bytes:
+    """The record as it is: its links are columns of its tables too."""
+    return record

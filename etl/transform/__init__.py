@@ -1,0 +1,1 @@
+"""Records and files to typed Arrow tables, by the declarations alone."""

@@ -1,0 +1,178 @@
+"""A batch of deliveries to Arrow tables; records and files that do not fit are set apart with the reason."""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pyarrow as pa
+
+from etl import schema
+from etl.errors import Unfit
+from etl.extract.stream import Delivery, File, FileSource, Page, Source
+from etl.transform.decode import Decoder
+from etl.transform.flatten import EXTRA, WHOLE, BadRecord, flatten, flatten_columns
+from etl.values import canonical
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A record or file that does not fit, as it may be stored, and what is wrong with it."""
+
+    content: bytes
+    context: Mapping[str, Any]
+    why: Unfit
+
+    def fingerprint(self, *of: str) -> str:
+        """A name that is the same whenever the same content comes by the same stream again."""
+        told = canonical([*of, dict(self.context), hashlib.sha256(self.content).hexdigest()])
+        return hashlib.sha256(told).hexdigest()[:24]
+
+    def text(self) -> tuple[str, str]:
+        """The content as text, and how it was made text."""
+        try:
+            return self.content.decode(), "utf-8"
+        except UnicodeDecodeError:
+            return base64.b64encode(self.content).decode(), "base64"
+
+
+@dataclass(slots=True)
+class Cut:
+    """What one stream's deliveries of a batch became."""
+
+    fetched: int = 0
+    tables: dict[str, Any] = field(default_factory=dict)
+    """Arrow tables by table name."""
+    rejects: list[Reject] = field(default_factory=list)
+
+
+class Transformer:
+    """Turns the deliveries of one source into tables; knows the undeclared fields met so far."""
+
+    def __init__(self, source: Source, declared: schema.Source) -> None:
+        self._source = source
+        self._declared = declared
+        self._decoders: dict[str, Decoder] = {}
+        self._in_files: set[str] = set()
+
+    def unknown(self) -> list[str]:
+        """The undeclared fields met so far, as stream:place/field, sorted."""
+        in_records = {
+            f"{stream}:{name}" for stream, each in self._decoders.items() for name in each.undeclared
+        }
+        return sorted(in_records | self._in_files)
+
+    def cut(self, deliveries: Iterable[Delivery]) -> dict[str, Cut]:
+        """The tables of each stream that the deliveries belong to, in the order of their first delivery."""
+        pages: dict[str, list[Page]] = {}
+        files: dict[str, list[File]] = {}
+        for each in deliveries:
+            if isinstance(each, Page):
+                pages.setdefault(each.stream, []).append(each)
+            else:
+                files.setdefault(each.stream, []).append(each)
+        cuts = {stream: self._records(stream, some) for stream, some in pages.items()}
+        return cuts | {stream: self._files(stream, some) for stream, some in files.items()}
+
+    def _decoder(self, stream: str) -> Decoder:
+        if stream not in self._decoders:
+            tables = self._declared.of_stream(stream)
+            self._decoders[stream] = Decoder(tables, self._source.COMPLETE.get(stream))
+        return self._decoders[stream]
+
+    def _records(self, stream: str, pages: Sequence[Page]) -> Cut:
+        decoder = self._decoder(stream)
+        tables = self._declared.of_stream(stream)
+        cut = Cut(sum(len(page.records) for page in pages))
+        decoded: list[_Decoded] = []
+        for page in pages:
+            for raw in page.records:
+                try:
+                    decoded.append(_Decoded(decoder.decode(raw, page.context), raw, page.context))
+                except Unfit as why:
+                    cut.rejects.append(self._reject(stream, raw, page.context, why))
+
+        def make(some: Sequence[_Decoded]) -> dict[str, Any]:
+            return flatten([each.record for each in some], tables, decoder.root)
+
+        try:
+            cut.tables = make(decoded)
+        except BadRecord:
+            bad = dict(_bad(decoded, make))
+            for index, unfit in bad.items():
+                cut.rejects.append(self._reject(stream, decoded[index].raw, decoded[index].context, unfit))
+            cut.tables = make([each for index, each in enumerate(decoded) if index not in bad])
+        return cut
+
+    def _reject(self, stream: str, raw: bytes, context: Mapping[str, Any], why: Unfit) -> Reject:
+        return Reject(self._source.storable(stream, bytes(raw)), context, why)
+
+    def _files(self, stream: str, files: Sequence[File]) -> Cut:
+        """The row of each file, and the rows inside the files that could be read."""
+        whole, *parts = self._declared.of_stream(stream)
+        cut = Cut(sum(file.body is not None for file in files))
+        about: list[File] = []
+        readable: list[bool] = []
+        inside: dict[str, list[Any]] = {part.name: [flatten_columns({}, [], part)] for part in parts}
+        for ordinal, file in enumerate(files):
+            try:
+                found = self._read(file, ordinal, parts)
+            except Unfit as why:
+                key = {name: file.row[name] for name in whole.key}
+                cut.rejects.append(self._reject(stream, file.body or b"", key, why))
+                about.append(cast("FileSource", self._source).refuse(file, why.reason))
+                readable.append(False)
+                continue
+            about.append(file)
+            readable.append(file.body is not None)
+            for name, rows in found.items():
+                inside[name].append(rows)
+        columns = {name: [file.row.get(name) for file in about] for name in whole.content}
+        rows = flatten_columns(columns, range(len(about)), whole)
+        place = rows.schema.get_field_index(WHOLE)
+        cut.tables[whole.name] = rows.set_column(place, WHOLE, pa.array(readable, pa.bool_()))
+        cut.tables |= {name: pa.concat_tables(tables) for name, tables in inside.items()}
+        return cut
+
+    def _read(self, file: File, ordinal: int, parts: Sequence[schema.Table]) -> dict[str, Any]:
+        """The rows in one file as Arrow tables, held to their declared types; Unfit says what is wrong."""
+        if file.body is None:
+            return {}
+        try:
+            read = cast("FileSource", self._source).read(file)
+        except RecursionError as error:
+            raise Unfit("nested too deeply") from error
+        made = {}
+        for part in parts:
+            columns = read.get(part.name, {})
+            extra = (each for each in columns.get(EXTRA, ()) if each)
+            self._in_files |= {f"{file.stream}:{part.name}/{name}" for each in extra for name in each}
+            size = len(next(iter(columns.values()), ()))
+            try:
+                made[part.name] = flatten_columns(columns, [ordinal] * size, part)
+            except BadRecord as bad:
+                raise bad.why from bad
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    record: Any
+    raw: bytes
+    context: Mapping[str, str]
+
+
+def _bad(
+    records: Sequence[_Decoded], make: Callable[[Sequence[_Decoded]], object], first: int = 0
+) -> Iterator[tuple[int, Unfit]]:
+    """The records that `make` complains of, found by halving; their place and why."""
+    try:
+        make(records)
+    except BadRecord as bad:
+        if len(records) == 1:
+            yield first, bad.why
+            return
+        middle = len(records) // 2
+        yield from _bad(records[:middle], make, first)
+        yield from _bad(records[middle:], make, first + middle)

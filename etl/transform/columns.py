@@ -1,0 +1,76 @@
+"""Python values to Arrow arrays of exactly the declared type; the first value that does not fit is named."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from etl.schema import Column
+from etl.values import LATEST_EPOCH, micros, text_of
+
+
+class Misfit(ValueError):
+    """One value of a column that is not of the column's type; `index` is its place in the column."""
+
+    def __init__(self, index: int, reason: str) -> None:
+        super().__init__(reason)
+        self.index = index
+        self.reason = reason
+
+
+def array(column: Column, values: Sequence[Any], *, required: bool) -> pa.Array:
+    """The values as an Arrow array of the column's type; Misfit names the first that cannot be."""
+    convert = _CONVERTERS.get(column.type)
+    made = convert(values) if convert else _plain(column, values)
+    if required and made.null_count:
+        raise Misfit(made.is_null().index(pa.scalar(value=True)).as_py(), "required, but absent or null")
+    return made
+
+
+def _plain(column: Column, values: Sequence[Any]) -> pa.Array:
+    try:
+        return pa.array(values, column.arrow)
+    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
+        _name_misfit(values, lambda value: pa.array([value], column.arrow))
+        raise
+
+
+def _timestamps(values: Sequence[Any]) -> pa.Array:
+    try:
+        seconds = pa.array(values, pa.float64())
+        if not (pc.max(pc.abs(seconds)).as_py() or 0) <= LATEST_EPOCH:
+            message = "out of range"
+            raise pa.ArrowInvalid(message)
+        counts = pc.cast(pc.round(pc.multiply(seconds, 1e6)), pa.int64())
+    except pa.ArrowException:
+        counts = pa.array(_each(values, micros), pa.int64())
+    return counts.cast(pa.timestamp("us", "UTC"))
+
+
+def _json(values: Sequence[Any]) -> pa.Array:
+    return pa.array(_each(values, text_of), pa.string())
+
+
+def _each(values: Sequence[Any], convert: Callable[[Any], Any]) -> list[Any]:
+    try:
+        return [None if value is None else convert(value) for value in values]
+    except (ValueError, OverflowError, TypeError, RecursionError):
+        _name_misfit(values, convert)
+        raise
+
+
+def _name_misfit(values: Sequence[Any], convert: Callable[[Any], Any]) -> None:
+    """Raise Misfit for the first value that does not convert."""
+    for index, value in enumerate(values):
+        try:
+            if value is not None:
+                convert(value)
+        except RecursionError:
+            raise Misfit(index, "nested too deeply") from None
+        except (pa.ArrowException, ValueError, OverflowError, TypeError) as error:
+            shown = str(value)[:80] if isinstance(value, str | int | float) else type(value).__name__
+            raise Misfit(index, f"{shown!r}: {error}") from error
+
+
+_CONVERTERS: dict[str, Callable[[Sequence[Any]], Any]] = {"timestamp": _timestamps, "json": _json}

@@ -1,0 +1,153 @@
+"""The tree of a record, as the columns of its tables describe it; compiled into msgspec types."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated, Any
+
+import msgspec
+
+from etl.errors import SettingsError, Unfit
+from etl.schema import Column, Table
+
+ADDED = "+"
+"""Marks what the source module adds to a record, in paths and in the encoded names of fields."""
+
+INT64 = 2**63 - 1
+MOST_UNDECLARED = 200
+"""Undeclared names one object type may gather; beyond it the names are data, and the declaration is wrong."""
+
+
+class Place:
+    """One object of the record tree: its declared fields, the objects in it, the names nobody declared."""
+
+    def __init__(self, *, many: bool = False) -> None:
+        self.many = many
+        self.required = False
+        self.columns: dict[str, tuple[Column, bool]] = {}
+        self.places: dict[str, Place] = {}
+        self.undeclared: dict[str, str] = {}
+        """Encoded name to attribute, in the order met."""
+
+    def add(self, segments: list[str], column: Column, *, required: bool, above: int = 0) -> None:
+        """Note that a column takes the value at these segments below this place.
+
+        The first `above` of them lead to the rows of the column's table, which need not be there.
+        """
+        head, *rest = segments
+        if rest:
+            place = self.places.setdefault(name_of(head), Place(many=head.endswith("[]")))
+            place.required |= required and not place.many and above <= 0
+            place.add(rest, column, required=required, above=above - 1)
+            return
+        known, was_required = self.columns.get(head, (column, False))
+        if known.type != column.type:
+            message = f"{head} is declared as {known.type} and as {column.type}"
+            raise SettingsError(message)
+        self.columns[head] = (column, required or was_required)
+
+    def need(self, segments: list[str]) -> None:
+        """Note that the object or list at these segments must be there."""
+        head, *rest = segments
+        place = self.places.setdefault(name_of(head), Place(many=head.endswith("[]")))
+        place.required = True
+        if rest:
+            place.need(rest)
+
+    def learn(self, name: str, path: str) -> None:
+        """Take a name nobody declared into the type, so that the fast path reads it from now on."""
+        if len(self.undeclared) >= MOST_UNDECLARED:
+            raise Unfit(f"more than {MOST_UNDECLARED} undeclared fields, this one: {name[:80]}", path)
+        self.undeclared[name] = f"undeclared_{len(self.undeclared)}"
+
+    def type(self) -> Any:  # noqa: ANN401 -- a type made at run time
+        """The msgspec type of the objects at this place."""
+        fields: list[tuple[str, Any, Any]] = []
+        encoded = {}
+        for name, kind, required in self._fields():
+            attribute = attribute_of(name)
+            if attribute in encoded:
+                message = f"two fields of one object are called {attribute}"
+                raise SettingsError(message)
+            encoded[attribute] = name
+            fields.append(
+                (attribute, kind, msgspec.NODEFAULT) if required else (attribute, kind | None, None)
+            )
+        for name, attribute in self.undeclared.items():
+            encoded[attribute] = name
+            fields.append((attribute, Any, msgspec.UNSET))
+        return msgspec.defstruct(
+            "Object", fields, kw_only=True, forbid_unknown_fields=True, gc=False, rename=encoded
+        )
+
+    def _fields(self) -> Iterator[tuple[str, Any, bool]]:
+        for name, (column, required) in self.columns.items():
+            if name in self.places:
+                message = f"{name} is declared as a value and as an object"
+                raise SettingsError(message)
+            yield name, scalar(column), required and not name.startswith(ADDED)
+        for name, place in self.places.items():
+            if name.startswith(ADDED):
+                yield name, Any, False
+            else:
+                yield name, list[place.type()] if place.many else place.type(), place.required  # type: ignore[misc]
+
+
+def scalar(column: Column) -> Any:  # noqa: ANN401 -- a type made at run time
+    """The msgspec type that accepts exactly what the column may hold."""
+    if column.type == "integer":
+        low, high = (-INT64 - 1 if column.min is None else int(column.min)), column.max
+        return Annotated[int, msgspec.Meta(ge=low, le=INT64 if high is None else int(high))]
+    if column.type == "number":
+        return Annotated[float, msgspec.Meta(ge=column.min, le=column.max)]
+    kinds: dict[str, Any] = {"text": str, "boolean": bool, "timestamp": float | str, "date": str, "json": Any}
+    return kinds[column.type]
+
+
+def tree(tables: list[Table]) -> Place:
+    """The record tree of one stream, from all tables that are cut from its records."""
+    root = Place()
+    for table in tables:
+        for place in table.declared.at:
+            if table.declared.part_of and ADDED not in place:
+                # Absent is not empty: without the list there is nothing to replace the set with.
+                root.need(place.split("/"))
+            for name in table.content:
+                column = table.columns[name]
+                paths = paths_of(name, column)
+                for path in paths:
+                    required = table.not_null(name) and len(paths) == 1
+                    root.add(
+                        absolute(place, path), column, required=required, above=len(absolute(place, "")) - 1
+                    )
+        for name in table.declared.reads:
+            root.add([name], Column(type="json", doc="read by the source"), required=False)
+    return root
+
+
+def paths_of(name: str, column: Column) -> tuple[str, ...]:
+    """The paths of a column's value, first choice first; its own name where none is declared."""
+    if isinstance(column.path, str):
+        return (column.path,)
+    return column.path or (name,)
+
+
+def absolute(place: str, path: str) -> list[str]:
+    """The segments from the record's root to the value that `path` names in a row at `place`."""
+    if path.startswith("/"):
+        return path[1:].split("/")
+    base = place.split("/") if place else []
+    while path.startswith("../"):
+        base, path = base[:-1], path[3:]
+    return [*base, *path.split("/")]
+
+
+def name_of(segment: str) -> str:
+    """The field's name in a path segment."""
+    return segment.removesuffix("[]")
+
+
+@cache
+def attribute_of(name: str) -> str:
+    """The Python attribute that holds the field."""
+    return re.sub(r"\W", "_", name.replace(ADDED, "added_", 1) if name.startswith(ADDED) else name)

@@ -1,0 +1,3 @@
+-- How many gaps there are.
+SELECT count(*)
+FROM etl.gaps

@@ -1,0 +1,13 @@
+-- Move the cursor of a stream, never back.
+MERGE INTO etl.cursors AS kept
+USING (
+    SELECT
+        $source AS source,
+        $stream AS stream,
+        $partition AS partition,
+        make_timestamptz(CAST($cursor AS BIGINT)) AS cursor_at,
+        $run_id AS run_id
+) AS now
+ON (kept.source = now.source AND kept.stream = now.stream AND kept.partition = now.partition)
+WHEN MATCHED AND now.cursor_at > kept.cursor_at THEN UPDATE SET cursor_at = now.cursor_at, run_id = now.run_id
+WHEN NOT MATCHED THEN INSERT BY NAME

@@ -1,0 +1,39 @@
+-- Enter the counts of a stream as they stand now.
+MERGE INTO etl.run_streams AS kept
+USING (
+    SELECT
+        $run_id AS run_id,
+        $source AS source,
+        $stream AS stream,
+        $partition AS partition,
+        $status AS status,
+        $fetched AS fetched,
+        $inserted AS inserted,
+        $updated AS updated,
+        $unchanged AS unchanged,
+        $quarantined AS quarantined,
+        $requests AS requests,
+        $retries AS retries,
+        $bytes AS bytes,
+        make_timestamptz(CAST($cursor AS BIGINT)) AS cursor,
+        $error AS error
+) AS now
+ON (
+    kept.run_id = now.run_id
+    AND kept.source = now.source
+    AND kept.stream = now.stream
+    AND kept.partition = now.partition
+)
+WHEN MATCHED THEN UPDATE SET
+    status = now.status,
+    fetched = now.fetched,
+    inserted = now.inserted,
+    updated = now.updated,
+    unchanged = now.unchanged,
+    quarantined = now.quarantined,
+    requests = now.requests,
+    retries = now.retries,
+    bytes = now.bytes,
+    cursor = now.cursor,
+    error = now.error
+WHEN NOT MATCHED THEN INSERT BY NAME

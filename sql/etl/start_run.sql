@@ -1,0 +1,3 @@
+-- Enter a run that begins.
+INSERT INTO etl.runs (run_id, started_at, status, version)
+VALUES ($run_id, $started_at, 'running', $version)

@@ -1,0 +1,35 @@
+-- What is missing of Neurons: files that could not be loaded, and media whose prediction is not final.
+SELECT
+    'neurons' AS source,
+    'assets' AS stream,
+    assets.media_id || '/' || assets.asset AS key,
+    assets.state || ' file' AS what,
+    assets.error AS error
+FROM neurons.assets AS assets
+JOIN neurons.media AS media USING (media_id)
+WHERE assets.state IN ('missing', 'quarantined')
+    AND media.deleted_at IS NULL
+UNION ALL
+SELECT
+    'neurons',
+    'assets',
+    named.media_id || '/' || named.asset,
+    'missing file',
+    'it was never asked for'
+FROM (
+    SELECT media_id, unnest(json_extract_string(asset_names, '$[*]')) AS asset
+    FROM neurons.media
+    WHERE deleted_at IS NULL AND NOT is_complete
+) AS named
+ANTI JOIN neurons.assets AS assets USING (media_id, asset)
+UNION ALL
+SELECT
+    'neurons',
+    'media',
+    media_id,
+    'final results: the prediction is ' || coalesce(status, 'without a status'),
+    NULL
+FROM neurons.media
+WHERE deleted_at IS NULL
+    AND status IS DISTINCT FROM 'done'
+    AND status IS DISTINCT FROM 'failed'

@@ -1,0 +1,300 @@
+"""Neurons' five files are read whichever way round they are; what is no known shape is set apart.
+
+No real file is published: every file here is synthetic, made up in the shapes that the vendor's prose allows.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from etl import schema
+from etl.errors import Unfit
+from etl.extract.stream import File
+from etl.pipeline import source_module
+from etl.sources.neurons.assets import READERS
+from etl.transform.batch import Cut, Transformer
+
+ABOUT = {
+    "media_id": "M",
+    "state": "loaded",
+    "content_type": "a/b",
+    "bytes": 9,
+    "sha256": "0",
+    "fetched_at": 5.5,
+}
+SHOWN = {
+    "metrics": ("frame_metrics", "frame metric time_s value metric_raw"),
+    "frt_frame_metrics": ("frame_metrics", "frame metric time_s value metric_raw"),
+    "brand_detection": ("aoi_frames", "frame aoi_id instance aoi_name x0 y0 x1 y1 time_s points _extra"),
+    "brand_detection_metrics": ("aoi_metrics", "aoi_id aoi_name metric value metric_raw _extra"),
+    "aoi_scores": ("aoi_scores", "row_number aoi_name metric value text_value metric_raw"),
+}
+"""The table of each file, and the columns of it in the order in which the tests show them."""
+
+
+def cut(*files: tuple[str, object]) -> Cut:
+    """What files of one video become, each given as its name and its content."""
+    deliveries = []
+    for asset, content in files:
+        body = content if isinstance(content, bytes | None) else json.dumps(content).encode()
+        deliveries.append(File("assets", asset, {**ABOUT, "asset": asset}, body))
+    return Transformer(source_module("neurons"), schema.source("neurons")).cut(deliveries)["assets"]
+
+
+def rows(asset: str, content: object) -> str:
+    """The rows in a file that is accepted, one a line, NULL as a hyphen; all of them are of this file."""
+    found = cut((asset, content))
+    assert [] == [each.why for each in found.rejects]
+    name, columns = SHOWN[asset]
+    table = found.tables[name].to_pylist()
+    assert len(table) * [("M", asset)] == [(row["media_id"], row["asset"]) for row in table]
+    shown = ([row[each] for each in columns.split()] for row in table)
+    return "\n".join(" ".join("-" if value is None else str(value) for value in row) for row in shown)
+
+
+def wrapped(*contents: object) -> list[object]:
+    """Each content bare and within one object, with and without others beside it."""
+    around = ((each, {"metrics": each}, {"media_id": "M", "version": None, "x": each}) for each in contents)
+    return [each for forms in around for each in forms]
+
+
+def pairs(cases: Mapping[str, Any]) -> list[tuple[object, str]]:
+    """Each content with what is expected of it."""
+    return [(content, expected) for expected, contents in cases.items() for content in contents]
+
+
+FRAMES = wrapped(
+    [{"frame": 1, "focus": 71.2, "memory": 44}, {"frame": 2, "focus": 70.9, "memory": 44.1}],
+    [{"focus": 71.2, "memory": 44}, {"focus": 70.9, "memory": 44.1}],
+    {"focus": [71.2, 70.9], "memory": [44, 44.1]},
+    {"1": {"focus": 71.2, "memory": 44}, "2": {"focus": 70.9, "memory": 44.1}},
+)
+
+
+@pytest.mark.parametrize("asset", ["metrics", "frt_frame_metrics"])
+@pytest.mark.parametrize("content", FRAMES, ids=str)
+def test_metrics_of_frames_are_the_same_whichever_way_round(asset: str, content: object) -> None:
+    """A list of frames, an object of arrays and one keyed by frame are the same rows, wrapped or not."""
+    values = ("1 focus - 71.2", "1 memory - 44.0", "2 focus - 70.9", "2 memory - 44.1")
+
+    assert "\n".join(f"{value} {value.split()[1]}" for value in values) == rows(asset, content)
+
+
+STATED = {
+    "1 unheard_of - 1.0 unheard_of": [[{"unheard_of": 1}]],
+    "1 a - - a\n2 b - 1.0 b": [[{"a": None}, {"b": 1}]],
+    "1 a - - a\n2 a - 2.0 a": [{"a": [None, 2]}],
+    "7 a - 1.0 a\n3 a - - a": [[{"frame": 7, "a": 1}, {"frame": 3.0, "a": None}]],
+    "4 a - 1.0 a": [{"1": {"frame": 4, "a": 1}}, {"4": {"a": 1}}, {"frame": [4], "a": [1]}],
+    "0 a - 1.0 a\n1 a - 2.0 a": [{"0": {"a": 1}, "1": {"a": 2}}],
+    "0 a 0.0 1.0 a\n1 a 0.1 2.0 a": [{"fps": 10, "x": {"0": {"a": 1}, "1": {"a": 2}}}],
+    "11 a 1.0 1.0 a": [{"fps": 10, "x": [{"frame": 11, "a": 1}]}],
+    "1 a 0.0 1.0 a\n2 a 0.25 2.0 a": [{"fps": 4, "x": {"a": [1, 2]}}, {"time_s": [0, 0.25], "a": [1, 2]}],
+    "1 a 0.5 1.0 a\n2 a 0.25 2.0 a": [{"fps": 4, "x": [{"time": 0.5, "a": 1}, {"a": 2}]}],
+    "1 a 3.0 1.0 a": [[{"timestamp": 3, "a": 1}]],
+    "1 intent - 1.0 buy\n1 trust - 2.0 trustworthy": [[{"buy": 1, "trustworthy": 2}]],
+    "1 avoidance - 1.0 annoying\n1 intent - 2.0 intent": [[{"annoying": 1, "intent": 2}]],
+    "1 a - 1.0 a": [{"fps": "24", "x": {"a": [1]}}, {"fps": 0, "x": {"a": [1]}}, b'\xef\xbb\xbf[{"a":1}]'],
+    "2 a - 1.0 a": [[{"frame": 2, "a": 1}, {"frame": 2, "a": 1}]],
+    "": [[], {}, {"frames": {}}, {"a": []}],
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), pairs(STATED), ids=str)
+def test_metrics_of_frames_are_read_as_stated(content: object, expected: str) -> None:
+    """Numbers, times and names are the file's; frames count from 1 and times are NULL where it has none."""
+    assert expected == rows("metrics", content)
+
+
+POINTS = [{"x": 0.1, "y": 0.2}, {"x": 0.5, "y": 0.2}, {"x": 0.5, "y": 0.75}]
+BOX = {"x0": 0.1, "y0": 0.2, "x1": 0.5, "y1": 0.75}
+AT = "0.1 0.2 0.5 0.75"
+FLAT = json.dumps(POINTS, separators=(",", ":"))
+AREA = {"id": "a", "name": "A", "points": POINTS}
+AREAS = wrapped(
+    [{"frame": 1, "seen": [AREA, AREA]}, {"frame": 2, "seen": []}, {"frame": 3, "seen": [AREA]}],
+    [{"aois": [AREA, AREA]}, {"aois": []}, {"aois": [AREA]}],
+    [[AREA, AREA], [], [AREA]],
+    {"1": [AREA, AREA], "2": [], "3": [AREA]},
+    {"1": {"seen": [AREA, AREA]}, "3": {"seen": [AREA]}},
+)
+
+
+@pytest.mark.parametrize("content", AREAS, ids=range(len(AREAS)))
+def test_areas_of_frames_are_the_same_whichever_way_round(content: object) -> None:
+    """Lists of areas in a list of frames or under frame numbers are the same rows, instances counted."""
+    areas = ("1 a 0", "1 a 1", "3 a 0")
+
+    assert "\n".join(f"{area} A {AT} - {FLAT} -" for area in areas) == rows("brand_detection", content)
+
+
+BOXED = {"id": "a", "box": BOX}
+AREAS_STATED = {
+    f"1 7 0 - {AT} - - -": [[[{"id": 7, "box": BOX}]], [[{"uuid": 7, **BOX}]]],
+    f"1 A 0 A {AT} - - -": [[[{"name": "A", "bbox": BOX}]], {"x": {"1": [{"label": "A", **BOX}]}}],
+    f"1 a 0 - {AT} - {FLAT} -": [[[{"id": "a", "polygon": POINTS, "name": None}]]],
+    "1 a 0 - -1.0 0.2 0.5 0.75 - - -": [[[{"id": "a", "box": {**BOX, "x0": -1}}]]],
+    f'1 a 0 - {AT} - - {{"score":1,"z":{{"q":[1]}}}}': [[[{**BOXED, "z": {"q": [1]}, "score": 1}]]],
+    f"2 a 0 A {AT} 0.25 {FLAT} -": [{"fps": 4, "x": [[], [AREA]]}, [[], {"time": 0.25, "seen": [AREA]}]],
+    f"1 a 0 - {AT} - - -\n1 b 0 - {AT} - - -": [[[BOXED, {**BOXED, "id": "b"}]]],
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), pairs(AREAS_STATED), ids=str)
+def test_areas_of_frames_are_read_as_stated(content: object, expected: str) -> None:
+    """An area has an id or its name, a polygon or a box, and its frame's time; what else it has is kept."""
+    assert expected == rows("brand_detection", content)
+
+
+OF_AREAS = {
+    "u A seen 0.5 seen -\nu A intent - buy -\nv - seen 1.0 seen -": wrapped(
+        [{"uuid": "u", "name": "A", "seen": 0.5, "buy": None}, {"id": "v", "seen": 1}],
+        {"u": {"name": "A", "seen": 0.5, "buy": None}, "v": {"seen": 1}},
+    ),
+    "u - seen 1.0 seen -": [[{"id": "u", "seen": 1}], {"u": {"seen": 1}}, {"x": {"u": {"seen": 1}}}],
+    "u A seen 1.0 seen -": [{"A": {"uuid": "u", "seen": 1}}, 2 * [{"id": "u", "name": "A", "seen": 1}]],
+    'a a seen 1.0 seen {"ok":true,"type":"logo"}': [[{"name": "a", "seen": 1, "type": "logo", "ok": True}]],
+    "": [{}, [], {"aois": []}],
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), pairs(OF_AREAS), ids=str)
+def test_metrics_of_areas_are_the_same_whichever_way_round(content: object, expected: str) -> None:
+    """A list of areas and an object keyed by area are the same rows; texts beside the numbers are kept."""
+    assert expected == rows("brand_detection_metrics", content)
+
+
+SCORES = {
+    "1 A a 1.5 - a\n2 B a -2000.0 - a": [b"name,a\nA,1.5\nB,-2e3\n", b"name\ta\nA\t1,5\nB\t-2000"],
+    "1 A a 0.5 - a\n1 A intent 2.0 - buy": [b"aoi;a;buy\r\nA;,5;2\r\n", b'name,a,buy\nA,"0,5",2\n'],
+    "1 Äcme a 1.0 - a": ["\ufeffname,a\nÄcme,1".encode(), "brand\ta\nÄcme\t1".encode()],
+    '1 A "x", y a;b;c 1.5 - a;b;c': [b'"name","a;b;c"\n"A ""x"", y","1,5"\n'],
+    "1 A a - - a\n1 A b - - b\n1 A c - n/a c": [b'name,a,b,c\nA,,"",n/a\n'],
+    "1 A rank - 1st rank\n1 A a 1.0 - a": [b"rank,brand,a\n1st,A,1\n"],
+    "1 A a 1.0 - a": [b"place,a\nA,1\n", [{"name": "A", "a": 1}], {"A": {"a": "1.0"}}, b"name,a\rA,1\r"],
+    "1 - a 1.0 - a\n1 - b 2.0 - b": [b"a,b\n1,2\n"],
+    "1 A a 1.0 - a\n1 A b - - b": [b"name,a,b\nA,1\n", {"aois": [{"name": "A", "a": 1, "b": None}]}],
+    '1 A a - true a\n1 A b - {"c":1} b': [[{"name": "A", "a": True, "b": {"c": 1}}]],
+    "": [b"name,a\n", b"name,a", [], {}],
+}
+
+
+@pytest.mark.parametrize(("content", "expected"), pairs(SCORES), ids=str)
+def test_scores_are_read_cell_by_cell(content: object, expected: str) -> None:
+    """A table is read by its own header and separators, as CSV or as JSON; what is no number stays text."""
+    assert expected == rows("aoi_scores", content)
+
+
+NO_FRAMES = "$: neither a list of frames, nor arrays of one length, nor an object keyed by frame number"
+TRUNCATED = "$: is not JSON: Input data was truncated"
+MALFORMED = "$: is not JSON: JSON is malformed: invalid character (byte 0)"
+NO_TEXT = "$: is not JSON: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
+FRAME = "$[0].frame: a frame number must be a whole number, not"
+TWICE = "$: two different rows of frame_metrics with one key: M, metrics, 1, a"
+NO_SEEN = "$: a frame must be a list of areas, or an object with one list of areas"
+NO_AREAS = "$: neither a list of areas nor an object keyed by area"
+NO_ID = "$: an area has neither an id nor a name"
+NO_CORNERS = "$[1]: an area must have a polygon, or a box with x0, y0, x1 and y1"
+REFUSED: dict[str, dict[str, list[object]]] = {
+    "metrics": {
+        "$: arrays of different lengths: [1, 2]": [{"a": [1, 2], "b": [1]}],
+        "$[1].a: must be a number or null, not str": [[{"a": "71.2"}]],
+        "$[2].a: must be a number or null, not bool": [[{"a": 1}, {"a": True}]],
+        "$[1].time: must be a number or null, not str": [[{"time": "0:01", "a": 1}]],
+        f"{FRAME} None": [[{"a": 1}, {"frame": 2, "a": 1}]],
+        f"{FRAME} '1'": [[{"frame": "1", "a": 1}]],
+        f"{FRAME} 1.5": [[{"frame": 1.5, "a": 1}]],
+        "$.frame: -1 is not within 0 to inf": [[{"frame": -1, "a": 1}]],
+        TWICE: [[{"frame": 1, "a": 1}, {"frame": 1, "a": 2}]],
+        "$: a frame must be an object": [[1, 2], {"1": [71.2, 44], "2": [70.9, 44.1]}],
+        NO_FRAMES: [{"1": {"a": 1}, "x": {"a": 2}}, {"a": 1}, "text", b"null"],
+        TRUNCATED: [b"", b'[{"a": 1}, {"a"'],
+        MALFORMED: [b"\xff", b"<html>Denied</html>"],
+        NO_TEXT: [b'[{"\xff": 1}]'],
+    },
+    "brand_detection": {
+        NO_ID: [[[{"box": BOX}]], [AREA], [[{"id": ["a"], "box": BOX}]]],
+        NO_CORNERS: [[[{"id": "a"}]], [[{"id": "a", "box": [0, 0, 1, 1]}]]],
+        "$[1]: a polygon must be a list of points with x and y": [
+            [[{"id": "a", "points": points}]] for points in ([], [[0, 0], [1, 1]], "x", [{"x": "0", "y": 0}])
+        ],
+        "$[1].x0: must be a number or null, not str": [[[{"id": "a", "box": {**BOX, "x0": "0"}}]]],
+        "$[1]: an area must be an object": [[["a"]]],
+        NO_SEEN: [5 * [5], {"1": {"a": BOXED}}, [{"frame": 1, **BOXED}], {"A": [{"frame": 1, **BOXED}]}],
+    },
+    "brand_detection_metrics": {
+        NO_ID: [[{"seen": 1}]],
+        "$[u].seen: must be a number or null, not dict": [[{"id": "u", "seen": {"a": 1}}]],
+        NO_AREAS: [{"u": 5}, [5]],
+    },
+    "aoi_scores": {
+        "$: has no header line": [b"", b"\n\n"],
+        "$: is not a CSV table: found more fields than defined in 'Schema'": [b"name,a\nA,1,2\n"],
+        "$: is not UTF-8 text: invalid start byte": [b"name,a\n\xff,1\n"],
+        "$: is not a CSV table: has one column only": [b"<html>Denied</html>", b"\x00\x01"],
+        "$: is not a CSV table: two columns are called a": [b"name,a,a\nA,1,2\n"],
+        TRUNCATED: [b'[{"name": "A"'],
+    },
+}
+"""By file and by what is said of it: what is no such file."""
+EACH = [(asset, *pair) for asset, cases in REFUSED.items() for pair in pairs(cases)]
+
+
+@pytest.mark.parametrize(("asset", "content", "expected"), EACH, ids=str)
+def test_file_in_no_known_shape_is_refused(asset: str, content: object, expected: str) -> None:
+    """A file that could be read only by guessing, or in part, is refused with what is amiss and where."""
+    assert [expected] == [f"{each.why.path}: {each.why.reason}" for each in cut((asset, content)).rejects]
+
+
+def test_refused_file_keeps_its_row() -> None:
+    """A file that is refused is known as such and marked as not whole; files beside it are loaded."""
+    bad, good = [{"frame": -1, "a": 1}], [{"a": 1}]
+
+    found = cut(("metrics", bad), ("frt_frame_metrics", good), ("new", b"?"), ("heat", None))
+
+    marks = found.tables["assets"].select(["asset", "state", "error", "_whole"]).to_pylist()
+    assert [
+        ("metrics", "quarantined", "-1 is not within 0 to inf", False),
+        ("frt_frame_metrics", "loaded", None, True),
+        ("new", "loaded", None, True),
+        ("heat", "loaded", None, False),
+    ] == [tuple(row.values()) for row in marks]
+    assert ({"media_id": "M", "asset": "metrics"}, 3) == (found.rejects[0].context, found.fetched)
+    assert [1] == found.tables["frame_metrics"]["_record"].to_pylist()
+
+
+FIELDS = ["frame", "time", "fps", "frames", "id", "name", "points", "box", "x", "y", *BOX, "0", "1", "a"]
+VALUES = st.sampled_from([None, True, 10**400, "", "a"]) | st.integers() | st.floats(allow_nan=False)
+JSON = st.recursive(VALUES, lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(FIELDS), inner))
+TABLE = st.text(' ,;\t\n\r"\x00aé1.').map(str.encode)
+
+
+@pytest.mark.parametrize("asset", READERS)
+@given(content=JSON.map(json.dumps).map(str.encode) | st.binary() | TABLE)
+@example(content=b'{"fps":1,"frames":{"%s":{"a":1}}}' % (b"9" * 400))
+@example(content=b'{"%s":{"a":1}}' % (b"9" * 5000))
+@example(content=b'[[{"id":"a","points":[{"x":%s,"y":0}]}]]' % (b"9" * 400))
+def test_anything_is_read_or_refused(asset: str, content: bytes) -> None:
+    """Whatever a file holds, it becomes columns of one length or is refused: it never ends a run."""
+    columns: dict[str, list[Any]] = {}
+    with suppress(Unfit):
+        columns = READERS[asset](content)[1]
+
+    assert len({len(column) for column in columns.values()}) <= 1
+    assert 1 == cut((asset, content)).fetched
+
+
+@pytest.mark.parametrize("place", ["id", "points", "other"])
+def test_file_nested_to_any_depth_is_read_or_refused(place: str) -> None:
+    """However deep a value is nested, its file is accepted or refused: no limit ends a run."""
+    head = json.dumps([[{"name": "a", **BOX, place: 0}]]).removesuffix("0}]]")
+    depths = [*range(880, 1000), 100_000]
+
+    found = [cut(("brand_detection", f"{head}{'[' * each}{']' * each}}}]]".encode())) for each in depths]
+
+    assert len(depths) * [1] == [each.fetched for each in found]

@@ -1,0 +1,300 @@
+"""Asking an API: what is tried again and for how long, what is refused, and what an error says."""
+
+import gzip
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
+
+import pytest
+import stamina
+import stamina.instrumentation
+from starlette.types import Receive, Scope, Send
+
+from etl.config import Secret, Settings
+from etl.demo.server import serve
+from etl.errors import Refused, SourceError
+from etl.extract.http import Api
+from etl.extract.stream import Meter
+from etl.sources.neurons import KeyHeader
+
+KEY = "open-sesame"
+ATTEMPTS = 3
+NOT_HTTPS = "the API named an address that is not https, on 192.0.2.1: refused"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server sends, once."""
+
+    status: int = 200
+    body: bytes = b"{}"
+    headers: dict[str, str] = field(default_factory=dict)
+    unsent: int = 0
+    """Bytes that are announced, but never come."""
+
+
+OK = Answer(body=b'{"a": 1}')
+
+
+class Server:
+    """Gives these answers one after the other, and then the last one for ever."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+        self.headers: list[dict[str, str]] = []
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """Give the next answer."""
+        self.asked.append(f"{scope['path']}?{scope['query_string'].decode()}".rstrip("?"))
+        self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        headers = {"content-length": str(len(answer.body) + answer.unsent), **answer.headers}
+        sent = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": answer.status, "headers": sent})
+        await send({"type": "http.response.body", "body": answer.body})
+
+
+@contextmanager
+def asking(base: str | None, budget: float = 120, key: str = KEY) -> Iterator[tuple[Api, Meter]]:
+    """An API that is asked with a key, or files without one where there is no base; with its meter."""
+    settings = Settings({"SIGHTGLASS_CONCURRENCY": 2, "SIGHTGLASS_RETRY_BUDGET": budget})
+    auth = KeyHeader(Secret(key)) if base else None
+    with closing(Api(base, settings, auth=auth, secrets=[Secret(key)], hint="check KEY")) as api:
+        yield api, Meter()
+
+
+def complaint(base: str | None, path: str, budget: float = 120, key: str = KEY) -> tuple[type, str, int]:
+    """How a GET that fails does so: the error, its text, and the requests that were made."""
+    with asking(base, budget, key) as (api, meter):
+        ask = partial(api.get, dict) if base else api.download
+        with pytest.raises(SourceError) as caught:
+            ask(path, meter)
+    return caught.type, str(caught.value), meter.requests
+
+
+@pytest.fixture(autouse=True)
+def _here_and_without_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No proxy of this machine is asked, and nothing waits between attempts."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    with stamina.set_testing(True, attempts=ATTEMPTS, cap=True):
+        yield
+    stamina.instrumentation.set_on_retry_hooks([])
+
+
+PASSING = {str(status): Answer(status, b"busy") for status in (408, 429, 500, 502, 503, 504)} | {
+    "cut off": Answer(body=b'{"a"', unsent=4),
+    "no JSON": Answer(body=b"<html>", headers={"Content-Type": "text/html; charset=utf-8"}),
+    "half a JSON": Answer(body=b'{"a": '),
+    "no text": Answer(body=b'{"a": "\xff"}'),
+    "not compressed": Answer(body=b"plain", headers={"Content-Encoding": "gzip"}),
+}
+
+
+@pytest.mark.parametrize("trouble", PASSING.values(), ids=PASSING)
+def test_trouble_that_may_pass_is_met_by_another_attempt(trouble: Answer) -> None:
+    """The caller gets the answer as if nothing had been."""
+    server = Server(trouble, trouble, OK)
+    with serve(server) as url, asking(url) as (api, meter):
+        answer = api.get(dict, "/1/x", meter)
+
+    assert {"a": 1} == answer
+    assert ["/1/x"] * 3 == server.asked
+
+
+def test_the_meter_counts_what_an_answer_took() -> None:
+    """Each attempt is a request, all but the first are retries, and bodies count uncompressed."""
+    packed = Answer(body=gzip.compress(OK.body), headers={"Content-Encoding": "gzip"})
+    with serve(Server(Answer(503, b"busy"), packed)) as url, asking(url) as (api, meter):
+        for _ in range(2):
+            api.get(dict, "/1/x", meter)
+
+    assert (3, 1, len(b"busy") + 2 * len(OK.body)) == (meter.requests, meter.retries, meter.bytes)
+
+
+CUT = "peer closed connection without sending complete message body (received 4 bytes, expected 8)"
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (Answer(503, b'{"message": "over  loaded"}'), "answered 503: over loaded"),
+        (Answer(500, b"<h1>no</h1>"), "answered 500"),
+        (PASSING["no JSON"], "answered text/html that is not JSON"),
+        (Answer(body=b""), "answered something that is not JSON"),
+        (PASSING["cut off"], f"failed: {CUT}"),
+    ],
+)
+def test_trouble_that_does_not_pass_is_told_after_the_last_attempt(trouble: Answer, said: str) -> None:
+    """The error names the request, without its query, and what the last attempt met."""
+    with serve(Server(trouble)) as url:
+        _, text, requests = complaint(url, "/1/x?start=5")
+
+    assert (f"GET {url}1/x {said}", ATTEMPTS) == (text, requests)
+
+
+def test_an_api_that_is_not_there_is_named() -> None:
+    """Where nothing listens the error says so, after as many attempts."""
+    with serve(Server(OK)) as gone:
+        pass
+    _, text, requests = complaint(gone, "/1/x")
+
+    assert (f"GET {gone}1/x failed: [Errno 111] Connection refused", ATTEMPTS) == (text, requests)
+
+
+def test_without_a_budget_nothing_is_tried_again() -> None:
+    """SIGHTGLASS_RETRY_BUDGET=0 means one attempt."""
+    with serve(Server(Answer(503))) as url:
+        assert 1 == complaint(url, "/1/x", budget=0)[2]
+
+
+class Waits(Exception):
+    """Raised in place of waiting: for how many seconds it would have been."""
+
+
+def refuse_to_wait(details: stamina.instrumentation.RetryDetails) -> None:
+    """Leave the retries where they would wait."""
+    raise Waits(details.wait_for)
+
+
+HOURS = format_datetime(datetime.now(UTC) + timedelta(hours=10), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("said", "least", "most"),
+    [
+        ({"Retry-After": "7"}, 7, 7),
+        ({"Retry-After": "0"}, 0, 0),
+        ({"Retry-After": HOURS}, 30_000, 36_000),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0, 0),
+        ({"Retry-After": "soon"}, 0.5, 1.5),
+        ({}, 0.5, 1.5),
+    ],
+)
+def test_an_api_says_when_to_come_back(said: dict[str, str], least: float, most: float) -> None:
+    """Retry-After is obeyed, in seconds or as a date; without it the first wait is about a second."""
+    server = Server(Answer(429, headers=said))
+    stamina.set_testing(False)
+    stamina.instrumentation.set_on_retry_hooks([refuse_to_wait])
+    with serve(server) as url, asking(url, 36_000) as (api, meter), pytest.raises(Waits) as caught:
+        api.get(dict, "/1/x", meter)
+
+    assert least <= caught.value.args[0] <= most
+
+
+@pytest.mark.parametrize("wait", ["121", "9" * 20, HOURS, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_wait_beyond_the_budget_ends_at_once(wait: str) -> None:
+    """Who is told to come back after the budget need not wait to know that it failed."""
+    with serve(Server(Answer(429, b'{"detail": "slow down"}', {"Retry-After": wait}))) as url:
+        _, text, requests = complaint(url, "/1/x", budget=120)
+
+    assert (f"GET {url}1/x answered 429: slow down", 1) == (text, requests)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (400, b'{"message": "no such field"}', ": no such field"),
+        (401, b'{"detail": "bad key"}', ": bad key; check KEY"),
+        (403, b"", "; check KEY"),
+        (404, b'["gone", 1]', ': ["gone", 1]'),
+        (405, b'{"message": "' + b"x" * 400 + b'"}', f": {'x' * 300}"),
+        (409, b'{"message": null}', ""),
+        (501, b"<html>no</html>", ""),
+    ],
+)
+def test_a_wrong_request_fails_at_once_in_the_vendors_words(status: int, body: bytes, said: str) -> None:
+    """Asking again would not help: the message is passed on, on one line that is not too long."""
+    with serve(Server(Answer(status, body))) as url:
+        assert (Refused, f"GET {url}1/x answered {status}{said}", 1) == complaint(url, "/1/x")
+
+
+def test_json_of_another_shape_is_not_asked_for_again() -> None:
+    """An API that answers something else than documented will do so the next time."""
+    said = "answered JSON of another shape than documented: Expected `object`, got `array`"
+    with serve(Server(Answer(body=b"[1]"))) as url:
+        assert (SourceError, f"GET {url}1/x {said}", 1) == complaint(url, "/1/x")
+
+
+def test_a_link_keeps_its_query() -> None:
+    """The address of a next page is asked for as it was given; parameters make a query of their own."""
+    server = Server(OK)
+    with serve(server) as url, asking(url) as (api, meter):
+        api.get(dict, f"{url}1/x?start=5.50&key=a%2Fb", meter)
+        api.get(dict, "1/y", meter, {"limit": "2"})
+
+    assert ["/1/x?start=5.50&key=a%2Fb", "/1/y?limit=2"] == server.asked
+
+
+@pytest.mark.parametrize("link", ["{there}x", "{here}@{host}x", "{here}\\@{host}x"])
+def test_a_page_on_another_host_is_refused_before_anything_is_sent(link: str) -> None:
+    """The key goes to the configured host and port alone, however an address is written."""
+    own, other = Server(OK), Server(OK)
+    with serve(own) as here, serve(other) as there:
+        named = link.format(here=here.rstrip("/"), there=there, host=there.removeprefix("http://"))
+        _, text, _ = complaint(here, named)
+
+    assert f"GET {here.rstrip('/')} names a page on another host, 127.0.0.1: refused" == text
+    assert [] == own.asked + other.asked
+
+
+@pytest.mark.parametrize("base", [None, "https://api.example"])
+@pytest.mark.parametrize("scheme", ["http", "ftp"])
+def test_nothing_is_asked_for_in_the_clear(base: str | None, scheme: str) -> None:
+    """An address that is not https is asked for on this machine alone."""
+    assert NOT_HTTPS == complaint(base, f"{scheme}://192.0.2.1/x")[1]
+
+
+def test_a_request_with_a_key_is_not_redirected() -> None:
+    """The key is not carried on to where an API redirects."""
+    other = Server(OK)
+    with serve(other) as there, serve(Server(Answer(302, headers={"Location": there}))) as url:
+        assert (Refused, f"GET {url}1/x answered 302", 1) == complaint(url, "/1/x")
+
+    assert [] == other.asked
+
+
+def test_a_download_follows_redirects_and_carries_no_key() -> None:
+    """Links are for anybody who holds them, wherever they lead."""
+    files = Server(Answer(body=b"a;b", headers={"Content-Type": "text/csv; charset=utf-8"}))
+    with serve(files) as there:
+        links = Server(Answer(302, headers={"Location": f"{there}a.csv?signature=s"}))
+        with serve(links) as url, asking(None) as (api, meter):
+            found = api.download(f"{url}a", meter)
+
+    assert (b"a;b", "text/csv") == found
+    assert ["/a.csv?signature=s"] == files.asked
+    assert set() == {"x-api-key", "authorization", "cookie"} & {*files.headers[0], *links.headers[0]}
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [("http://192.0.2.1/x", NOT_HTTPS), ("/a", "GET {url}a led nowhere: TooManyRedirects")],
+)
+def test_a_download_is_not_led_astray(location: str, said: str) -> None:
+    """A redirect into the clear is refused, and one that goes round in circles ends."""
+    with serve(Server(Answer(302, headers={"Location": location}))) as url:
+        assert said.format(url=url) == complaint(None, f"{url}a?signature=s")[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "shown"),
+    [
+        ("1/x?token=t", f"key {KEY} is wrong", "1/x answered 400: key *** is wrong"),
+        (f"1/{KEY}/x", "", "1/***/x answered 400"),
+        ("1/x?token=t", "no https://a/b?token=t", "1/x answered 400: no https://a/b"),
+    ],
+)
+def test_an_error_shows_neither_secrets_nor_queries(path: str, message: str, shown: str) -> None:
+    """Not even those that the server repeats."""
+    with serve(Server(Answer(400, f'{{"message": "{message}"}}'.encode()))) as url:
+        assert f"GET {url}{shown}" == complaint(url, path)[1]
+
+
+def test_an_error_about_a_key_that_cannot_be_sent_does_not_show_it() -> None:
+    """A key with a stray line end, as editors leave it, fails without being told to everybody."""
+    with serve(Server(OK)) as url:
+        assert KEY not in complaint(url, "/1/x", key=f"{KEY}\r")[1]

@@ -1,0 +1,304 @@
+"""The warehouse file: opened by one process, its tables as declared, its batches whole or not at all."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from etl.errors import BusyError, SettingsError
+from etl.load import lock
+from etl.load.warehouse import NAME, Warehouse, make_folder, open_for_reading, open_for_writing
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+Opener = Callable[[Path], Warehouse]
+OPENED = pytest.mark.parametrize("opener", [open_for_writing, open_for_reading])
+MEDIUM = "INSERT INTO neurons.media (media_id, _run_id) VALUES ('m1', 'r1')"
+COLUMN = """
+    SELECT data_type, is_nullable, comment
+    FROM duckdb_columns()
+    WHERE schema_name = 'cogniac' AND table_name = 'subjects' AND column_name = 'expires_in'"""
+
+
+@pytest.fixture(autouse=True)
+def _usual_umask() -> Iterator[None]:
+    """The umask of most machines, given back after a warehouse has narrowed it."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """The folder of a warehouse that has been opened once."""
+    open_for_writing(tmp_path).close()
+    return tmp_path
+
+
+@contextmanager
+def another_process(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A Python process that has run the code, and lives until the block ends."""
+    program = f"import sys; {code}; print('ready', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert "ready\n" == process.stdout.readline()
+        yield process
+        process.stdin.close()
+
+
+def refusal(kind: type[Exception], action: Callable[[], object]) -> str:
+    """What an action that is refused says."""
+    with pytest.raises(kind) as caught:
+        action()
+    return str(caught.value)
+
+
+def altered(home: Path, change: str) -> None:
+    """Make a table as another version of Sightglass would have made it."""
+    with duckdb.connect(home / NAME) as connection:
+        connection.execute(f"ALTER TABLE cogniac.subjects {change}")
+
+
+def tables(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    """Every column of every table with its type and comment."""
+    query = """
+        SELECT schema_name, table_name, column_name, data_type, is_nullable, comment
+        FROM duckdb_columns() WHERE NOT internal ORDER BY ALL"""
+    return warehouse.connection.execute(query).fetchall()
+
+
+def test_a_warehouse_that_is_opened_again_is_as_it_was_left(tmp_path: Path) -> None:
+    """Rows and tables outlive the process, and opening changes nothing."""
+    first = open_for_writing(tmp_path)
+    declared = tables(first)
+    first.connection.execute(MEDIUM)
+    first.close()
+    second = open_for_writing(tmp_path)
+
+    assert declared == tables(second)
+    assert [(1,)] == second.ask("neurons/count")
+    second.close()
+
+
+def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
+    """The database and its log have mode 0600, whatever the umask was."""
+    warehouse = open_for_writing(tmp_path)
+    warehouse.connection.execute(MEDIUM)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    warehouse.close()
+
+    assert {NAME: 0o600, f"{NAME}.wal": 0o600} == modes
+
+
+def test_a_warehouse_opened_for_reading_cannot_be_changed(home: Path) -> None:
+    """Who reads, reads only."""
+    warehouse = open_for_reading(home)
+
+    with pytest.raises(duckdb.InvalidInputException):
+        warehouse.connection.execute(MEDIUM)
+
+    assert [(0,)] == warehouse.ask("neurons/count")
+    warehouse.close()
+
+
+def test_reading_where_there_is_no_warehouse_says_how_to_make_one(tmp_path: Path) -> None:
+    """Nothing is made by looking."""
+    said = refusal(SettingsError, lambda: open_for_reading(tmp_path))
+
+    assert f"there is no warehouse in {tmp_path} yet: run `sightglass run`, or name another --home" == said
+    assert [] == list(tmp_path.iterdir())
+
+
+@OPENED
+@pytest.mark.parametrize("content", [b"", b"x", b"media_id,name\n" * 10_000])
+def test_a_file_that_is_no_database_is_named(tmp_path: Path, opener: Opener, content: bytes) -> None:
+    """Another file in the place of the database is left as it is."""
+    (tmp_path / NAME).write_bytes(content)
+    said = refusal(SettingsError, lambda: opener(tmp_path))
+
+    what_now = "move it away, or set SIGHTGLASS_HOME to another folder"
+    assert f"{tmp_path / NAME} is no DuckDB file; {what_now}" == said
+    assert content == (tmp_path / NAME).read_bytes()
+
+
+@OPENED
+@pytest.mark.parametrize("name", ["data", "locker"])
+def test_a_truncated_database_is_a_matter_of_settings(home: Path, opener: Opener, name: str) -> None:
+    """A broken file is never taken for one that is in use, whatever its folder is called."""
+    (home / name).mkdir()
+    path = home / name / NAME
+    path.write_bytes((home / NAME).read_bytes()[:4096])
+    said = refusal(SettingsError, lambda: opener(home / name))
+
+    why = f'Could not read enough bytes from file "{path}": attempted to read 4096 bytes from location 4096'
+    assert f"{path} cannot be opened: IO Error: {why}" == said
+
+
+@OPENED
+def test_a_damaged_database_is_a_matter_of_settings(home: Path, opener: Opener) -> None:
+    """A file whose content is not what was written is never taken for one that is in use."""
+    whole = (home / NAME).read_bytes()
+    (home / NAME).write_bytes(whole[:4096] + bytes(len(whole) - 4096))
+    said = refusal(SettingsError, lambda: opener(home))
+
+    why = "computed checksum 5381 does not match stored checksum 0 in block at location 4096"
+    assert f"{home / NAME} cannot be opened: Corrupt database file: {why}" == said.replace("IO Error: ", "")
+
+
+@OPENED
+def test_a_folder_in_the_place_of_the_database_is_named(tmp_path: Path, opener: Opener) -> None:
+    """A folder called like the file is a matter of settings."""
+    path = tmp_path / NAME
+    path.mkdir()
+    said = refusal(SettingsError, lambda: opener(tmp_path))
+
+    assert f'{path} cannot be opened: IO Error: Could not read from file "{path}": Is a directory' == said
+
+
+def test_a_home_that_cannot_be_made_is_a_matter_of_settings(tmp_path: Path) -> None:
+    """A path below a regular file can neither be made, nor locked, nor opened."""
+    (tmp_path / "file").touch()
+    home = tmp_path / "file" / "home"
+
+    assert [
+        f"cannot use the folder {home}: Not a directory; make it writable, or set SIGHTGLASS_HOME",
+        f"cannot write in {home}: Not a directory; make it writable, or set SIGHTGLASS_HOME",
+        f'{home / NAME} cannot be opened: IO Error: Cannot open file "{home / NAME}": Not a directory',
+    ] == [
+        refusal(SettingsError, lambda: make_folder(home)),
+        refusal(SettingsError, lambda: lock.hold(home, NOW).__enter__()),
+        refusal(SettingsError, lambda: open_for_writing(home)),
+    ]
+
+
+@OPENED
+def test_a_database_that_another_process_has_open_is_busy(home: Path, opener: Opener) -> None:
+    """It is for waiting, not for settings."""
+    with another_process("import duckdb; held = duckdb.connect(sys.argv[1])", home / NAME):
+        said = refusal(BusyError, lambda: opener(home))
+
+    assert f"another process has {home / NAME} open; wait for it to end" == said
+    opener(home).close()
+
+
+def test_a_column_that_is_new_is_added_with_its_comment(home: Path) -> None:
+    """A warehouse made before a column was declared gets it, and is then like a new one."""
+    before = open_for_reading(home)
+    declared = tables(before), before.connection.execute(COLUMN).fetchall()
+    before.close()
+    altered(home, "DROP expires_in")
+    after = open_for_writing(home)
+
+    assert declared == (tables(after), after.connection.execute(COLUMN).fetchall())
+    assert [("DOUBLE", True)] == [row[:2] for row in declared[1]]
+    after.close()
+
+
+OTHERWISE = {
+    "ALTER expires_in TYPE INT": "has cogniac.subjects.expires_in as INTEGER, this version declares DOUBLE",
+    "ADD old BIGINT": "has cogniac.subjects.old as BIGINT, this version declares no such column",
+    "DROP subject_uid": "lacks the mandatory column cogniac.subjects.subject_uid",
+}
+
+
+@pytest.mark.parametrize(("change", "said"), OTHERWISE.items())
+def test_any_other_difference_is_refused(home: Path, change: str, said: str) -> None:
+    """Sightglass never guesses how to turn one table into another, and leaves it as it is."""
+    altered(home, change)
+    before = open_for_reading(home)
+    found = tables(before)
+    before.close()
+    refused = refusal(SettingsError, lambda: open_for_writing(home))
+    after = open_for_reading(home)
+
+    assert f"the warehouse {said}; load into a new SIGHTGLASS_HOME" == refused
+    assert found == tables(after)
+    after.close()
+
+
+def test_other_threads_see_what_is_committed(tmp_path: Path) -> None:
+    """A question from another thread is answered as if the transaction that is open were not there."""
+    warehouse = open_for_writing(tmp_path)
+    with ThreadPoolExecutor(1) as thread:
+        with warehouse.transaction():
+            warehouse.connection.execute(MEDIUM)
+            during = thread.submit(warehouse.ask, "neurons/count").result()
+            own = warehouse.run("neurons/count")
+        after = thread.submit(warehouse.ask, "neurons/count").result()
+    warehouse.close()
+
+    assert ([(0,)], [(1,)], [(1,)]) == (during, own, after)
+
+
+def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """All that was written in it is gone, the error comes through, and the next transaction works."""
+    warehouse = open_for_writing(tmp_path)
+
+    def broken() -> None:
+        with warehouse.transaction():
+            warehouse.connection.execute(MEDIUM)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken()
+    assert [(0,)] == warehouse.ask("neurons/count")
+    with warehouse.transaction():
+        warehouse.connection.execute(MEDIUM)
+    assert [(1,)] == warehouse.ask("neurons/count")
+    warehouse.close()
+
+
+HOLD = """from datetime import datetime; from pathlib import Path; from etl.load import lock
+held = lock.hold(Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2])); held.__enter__()"""
+
+
+def busy(home: Path, pid: int) -> str:
+    """What a run is told while this process holds the warehouse."""
+    holder = f"another run (process {pid}, since {NOW.isoformat()})"
+    return f"{holder} holds the warehouse {home}; its work goes on, this run did nothing"
+
+
+def test_a_second_run_is_told_who_holds_the_warehouse(tmp_path: Path) -> None:
+    """The lock keeps out runs of this and of other processes, until it is given back."""
+    with lock.hold(tmp_path, NOW):
+        here = refusal(BusyError, lambda: lock.hold(tmp_path, NOW).__enter__())
+    with another_process(HOLD, tmp_path, NOW) as process:
+        there = refusal(BusyError, lambda: lock.hold(tmp_path, NOW).__enter__())
+
+    assert [busy(tmp_path, os.getpid()), busy(tmp_path, process.pid)] == [here, there]
+
+
+def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
+    """Nobody need clean up after a run that was killed."""
+    with another_process(HOLD, tmp_path, NOW) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+        with lock.hold(tmp_path, NOW):
+            told = json.loads((tmp_path / lock.HOLDER).read_text())
+
+    assert (-signal.SIGKILL, os.getpid()) == (process.returncode, told["pid"])
+
+
+def test_a_description_that_changed_reaches_the_database(home: Path) -> None:
+    """The comment of a column is what is declared now, also in a warehouse that an older version made."""
+    with closing(open_for_writing(home)) as warehouse:
+        warehouse.connection.execute("COMMENT ON COLUMN etl.runs.version IS 'Outdated.'")
+    with closing(open_for_writing(home)) as warehouse:
+        found = warehouse.connection.execute(
+            "SELECT comment FROM duckdb_columns() WHERE table_name = 'runs' AND column_name = 'version'"
+        ).fetchall()
+
+    assert [("Version of Sightglass that ran.",)] == found
