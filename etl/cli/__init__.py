@@ -1,0 +1,97 @@
+"""The command line: one module per command, the only place that prints."""
+
+import importlib
+import json
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from etl import __version__
+from etl.errors import BUG, SightglassError
+
+COMMANDS = {
+    "run": "Load what is new; the line for cron.",
+    "demo": "See all of it work on this machine, without keys.",
+    "sql": "Query the warehouse.",
+}
+
+
+class Lazy(click.Group):
+    """Imports a command only when it is used: --help and short commands must not wait for the others."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """The commands in the order in which people meet them."""
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        """The command of this name."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"etl.cli.{name}").command
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sightglass")
+def group() -> None:
+    """Load what vision AI says about your media into a DuckDB warehouse, and ask it in SQL.
+
+    Settings come from the environment or sightglass.toml; the README lists them.
+    """
+
+
+def main() -> None:
+    """Run the command and leave with one of the exit codes that the README explains."""
+    try:
+        sys.exit(group.main(standalone_mode=False, prog_name="sightglass"))
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except SightglassError as error:
+        click.echo(f"sightglass: {error}", err=True)
+        sys.exit(error.exit_code)
+    except Exception:  # noqa: BLE001 -- whatever it is, it is a bug of ours, and must show where it is
+        traceback.print_exc()
+        sys.exit(BUG)
+
+
+def given(home: str | None, pairs: tuple[str, ...]) -> dict[str, str]:
+    """The settings given on the command line."""
+    flags = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise click.UsageError(f"--set takes NAME=VALUE, not {pair}")
+        flags[name] = value
+    return flags | ({"SIGHTGLASS_HOME": home} if home else {})
+
+
+home_option = click.option("--home", metavar="DIR", help="Folder of the warehouse (SIGHTGLASS_HOME).")
+config_option = click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Settings file instead of ./sightglass.toml.",
+)
+set_option = click.option(
+    "--set", "pairs", metavar="NAME=VALUE", multiple=True, help="Any setting but a secret; can be repeated."
+)
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object to standard output."
+)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Print exactly one JSON object to standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False))

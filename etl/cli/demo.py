@@ -1,0 +1,136 @@
+"""`sightglass demo`: both APIs simulated on this machine, loaded twice by the real pipeline."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import reduce
+from pathlib import Path
+
+import click
+
+from etl import schema
+from etl.cli.progress import watched
+from etl.cli.run import say, settings_for
+from etl.config import Settings
+from etl.errors import SettingsError, worst
+from etl.load.warehouse import Warehouse, open_for_reading
+from etl.pipeline import Report, run
+
+HOME = "demo-warehouse"
+MARK = ".made-by-sightglass-demo"
+
+
+@click.command("demo")
+@click.option(
+    "--home", metavar="DIR", default=HOME, show_default=True, help="Folder to load into; emptied first."
+)
+@click.option("--records", default=3000, show_default=True, help="Cogniac records to simulate.")
+@click.option("--media", default=40, show_default=True, help="Neurons images and videos to simulate.")
+@click.option(
+    "--seed", default=1, show_default=True, help="Another seed gives other data, the same seed the same."
+)
+def command(home: str, records: int, media: int, seed: int) -> int:
+    """Simulate both APIs, load all they have, let them move on, load what changed, and ask three questions.
+
+    No keys and no network are needed. The data is generated; nothing of it is real.
+    """
+    folder = _emptied(Path(home))
+    with _simulated(folder, seed, records, media) as (settings, advance):
+        click.echo("First load: everything the two simulated APIs hold.", err=True)
+        first = _run(settings)
+        advance()
+        click.echo(
+            "Time passes: new records, corrections by people, new videos. Second load: what changed.",
+            err=True,
+        )
+        second = _run(settings)
+    warehouse = open_for_reading(folder)
+    try:
+        _show_tables(warehouse)
+        _answer_questions(warehouse)
+    finally:
+        warehouse.close()
+    program = "sightglass" if shutil.which("sightglass") else sys.argv[0]
+    click.echo(f'\nAsk it yourself:  {program} sql --home {home} "FROM cogniac.detections LIMIT 5"')
+    return worst([first.exit_code, second.exit_code])
+
+
+def _emptied(folder: Path) -> Path:
+    """The folder, empty; one that the demo did not make is left alone."""
+    try:
+        if (folder / MARK).exists():
+            shutil.rmtree(folder)
+        elif folder.exists() and any(folder.iterdir()):
+            raise SettingsError(f"{folder} holds something that is not the demo's; name another --home")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).touch()
+    except OSError as error:
+        raise SettingsError(
+            f"cannot use the folder {folder}: {error.strerror}; name another --home"
+        ) from error
+    return folder.absolute()
+
+
+@contextmanager
+def _simulated(
+    folder: Path, seed: int, records: int, media: int
+) -> Iterator[tuple[Settings, Callable[[], None]]]:
+    """Settings that lead to simulators of both APIs, and a function that lets time pass there."""
+    try:
+        from etl.demo.cogniac import CogniacSimulator, CogniacSize  # noqa: PLC0415 -- an extra
+        from etl.demo.neurons import NeuronsSimulator, NeuronsSize  # noqa: PLC0415
+        from etl.demo.server import serve  # noqa: PLC0415
+    except ImportError as error:
+        raise SettingsError(f"the demo needs {error.name}: pip install 'sightglass-etl[demo]'") from error
+    cogniac = CogniacSimulator(seed, CogniacSize(records=records))
+    neurons = NeuronsSimulator(seed, NeuronsSize(media=media))
+    with (
+        serve(cogniac.app) as cogniac_url,
+        serve(neurons.app) as neurons_url,
+        serve(neurons.files) as files_url,
+    ):
+        neurons.files_url = files_url
+        environ = {
+            "SIGHTGLASS_HOME": str(folder),
+            "COG_API_KEY": cogniac.api_key,
+            "COG_URL_PREFIX": cogniac_url,
+            "NEURONS_API_KEY": neurons.api_key,
+            "NEURONS_URL": neurons_url,
+        }
+
+        def advance() -> None:
+            cogniac.advance(records=records // 20, corrections=records // 30)
+            neurons.advance(media=max(1, media // 10))
+
+        yield settings_for(None, Path(os.devnull), (), environ), advance
+
+
+def _run(settings: Settings) -> Report:
+    with watched() as progress:
+        report = run(settings, (), lambda: datetime.now(UTC), progress)
+    say(report)
+    return report
+
+
+def _show_tables(warehouse: Warehouse) -> None:
+    """What arrived: every table with its number of rows."""
+    relations = [
+        warehouse.connection.table(table.qualified).aggregate(
+            f"'{table.qualified}' AS \"table\", count(*) AS rows"
+        )
+        for source in schema.sources()
+        for table in source.tables.values()
+    ]
+    click.echo("\nWhat arrived:")
+    click.echo(reduce(lambda above, below: above.union(below), relations))
+
+
+def _answer_questions(warehouse: Warehouse) -> None:
+    """The questions of `sql/demo/`, each with its answer."""
+    for path in sorted((schema.folder("sql") / "demo").glob("*.sql")):
+        text = path.read_text(encoding="utf-8")
+        click.echo("\n" + text.splitlines()[0].removeprefix("-- "))
+        click.echo(warehouse.connection.sql(text))

@@ -1,0 +1,41 @@
+"""A progress display on a terminal; silence everywhere else."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from etl.load.books import Tally
+from etl.pipeline import Progress
+
+
+@contextmanager
+def watched() -> Iterator[Progress]:
+    """A function to tell the counts to; it draws them where standard error is a terminal, and only there."""
+    if not sys.stderr.isatty():
+        yield lambda _tally, _pending: None
+        return
+    from rich import progress  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415 -- cron never needs it
+
+    columns = (
+        progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.completed:,.0f} rows"),
+        progress.TextColumn("{task.fields[rate]}"),
+        progress.TimeElapsedColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as display:
+        tasks = {}
+
+        def tell(tally: Tally, pending: int) -> None:
+            name = " ".join(filter(None, [tally.source, tally.stream, tally.partition]))
+            if name not in tasks:
+                tasks[name] = display.add_task(name, total=None, rate="")
+            speed = next(
+                task.finished_speed or task.speed for task in display.tasks if task.id == tasks[name]
+            )
+            display.update(
+                tasks[name], completed=tally.fetched + pending, rate=f"{speed:,.0f}/s" if speed else ""
+            )
+
+        yield tell

@@ -1,0 +1,98 @@
+"""`sightglass run`: load what is new."""
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from etl import schema
+from etl.cli import config_option, given, home_option, json_option, print_json, set_option
+from etl.cli.progress import watched
+from etl.config import Settings, load
+from etl.load.books import Tally, tally_json
+from etl.pipeline import Report, run, source_module
+
+
+@click.command("run")
+@click.argument("sources", nargs=-1, metavar="[SOURCE ...]")
+@home_option
+@config_option
+@set_option
+@json_option
+def command(
+    sources: tuple[str, ...], home: str | None, config: Path | None, pairs: tuple[str, ...], *, as_json: bool
+) -> int:
+    """Load what is new from all sources that have credentials, or from those named (cogniac, neurons).
+
+    Exit codes: 0 all went well, 2 fix the settings, 3 a source kept failing, 4 data was quarantined,
+    75 another run works on the warehouse, 1 a bug.
+    """
+    settings = settings_for(home, config, pairs, os.environ)
+    with watched() as progress:
+        report = run(settings, sources, lambda: datetime.now(UTC), progress)
+    if as_json:
+        print_json(report_json(report))
+    say(report)
+    return report.exit_code
+
+
+def settings_for(
+    home: str | None, file: Path | None, pairs: tuple[str, ...], environ: Mapping[str, str]
+) -> Settings:
+    """The settings in force for all sources."""
+    declared = [setting for name in schema.names() for setting in source_module(name).SETTINGS]
+    return load(declared, environ, given(home, pairs), file)
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """The report as `--json` prints it."""
+    return {
+        "run_id": report.run_id,
+        "status": report.status,
+        "exit_code": report.exit_code,
+        "started_at": _iso(report.started_at),
+        "finished_at": _iso(report.finished_at),
+        "streams": [tally_json(tally) for tally in report.streams],
+        "published": None,
+        "gaps": report.gaps,
+        "newly_quarantined": report.newly_quarantined,
+        "unknown_fields": report.unknown,
+        "skipped": report.skipped,
+    }
+
+
+def say(report: Report) -> None:
+    """Tell people what the run did, on standard error."""
+    for name in report.skipped:
+        click.echo(f"sightglass: {name} skipped, it has no credentials", err=True)
+    for tally in report.streams:
+        if tally.error:
+            click.echo(f"sightglass: {_named(tally)} failed: {tally.error}", err=True)
+    if report.newly_quarantined:
+        click.echo(
+            f"sightglass: newly quarantined, see etl.quarantine: {report.newly_quarantined:,}", err=True
+        )
+    if report.unknown:
+        click.echo(f"sightglass: undeclared fields, kept in _extra: {', '.join(report.unknown)}", err=True)
+    if report.gaps:
+        click.echo(f"sightglass: gaps, listed in etl.gaps: {report.gaps:,}", err=True)
+    total = {
+        name: sum(getattr(tally, name) for tally in report.streams)
+        for name in ("fetched", "inserted", "updated", "unchanged", "quarantined")
+    }
+    counts = ", ".join(f"{count:,} {name}" for name, count in total.items())
+    changed = "" if total["inserted"] + total["updated"] else ", nothing changed"
+    click.echo(f"sightglass: run {report.run_id} {report.status}: {counts}{changed}", err=True)
+
+
+def _named(tally: Tally) -> str:
+    return " ".join(filter(None, [tally.source, tally.stream, tally.partition]))
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return (
+        moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z") if moment else None
+    )

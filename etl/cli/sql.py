@@ -1,0 +1,100 @@
+"""`sightglass sql`: query the warehouse."""
+
+import csv
+import json
+import math
+import os
+import sys
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from uuid import UUID
+
+import click
+import duckdb
+import pyarrow as pa
+
+from etl.cli import config_option, home_option, json_option, set_option
+from etl.cli.run import settings_for
+from etl.errors import SettingsError
+from etl.load.warehouse import open_for_reading
+
+AT_ONCE = 10_000
+
+
+@click.command("sql")
+@click.argument("query")
+@click.option(
+    "--csv", "as_csv", is_flag=True, help="Print CSV with a header; the default where output is no terminal."
+)
+@json_option
+@home_option
+@config_option
+@set_option
+def command(  # noqa: PLR0913 -- one parameter per option
+    query: str,
+    home: str | None,
+    config: Path | None,
+    pairs: tuple[str, ...],
+    *,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """Print the answer to an SQL query; nothing can be changed by it.
+
+    \b
+    sightglass sql "SELECT subject_uid, count(*) FROM cogniac.detections GROUP BY ALL"
+    """  # noqa: D301 -- click reads the backspace: do not rewrap what follows
+    warehouse = open_for_reading(settings_for(home, config, pairs, os.environ).home)
+    try:
+        _answer(warehouse.connection, query, as_csv=as_csv, as_json=as_json)
+    except BrokenPipeError:
+        # The reader has enough, `head` for one: what Python still wants to flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise SettingsError(f"the query failed: {error}") from error
+    finally:
+        warehouse.close()
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, query: str, *, as_csv: bool, as_json: bool) -> None:
+    if not as_csv and not as_json and sys.stdout.isatty():
+        click.echo(str(connection.sql(query) or ""), nl=False)
+        return
+    relation = connection.sql(query)
+    if relation is None:
+        raise SettingsError("the query failed: it asks for nothing")
+    batches = relation.to_arrow_reader(AT_ONCE)
+    names = batches.schema.names
+    rows = (
+        [_plain(value) for value in row]
+        for batch in batches
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    )
+    if as_json:
+        objects = [dict(zip(names, row, strict=True)) for row in rows]
+        click.echo(json.dumps({"columns": names, "rows": objects}, ensure_ascii=False))
+        return
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def _cell(value: object) -> object:
+    """The value as a cell of CSV: what is neither text nor NULL is written as JSON."""
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _plain(value: object) -> object:
+    """The value as JSON and CSV can hold it: times in ISO 8601, UTC."""
+    if isinstance(value, datetime):
+        return (value.astimezone(UTC) if value.tzinfo else value).isoformat().replace("+00:00", "Z")
+    if isinstance(value, date | time | UUID | Decimal):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

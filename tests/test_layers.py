@@ -1,0 +1,224 @@
+"""Who may import whom, where names of columns may stand, and how long things may get."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from etl import schema
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "etl"
+LONGEST_FUNCTION = 60
+LONGEST_FILE = 360
+MANY = 4
+"""Names of columns that make a list of columns."""
+
+
+def name_of(path: Path) -> str:
+    """The name of a module within the package."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+
+
+FILES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+MODULES = [name for name in FILES if name.partition(".")[0] != "demo"]
+"""The modules of the product; the simulators stand on their own."""
+
+VALUES = {"errors", "schema", "values"}
+MAY_IMPORT = {
+    "": set[str](),
+    "__main__": {"cli"},
+    "errors": set[str](),
+    "values": set[str](),
+    "config": {"errors"},
+    "schema": {"errors"},
+    "extract": {"config", "errors", "extract", "values", "version"},
+    "sources": {"config", "errors", "extract", "values"},
+    "transform": {*VALUES, "extract.stream", "transform"},
+    "load": {*VALUES, "extract.stream", "load", "transform", "version"},
+    "pipeline": {*VALUES, "config", "extract", "load", "sources", "transform"},
+    "cli": {*VALUES, "cli", "config", "demo", "extract", "load", "pipeline", "transform", "version"},
+}
+"""What each part of the package may import of it; a source also its own modules, never another source."""
+
+MAY_NOT_IMPORT = {"sources": {"duckdb", "pyarrow"}}
+"""What must stay out of a part: a source yields records and values, and knows no warehouse."""
+
+
+def imported(module: str, text: str) -> Iterator[str]:
+    """The full names of all that a module imports, wherever in it and by whatever means."""
+    package = ["etl", *module.split(".")]
+    if not FILES[module].name.startswith("__init__"):
+        package.pop()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            yield from (".".join([*above, *filter(None, [node.module]), alias.name]) for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            yield ast.unparse(node.args[0]).lstrip("f").strip("'\"").partition("{")[0].rstrip(".")
+
+
+def wrong(module: str, text: str) -> list[str]:
+    """What a module imports and may not, by names within the package where it is of the package."""
+    area = module.partition(".")[0]
+    allowed = MAY_IMPORT[area] | ({".".join(module.split(".")[:2])} if area == "sources" else set())
+    found = []
+    for name in imported(module, text):
+        top, _, inside = name.partition(".")
+        while top == "etl" and inside and inside not in FILES:
+            inside = inside.rpartition(".")[0]
+        here = inside or "version" if top == "etl" else ""
+        if here and not any(f"{here}.".startswith(f"{each}.") for each in allowed):
+            found.append(here)
+        if top in MAY_NOT_IMPORT.get(area, ()):
+            found.append(top)
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_one_way(module: str) -> None:
+    """A module imports only what its part of the package may know."""
+    assert [] == wrong(module, FILES[module].read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "expected"),
+    [
+        ("errors", "import etl", "version"),
+        ("values", "from etl import errors", "errors"),
+        ("config", "import etl.values", "values"),
+        ("extract.http", "from etl.schema import Table", "schema"),
+        ("sources.cogniac", "from etl.sources.neurons import assets", "sources.neurons.assets"),
+        ("sources.neurons.assets", "from .. import cogniac", "sources.cogniac"),
+        ("sources.neurons", "def read():\n    import pyarrow as pa", "pyarrow"),
+        ("sources.cogniac", "if TYPE_CHECKING:\n    from duckdb import DuckDBPyConnection", "duckdb"),
+        ("transform.columns", "from etl.extract.http import Api", "extract.http"),
+        ("load.save", "from ..pipeline import run", "pipeline"),
+        ("load", "from .. import pipeline", "pipeline"),
+        ("pipeline", "from etl.cli import main", "cli"),
+        ("cli.run", "importlib.import_module(f'etl.sources.{name}')", "sources"),
+        ("cli", 'import_module("etl.sources.cogniac")', "sources.cogniac"),
+    ],
+)
+def test_import_that_goes_the_wrong_way_is_seen(module: str, text: str, expected: str) -> None:
+    """Whatever form a forbidden import has, it is found."""
+    assert [expected] == wrong(module, text)
+
+
+def test_every_part_has_its_rule() -> None:
+    """No part of the package is without a rule, and no rule without its part."""
+    assert set(MAY_IMPORT) == {module.partition(".")[0] for module in MODULES}
+
+
+def test_sources_are_the_schema_files() -> None:
+    """Each schema file but the system's own has a module of its name, and each module in `sources` one."""
+    modules = {module.split(".")[1] for module in MODULES if module.startswith("sources.")}
+
+    assert {path.stem for path in (ROOT / "schemas").glob("*.toml")} - {"etl"} == modules
+
+
+REPORT = "these are names of `run --json` too, an interface of its own"
+ROWS = "the source makes these rows itself, out of what has no place in a record that could be declared"
+ALLOWED = {
+    ("cli.run", "etl.runs"): REPORT,
+    ("cli.run", "etl.run_streams"): REPORT,
+    ("sources.cogniac.records", "cogniac.detection_boxes"): ROWS,
+    ("sources.neurons", "neurons.assets"): ROWS,
+    ("sources.neurons", "neurons.media_metrics"): ROWS,
+    ("sources.neurons.assets", "neurons.frame_metrics"): ROWS,
+    ("sources.neurons.assets", "neurons.aoi_frames"): ROWS,
+    ("sources.neurons.assets", "neurons.aoi_metrics"): ROWS,
+    ("sources.neurons.assets", "neurons.aoi_scores"): ROWS,
+}
+"""Lists of columns that stand in code, by module and table, and why they must."""
+
+
+def lists(text: str) -> Iterator[set[str]]:
+    """The texts of each list in a module, and the keys of each mapping."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.List | ast.Tuple | ast.Set):
+            items: list[ast.expr | None] = [*node.elts]
+        elif isinstance(node, ast.Dict):
+            items = [*node.keys]
+        elif (
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "split"
+        ):
+            words = ast.literal_eval(node.func.value) if isinstance(node.func.value, ast.Constant) else ""
+            yield set(str(words).split())
+            continue
+        else:
+            continue
+        yield {str(each.value) for each in items if isinstance(each, ast.Constant)}
+
+
+def columns_listed(module: str, text: str) -> set[tuple[str, str]]:
+    """The tables whose columns are listed in the module; a source is held to its own tables."""
+    area, _, rest = module.partition(".")
+    near = {rest.partition(".")[0], "etl"} if area == "sources" else {*schema.names(), "etl"}
+    tables = [table for source in schema.sources() if source.name in near for table in source.tables.values()]
+    found = set()
+    for names in lists(text):
+        shared = {table.qualified: len(names & set(table.columns)) for table in tables}
+        most = max(shared.values())
+        found |= {(module, table) for table, count in shared.items() if most >= MANY and count == most}
+    return found
+
+
+def test_columns_are_listed_in_the_declarations_alone() -> None:
+    """No module repeats the columns of a table, except where it makes rows that no declaration can find."""
+    found = [columns_listed(module, FILES[module].read_text(encoding="utf-8")) for module in MODULES]
+
+    assert set(ALLOWED) == set().union(*found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '["state", "bytes", "sha256", "error"]',
+        'ROW = {"state": 1, "bytes": 2, "sha256": 3, **more, "error": 4}',
+        'f(("a", "b", *("state", "bytes", "sha256", "error")))',
+        '"state bytes sha256 error".split()',
+    ],
+)
+def test_list_of_columns_is_seen(text: str) -> None:
+    """Whatever form a list of columns has, it is found."""
+    assert {("load.save", "neurons.assets")} == columns_listed("load.save", text)
+
+
+QUERIES = {str(path.relative_to(ROOT / "sql")): path for path in sorted((ROOT / "sql").rglob("*.sql"))}
+
+
+@pytest.mark.parametrize("path", QUERIES.values(), ids=QUERIES)
+def test_query_begins_with_a_sentence(path: Path) -> None:
+    """The comment at the head of a query says in a sentence what it is for."""
+    head = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("-- "):
+            break
+        head.append(line.removeprefix("-- "))
+
+    comment = " ".join(head)
+
+    assert re.fullmatch(r"[A-Z].*[.?]", comment), comment
+
+
+@pytest.mark.parametrize("path", FILES.values(), ids=FILES)
+def test_files_stay_short(path: Path) -> None:
+    """No file of the package is longer than can be read at one go."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+
+
+@pytest.mark.parametrize("path", FILES.values(), ids=FILES)
+def test_functions_stay_short(path: Path) -> None:
+    """No function of the package is longer than a page."""
+    functions = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+    assert [] == [each.name for each in functions if (each.end_lineno or 0) - each.lineno >= LONGEST_FUNCTION]

@@ -1,0 +1,300 @@
+"""What a run makes of the streams of a source: cursors, failures, and what must be true after each load."""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import pytest
+from conftest import table
+
+from etl.config import CORE, load
+from etl.errors import SettingsError, SourceError, Unfit
+from etl.extract.stream import Bundle, Delivery, File, Meter, Page, Position, Stream
+from etl.load.books import Tally
+from etl.pipeline import BATCH_BYTES, Report, run
+
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+CURSORS = "SELECT partition, epoch(cursor_at) FROM etl.cursors ORDER BY ALL"
+STREAMS = "SELECT partition, status, inserted FROM etl.run_streams ORDER BY ALL"
+RUNS = "SELECT status, exit_code FROM etl.runs ORDER BY started_at"
+RESULTS = "SELECT media_id FROM cogniac.results ORDER BY ALL"
+FILES = "SELECT media_id, asset, state, error FROM neurons.assets ORDER BY ALL"
+FRAMES = "SELECT frame, metric, value FROM neurons.frame_metrics ORDER BY ALL"
+GAPS = "SELECT stream, key, what, error FROM etl.gaps ORDER BY ALL"
+PARTS = ("frame_metrics", "aoi_frames", "aoi_metrics", "aoi_scores")
+WITH_ROWS = " UNION ".join(f"SELECT media_id, asset FROM neurons.{part}" for part in PARTS)  # noqa: S608
+
+Rows = list[tuple[Any, ...]]
+Step = Bundle | Exception
+Told = Callable[[Position], object]
+
+
+class Bench:
+    """Runs of a source that delivers what a test lays before it, and is the real one in everything else."""
+
+    def __init__(self, name: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.name, self.home = name, home
+        self.source = SimpleNamespace(**vars(importlib.import_module(f"etl.sources.{name}")))
+        self.seen: list[float | None] = []
+        self.rows = partial(table, home)
+        self._now = NOW
+        monkeypatch.setitem(sys.modules, f"etl.sources.{name}", self.source)
+
+    def run(self, *groups: list[Stream], **settings: str) -> Report:
+        """Run once, an hour after the run before."""
+        session = SimpleNamespace(streams=lambda _world: groups, close=lambda: None)
+        self.source.connect = lambda _settings: session
+        given = {"SIGHTGLASS_HOME": str(self.home), "SIGHTGLASS_RAW_DAYS": "0"} | settings
+        self._now += timedelta(hours=1)
+        return run(load(CORE, {}, given), [self.name], lambda: self._now, self._watch)
+
+    def _watch(self, tally: Tally, _waiting: int) -> None:
+        self.seen.append(None if tally.cursor is None else tally.cursor / 1_000_000)
+
+    def load(self, *deliveries: Delivery) -> Report:
+        """Run once, with all of this in one bundle of one stream."""
+        return self.run([stream(deliveries, name="media")])
+
+
+@pytest.fixture(autouse=True)
+def _usual_umask() -> Iterator[None]:
+    """The umask of before, given back after a warehouse has narrowed it."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def cog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Runs of Cogniac."""
+    return Bench("cogniac", tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def neu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Runs of Neurons."""
+    return Bench("neurons", tmp_path, monkeypatch)
+
+
+def stream(*steps: Step, name: str = "detections", partition: str = "", told: Told = id) -> Stream:
+    """A stream that takes these steps: bundles that it yields, errors that it raises."""
+
+    def deliver(position: Position, _meter: Meter) -> Iterator[Bundle]:
+        told(position)
+        for step in steps:
+            if isinstance(step, Exception):
+                raise step
+            yield step
+
+    return Stream(name, deliver, partition)
+
+
+def page(*times: float, heavy: bool = True) -> Bundle:
+    """Records of these times; heavy enough to be loaded before anything else is read."""
+    record = b'{"media": {"media_id": "m%g"}, "updated_at": %g, "detections": []}'
+    records = [record % (at, at) for at in times]
+    records[0] += b" " * (BATCH_BYTES if heavy else 0)
+    return [Page("detections", records, {"application_id": "A"})]
+
+
+@pytest.mark.parametrize(
+    ("pages", "seen"),
+    [
+        ([(100, 200), (200, 300)], [200, 300, 300]),
+        ([(200, 300), (100,), (400,)], [300, 300, 300, 300]),
+        ([(100,), (300, 200), (400,)], [100, 100, 100, 100]),
+    ],
+)
+def test_a_cursor_moves_while_records_come_in_order(cog: Bench, pages: Rows, seen: list[float]) -> None:
+    """It follows what is loaded, page by page, until a record is older than one before it."""
+    cog.run([stream(*(page(*times) for times in pages), SourceError("broke off"))])
+
+    assert seen == cog.seen
+    assert [("", seen[-1])] == cog.rows(CURSORS)
+
+
+@pytest.mark.parametrize("ends", [[], [SourceError("broke off")]], ids=["ends", "fails"])
+def test_a_cursor_is_held_to_the_end_where_records_come_in_no_order(cog: Bench, ends: list[Step]) -> None:
+    """Something older may still come, so that only a stream that ended well moves it, to the newest."""
+    cog.run([stream(page(300, 100), page(200), *ends)])
+
+    assert [None, None, None if ends else 300] == cog.seen
+    assert ([] if ends else [("", 300)]) == cog.rows(CURSORS)
+
+
+def test_a_later_run_moves_the_cursor_on_and_never_back(cog: Bench) -> None:
+    """It begins before the cursor, in order all the same: what it has loaded need not be loaded again."""
+    cog.run([stream(page(500, 1000))])
+    cog.run([stream(page(400, 1000), page(1100), page(1200), SourceError("broke off"))])
+    cog.run([stream(page(400, 900))])
+
+    assert [1000, 1000, 1000, 1100, 1200, 1200, 1200, 1200] == cog.seen
+    assert [("", 1200)] == cog.rows(CURSORS)
+
+
+def test_a_cursor_does_not_pass_what_was_refused(cog: Bench) -> None:
+    """Only records that are loaded move it, so that a refused one at the end is read again."""
+    bad = Page("detections", [b'{"media": {"media_id": "m"}, "updated_at": 200}'], {"application_id": "A"})
+    report = cog.run([stream([*page(100), bad])])
+
+    assert [("", 100)] == cog.rows(CURSORS)
+    assert ("partial", 4, 1) == (report.status, report.exit_code, report.newly_quarantined)
+
+
+def test_a_stream_is_told_where_it_stands(cog: Bench) -> None:
+    """It begins the overlap before its own cursor, never below 0, and ends the lag before now."""
+    told: list[Position] = []
+    cog.run([stream(page(5000.5), told=told.append)])
+    cog.run([stream(told=told.append)], SIGHTGLASS_OVERLAP="200.25", SIGHTGLASS_LAG="7")
+    cog.run([stream(told=told.append)], SIGHTGLASS_OVERLAP="6000", SIGHTGLASS_LAG="0")
+
+    starts = [(None, 0), (5_000_500_000, 4_800_250_000), (5_000_500_000, 0)]
+    ends = [
+        (round(NOW.timestamp()) + hour * 3600 - lag) * 1_000_000 for hour, lag in [(1, 5), (2, 7), (3, 0)]
+    ]
+    assert [Position(*each, end) for each, end in zip(starts, ends, strict=True)] == told
+
+
+def test_a_stream_that_fails_stops_no_other(cog: Bench) -> None:
+    """The others are loaded, of its own group and of later ones; the gap is listed until it is closed."""
+    broken = stream(page(1, heavy=False), SourceError("broke off"), partition="broken")
+    others = [stream(page(at, heavy=False), partition=f"p{at}") for at in (2, 3)]
+    cog.run([broken, others[0]], [others[1]])
+    gaps, streams = cog.rows(GAPS), cog.rows(STREAMS)
+    cog.run([stream(partition="broken")])
+
+    assert [("broken", "failed", 1), ("p2", "ok", 1), ("p3", "ok", 1)] == streams
+    assert [("detections", "broken", "what changed after 1970-01-01T00:00:01.000000Z", "broke off")] == gaps
+    assert ([("partial", 3), ("ok", 0)], []) == (cog.rows(RUNS), cog.rows(GAPS))
+
+
+def test_a_bug_in_a_source_surfaces_as_itself(cog: Bench) -> None:
+    """The run is entered as failed, what was loaded before stays, and the next run can begin."""
+    with pytest.raises(ZeroDivisionError, match=r"^a bug$"):
+        cog.run([stream(page(1), ZeroDivisionError("a bug")), stream(partition="other")])
+    cog.run([stream(page(2))])
+
+    assert [("m1",), ("m2",)] == cog.rows(RESULTS)
+    assert [("failed", 1), ("ok", 0)] == cog.rows(RUNS)
+
+
+def test_a_run_that_cannot_go_on_is_entered_with_its_exit_code(cog: Bench) -> None:
+    """What the command ends with is what the books say."""
+    (cog.home / "raw").touch()
+
+    with pytest.raises(SettingsError):
+        cog.run([stream(page(1))], SIGHTGLASS_RAW_DAYS="1")
+
+    assert [("failed", SettingsError.exit_code)] == cog.rows(RUNS)
+
+
+def test_rows_books_and_cursor_are_one_transaction(cog: Bench) -> None:
+    """Where a refusal cannot be entered, the records of its batch are not loaded and the cursor stays."""
+    complete = cog.source.COMPLETE["detections"]
+
+    def refuse(record: Any, context: Any) -> None:  # noqa: ANN401 -- a type made from the schema
+        complete(record, context)
+        if record.updated_at == 300:
+            raise Unfit(None)  # type: ignore[arg-type]
+
+    cog.source.COMPLETE = {"detections": refuse}
+    with pytest.raises(duckdb.ConstraintException):
+        cog.run([stream(page(100), page(200, 300))])
+
+    assert [("m100",)] == cog.rows(RESULTS)
+    assert [("", 100)] == cog.rows(CURSORS)
+    assert [(1, 0)] == cog.rows("SELECT fetched, quarantined FROM etl.run_streams")
+
+
+def medium(media_id: str, status: str | None, *assets: str, at: float = 1) -> Page:
+    """A medium that names these files."""
+    record = {"media_id": media_id, "status": status, "updated_at": at, "results": dict.fromkeys(assets, "x")}
+    return Page("media", [json.dumps(record).encode()])
+
+
+def file(media_id: str, asset: str, body: bytes | None = None, **row: object) -> File:
+    """A file of a medium, as the source delivers it."""
+    about = {"media_id": media_id, "asset": asset, "state": "loaded", **row}
+    return File("assets", f"{media_id}/{asset}", about, body)
+
+
+LOST = file("m1", "metrics", state="missing", error="answered 404")
+SETTLED = {"loaded": True, "archived": True, "skipped": True, "missing": False, "quarantined": False}
+SETTLED |= {"never delivered": False, "not named": True}
+
+
+@pytest.mark.parametrize(("state", "settled"), SETTLED.items())
+def test_a_medium_is_complete_or_in_the_gaps(neu: Bench, state: str, *, settled: bool) -> None:
+    """It is complete when its state is final and its files are settled; until then it is in the gaps."""
+    names = [] if state == "not named" else ["metrics"]
+    media = [medium(str(status), status, *names) for status in ("done", "failed", "started", None)]
+    files = [file(each, "metrics", state=state) for each in ("done", "failed", "started", "None")]
+    neu.load(*media, *([] if state in ("never delivered", "not named") else files))
+
+    expected = {"done": settled, "failed": settled, "started": False, "None": False}
+    assert expected == dict(neu.rows("SELECT media_id, is_complete FROM neurons.media"))
+    gaps = {key.partition("/")[0] for (key,) in neu.rows("SELECT key FROM etl.gaps")}
+    assert {each for each, complete in expected.items() if not complete} == gaps
+
+
+def test_gaps_say_what_is_missing_and_why(neu: Bench) -> None:
+    """Each file that could not be loaded is one, and so is each prediction that is not final."""
+    files = [LOST, file("m1", "frt_frame_metrics", b"[1]"), file("m1", "heat", state="skipped")]
+    named = [each.row["asset"] for each in files]
+    neu.load(medium("m1", "done", *named), medium("m2", "started"), medium("m3", None), *files)
+
+    assert [
+        ("assets", "m1/frt_frame_metrics", "quarantined file", "a frame must be an object"),
+        ("assets", "m1/metrics", "missing file", "answered 404"),
+        ("media", "m2", "final results: the prediction is started", None),
+        ("media", "m3", "final results: the prediction is without a status", None),
+    ] == neu.rows(GAPS)
+
+
+BODIES = {
+    "metrics": b'[{"a": 1, "b": 2}, {"a": 3}]',
+    "brand_detection": b'[[{"id": "x", "x0": 0, "y0": 0, "x1": 1, "y1": 1}]]',
+    "brand_detection_metrics": b'[{"id": "x", "seen": 1}]',
+    "aoi_scores": b'[{"name": "x", "score": 1}]',
+}
+
+
+@pytest.mark.parametrize("left", [[], ["metrics"], [*BODIES][1:], [*BODIES]])
+def test_files_that_a_medium_no_longer_names_are_dropped(neu: Bench, left: list[str]) -> None:
+    """Their rows go with them; files that it still names stay, and so do those of other media."""
+    files = [file(media_id, *each) for media_id in ("m1", "m2") for each in BODIES.items()]
+    neu.load(medium("m1", "done", *BODIES), medium("m2", "done", *BODIES), *files)
+    neu.load(medium("m1", "done", *left, at=2))
+
+    expected = sorted([*(("m1", each) for each in left), *(("m2", each) for each in BODIES)])
+    assert [(*each, "loaded", None) for each in expected] == neu.rows(FILES)
+    assert expected == sorted(neu.rows(WITH_ROWS))
+
+
+OLD = [(1, "a", 1), (1, "b", 2), (2, "a", 3)]
+SENT = {
+    "another": (file("m1", "metrics", b'[{"b": 4}]'), ("loaded", None), [(1, "b", 4)]),
+    "empty": (file("m1", "metrics", b"[]"), ("loaded", None), []),
+    "refused": (file("m1", "metrics", b"[1]"), ("quarantined", "a frame must be an object"), OLD),
+    "gone": (LOST, ("missing", "answered 404"), OLD),
+}
+
+
+@pytest.mark.parametrize(("sent", "state", "rows"), SENT.values(), ids=SENT)
+def test_a_file_replaces_its_rows_when_it_can_be_read(
+    neu: Bench, sent: File, state: tuple[str, str | None], rows: Rows
+) -> None:
+    """One that cannot be read keeps the rows it had, and its state says why."""
+    neu.load(medium("m1", "done", "metrics"), file("m1", "metrics", BODIES["metrics"]))
+    neu.load(sent)
+
+    assert [("m1", "metrics", *state)] == neu.rows(FILES)
+    assert rows == neu.rows(FRAMES)

@@ -1,0 +1,57 @@
+"""What the README promises is there: commands, targets, settings, exit codes."""
+
+import re
+from pathlib import Path
+
+from etl import config, schema
+from etl.cli import COMMANDS
+from etl.errors import BUG, OK, QUARANTINED, WORST_FIRST, BusyError, SettingsError, SourceError
+from etl.pipeline import source_module
+
+CHECKOUT = Path(__file__).parents[1]
+README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_command_is_in_the_readme_and_every_command_there_exists() -> None:
+    """The commands named as `sightglass <command>` are those of the program."""
+    named = set(re.findall(r"sightglass ([a-z]+)\b", README)) - {"opens"}
+
+    assert set(COMMANDS) == named
+
+
+def test_every_make_target_in_the_readme_exists() -> None:
+    """Each `make <target>` is a target of the Makefile."""
+    makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+
+    assert set(re.findall(r"`?\bmake ([a-z]+)\b(?=`|  )", README)) <= targets
+
+
+def test_settings_table_lists_every_setting_with_its_default() -> None:
+    """Each declared setting stands in the table with the default it has, and nothing else does."""
+    declared = [*config.CORE, *(each for name in schema.names() for each in source_module(name).SETTINGS)]
+    table = README.split("| variable |")[1].split("\n\n")[0]
+    rows = [row.split("|") for row in table.splitlines()[2:]]
+    written = {
+        name: row[3].strip().replace("`", "")
+        for row in rows
+        for name in re.findall(r"`([A-Z_]{8,})`", row[1])
+    }
+    told_in_words = {
+        "COG_TENANT": "the user's only tenant",
+        "SIGHTGLASS_COGNIAC_APPLICATIONS": "all active ones",
+    }
+
+    assert {each.name: told_in_words.get(each.name, each.default) for each in declared} == written
+
+
+def test_exit_codes_in_the_readme_are_those_of_the_program() -> None:
+    """The table of exit codes lists all of them, and the order in which one wins over another is the same."""
+    table = README.split("| code |")[1].split("\n\n")[0]
+    order = re.search(r"wins in the order ([\d, ]+)", README)
+
+    assert order is not None
+    assert {OK, BUG, SettingsError.exit_code, SourceError.exit_code, QUARANTINED, BusyError.exit_code} == {
+        int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)
+    }
+    assert [code for code in WORST_FIRST if code] == [int(code) for code in re.findall(r"\d+", order[1])]

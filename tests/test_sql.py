@@ -1,0 +1,197 @@
+"""`sightglass sql` answers in a form for machines, or in a table for people, and changes nothing."""
+
+import csv
+import json
+import os
+import pty
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Ran, Sightglass, read_terminal, serving, table
+
+from etl.demo.cogniac import CogniacSimulator, CogniacSize
+
+KINDS = """
+    SELECT
+        TIMESTAMPTZ '2026-01-02 03:04:05.000006+01' AS moment,
+        DATE '2026-01-02' AS day,
+        NULL AS nothing,
+        [1, NULL, 3] AS list,
+        {'b': 'ü', 'a': [0.5::DOUBLE]} AS struct,
+        JSON '{"a":[1,2]}' AS json,
+        'Größe "XL", 日本' AS text,
+        1e-7 AS number,
+        true AS flag
+"""
+ANSWER = {
+    "moment": "2026-01-02T02:04:05.000006Z",
+    "day": "2026-01-02",
+    "nothing": None,
+    "list": [1, None, 3],
+    "struct": {"b": "ü", "a": [0.5]},
+    "json": '{"a":[1,2]}',
+    "text": 'Größe "XL", 日本',
+    "number": 1e-7,
+    "flag": True,
+}
+
+
+PARTS = ("list", "struct", "number", "flag")
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sightglass]:
+    """A warehouse with a little in it."""
+    with serving(CogniacSimulator(1, CogniacSize(records=10))) as plant:
+        sightglass = Sightglass(tmp_path_factory.mktemp("sql"), plant.cogniac_login)
+        assert 0 == sightglass("run").code
+        yield sightglass
+
+
+@pytest.mark.parametrize("options", [[], ["--csv"]])
+def test_the_answer_is_csv_where_output_is_no_terminal(loaded: Sightglass, options: list[str]) -> None:
+    """Times are ISO 8601 in UTC, NULL is empty, text is UTF-8; what is no text, or has parts, is JSON."""
+    ran = loaded("sql", *options, KINDS)
+
+    header, cells = csv.reader(ran.out.splitlines())
+    found = dict(zip(header, cells, strict=True))
+    assert ANSWER | {"nothing": ""} == found | {name: as_json(found[name]) for name in PARTS}
+    assert (0, "") == (ran.code, ran.err)
+
+
+def as_json(cell: str) -> Any:  # noqa: ANN401 -- any JSON
+    """The JSON in a cell, or the cell where it is none."""
+    try:
+        return json.loads(cell)
+    except ValueError:
+        return cell
+
+
+def test_the_answer_is_one_json_object(loaded: Sightglass) -> None:
+    """`--json` names the columns and holds each row as an object."""
+    ran = loaded("sql", "--json", KINDS)
+
+    assert ({"columns": list(ANSWER), "rows": [ANSWER]}, "", 0) == (ran.report, ran.err, ran.code)
+    assert 1 == len(ran.out.splitlines())
+
+
+def test_what_no_json_number_can_say_is_null(loaded: Sightglass) -> None:
+    """The object is JSON even where a value is infinite or no number."""
+    ran = loaded("sql", "--json", "SELECT 'nan'::DOUBLE AS a, 'inf'::DOUBLE AS b, 0.5::DOUBLE AS c")
+
+    strictly = json.JSONDecoder(parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert [{"a": None, "b": None, "c": 0.5}] == strictly.decode(ran.out)["rows"]
+
+
+def test_the_answer_is_that_of_the_warehouse(loaded: Sightglass) -> None:
+    """A query over the tables gives their rows."""
+    query = "SELECT name, type FROM cogniac.applications ORDER BY name"
+
+    expected = [{"name": name, "type": kind} for name, kind in table(loaded.home, query)]
+    assert expected == loaded("sql", "--json", query).report["rows"]
+    assert len(expected) == 6
+
+
+def test_an_empty_answer_has_a_header(loaded: Sightglass) -> None:
+    """No rows are no error."""
+    assert Ran(0, "run_id\n", "") == loaded("sql", "SELECT run_id FROM etl.runs WHERE false")
+
+
+@pytest.mark.parametrize(
+    ("query", "complaint"),
+    [
+        ("SELEC 1", 'Parser Error: syntax error at or near "SELEC"'),
+        (
+            "SELECT nothing FROM etl.runs",
+            'Binder Error: Referenced column "nothing" not found in FROM clause!',
+        ),
+        ("FROM nowhere", "Catalog Error: Table with name nowhere does not exist!"),
+        ("SELECT 'x'::INTEGER", "Conversion Error: Could not convert string 'x' to INT32"),
+        (
+            "SELECT (CASE WHEN i = 15000 THEN 'x' ELSE '1' END)::INTEGER FROM range(20000) t(i)",
+            "Conversion Error: Could not convert string 'x' to INT32",
+        ),
+    ],
+)
+def test_a_wrong_query_is_told_what_is_wrong(loaded: Sightglass, query: str, complaint: str) -> None:
+    """Exit code 2 and DuckDB's own words, even where the fault shows late."""
+    ran = loaded("sql", query)
+
+    assert (2, f"sightglass: the query failed: {complaint}") == (ran.code, ran.err.splitlines()[0])
+    assert 1 == ran.err.count("sightglass: ")
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("query", ["", " ", "/* nothing */"])
+def test_a_query_of_nothing_is_told_so(loaded: Sightglass, query: str) -> None:
+    """Exit code 2 and a message, for there is nothing to answer."""
+    ran = loaded("sql", query)
+
+    assert (2, "", True) == (ran.code, ran.out, ran.err.startswith("sightglass: "))
+    assert "Traceback" not in ran.err
+
+
+def test_there_must_be_a_warehouse(tmp_path: Path) -> None:
+    """Before the first run the message says what to do, and no file is made."""
+    sightglass = Sightglass(tmp_path)
+
+    expected = (
+        f"sightglass: there is no warehouse in {sightglass.home} yet: run `sightglass run`, or name another "
+        "--home\n"
+    )
+    assert Ran(2, "", expected) == sightglass("sql", "SELECT 1")
+    assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "INSERT INTO etl.cursors SELECT * FROM etl.cursors",
+        "UPDATE etl.cursors SET cursor_at = now()",
+        "DELETE FROM cogniac.results",
+        "CREATE TABLE main.mine AS SELECT 1",
+        "DROP TABLE cogniac.results",
+        "ALTER TABLE cogniac.results ADD COLUMN mine INTEGER",
+        "SELECT 1; DELETE FROM cogniac.results",
+        "ATTACH '{home}/warehouse.duckdb' AS again; DELETE FROM again.cogniac.results",
+        "COPY (SELECT 1) TO '{home}/warehouse.duckdb'",
+    ],
+)
+def test_nothing_can_be_changed(loaded: Sightglass, query: str) -> None:
+    """Whatever would write is refused with exit code 2, and every row stays."""
+    copy = (loaded.home / "warehouse.duckdb").read_bytes()
+
+    ran = loaded("sql", query.replace("{home}", str(loaded.home)))
+    unchanged = copy == (loaded.home / "warehouse.duckdb").read_bytes()
+    (loaded.home / "warehouse.duckdb").write_bytes(copy)
+    assert (2, "", True) == (ran.code, ran.out, unchanged)
+    assert ran.err.startswith("sightglass: the query failed: ")
+
+
+def test_a_terminal_gets_a_table(loaded: Sightglass) -> None:
+    """People see a drawn table, not CSV."""
+    ours, theirs = pty.openpty()
+    with loaded.start("sql", "SELECT 'Größe' AS what, 42 AS answer", out=theirs) as process:
+        os.close(theirs)
+        shown = read_terminal(ours)
+
+    cells = [re.findall(r"[^│\s]+", line) for line in shown.splitlines() if "│" in line]
+    assert [["what", "answer"], ["varchar", "int32"], ["Größe", "42"]] == cells
+    assert 0 == process.returncode
+
+
+@pytest.mark.parametrize("options", [["--csv"], ["--json"]])
+def test_a_reader_that_has_enough_is_no_error(loaded: Sightglass, options: list[str]) -> None:
+    """Closed like by `head`, the command ends quietly with exit code 0."""
+    query = "SELECT i, repeat('x', 50) AS text FROM range(200000) t(i)"
+    with loaded.start("sql", *options, query) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        begun = process.stdout.read(1)
+        process.stdout.close()
+        said = process.stderr.read()
+
+    assert ("i" if options == ["--csv"] else "{", "", 0) == (begun, said, process.returncode)
