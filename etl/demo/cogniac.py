@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -14,12 +13,15 @@ from etl.demo import timeline
 from etl.demo.cogniac_data import CogniacData, CogniacSize
 from etl.demo.cogniac_ledger import Ledger
 from etl.demo.cogniac_login import Account, Login, refusal, tenant_json
-from etl.demo.cogniac_query import BadQueryError, Limits, Query, Readings, View, next_link, page, parse
+from etl.demo.cogniac_pages import Listing, Pages, listed
+from etl.demo.cogniac_query import Limits, Query, View, parse
+from etl.demo.cogniac_readings import Readings
 from etl.demo.cogniac_views import association, filtered
 from etl.demo.watch import Watch, json_response
 
 DETECTIONS = Limits(usual=10, most=100)
 SUBJECT_MEDIA = Limits(usual=100, most=1000)
+FEW_SUBJECTS = 10
 FOREIGN_APPLICATION = "F0re1gn7"
 """Exists, but in a tenant that the user is no member of: every request for it is answered 404."""
 
@@ -27,21 +29,10 @@ JsonDict = dict[str, Any]
 __all__ = ["FOREIGN_APPLICATION", "Account", "CogniacSimulator", "CogniacSize", "Readings"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """One list that is paged by time: whose records, seen how, with which page sizes."""
-
-    owner: str
-    ledger: Ledger
-    limits: Limits
-    has_model: bool
-    view: Callable[[Query], View]
-
-
 class CogniacSimulator(Watch, CogniacData):
     """The API with its data: serve `app`; change the data with `advance` and `put`; compare with `truth`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- all but two by name
         self,
         seed: int = 1,
         size: CogniacSize | None = None,
@@ -49,7 +40,9 @@ class CogniacSimulator(Watch, CogniacData):
         readings: Readings | None = None,
         tenants: Sequence[str] = ("63QhzFLc9tg4",),
         clock: Callable[[], float] = time.time,
+        record_served: bool = False,
     ) -> None:
+        """`record_served` keeps every version that was ever sent, for `served`; that grows without end."""
         Watch.__init__(self, self._routes(), _refuse)
         CogniacData.__init__(self, seed, size or CogniacSize(), tenants[0])
         self.readings = readings or Readings()
@@ -60,6 +53,7 @@ class CogniacSimulator(Watch, CogniacData):
         self.user = self._login.account.user
         self.password = self._login.account.password
         self._clock = clock
+        self._pages = Pages(remember=record_served)
 
     def expire_tokens(self) -> None:
         """Let every token minted so far be answered 401."""
@@ -68,6 +62,18 @@ class CogniacSimulator(Watch, CogniacData):
     def now(self) -> float:
         """The service's clock: never behind its own data, however much of it `advance` has made."""
         return max(self._clock(), timeline.seconds(self.newest + timeline.SECOND))
+
+    def record(self, application_id: str, record: int, *, abridged: bool = False) -> JsonDict:
+        """One record by its id in the ledger, its time as fine as the service keeps it."""
+        shown = super().record(application_id, record, abridged=abridged)
+        if "updated_at" not in shown:
+            return shown
+        return {**shown, "updated_at": self.readings.said(shown["updated_at"])}
+
+    def served(self, application_id: str) -> list[JsonDict]:
+        """Every version of every record in any answer about an application's detections, each once."""
+        with self.lock:
+            return self._pages.served(application_id)
 
     def _routes(self) -> list[Route]:
         return [
@@ -119,20 +125,22 @@ class CogniacSimulator(Watch, CogniacData):
     async def _tenant_applications(self, request: Request) -> Response:
         tenant = self._own_tenant(request)
         found = [shown for shown in self.applications() if shown["tenant_id"] == tenant]
-        names = [shown["application_id"] for shown in found]
-        last_key = request.query_params.get("last_key")
-        begin = names.index(last_key) + 1 if last_key in names else 0
         limit = request.query_params.get("limit", "")
-        end = begin + int(limit) if limit.isdigit() else len(found)
-        more = {"last_key": names[end - 1]} if end < len(found) else {}
-        return json_response({"data": found[begin:end], **more})
+        sizes = [size for size in (int(limit) if limit.isdigit() else 0, self.readings.last_key) if size]
+        last_key = request.query_params.get("last_key")
+        return json_response(listed(found, "application_id", last_key, min(sizes, default=0)))
 
     async def _tenant_subjects(self, request: Request) -> Response:
         tenant = self._own_tenant(request)
         wanted = request.query_params.get("ids")
-        uids = None if wanted is None else set(wanted.split(","))
         found = [shown for shown in self.subjects() if shown["tenant_id"] == tenant]
-        return json_response({"data": [one for one in found if uids is None or one["subject_uid"] in uids]})
+        if wanted is not None:
+            uids = set(wanted.split(","))
+            return json_response({"data": [shown for shown in found if shown["subject_uid"] in uids]})
+        if self.readings.listed_subjects == "ten":
+            found = found[:FEW_SUBJECTS]
+        last_key = request.query_params.get("last_key")
+        return json_response(listed(found, "subject_uid", last_key, self.readings.last_key))
 
     async def _application(self, request: Request) -> Response:
         return json_response(self._own_application(request, "0402002"))
@@ -155,8 +163,17 @@ class CogniacSimulator(Watch, CogniacData):
 
             return look
 
-        ledger = self.ledger(application_id)
-        return self._paged(request, _Listing(application_id, ledger, DETECTIONS, has_model, view))
+        return self._paged(
+            request,
+            Listing(
+                owner=application_id,
+                ledger=self.ledger(application_id),
+                limits=DETECTIONS,
+                view=view,
+                has_model=has_model,
+                holds_records=True,
+            ),
+        )
 
     async def _subject_media(self, request: Request) -> Response:
         uid = self._own_subject(request)["subject_uid"]
@@ -170,12 +187,12 @@ class CogniacSimulator(Watch, CogniacData):
         def view(query: Query) -> View:
             def look(record: int) -> JsonDict | None:
                 shown = self.record(application_id or "", record, abridged=query.abridged)
-                return association(shown, uid, query)
+                return self._associated(shown, uid, query)
 
             return look
 
         ledger = self.ledger(application_id) if application_id else Ledger()
-        return self._paged(request, _Listing(uid, ledger, SUBJECT_MEDIA, False, view))  # noqa: FBT003 - a field
+        return self._paged(request, Listing(owner=uid, ledger=ledger, limits=SUBJECT_MEDIA, view=view))
 
     async def _medium(self, request: Request) -> Response:
         return json_response(self._own_medium(request))
@@ -195,23 +212,19 @@ class CogniacSimulator(Watch, CogniacData):
         found = []
         for record in records:
             for uid in dict.fromkeys(one["subject_uid"] for one in record["detections"]):
-                shown = association(record, uid, query)
+                shown = self._associated(record, uid, query)
                 found += [shown] if shown else []
         return json_response({"data": found})
 
-    def _paged(self, request: Request, listing: _Listing) -> Response:
-        by_default = listing.has_model and self.readings.only_model_by_default
-        try:
-            query = parse(request.query_params, listing.limits, self.now(), only_model_by_default=by_default)
-            with self.lock:
-                found = page(listing.ledger, query, self.readings, listing.view(query))
-        except BadQueryError as bad:
-            raise refusal(400, f"Invalid Input: {bad}.", "0402099") from None
-        paging = {}
-        if found.cursor is not None:
-            here = f"http://{request.headers['host']}{request.url.path}"
-            paging["next"] = next_link(here, listing.owner, query.next_parameters(found.cursor))
-        return json_response({"data": found.items, "paging": paging})
+    def _associated(self, record: JsonDict, uid: str, query: Query) -> JsonDict | None:
+        shown = association(record, uid, query)
+        if shown is not None:
+            shown["subject"]["updated_at"] = self.readings.said(shown["subject"]["updated_at"])
+        return shown
+
+    def _paged(self, request: Request, listing: Listing) -> Response:
+        with self.lock:
+            return json_response(self._pages.answer(request, listing, self.readings, self.now()))
 
     # What the asker may see
 

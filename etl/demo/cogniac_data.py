@@ -20,6 +20,7 @@ from etl.demo.cogniac_ledger import CAPTURED, Key, Ledger
 from etl.demo.cogniac_media import Album, Camera
 from etl.demo.cogniac_plan import Plan
 from etl.demo.cogniac_render import Renderer
+from etl.demo.cogniac_written import asserted_anew, late_record, one_fewer
 
 JsonDict = dict[str, Any]
 
@@ -49,6 +50,7 @@ class CogniacData:
             self._subjects |= {shown["subject_uid"]: shown for shown in subjects_json(application, tenant_id)}
         self._ledgers = {application_id: Ledger() for application_id in self._generated}
         self._own_media: dict[str, JsonDict] = {}
+        self._late = 0
         self._album = Album(seed)
         self._plan = Plan(seed, self._album, list(self._ledgers.values()), size.records)
         self._renderer = Renderer(seed, self._album, Camera(seed, self._album, tenant_id), self._plan.taken)
@@ -63,13 +65,14 @@ class CogniacData:
     def put(self, application_id: str, record: JsonDict, *, at: float | None = None) -> None:
         """Insert a raw record, however odd, or replace the one with the same medium and focus.
 
-        It stands in the order at `at`, else at its own `updated_at`; with neither it gets the newest.
+        It stands in the order at `at`, else at its own `updated_at`, else after everything so far; where it
+        has no `updated_at`, it gets that time. Any number of records may share one.
         """
         with self.lock:
             record = copy.deepcopy(record)
+            newest = timeline.seconds(self._moment(None))
+            said = record.setdefault("updated_at", newest if at is None else at)
             if at is None:
-                newest = timeline.seconds(self.newest + timeline.SECOND)
-                said = record.setdefault("updated_at", newest)
                 at = said if isinstance(said, int | float) else newest
             key = record_key(record)
             self._withdraw_generated(application_id, key)
@@ -85,6 +88,41 @@ class CogniacData:
             own = self._ledgers[application_id].own_id(key)
             if own is not None:
                 self._ledgers[application_id].withdraw(own)
+
+    def bump(
+        self, application_id: str, media_id: str, focus: JsonDict | None = None, at: float | None = None
+    ) -> JsonDict:
+        """Give a record a new version, with other assertions, at `at` or after everything so far."""
+        with self.lock:
+            ledger, moment = self._ledgers[application_id], self._moment(at)
+            record = self._find(application_id, (media_id, focus_key(focus)))
+            own = ledger.own(record)
+            if own is None:
+                ledger.bump(record, moment)
+            else:
+                seconds = timeline.seconds(moment)
+                self.put(application_id, asserted_anew(own, seconds), at=seconds)
+            return self.record(application_id, record)
+
+    def shrink(
+        self, application_id: str, media_id: str, focus: JsonDict | None = None, at: float | None = None
+    ) -> JsonDict:
+        """Give a record a new version with one assertion fewer and the last one changed; none may be left."""
+        with self.lock:
+            key, seconds = (media_id, focus_key(focus)), timeline.seconds(self._moment(at))
+            record = self.record(application_id, self._find(application_id, key))
+            self.put(application_id, one_fewer(record, seconds), at=seconds)
+            return self.record(application_id, self._find(application_id, key))
+
+    def late(self, application_id: str, seconds: float) -> JsonDict:
+        """Insert a record never listed before that changed so long before the application's newest."""
+        with self.lock:
+            newest = self._ledgers[application_id].newest or self.newest
+            at = timeline.seconds(newest - round(seconds * timeline.SECOND))
+            self._late += 1
+            record = late_record(self._applications[application_id], f"LATE{self._late:024d}", at)
+            self.put(application_id, record)
+            return record
 
     def put_application(self, application: JsonDict) -> None:
         """Insert or replace an application as it shall be shown, by default one of the first tenant."""
@@ -173,14 +211,32 @@ class CogniacData:
             return True
         return ledger.versions[record] > 0 or ledger.doubt[record] == CAPTURED
 
+    def _moment(self, at: float | None) -> int:
+        """A time in microseconds; without one, a second after everything so far."""
+        return self.newest + timeline.SECOND if at is None else round(at * timeline.SECOND)
+
     def _withdraw_generated(self, application_id: str, key: Key) -> None:
+        for record in self._generated_ids(application_id, key):
+            self._ledgers[application_id].withdraw(record)
+
+    def _generated_ids(self, application_id: str, key: Key) -> Iterator[int]:
+        """The ids of the generated records with this key, shown or not."""
         number = self._album.number(key[0])
         if number is None:
             return
         ledger, look = self._ledgers[application_id], self._album.look(number)
         for record in ledger.of_medium(number):
             if focus_key(self._renderer.focus(number, look, ledger.focus[record])) == key[1]:
-                ledger.withdraw(record)
+                yield record
+
+    def _find(self, application_id: str, key: Key) -> int:
+        """The id of the record that is shown under a key, or LookupError."""
+        ledger = self._ledgers[application_id]
+        own = ledger.own_id(key)
+        for record in [*self._generated_ids(application_id, key), *([] if own is None else [own])]:
+            if ledger.holds(record):
+                return record
+        raise LookupError(f"{application_id} shows no record of {key[0]} with the focus {key[1] or 'none'}")
 
 
 def focus_key(focus: object) -> str:

@@ -1,38 +1,39 @@
-"""How the list of detections is asked for and paged, with every reading of the documentation switchable."""
+"""How a list that is sorted by time is asked for and paged, under any reading of the documentation."""
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from zlib import crc32
 
 from starlette.datastructures import QueryParams
 
 from etl.demo import timeline
 from etl.demo.cogniac_ledger import Ledger
+from etl.demo.cogniac_readings import Readings
+
+_CURSOR = re.compile(r"(\d+)(?:\.(\d{1,6}))?(?:(\d{6})(\d{10})([01]))?", re.ASCII)
+"""A time, then perhaps: the rest of its microseconds, a record's id, whether an empty page handed it out."""
 
 JsonDict = dict[str, Any]
 View = Callable[[int], JsonDict | None]
 """What the API shows of a record of a ledger, None when the query filters it out."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Readings:
-    """What the documents leave open; by default bounds are strict, as the documentation words them."""
-
-    start_inclusive: bool = False
-    """`start` itself is included."""
-    end_inclusive: bool = False
-    """`end` itself is included."""
-    cursor: Literal["exact", "repeats", "skips"] = "exact"
-    """Where a page begins, seen from the last record sent before: right after it; at the first record of the
-    same time, which is sent again; after all records of that time, so that some are never sent."""
-    only_model_by_default: bool = True
-    """With neither flag given, an application with a model shows its model's assertions only."""
-
-
 class BadQueryError(Exception):
     """A parameter that the API refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page begins."""
+
+    moment: int
+    edge: int | None = None
+    """The id at which to begin, or before which to end, among records of this moment; None: time decides."""
+    after_empty: bool = False
+    """Handed out by an empty page: its own page is not empty, or a scan would not end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class Query:
     only_user: bool
     only_model: bool
     abridged: bool
-    cursor: str | None
+    cursor: Cursor | None
 
     def next_parameters(self, cursor: str) -> dict[str, str]:
         """What `next` repeats of this query, printed as the service prints it."""
@@ -70,10 +71,13 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What one request gets, and the cursor of the next one, None on the last page."""
+    """What one request gets."""
 
     items: list[JsonDict]
     cursor: str | None
+    """Of the next page, None on the last."""
+    detour: str | None
+    """The cursor by which an empty page would lead to these items; None where there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +108,7 @@ def parse(params: QueryParams, limits: Limits, now: float, *, only_model_by_defa
         only_user=flags["only_user"] or False,
         only_model=only_model_by_default if neither else flags["only_model"] or False,
         abridged=_boolean(params, "abridged_media") or False,
-        cursor=params.get("cursor") or None,
+        cursor=_cursor(params["cursor"]) if params.get("cursor") else None,
     )
 
 
@@ -112,20 +116,27 @@ def page(ledger: Ledger, query: Query, readings: Readings, view: View) -> Page:
     """The records of a query from its cursor on, as many as fit one page."""
     low, high = _window(ledger, query, readings)
     if query.cursor is not None and query.reverse:
-        high = min(high, _resume(ledger, query, readings))
+        high = min(high, _resume(ledger, query.cursor, readings, reverse=True))
     elif query.cursor is not None:
-        low = max(low, _resume(ledger, query, readings))
+        low = max(low, _resume(ledger, query.cursor, readings, reverse=False))
     items: list[JsonDict] = []
     places: list[int] = []
+    following = None
     for place in reversed(range(low, high)) if query.reverse else range(low, high):
         shown = view(ledger.order[place])
         if shown is None:
             continue
-        places.append(place)
         if len(items) == query.limit:
-            return Page(items, _cursor(ledger, places, readings))
+            following = place
+            break
+        places.append(place)
         items.append(shown)
-    return Page(items, None)
+    detour = _before(ledger, places[0], readings, reverse=query.reverse) if places else None
+    if following is None:
+        return Page(items, None, detour)
+    if _needs_more_than_time(ledger, places, following, readings):
+        return Page(items, _after(ledger, places[-1], readings, reverse=query.reverse), detour)
+    return Page(items, _printed(readings.tick(ledger.times[places[-1]])), detour)
 
 
 def next_link(base: str, owner: str, parameters: dict[str, str]) -> str:
@@ -136,36 +147,65 @@ def next_link(base: str, owner: str, parameters: dict[str, str]) -> str:
 
 def _window(ledger: Ledger, query: Query, readings: Readings) -> tuple[int, int]:
     """The places in the order that lie between `start` and `end`."""
+
+    def shown(moment: int) -> float:
+        return timeline.seconds(readings.tick(moment))
+
     after = bisect_left if readings.start_inclusive else bisect_right
     before = bisect_right if readings.end_inclusive else bisect_left
-    low = after(ledger.times, query.start, key=timeline.seconds)
-    return low, before(ledger.times, query.end, key=timeline.seconds)
+    low = after(ledger.times, readings.bound(query.start), key=shown)
+    return low, before(ledger.times, readings.bound(query.end), key=shown)
 
 
-def _cursor(ledger: Ledger, places: list[int], readings: Readings) -> str:
-    """The last time sent, with six decimals; more digits name the record where the time alone will not do."""
-    *sent, following = places
-    moment = ledger.times[sent[-1]]
-    plain = f"{moment // timeline.SECOND}.{moment % timeline.SECOND:06d}"
-    splits_a_tie = ledger.times[following] == moment
-    stands_still = ledger.times[sent[0]] == moment  # repeating this page would repeat it for ever
-    if (readings.cursor == "exact" and splits_a_tie) or (readings.cursor == "repeats" and stands_still):
-        return f"{plain}{ledger.order[sent[-1]]:010d}"
-    return plain
+def _needs_more_than_time(ledger: Ledger, places: list[int], following: int, readings: Readings) -> bool:
+    """Whether the last time sent does not say where the next page begins."""
+    moment = readings.tick(ledger.times[places[-1]])
+    if readings.cursor == "exact":
+        return readings.tick(ledger.times[following]) == moment
+    # Repeating a page of one time only would repeat it for ever.
+    return readings.cursor == "repeats" and readings.tick(ledger.times[places[0]]) == moment
 
 
-def _resume(ledger: Ledger, query: Query, readings: Readings) -> int:
-    """Where the page after a cursor begins; for a descending page, the place before which it begins."""
-    whole, _, fraction = (query.cursor or "").partition(".")
-    if not (whole.isdigit() and (fraction or "0").isdigit()):
+def _after(ledger: Ledger, place: int, readings: Readings, *, reverse: bool) -> str:
+    """The cursor of a page that goes on right after the record at a place."""
+    record = ledger.order[place]
+    return f"{_exactly(ledger, place, readings)}{record if reverse else record + 1:010d}0"
+
+
+def _before(ledger: Ledger, place: int, readings: Readings, *, reverse: bool) -> str:
+    """The cursor by which an empty page leads to the record at a place."""
+    record = ledger.order[place]
+    return f"{_exactly(ledger, place, readings)}{record + 1 if reverse else record:010d}1"
+
+
+def _exactly(ledger: Ledger, place: int, readings: Readings) -> str:
+    moment = ledger.times[place]
+    tick = readings.tick(moment)
+    return f"{_printed(tick)}{moment - tick:06d}"
+
+
+def _printed(moment: int) -> str:
+    return f"{moment // timeline.SECOND}.{moment % timeline.SECOND:06d}"
+
+
+def _cursor(text: str) -> Cursor:
+    found = _CURSOR.fullmatch(text)
+    if found is None:
         raise BadQueryError("cursor")
-    moment = int(whole) * timeline.SECOND + int(fraction[:6].ljust(6, "0"))
-    if fraction[6:]:
-        record = int(fraction[6:])
-        return ledger.place(moment, record if query.reverse else record + 1)
+    whole, fraction, rest, edge, after_empty = found.groups()
+    moment = int(whole) * timeline.SECOND + int((fraction or "").ljust(6, "0"))
+    if edge is None:
+        return Cursor(moment)
+    return Cursor(moment + int(rest), int(edge), after_empty == "1")
+
+
+def _resume(ledger: Ledger, cursor: Cursor, readings: Readings, *, reverse: bool) -> int:
+    """Where the page after a cursor begins; for a descending page, the place before which it begins."""
+    if cursor.edge is not None:
+        return ledger.place(cursor.moment, cursor.edge)
     again = readings.cursor == "repeats"
-    edge = bisect_right if query.reverse == again else bisect_left
-    return edge(ledger.times, moment)
+    edge = bisect_right if reverse == again else bisect_left
+    return edge(ledger.times, readings.tick(cursor.moment), key=readings.tick)
 
 
 def _number(params: QueryParams, name: str, default: float) -> float:

@@ -5,7 +5,7 @@ The asset files have synthetic shapes: no real one is published.
 
 import hmac
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
@@ -31,6 +31,23 @@ class NeuronsReadings:
 
     envelope: Literal["pagination", "bare", "data"] = "pagination"
     """The list comes as {"pagination": {...}, "media": [...]}, as a bare list, or as {"data": [...]}."""
+    pagination_total: bool = True
+    """`pagination` says how many media there are."""
+    list_results: Literal["full", "absent"] = "full"
+    """Elements of the list have `results`, or only the answer about one medium has."""
+    ignores_offset: bool = False
+    """Every answer is the whole list, whatever part of it was asked for."""
+    repeats_every: int = 0
+    """In the list, every so many elements one comes twice in a row; 0: none."""
+    omits_every: int = 0
+    """In the list, every so many elements one is left out, another in each listing; 0: none."""
+    expired_status: Literal[403, 404, 410] = 403
+    """How a link that has expired is answered."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would leave out everything for ever."""
+        if self.omits_every == 1:
+            raise ValueError("a list that omits every element says nothing")
 
 
 class NeuronsSimulator(Watch, NeuronsData):
@@ -64,19 +81,24 @@ class NeuronsSimulator(Watch, NeuronsData):
         self.file_requests = self.file_watch.requests
         self._clock = clock
         self._lifetime = link_lifetime
+        self._listings = 0
+        self._last_offset = 0
 
     async def _list(self, request: Request) -> Response:
         self._check_key(request)
+        offset = _natural(request, "offset", 0)
+        limit = min(_natural(request, "limit", USUAL_LIMIT), MOST)
         with self.lock:
-            media_ids = self._chosen(request)
-            offset = _natural(request, "offset", 0)
-            limit = min(_natural(request, "limit", USUAL_LIMIT), MOST)
-            media = [self._linked(media_id) for media_id in media_ids[offset : offset + limit]]
+            chosen = self._chosen(request)
+            if self.readings.ignores_offset:
+                offset, limit = 0, len(chosen)
+            media = [self._element(media_id) for media_id in self._sent(chosen, offset, limit)]
         if self.readings.envelope == "bare":
             return json_response(media)
         if self.readings.envelope == "data":
             return json_response({"data": media})
-        pagination = {"total": len(media_ids), "offset": offset, "limit": limit}
+        pagination = {"total": len(chosen)} if self.readings.pagination_total else {}
+        pagination |= {"offset": offset, "limit": limit}
         return json_response({"pagination": pagination, "media": media})
 
     async def _one(self, request: Request) -> Response:
@@ -94,7 +116,7 @@ class NeuronsSimulator(Watch, NeuronsData):
         if not hmac.compare_digest(signature, self._signature(f"{media_id}/{filename}", expires)):
             raise HTTPException(403, "The link's signature is wrong")
         if self._clock() > int(expires):
-            raise HTTPException(403, "The link has expired")
+            raise HTTPException(self.readings.expired_status, "The link has expired")
         with self.lock:
             names = self.shown(media_id)["results"] if self.holds(media_id) else []
             asset = next((name for name in names if self.filename(media_id, name) == filename), None)
@@ -111,6 +133,26 @@ class NeuronsSimulator(Watch, NeuronsData):
             if wanted:
                 media_ids = [media_id for media_id in media_ids if self.shown(media_id).get(name) == wanted]
         return media_ids
+
+    def _sent(self, media_ids: list[str], offset: int, limit: int) -> Iterator[str]:
+        """A part of the list with the repetitions and gaps of the readings."""
+        if offset <= self._last_offset:
+            self._listings += 1
+        self._last_offset = offset
+        omits, repeats = self.readings.omits_every, self.readings.repeats_every
+        part = enumerate(media_ids[offset : offset + limit], start=self._listings)
+        kept = [media_id for place, media_id in part if not omits or place % omits]
+        for count, media_id in enumerate(kept, start=1):
+            yield media_id
+            if repeats and count % repeats == 0:
+                yield media_id
+
+    def _element(self, media_id: str) -> JsonDict:
+        """A medium as the list shows it."""
+        shown = self._linked(media_id)
+        if self.readings.list_results == "absent":
+            del shown["results"]
+        return shown
 
     def _linked(self, media_id: str) -> JsonDict:
         """A medium with links minted for this answer."""

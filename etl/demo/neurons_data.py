@@ -9,50 +9,16 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import IntEnum
 from typing import Any
 from uuid import UUID
 
 from etl.demo import timeline
 from etl.demo.neurons_assets import clip, picture, spelled, video_asset
 from etl.demo.neurons_film import FELT, SEEN, Subject, film, film_metrics
-
-IMAGE_ASSETS = (
-    *("heat", "clarity_heat", "engagement_heat", "fog", "formatted"),
-    *("first_two_heat", "first_two_fog", "last_two_heat", "last_two_fog"),
-    *("engagement_new_heat", "memory_heat", "intent_heat", "trust_heat", "avoidance_heat"),
-)
-CLIPS = ("heat", "fog", "formatted")
-AOI_ASSETS = ("brand_detection", "brand_detection_metrics", "aoi_scores")
-IMAGE_METRICS = (
-    "cognitive_demand",
-    "focus",
-    "focus_first_two",
-    "focus_last_two",
-    "clarity",
-    "engagement",
-    *FELT,
-)
-CONTENT_TYPES = {".jpeg": "image/jpeg", ".mp4": "video/mp4", ".json": "application/json", ".csv": "text/csv"}
+from etl.demo.neurons_media import CLIPS, CONTENT_TYPES, OPEN, Medium, Stage, image_metrics
 
 JsonDict = dict[str, Any]
 Asset = bytes | tuple[bytes, str]
-
-
-class Stage(IntEnum):
-    """How far the prediction of a medium has come."""
-
-    WAITING = 0
-    """Started, nothing there yet."""
-    PARTIAL = 1
-    """Started, but the faster model has answered."""
-    AOI_OPEN = 2
-    """Done, while its areas of interest are still being looked for."""
-    DONE = 3
-    FAILED = 4
-
-
-OPEN = (Stage.WAITING, Stage.PARTIAL, Stage.AOI_OPEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,27 +29,6 @@ class NeuronsSize:
     video_share: float = 0.4
     frames: tuple[int, int] = (144, 480)
     """The shortest and the longest video: 6 to 20 seconds of 24 frames."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Medium:
-    number: int
-    style: int | None
-    """The count of videos before this one, which chooses the shapes of its assets; None for an image."""
-    media_id: str
-    created: int
-    updated: int
-    stage: Stage
-    run: int = 0
-
-    @property
-    def old(self) -> bool:
-        """Whether it is spelled as the v2.0 documentation spells: buy, trustworthy, annoying."""
-        return self.number % 3 == 0
-
-    @property
-    def finds_brands(self) -> bool:
-        return self.style is not None and self.style % 4 != 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +45,7 @@ class NeuronsData:
         self._seed = seed
         self._size = size
         self._rng = random.Random(f"{seed}:neurons")
-        self._media: dict[str, _Medium] = {}
+        self._media: dict[str, Medium] = {}
         self._own: dict[str, _Own] = {}
         self._made = 0
         done = timeline.work(timeline.START)
@@ -129,6 +74,31 @@ class NeuronsData:
                 done += self._pace * self._rng.uniform(0.2, 1.8)
                 self._add(timeline.moment(done))
             self._leave_open(media)
+
+    def rerun(self, media_id: str, at: float | None = None) -> None:
+        """Predict a generated medium anew: its metrics, the content of its assets and `updated_at` change."""
+        with self.lock:
+            one = self._generated(media_id)
+            stage = Stage.DONE if one.stage is Stage.FAILED else one.stage
+            self._media[media_id] = replace(one, stage=stage, run=one.run + 1, updated=self._moment(at))
+
+    def finish(self, media_id: str, at: float | None = None) -> None:
+        """End the prediction of a medium; where it may have areas of interest, looking for them begins."""
+        with self.lock:
+            one = self._generated(media_id)
+            if one.stage not in {Stage.WAITING, Stage.PARTIAL}:
+                raise ValueError(f"the prediction of {media_id} has ended before")
+            stage = Stage.AOI_OPEN if one.finds_brands else Stage.DONE
+            self._media[media_id] = replace(one, stage=stage, updated=self._moment(at))
+
+    def finish_aois(self, media_id: str, at: float | None = None, *, silently: bool = False) -> None:
+        """End looking for areas of interest: their three assets appear; `silently` leaves `updated_at`."""
+        with self.lock:
+            one = self._generated(media_id)
+            if one.stage is not Stage.AOI_OPEN:
+                raise ValueError(f"nobody is looking for areas of interest in {media_id}")
+            updated = one.updated if silently else self._moment(at)
+            self._media[media_id] = replace(one, stage=Stage.DONE, updated=updated)
 
     def put(self, medium: JsonDict, assets: Mapping[str, Asset] | None = None) -> None:
         """Insert or replace a medium as it shall be shown; its `results` will link to each of the assets.
@@ -187,7 +157,7 @@ class NeuronsData:
             "status": statuses.get(one.stage, "started"),
             "type": "image" if one.style is None else "video",
             "aoi_status": aoi_status,
-            "results": self._results(one),
+            "results": one.assets,
             "metrics": self._metrics(one),
             "created_at": _iso(one.created),
             "updated_at": _iso(one.updated),
@@ -204,7 +174,7 @@ class NeuronsData:
             content = self._own[media_id].assets[asset]
             return content if isinstance(content, tuple) else (content, kind)
         one = self._media[media_id]
-        if asset not in self._results(one):
+        if asset not in one.assets:
             raise KeyError(asset)
         if one.style is None:
             return picture(media_id, asset, one.run), kind
@@ -223,26 +193,25 @@ class NeuronsData:
         is_video = self.shown(media_id).get("type") == "video"
         return f"media_nvai_{spelled(asset, old=True)}.{'mp4' if is_video else 'jpeg'}"
 
-    def _results(self, one: _Medium) -> list[str]:
-        if one.stage in {Stage.WAITING, Stage.FAILED}:
-            return []
-        if one.style is None:
-            return [spelled(name, old=one.old) for name in IMAGE_ASSETS]
-        if one.stage is Stage.PARTIAL:
-            return ["frt_frame_metrics"]
-        found = AOI_ASSETS if one.finds_brands and one.stage is Stage.DONE else ()
-        return [*CLIPS, "metrics", "frt_frame_metrics", *found]
+    def _generated(self, media_id: str) -> Medium:
+        if media_id not in self._media:
+            raise LookupError(f"there is no generated medium {media_id}; `put` changes one that was put")
+        return self._media[media_id]
 
-    def _metrics(self, one: _Medium) -> dict[str, float]:
+    def _moment(self, at: float | None) -> int:
+        """A time in microseconds; without one, a second after everything so far."""
+        return self._newest() + timeline.SECOND if at is None else round(at * timeline.SECOND)
+
+    def _metrics(self, one: Medium) -> dict[str, float]:
         if one.stage in {Stage.WAITING, Stage.FAILED}:
             return {}
         if one.style is None:
-            values = _image_metrics(random.Random(f"{self._seed}:image:{one.number}:{one.run}"))
+            values = image_metrics(random.Random(f"{self._seed}:image:{one.number}:{one.run}"))
         else:
             values = film_metrics(self._subject(one), FELT if one.stage is Stage.PARTIAL else (*SEEN, *FELT))
         return {spelled(name, old=one.old): value for name, value in values.items()}
 
-    def _subject(self, one: _Medium) -> Subject:
+    def _subject(self, one: Medium) -> Subject:
         return Subject(self._seed, one.number, one.run, self._size.frames)
 
     def _newest(self) -> int:
@@ -254,7 +223,7 @@ class NeuronsData:
         style = int(number * share) if int((number + 1) * share) > int(number * share) else None
         took = self._rng.randrange(90, 1500) * timeline.SECOND
         media_id = str(UUID(int=self._rng.getrandbits(128), version=4))
-        self._media[media_id] = _Medium(
+        self._media[media_id] = Medium(
             number=number,
             style=style,
             media_id=media_id,
@@ -269,15 +238,6 @@ class NeuronsData:
         videos = [one for one in recent if one.style is not None]
         for stage, one in zip(OPEN, reversed(videos), strict=False):
             self._media[one.media_id] = replace(one, stage=stage)
-
-
-def _image_metrics(rng: random.Random) -> dict[str, float]:
-    """Percentages: two decimals where the documented sample has two, full doubles elsewhere."""
-    values = {name: rng.uniform(20, 90) for name in IMAGE_METRICS}
-    return {
-        name: round(value, 2) if name in {"clarity", "engagement"} else value
-        for name, value in values.items()
-    }
 
 
 def _iso(moment: int) -> str:

@@ -4,13 +4,16 @@ import asyncio
 import contextlib
 import logging
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 GRACE_S = 0.2  # a request that hangs on purpose must not hold up the end of a test
+AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time, so that closing sends a reset
 
 
 @contextlib.contextmanager
@@ -67,8 +70,17 @@ class _Server(uvicorn.Server):
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
 
+    def reset(self, client: tuple[str, int]) -> None:
+        """Cut a client's connection with a reset, as a failing network does, not with a proper end."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, H11Protocol) and connection.client == client:
+                raw = connection.transport.get_extra_info("socket")
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+                connection.transport.abort()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then let `serve` go on."""
+        """Listen, then let `serve` go on; every request may reset its connection by `scope["state"]`."""
+        self.lifespan.state["reset"] = self.reset
         await super().startup(sockets)
         self._loop = asyncio.get_running_loop()
         self.listening.set()

@@ -15,8 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOG_LENGTH = 20_000
 
-Fault = Callable[[Request], Response | None]
-"""Asked before every request: a response is sent instead of the real answer, None lets it pass."""
+Fault = Callable[[Request], ASGIApp | None]
+"""Asked before every request: a response, or all else that may happen to a connection, comes instead of the
+real answer; None lets it pass."""
 
 Refusal = Callable[[Request, Exception], Awaitable[Response]]
 
