@@ -298,3 +298,13 @@ def test_an_error_about_a_key_that_cannot_be_sent_does_not_show_it() -> None:
     """A key with a stray line end, as editors leave it, fails without being told to everybody."""
     with serve(Server(OK)) as url:
         assert KEY not in complaint(url, "/1/x", key=f"{KEY}\r")[1]
+
+
+def test_a_body_without_end_is_not_read_to_the_end() -> None:
+    """A body larger than allowed is refused by its size, and not asked for again."""
+    with serve(Server(Answer(body=b"x" * 2000))) as url, asking(None) as (api, meter):
+        api.largest_body = 1000
+        with pytest.raises(SourceError, match="sent more than 1000 bytes") as caught:
+            api.download(f"{url}film?signature=s", meter)
+
+    assert (f"GET {url}film sent more than 1000 bytes", 1) == (str(caught.value), meter.requests)

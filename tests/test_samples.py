@@ -178,7 +178,8 @@ def test_an_empty_link_is_a_gap_until_it_leads_somewhere(plant: Plant, tmp_path:
     assert (0, 5, missing, [(key, 1) for key in keys], False) == outcome()
     assert (0, 5, missing, [(key, 2) for key in keys], False) == outcome()
 
-    plant.neurons.put(video | {"results": {"heat": "", "fog": "", "formatted": ""}}, SYNTHETIC)
+    later = {"updated_at": "2024-01-19T10:36:49Z", "results": {"heat": "", "fog": "", "formatted": ""}}
+    plant.neurons.put(video | later, SYNTHETIC)
     loaded = {name: "loaded" if name in FILES else "skipped" for name in video["results"]}
     assert (0, 0, loaded, [], True) == outcome()
 
@@ -253,7 +254,7 @@ def test_between_sweeps_only_the_tail_and_what_is_open_are_read(tmp_path: Path) 
         neurons.advance(media=1)
         assert sightglass("run").code == 0
 
-    pages = {("/predict/v2/media", f"limit=100&offset={offset}") for offset in (31, 131)}
+    pages = {("/predict/v2/media", f"limit=100&offset={offset}") for offset in (31, 130)}
     assert pages | {("/predict/v2/media/old", "")} == {(one.path, one.query) for one in neurons.requests}
     expected = {one["media_id"]: one["status"] for one in neurons.truth()}
     assert expected == {row["media_id"]: row["status"] for row in rows(sightglass.home, "neurons.media")}

@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 import cogniac
-import httpx
 import pytest
 from conftest import Ran, Row, Sightglass, in_order, plain, rows, serving
 
@@ -37,8 +36,6 @@ class Both:
     first: list[Seen]
     """The requests for detections of the first run."""
     second: list[Seen]
-    following: str
-    """Where the first page that is not the last one leads."""
 
     @property
     def active(self) -> list[str]:
@@ -67,18 +64,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
             return found
 
         ran, first = sightglass("run", "--json"), detections()
-        long = next(seen for seen in first if sum(one.path == seen.path for one in first) > 1)
-        body = httpx.get(
-            f"{url[:-1]}{long.path}?{long.query}", headers={"Authorization": bearer(first)}
-        ).json()
-        simulator.requests.clear()
         assert sightglass("run").code == 0
-        yield Both(simulator, url, sightglass.home, ran, first, detections(), body["paging"]["next"])
-
-
-def bearer(requests: list[Seen]) -> str:
-    """The token that requests were signed with."""
-    return requests[0].headers["authorization"]
+        yield Both(simulator, url, sightglass.home, ran, first, detections())
 
 
 @pytest.fixture(autouse=True)
@@ -191,25 +178,35 @@ def test_a_first_run_asks_active_applications_for_everything(both: Both) -> None
     assert [] == [end for end in ends if not began.timestamp() - 6 < end <= ended.timestamp() - 5]
 
 
-def test_the_next_link_is_followed_as_it_is(both: Both) -> None:
-    """The second page is asked for with the very text of `next`."""
-    repeated = [seen for seen in both.first if both.following.startswith(f"{both.url[:-1]}{seen.path}?")]
+def test_each_page_is_asked_for_anew_from_the_newest_time_of_the_one_before(both: Both) -> None:
+    """The start is a microsecond before that time, for a bound that is strict, and nothing else changes."""
+    for application_id in both.active:
+        asked_for = [dict(parse_qsl(seen.query)) for seen in both.first if seen.path == path(application_id)]
+        times = [round(one["updated_at"] * 1_000_000) for one in both.simulator.truth(application_id)]
+        expected, place = ["0.000000"], 100
+        while place < len(times):
+            expected.append(just_before(times[place - 1]))
+            since = round(float(expected[-1]) * 1_000_000)
+            place = sum(time <= since for time in times) + 100
 
-    assert both.following == f"{both.url[:-1]}{repeated[1].path}?{repeated[1].query}"
+        assert expected == [parameters.pop("start") for parameters in asked_for]
+        assert 1 == len({tuple(parameters.items()) for parameters in asked_for})
+
+
+def just_before(time: int) -> str:
+    """A time in microseconds less one, as it is sent."""
+    return f"{(time - 1) // 1_000_000}.{(time - 1) % 1_000_000:06}"
 
 
 def test_a_second_run_asks_each_application_for_one_page_of_its_end(both: Both) -> None:
-    """It starts the overlap before the newest record, and a microsecond, in case the bound is strict."""
+    """It starts the overlap before the newest record, and a little more, in case the bound is strict."""
     newest = {each: list(both.simulator.truth(each))[-1]["updated_at"] for each in both.active}
-    starts = {each: round(at * 1_000_000) - 3_600_000_000 - 1 for each, at in newest.items()}
+    starts = {each: just_before(round(at * 1_000_000) - 3_600_000_000) for each, at in newest.items()}
 
     found = asked(both.second)
     for parameters in found.values():
         del parameters["end"]
-    assert found == {
-        path(each): {"start": f"{start // 1_000_000}.{start % 1_000_000:06}", **EXPLICIT}
-        for each, start in starts.items()
-    }
+    assert found == {path(each): {"start": start, **EXPLICIT} for each, start in starts.items()}
     assert len(both.active) == len(both.second)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
@@ -12,13 +12,17 @@ import httpx
 import msgspec
 import stamina
 import stamina.instrumentation
+from pyrate_limiter import Limiter, Rate
 
 from etl import __version__
 from etl.config import Secret, Settings, is_loopback
 from etl.errors import Refused, SourceError
+from etl.extract.gate import Gate
 from etl.extract.stream import Meter
 
 TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+LONG = 8
+"""Characters from which on a value that a request carried may be a token or a signature."""
 LONGEST_WAIT = 10**9  # seconds; more than any budget, less than overflows
 LARGEST_BODY = 512 * 2**20
 """Bytes of a body beyond which it is not read on: no page or asset of these APIs comes near."""
@@ -38,9 +42,10 @@ stamina.instrumentation.set_on_retry_hooks([])
 class TryAgain(SourceError):
     """The API or the way to it failed in a manner that may pass."""
 
-    def __init__(self, message: str, wait: timedelta | None = None) -> None:
+    def __init__(self, message: str, wait: timedelta | None = None, status: int = 0) -> None:
         super().__init__(message)
         self.wait = wait
+        self.status = status
 
 
 class LoginFailed(Exception):
@@ -55,19 +60,25 @@ class LoginFailed(Exception):
 class Api:
     """One host to ask, with credentials for it alone; or, without a base, any host, without credentials."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- all that tells one host from another
         self,
         base: str | None,
         settings: Settings,
         *,
         auth: httpx.Auth | None = None,
-        secrets: Iterable[Secret] = (),
+        secrets: Sequence[Secret] = (),
         hint: str = "",
+        rate: tuple[int, float] | None = None,
     ) -> None:
+        """`rate` is how many requests the host allows in how many seconds."""
         concurrency = settings.whole("SIGHTGLASS_CONCURRENCY")
         self.base = base and base.rstrip("/")
         self.budget = settings.number("SIGHTGLASS_RETRY_BUDGET")
+        self.largest_body = LARGEST_BODY
+        """Bytes of a body beyond which it is not read on."""
         self._hint = hint
+        self._gate = Gate(concurrency)
+        self._limiter = Limiter(Rate(rate[0], round(rate[1] * 1000))) if rate else None
         shown = {form for secret in secrets for form in (secret.reveal(), secret.reveal().strip())}
         self._secrets = [each for each in shown if len(each) >= SHORTEST_SECRET]
         self._client = httpx.Client(
@@ -92,6 +103,11 @@ class Api:
         """The body of a GET and its content type."""
         return self._retried(meter, lambda: self._ask(url, meter, None))
 
+    def _pace(self) -> None:
+        """Wait until the host's documented rate allows another request."""
+        if self._limiter:
+            self._limiter.try_acquire("request")
+
     def _wait(self, error: Exception) -> bool | timedelta:
         """Whether to try again, and after how long where the API said so; never longer than the budget."""
         if not isinstance(error, TryAgain):
@@ -105,11 +121,13 @@ class Api:
         try:
             return msgspec.json.decode(body, type=kind)
         except msgspec.ValidationError as error:
-            message = f"{self._named(url)} answered JSON of another shape than documented: {error}"
-            raise SourceError(message) from error
+            raise SourceError(
+                f"{self._named(url)} answered JSON of another shape than documented: {error}"
+            ) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            message = f"{self._named(url)} answered {content_type or 'something'} that is not JSON"
-            raise TryAgain(message) from error
+            raise TryAgain(
+                f"{self._named(url)} answered {content_type or 'something'} that is not JSON"
+            ) from error
 
     def _retried(self, meter: Meter, ask: Callable[[], T]) -> T:
         tries = stamina.retry_context(
@@ -121,11 +139,18 @@ class Api:
             wait_jitter=1,
         )
         for attempt in tries:
-            with attempt:
+            with attempt, self._gate.passing() as since:
+                self._pace()
                 meter.add(requests=1, retries=int(attempt.num > 1))
-                return ask()
-        message = "a retry loop ended without a result"
-        raise AssertionError(message)
+                try:
+                    answer = ask()
+                except TryAgain as error:
+                    if error.status == httpx.codes.TOO_MANY_REQUESTS:
+                        self._gate.slower(since)
+                    raise
+                self._gate.faster()
+                return answer
+        raise AssertionError("a retry loop ended without a result")
 
     def _ask(self, url: str, meter: Meter, params: dict[str, str] | None) -> tuple[bytes, str]:
         full = url if "://" in url else f"{self.base}/{url.lstrip('/')}"
@@ -134,16 +159,17 @@ class Api:
             with self._client.stream("GET", full, params=params or None) as response:
                 body = self._body(response, meter)
         except (httpx.TransportError, httpx.DecodingError) as error:
-            message = f"{self._named(full)} failed: {self._scrubbed(str(error)) or type(error).__name__}"
-            raise TryAgain(message) from error
+            raise TryAgain(
+                f"{self._named(full)} failed: {self._scrubbed(str(error)) or type(error).__name__}"
+            ) from error
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            message = f"{self._named(full)} failed: the login answered something that is no token"
-            raise TryAgain(message) from error
+            raise TryAgain(
+                f"{self._named(full)} failed: the login answered something that is no token"
+            ) from error
         except LoginFailed as failed:
             raise self._complaint(failed.response, failed.response.content, failed.hint) from failed
         except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
-            message = f"{self._named(full)} led nowhere: {type(error).__name__}"
-            raise Refused(message, 0) from error
+            raise Refused(f"{self._named(full)} led nowhere: {type(error).__name__}", 0) from error
         if response.status_code == httpx.codes.OK:
             return body, response.headers.get("content-type", "").split(";")[0].strip()
         hint = self._hint if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) else ""
@@ -153,8 +179,7 @@ class Api:
         """Refuse to send credentials anywhere but to the configured host, and anything in the clear."""
         place = origin(str(request.url))
         if self.base is not None and place != origin(self.base):
-            message = f"{self._named(self.base)} names a page on another host, {place[1]}: refused"
-            raise SourceError(message)
+            raise SourceError(f"{self._named(self.base)} names a page on another host, {place[1]}: refused")
 
     def _body(self, response: httpx.Response, meter: Meter) -> bytes:
         chunks: list[bytes] = []
@@ -162,18 +187,18 @@ class Api:
         for chunk in response.iter_bytes():
             chunks.append(chunk)
             size += len(chunk)
-            if size > LARGEST_BODY:
-                message = f"{self._named(str(response.url))} sent more than {LARGEST_BODY} bytes"
-                raise SourceError(message)
+            if size > self.largest_body:
+                shown = self._named(str(response.url))
+                raise SourceError(f"{shown} sent more than {self.largest_body} bytes")
         meter.add(received=size)
         return b"".join(chunks)
 
     def _complaint(self, response: httpx.Response, body: bytes, hint: str) -> SourceError:
         status = response.status_code
-        said = self._scrubbed(_vendor_message(body))
+        said = self._scrubbed(_vendor_message(body), *_carried(response))
         message = f"{self._named(str(response.url))} answered {status}{': ' if said else ''}{said}"
         if status in TRY_AGAIN:
-            return TryAgain(message, _retry_after(response.headers.get("retry-after", "")))
+            return TryAgain(message, _retry_after(response.headers.get("retry-after", "")), status)
         return Refused(message + (f"; {hint}" if hint else ""), status)
 
     def _named(self, url: str) -> str:
@@ -181,10 +206,18 @@ class Api:
         parts = urlsplit(url if "://" in url else f"{self.base}/{url.lstrip('/')}")
         return self._scrubbed(f"GET {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
-    def _scrubbed(self, text: str) -> str:
-        for secret in self._secrets:
+    def _scrubbed(self, text: str, *more: str) -> str:
+        for secret in (*self._secrets, *more):
             text = text.replace(secret, "***")
         return QUERY.sub(r"\1", text)
+
+
+def _carried(response: httpx.Response) -> Iterator[str]:
+    """What the requests behind an answer carried and must not be shown, should the answer repeat it."""
+    for request in (response.request, *(earlier.request for earlier in response.history)):
+        headers = (request.headers.get(name, "") for name in ("authorization", "x-api-key"))
+        for value in (*headers, *request.url.params.values()):
+            yield from (part for part in (value, *value.split()) if len(part) >= LONG)
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -193,11 +226,9 @@ def origin(url: str) -> tuple[str, str, int]:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        message = "the API named an address that is none"
-        raise SourceError(message) from error
+        raise SourceError("the API named an address that is none") from error
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
-        message = f"the API named an address that is not https, on {host or 'no host'}: refused"
-        raise SourceError(message)
+        raise SourceError(f"the API named an address that is not https, on {host or 'no host'}: refused")
     return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
 
 

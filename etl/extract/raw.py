@@ -39,7 +39,7 @@ class Archive:
         for each in deliveries if self._days else ():
             if isinstance(each, Page):
                 pages.setdefault(each.stream, []).append(each)
-            elif each.body is not None:
+            elif isinstance(each, File) and each.body is not None:
                 files.setdefault(each.stream, []).append(each)
         for stream, some in pages.items():
             self._write(stream, "jsonl.zst", partial(_write_lines, pages=some))
@@ -47,7 +47,9 @@ class Archive:
             self._write(stream, "tar.zst", partial(_write_tar, files=several))
 
     def prune(self) -> None:
-        """Remove the days that are older than the archive is kept."""
+        """Remove the days that are older than the archive is kept, and what a killed run left unfinished."""
+        for torn in self._folder.glob("*/*/*.part"):
+            torn.unlink(missing_ok=True)
         oldest = self._today - timedelta(days=self._days)
         for day in self._folder.glob("*/*/"):
             with suppress(ValueError):
@@ -67,9 +69,11 @@ class Archive:
             for written in (aside, folder):
                 _sync(written)
             aside.replace(path)
-        except OSError as error:
+        except BaseException as error:
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
+            if not isinstance(error, OSError):
+                raise
             raise SettingsError(
                 f"cannot write the raw archive {folder}: {error.strerror or error}; make room, or "
                 "set SIGHTGLASS_RAW_DAYS=0"

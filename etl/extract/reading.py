@@ -1,8 +1,8 @@
 """Read several streams side by side, at most so many at once, into one queue of bounded length."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import Full, Queue
 from types import TracebackType
@@ -30,32 +30,41 @@ class Reading:
     def __init__(
         self, streams: Sequence[Stream], position: Callable[[Stream], Position], at_once: int
     ) -> None:
-        self._streams = streams
+        self._waiting = deque(streams)
         self._position = position
+        self._running = len(streams)
         self._queue: Queue[Item | BaseException] = Queue(2 * at_once)
         self._unwanted = threading.Event()
-        self._pool = ThreadPoolExecutor(at_once, "read")
+        # Daemons: one that waits for a slow answer must not hold up a run that was told to stop.
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in streams[:at_once]]
 
     def __enter__(self) -> Self:
-        for stream in self._streams:
-            self._pool.submit(self._read, stream)
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._unwanted.set()
-        self._pool.shutdown(cancel_futures=True)
 
     def __iter__(self) -> Iterator[Item]:
         """Each stream's bundles in their order, and its end; a bug in a source is raised here."""
-        running = len(self._streams)
-        while running:
+        while self._running:
             item = self._queue.get()
             if isinstance(item, BaseException):
                 raise item
-            running -= isinstance(item[2], Ended)
+            self._running -= isinstance(item[2], Ended)
             yield item
+
+    def _work(self) -> None:
+        """Read one stream after the other while there are some."""
+        while self._waiting and not self._unwanted.is_set():
+            try:
+                stream = self._waiting.popleft()
+            except IndexError:
+                return
+            self._read(stream)
 
     def _read(self, stream: Stream) -> None:
         meter = Meter()

@@ -46,7 +46,15 @@ class File:
     body: bytes | None = None
 
 
-Delivery = Page | File
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Something learnt that is no record: a statement of `sql/` to run together with what is loaded."""
+
+    statement: str
+    parameters: Mapping[str, Any]
+
+
+Delivery = Page | File | Effect
 Bundle = Sequence[Delivery]
 """What a stream yields: deliveries that belong together, loaded in one transaction."""
 
@@ -79,6 +87,8 @@ class World:
     now: Callable[[], datetime]
     ask: Callable[..., list[tuple[Any, ...]]]
     """Rows of a query in `sql/`, by its file and its parameters, over what is committed so far."""
+    started: datetime
+    """When the run began: by this it is decided what is due to be asked for again."""
 
 
 Complete = Callable[[Any, Mapping[str, str]], None]

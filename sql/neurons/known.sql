@@ -1,14 +1,23 @@
--- What is stored of these media: their states, their last change, and the files that need not be fetched again.
+-- What is stored of these media: their states, their last change, the files that need not be fetched again or not
+-- yet, and whether they were found to be gone.
 SELECT
     media.media_id,
     media.status,
     media.aoi_status,
     epoch_us(media.updated_at) AS updated_us,
     coalesce(
-        list(assets.asset) FILTER (WHERE assets.state IN ('loaded', 'archived', 'skipped')),
+        list(assets.asset) FILTER (
+            WHERE assets.state IN ('loaded', 'archived', 'skipped')
+                OR gaps.next_at > make_timestamptz(CAST($now_us AS BIGINT))
+        ),
         []
-    ) AS settled
+    ) AS settled,
+    media.deleted_at IS NOT NULL AS deleted
 FROM neurons.media AS media
 LEFT JOIN neurons.assets AS assets USING (media_id)
+LEFT JOIN etl.gaps AS gaps
+    ON gaps.source = 'neurons'
+    AND gaps.stream = 'assets'
+    AND gaps.key = assets.media_id || '/' || assets.asset
 WHERE media.media_id IN (SELECT unnest(CAST($ids AS VARCHAR[])))
 GROUP BY ALL

@@ -6,3 +6,4 @@ WHERE streams.source = 'neurons'
     AND streams.stream = 'media'
     AND streams.partition = ''
     AND streams.status = 'ok'
+    AND streams.requests > 0

@@ -1,11 +1,9 @@
 """Cogniac: applications, subjects, and the detections of every application, oldest change first."""
 
 import base64
-import contextlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -16,7 +14,7 @@ from etl.extract.http import Api
 from etl.extract.stream import Bundle, Meter, Page, Position, Stream, World
 from etl.sources.cogniac.login import LOGIN, Login
 from etl.sources.cogniac.records import COMPLETE, storable
-from etl.values import seconds
+from etl.sources.cogniac.scan import Records, Scan, readable
 
 __all__ = ["COMPLETE", "LOGIN", "SETTINGS", "connect", "storable"]
 
@@ -31,24 +29,7 @@ SETTINGS = (
     ),
 )
 
-PAGE = 100
-"""Records a page: the most the detections endpoint gives, says the vendor's SDK."""
 SUBJECTS_AT_ONCE = 100
-MOST_PAGES = 10_000_000
-
-
-class Paging(msgspec.Struct):
-    """Where the next page is."""
-
-    next: str | None = None
-
-
-class Records(msgspec.Struct):
-    """A page of any list of this API."""
-
-    data: list[msgspec.Raw]
-    paging: Paging | None = None
-    last_key: Any = None
 
 
 class Application(msgspec.Struct):
@@ -128,7 +109,7 @@ class Cogniac:
         """All applications the tenant lists, then those that are wanted by id and were not among them."""
         for page in self._listed("applications", meter):
             self._reached = True
-            self._found += _readable(page.records, Application)
+            self._found += readable(page.records, Application)
             yield [page]
         refusals = []
         for wanted in set(self._wanted) - {each.application_id for each in self._found}:
@@ -137,7 +118,7 @@ class Cogniac:
             except Refused as refused:
                 refusals.append(f"{wanted} ({refused})")
                 continue
-            self._found += _readable([record], Application)
+            self._found += readable([record], Application)
             yield [Page("applications", [record], self._tenant())]
         if refusals:
             message = (
@@ -152,7 +133,7 @@ class Cogniac:
         """
         known = set()
         for page in self._listed("subjects", meter):
-            known |= {each.subject_uid for each in _readable(page.records, Subject)}
+            known |= {each.subject_uid for each in readable(page.records, Subject)}
             yield [page]
         named = {
             uid
@@ -181,41 +162,8 @@ class Cogniac:
             params = {"last_key": last}
 
     def _detections(self, application_id: str, position: Position, meter: Meter) -> Iterator[Bundle]:
-        """The records changed since the position, oldest first, page by page."""
-        url = f"/1/applications/{quote(application_id, safe='')}/detections"
-        params: dict[str, str] = {
-            # One microsecond earlier, so that it is right whether the bound is strict or not.
-            "start": seconds(max(position.start - 1, 0)),
-            # Whole seconds: `next` reprints the bound with two decimals.
-            "end": str(position.end // 1_000_000),
-            "limit": str(PAGE),
-            "reverse": "False",
-            "only_user": "False",
-            "only_model": "False",
-            "abridged_media": "False",
-        }
-        seen = set()
-        for _ in range(MOST_PAGES):
-            page = self._api.get(Records, url, meter, params)
-            yield [Page("detections", page.data, {"application_id": application_id})]
-            following = page.paging.next if page.paging else None
-            if not following:
-                return
-            if following in seen:
-                message = f"paging loop: the detections of {application_id} name a page twice"
-                raise SourceError(message)
-            seen = {following}
-            url, params = following, {}
+        """The records changed since the position, oldest first."""
+        return Scan(self._api, application_id, position.end, meter).bundles(position.start)
 
     def _tenant(self) -> dict[str, str]:
         return {"tenant_id": self._login.tenant}
-
-
-T = TypeVar("T")
-
-
-def _readable(records: Iterable[bytes], kind: type[T]) -> Iterator[T]:
-    """The records as this type, without those that are not: the tables' decoder refuses them by name."""
-    for record in records:
-        with contextlib.suppress(msgspec.MsgspecError):
-            yield msgspec.json.decode(record, type=kind)

@@ -4,9 +4,9 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from functools import partial
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -15,10 +15,12 @@ import msgspec
 from etl.config import Secret, Setting, Settings
 from etl.errors import Refused, SourceError, Unfit
 from etl.extract.http import Api
-from etl.extract.stream import Bundle, Complete, File, Meter, Page, Position, Stream, World
+from etl.extract.stream import Bundle, Complete, Effect, File, Meter, Page, Position, Stream, World
 from etl.sources.neurons import assets
+from etl.sources.neurons.lease import Lease
+from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
 from etl.sources.neurons.metrics import canonical_metric
-from etl.values import micros, micros_of
+from etl.values import micros_of
 
 SETTINGS = (
     Setting("NEURONS_API_KEY", "Neurons API key.", kind="secret"),
@@ -32,8 +34,8 @@ SETTINGS = (
 )
 
 LOGIN = "NEURONS_API_KEY"
-PAGE = 100
-MOST_PAGES = 10_000_000
+RATE = (180, 10.0)
+"""Requests in seconds; the vendor's page on rate limits allows 200 in 10 s, all programs taken together."""
 TAIL = "tail"
 """Partition under which runs that read only the end of the list keep their books."""
 
@@ -41,32 +43,19 @@ PICTURES = frozenset(["jpg", "jpeg", "png", "gif", "webp", "bmp", "svg", "mp4", 
 """Endings of files that hold no rows."""
 
 
-class Listed(msgspec.Struct):
-    """What must be known of a medium to decide which of its files to fetch."""
+class Known(NamedTuple):
+    """What is stored of a medium."""
 
-    media_id: str
-    status: str | None = None
-    aoi_status: str | None = None
-    updated_at: str | None = None
-    created_at: str | None = None
-    created: str | None = None
-    results: dict[str, Any] | None = None
-    metrics: dict[str, float | None] | None = None
-    """Not looked at: a medium whose metrics are refused has no files to fetch."""
+    marks: tuple[Any, ...]
+    """State, state of areas, time of the last change in microseconds since 1970."""
+    settled: Sequence[str]
+    """Files that need not be fetched again, or not yet."""
+    deleted: bool
 
 
-class Pagination(msgspec.Struct):
-    """How long the list is, where the answer says so."""
-
-    total: int | None = None
-
-
-class Envelope(msgspec.Struct):
-    """A page of the media list; version 1 wraps it like this, the shape of version 2 is not public."""
-
-    media: list[msgspec.Raw] | None = None
-    data: list[msgspec.Raw] | None = None
-    pagination: Pagination | None = None
+NEVER = Known((), (), deleted=False)
+EXPIRED = frozenset({403, 404, 410})
+"""How a file server may say that a link has expired; no document does."""
 
 
 def connect(settings: Settings) -> "Neurons | None":
@@ -99,14 +88,16 @@ class Neurons:
             auth=KeyHeader(key),
             secrets=[key],
             hint=f"check {LOGIN}",
+            rate=RATE,
         )
+        self._list = MediaList(self._api)
         # Links are for anybody who holds them: the key must not travel along.
         self._files = Api(None, settings)
         self._pool = ThreadPoolExecutor(self._at_once, "neurons")
 
     def close(self) -> None:
         """Let go of all connections."""
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
         self._api.close()
         self._files.close()
 
@@ -120,24 +111,34 @@ class Neurons:
             yield [Stream("media", self._tail, TAIL)]
 
     def _all(self, _position: Position, meter: Meter) -> Iterator[Bundle]:
-        for page in self._pages(0, meter):
+        """All media the list names, then those it does not any more: gone, or left out by mistake."""
+        seen: set[str] = set()
+        for page in self._list.pages(0, seen, meter):
             yield from self._with_files(page, meter)
+        stored = (row[0] for row in self._world.ask("neurons/stored"))
+        yield from self._asked_for([media_id for media_id in stored if media_id not in seen], meter)
 
     def _tail(self, _position: Position, meter: Meter) -> Iterator[Bundle]:
         """The end of the list from the last medium that is known, then every medium that is still open."""
         first = self._world.ask("neurons/count")[0][0]
         while first > 0:
             first = max(0, first - PAGE)
-            page, _ = self._page(first, meter)
-            if not page or any(each.media_id in self._known([each]) for each in _listed(page)):
+            page, _ = self._list.page(first, meter)
+            if not page or any(each.media_id in self._known([each]) for each in readable(page)):
                 break
-        seen = set()
-        for page in self._pages(first, meter):
-            seen |= {each.media_id for each in _listed(page)}
+        seen: set[str] = set()
+        for page in self._list.pages(first, seen, meter):
             yield from self._with_files(page, meter)
-        still_open = [row[0] for row in self._world.ask("neurons/open") if row[0] not in seen]
-        for some in _chunks(still_open, self._at_once):
-            found = self._pool.map(lambda media_id: self._one(media_id, meter), some)
+        still_open = (row[0] for row in self._world.ask("neurons/open"))
+        yield from self._asked_for([media_id for media_id in still_open if media_id not in seen], meter)
+
+    def _asked_for(self, media_ids: Sequence[str], meter: Meter) -> Iterator[Bundle]:
+        """These media, each asked for by its id; a mark on those that are gone."""
+        for some in _chunks(media_ids, self._at_once):
+            found = list(self._pool.map(lambda media_id: self._one(media_id, meter), some))
+            gone = [media_id for media_id, medium in zip(some, found, strict=True) if medium is None]
+            if gone:
+                yield [Effect("neurons/gone", {"ids": gone})]
             yield from self._with_files([medium for medium in found if medium is not None], meter)
 
     def _one(self, media_id: str, meter: Meter) -> msgspec.Raw | None:
@@ -149,82 +150,61 @@ class Neurons:
                 return None
             raise
 
-    def _pages(self, first: int, meter: Meter) -> Iterator[Sequence[bytes]]:
-        """The pages of the list from an offset on."""
-        before: Sequence[bytes] = ()
-        for _ in range(MOST_PAGES):
-            page, total = self._page(first, meter)
-            ids = [each.media_id for each in _listed(page)]
-            # A server that knows no offset sends the same page for ever.
-            if not page or (ids and ids == [each.media_id for each in _listed(before)]):
-                return
-            yield page
-            first += len(page)
-            before = page
-            if total is not None and first >= total:
-                return
-
-    def _page(self, offset: int, meter: Meter) -> tuple[Sequence[bytes], int | None]:
-        """The media at this offset, and how many there are in all where the answer says so."""
-        params = {"limit": str(PAGE), "offset": str(offset)}
-        body = self._api.get(msgspec.Raw, "/predict/v2/media", meter, params)
-        try:
-            if bytes(body).lstrip()[:1] == b"[":
-                return msgspec.json.decode(body, type=list[msgspec.Raw]), None
-            envelope = msgspec.json.decode(body, type=Envelope)
-        except msgspec.ValidationError as error:
-            raise SourceError(f"the media list has another shape than known: {error}") from error
-        media = envelope.media if envelope.media is not None else envelope.data
-        if media is None:
-            raise SourceError("the media list has another shape than known: neither `media` nor `data` in it")
-        return media, envelope.pagination.total if envelope.pagination else None
-
     def _with_files(self, page: Sequence[bytes], meter: Meter) -> Iterator[Bundle]:
         """The media of a page a few at a time, each few with the files that must be fetched for them."""
+        minted = self._world.now()
         for some in _chunks(page, self._at_once):
             records = [self._whole(each, meter) for each in some]
-            media = list(_listed(records))
+            media = list(readable(records))
             known = self._known(media)
-            wanted = [
-                (medium.media_id, name, link)
-                for medium in media
-                for name, link in self._wanted(medium, known.get(medium.media_id))
-            ]
+            wanted: list[tuple[str, str, Lease]] = []
+            for medium in media:
+                lease = Lease(medium.results or {}, minted, partial(self._links, medium.media_id, meter))
+                names = self._wanted(medium, known.get(medium.media_id))
+                wanted += [(medium.media_id, name, lease) for name in names]
             files = self._pool.map(lambda each: self._file(*each, meter=meter), wanted)
-            yield [Page("media", records), *files]
+            back = [medium.media_id for medium in media if known.get(medium.media_id, NEVER).deleted]
+            again = [Effect("neurons/listed_again", {"ids": back})] if back else []
+            yield [Page("media", records), *files, *again]
+
+    def _links(self, media_id: str, meter: Meter) -> Mapping[str, Any]:
+        """The links of a medium, minted anew; none where it is gone."""
+        record = self._one(media_id, meter)
+        medium = read_one(record) if record else None
+        return (medium and medium.results) or {}
 
     def _whole(self, record: bytes, meter: Meter) -> bytes:
         """The medium with its results, which a list may leave out: no document shows one of version 2."""
-        medium = _read(record)
+        medium = read_one(record)
         if medium is None or medium.results is not None:
             return record
         return self._one(medium.media_id, meter) or record
 
-    def _known(self, media: Iterable[Listed]) -> dict[str, tuple[Any, ...]]:
-        """What is stored of these media: state, state of areas, time of change, files that are settled."""
-        rows = self._world.ask("neurons/known", ids=[medium.media_id for medium in media])
-        return {row[0]: row[1:] for row in rows}
+    def _known(self, media: Iterable[Listed]) -> dict[str, Known]:
+        """What is stored of these media, by id."""
+        rows = self._world.ask(
+            "neurons/known",
+            ids=[medium.media_id for medium in media],
+            now_us=micros_of(self._world.started),
+        )
+        return {row[0]: Known(row[1:4], row[4], row[5]) for row in rows}
 
-    def _wanted(self, medium: Listed, known: tuple[Any, ...] | None) -> Iterator[tuple[str, Any]]:
+    def _wanted(self, medium: Listed, known: Known | None) -> list[str]:
         """The files to look at: all of a medium that is new or changed, else those that are not settled."""
-        settled: Sequence[str] = ()
-        if known is not None and known[:3] == (medium.status, medium.aoi_status, _changed(medium)):
-            settled = known[3]
-        for name, link in (medium.results or {}).items():
-            if name not in settled:
-                yield name, link
+        names = list(medium.results or {})
+        if known is None or known.marks != (medium.status, medium.aoi_status, changed_at(medium)):
+            return names
+        return [name for name in names if name not in known.settled]
 
-    def _file(self, media_id: str, name: str, link: object, *, meter: Meter) -> File:
+    def _file(self, media_id: str, name: str, lease: Lease, *, meter: Meter) -> File:
         """The file fetched, or skipped as a picture, or missing with the reason."""
         row: dict[str, Any] = {"media_id": media_id, "asset": name, "fetched_at": None}
         path = f"{quote(media_id, safe='')}/{quote(name, safe='')}"
-        url = link if isinstance(link, str) else ""
-        if _is_picture(name, url):
+        link = lease.links.get(name)
+        if _is_picture(name, link if isinstance(link, str) else ""):
             return File("assets", path, {**row, "state": "skipped"})
-        if not url:
-            return File("assets", path, {**row, "state": "missing", "error": "the results name no link"})
         try:
-            body, content_type = self._files.download(url, meter)
+            body, content_type = self._download(lease, name, meter)
         except SourceError as error:
             return File("assets", path, {**row, "state": "missing", "error": str(error)})
         row |= {
@@ -236,29 +216,22 @@ class Neurons:
         }
         return File("assets", path, row, body)
 
-
-def _read(record: bytes) -> Listed | None:
-    """What must be known of a medium; None where that cannot be read: the decoder refuses it by name."""
-    with suppress(msgspec.MsgspecError):
-        return msgspec.json.decode(record, type=Listed)
-    return None
-
-
-def _listed(page: Iterable[bytes]) -> Iterator[Listed]:
-    """The readable media of a page."""
-    return (medium for each in page if (medium := _read(each)) is not None)
+    def _download(self, lease: Lease, name: str, meter: Meter) -> tuple[bytes, str]:
+        """The file by its link, or by a new one where that has expired."""
+        link = lease.link(name, self._world.now())
+        try:
+            return self._files.download(link, meter)
+        except Refused as refused:
+            if refused.status not in EXPIRED:
+                raise
+            newer = lease.instead_of(link, name, self._world.now())
+            if newer is None:
+                raise
+            return self._files.download(newer, meter)
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (items[first : first + size] for first in range(0, len(items), size))
-
-
-def _changed(medium: Listed) -> int | None:
-    """When the medium changed, by the same choices as its declared column; None where that cannot be read."""
-    said = medium.updated_at or medium.created_at or medium.created
-    with suppress(ValueError):
-        return None if said is None else micros(said)
-    return None
 
 
 def _is_picture(name: str, url: str) -> bool:

@@ -1,0 +1,48 @@
+"""How many requests may be in flight to one host: fewer after each 429, slowly more again after successes."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Gate:
+    """Lets a number of requests pass at a time that halves when the host says it is too many."""
+
+    def __init__(self, most: int) -> None:
+        self._most = float(most)
+        self._allowed = float(most)
+        self._inside = 0
+        self._shrunk = 0
+        self._changed = threading.Condition()
+
+    @property
+    def allowed(self) -> int:
+        """How many may be in flight now."""
+        return int(self._allowed)
+
+    @contextmanager
+    def passing(self) -> Iterator[int]:
+        """Wait for a place and hold it; yields what `slower` wants to be told."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._inside < self.allowed)
+            self._inside += 1
+            since = self._shrunk
+        try:
+            yield since
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    def slower(self, since: int) -> None:
+        """Halve the number, once for all requests that were in flight together."""
+        with self._changed:
+            if since == self._shrunk:
+                self._allowed = max(1.0, self._allowed / 2)
+                self._shrunk += 1
+
+    def faster(self) -> None:
+        """Allow one more for every round of successes."""
+        with self._changed:
+            self._allowed = min(self._most, self._allowed + 1 / self._allowed)
+            self._changed.notify_all()

@@ -1,0 +1,48 @@
+"""Links as leases: they live for minutes, and all of one medium are renewed together, once."""
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from etl.errors import SourceError
+
+LIFE = timedelta(minutes=4)
+"""How long a link is trusted; the documents promise at most five minutes."""
+
+
+class Lease:
+    """The links of one medium, minted together; shared by the threads that fetch its files."""
+
+    def __init__(
+        self, links: Mapping[str, Any], minted: datetime, renew: Callable[[], Mapping[str, Any]]
+    ) -> None:
+        self.links = links
+        self._minted = minted
+        self._renew = renew
+        self._renewed = False
+        self._lock = threading.Lock()
+
+    def link(self, name: str, now: datetime) -> str:
+        """A link to this file that is young enough; SourceError where there is none."""
+        with self._lock:
+            if now - self._minted >= LIFE:
+                self._ask(now)
+            link = self.links.get(name)
+        if isinstance(link, str) and link:
+            return link
+        raise SourceError("the results name no link")
+
+    def instead_of(self, expired: str, name: str, now: datetime) -> str | None:
+        """A newer link than the one that has expired; None where the medium has no other."""
+        with self._lock:
+            if self.links.get(name) == expired:
+                self._ask(now)
+            link = self.links.get(name)
+        return link if isinstance(link, str) and link not in ("", expired) else None
+
+    def _ask(self, now: datetime) -> None:
+        if not self._renewed:
+            self._renewed = True
+            self.links = self._renew()
+            self._minted = now
