@@ -9,10 +9,10 @@ compile := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test check clean lock docs
+.PHONY: help setup demo test test-long check clean lock docs
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(ready) ## Make .venv with the locked versions (PYTHON names another interpreter)
 
@@ -21,6 +21,9 @@ demo: $(ready) ## Run the whole pipeline against simulated APIs; needs no keys
 
 test: $(ready) ## Run all tests
 	$(bin)/python -m pytest
+
+test-long: $(ready) ## Run the property tests many times over, for as long as one likes (stop with Ctrl-C)
+	SIGHTGLASS_TEST_LONG=1 $(bin)/python -m pytest tests/test_readings.py tests/test_stateful.py tests/test_history.py
 
 check: $(ready) ## Check format, lint and types
 	$(bin)/ruff format --check .

@@ -2,10 +2,10 @@
 
 import importlib
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import cast
 
 import pyarrow as pa
@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 
 from etl import schema
 from etl.config import Settings
-from etl.errors import BUG, OK, QUARANTINED, SettingsError, SightglassError, SourceError, worst
+from etl.errors import BUG, INTERRUPTED, OK, QUARANTINED, SettingsError, SightglassError, SourceError, worst
 from etl.extract.raw import Archive
 from etl.extract.reading import Ended, Reading
-from etl.extract.stream import Bundle, Delivery, Page, Position, Session, Source, Stream, World
+from etl.extract.stream import Bundle, Delivery, Effect, File, Page, Position, Session, Source, Stream, World
 from etl.load import lock
-from etl.load.books import Books, Tally
+from etl.load.books import Books, Refusal, Tally, refusals
 from etl.load.save import Stamp, save
 from etl.load.warehouse import Warehouse, make_folder, open_for_writing
 from etl.transform.batch import Cut, Transformer
@@ -57,31 +57,83 @@ def source_module(name: str) -> Source:
 
 def run(settings: Settings, wanted: Sequence[str], now: Callable[[], datetime], progress: Progress) -> Report:
     """Load what is new of the wanted sources, or of all with credentials; SightglassError where it cannot."""
-    started = now()
-    report = Report(f"{started:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", started)
+    report = begun(now())
     with ExitStack() as stack:
         sessions = _connect(settings, wanted, report)
         for session in sessions.values():
             stack.callback(session.close)
-        make_folder(settings.home)
-        stack.enter_context(lock.hold(settings.home, started))
-        warehouse = open_for_writing(settings.home)
-        stack.callback(warehouse.close)
+        warehouse, books = stack.enter_context(entered(settings, report, now))
+        shared = _Run(settings, warehouse, books, now, report.started_at, progress)
+        for name, session in sessions.items():
+            _Load(shared, name).read(session, report)
+        _judge(report)
+    return report
+
+
+def replay(
+    settings: Settings, ids: Sequence[str], now: Callable[[], datetime]
+) -> tuple[Report, list[Refusal]]:
+    """Load what was refused and is accepted now, of these ids or of all that is open; and what is not."""
+    report = begun(now())
+    still: list[Refusal] = []
+    with entered(settings, report, now) as (warehouse, books):
+        shared = _Run(settings, warehouse, books, now, report.started_at, lambda _tally, _pending: None)
+        loads: dict[str, _Load] = {}
+        # Newest first: what has no version of its own is not overwritten by what was sent before it.
+        for refusal in reversed(refusals(warehouse, ids)):
+            if refusal.state == "open":
+                load = loads.setdefault(refusal.source, _Load(shared, refusal.source))
+                if not load.replay(refusal):
+                    still.append(refusal)
+        with warehouse.transaction():
+            for name in loads:
+                books.forget_gaps(name)
+        report.streams = [tally for load in loads.values() for tally in load.tallies]
+        report.exit_code = QUARANTINED if still else OK
+        report.status = "partial" if still else "ok"
+    return report, still
+
+
+def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> None:
+    """Close one refusal; SettingsError where there is none of this id."""
+    with lock.hold(settings.home, now), closing(open_for_writing(settings.home)) as warehouse:
+        (refusal,) = refusals(warehouse, [quarantine_id])
+        Books(warehouse, refusal.run_id).mark(refusal, "dismissed")
+
+
+def begun(now: datetime) -> Report:
+    """The report of a run that begins, with a name for it."""
+    return Report(f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", now)
+
+
+@contextmanager
+def entered(
+    settings: Settings, report: Report, now: Callable[[], datetime]
+) -> Iterator[tuple[Warehouse, Books]]:
+    """The warehouse, held by this run alone, and its books, where beginning and end of it are entered."""
+    make_folder(settings.home)
+    with lock.hold(settings.home, report.started_at), closing(open_for_writing(settings.home)) as warehouse:
         books = Books(warehouse, report.run_id)
-        books.start(started)
-        shared = _Run(settings, warehouse, books, now, progress)
+        books.start(report.started_at)
         try:
-            for name, session in sessions.items():
-                _Load(shared, name).read(session, report)
-            _judge(report)
+            yield warehouse, books
         except BaseException as error:
-            code = error.exit_code if isinstance(error, SightglassError) else BUG
-            books.finish(now(), "failed", code, report.unknown)
+            # Where even this cannot be written, the next run enters it.
+            with suppress(SightglassError):
+                books.finish(now(), "failed", _code(error), report.unknown)
             raise
         report.gaps = books.gaps()
         report.finished_at = now()
         books.finish(report.finished_at, report.status, report.exit_code, report.unknown)
-    return report
+
+
+def _code(error: BaseException) -> int:
+    """The exit code with which the command will leave because of this."""
+    if isinstance(error, SightglassError):
+        return error.exit_code
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return error.code
+    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else BUG
 
 
 def _connect(settings: Settings, wanted: Sequence[str], report: Report) -> dict[str, Session]:
@@ -151,6 +203,7 @@ class _Run:
     warehouse: Warehouse
     books: Books
     now: Callable[[], datetime]
+    started: datetime
     progress: Progress
 
 
@@ -162,6 +215,7 @@ class _Load:
         self._warehouse = run.warehouse
         self._books = run.books
         self._now = run.now
+        self._started = run.started
         self._progress = run.progress
         self._declared = schema.source(name)
         self._transformer = Transformer(source_module(name), self._declared)
@@ -174,10 +228,15 @@ class _Load:
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._newly_quarantined = 0
 
+    @property
+    def tallies(self) -> list[Tally]:
+        """The counts of each stream so far."""
+        return list(self._tallies.values())
+
     def read(self, session: Session, report: Report) -> None:
         """Read all streams of the source to their ends, each as far as it goes, and enter the outcome."""
         try:
-            for group in session.streams(World(self._now, self._warehouse.ask)):
+            for group in session.streams(World(self._now, self._warehouse.ask, self._started)):
                 self._read_group(group)
         finally:
             report.streams += self._tallies.values()
@@ -185,7 +244,7 @@ class _Load:
             report.unknown += [f"{self._declared.name}.{each}" for each in self._transformer.unknown()]
         failed = [tally for tally in self._tallies.values() if tally.status == "failed"]
         with self._warehouse.transaction():
-            self._books.list_gaps(self._declared.name, failed, self._now())
+            self._books.list_gaps(self._declared.name, failed, self._started)
         self._archive.prune()
 
     def _read_group(self, group: Sequence[Stream]) -> None:
@@ -240,11 +299,33 @@ class _Load:
         with self._warehouse.transaction():
             for name, cut in cuts.items():
                 self._save(self._tally(name, each.tally.partition), cut, stamp)
-            for statement in _after_load(self._declared.name):
-                self._warehouse.run(statement, run_id=stamp.run_id)
+            for delivery in deliveries:
+                if isinstance(delivery, Effect):
+                    self._warehouse.run(delivery.statement, **delivery.parameters, now=stamp.loaded_at)
+            self._settle()
             self._move_cursor(each, cuts)
             for tally in tallies:
                 self._books.save(tally)
+
+    def replay(self, refusal: Refusal) -> bool:
+        """Load what was refused, unless it is refused still; what is stored meanwhile and newer stays."""
+        (cut,) = self._transformer.cut([refusal.delivery()]).values()
+        if cut.rejects:
+            return False
+        tally = self._tally(refusal.stream, refusal.partition)
+        tally.status = "ok"
+        sent = datetime.fromtimestamp(refusal.seen_us / 1_000_000, UTC)
+        with self._warehouse.transaction():
+            self._save(tally, cut, Stamp(self._books.run_id, self._now(), as_of=sent))
+            self._settle()
+            self._books.mark(refusal, "replayed")
+            self._books.save(tally)
+        return True
+
+    def _settle(self) -> None:
+        """Let the source's own statements work out what follows from the rows that were written."""
+        for statement in _after_load(self._declared.name):
+            self._warehouse.run(statement, run_id=self._books.run_id)
 
     def _save(self, tally: Tally, cut: Cut, stamp: Stamp) -> None:
         outcome = save(self._warehouse.connection, self._declared, cut.tables, stamp)
@@ -275,4 +356,4 @@ def _after_load(source: str) -> list[str]:
 def _size(delivery: Delivery) -> int:
     if isinstance(delivery, Page):
         return sum(map(len, delivery.records))
-    return len(delivery.body or b"")
+    return len(delivery.body or b"") if isinstance(delivery, File) else 0

@@ -75,6 +75,7 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     part_of: str = ""
     history_of: str = ""
     versions_of: str = ""
+    whole_by: str = ""
     reads: tuple[str, ...] = ()
 
 
@@ -102,6 +103,11 @@ class Table:
     def version(self) -> str:
         """Name of the column that orders the versions of a row; empty where the last one sent wins."""
         return self.declared.version
+
+    @property
+    def whole_by(self) -> str:
+        """Name of a column without which a row is abridged; empty where none ever is."""
+        return self.declared.whole_by
 
     @property
     def content(self) -> list[str]:
@@ -262,8 +268,11 @@ def _check(made: Source, table: Table) -> None:
         problems.append(f"part_of names no table: {table.declared.part_of}")
     if whole is not None:
         problems += [f"lacks {name}, key of {whole.name}" for name in whole.key if name not in table.columns]
-    if table.version and table.version not in table.columns:
-        problems.append(f"version column {table.version} is not declared")
+    problems += [
+        f"{what} column {name} is not declared"
+        for what, name in (("version", table.version), ("whole_by", table.whole_by))
+        if name and name not in table.columns
+    ]
     if problems:
         raise SettingsError(f"schemas/{made.name}.toml: [{table.name}] {problems[0]}")
 

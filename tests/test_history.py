@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -247,7 +248,10 @@ def deliveries(draw: st.DrawFn, *, late: bool) -> list[list[Version]]:
 
 
 # Shrinking takes minutes, and an example has few versions anyway.
-EXAMPLES = settings(derandomize=True, database=None, deadline=None, max_examples=30, phases=[Phase.generate])
+MANY = 600 if os.environ.get("SIGHTGLASS_TEST_LONG") else 30
+EXAMPLES = settings(
+    derandomize=True, database=None, deadline=None, max_examples=MANY, phases=[Phase.generate]
+)
 
 
 def check(cog: Bench, batches: list[list[Version]]) -> None:

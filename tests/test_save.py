@@ -243,6 +243,20 @@ def test_an_abridged_medium_wipes_nothing(cog: Bench) -> None:
     assert [("m1", "t", None, "r1"), ("m2", None, None, "r2"), ("m3", "t3", None, "r2")] == cog.rows(MEDIA)
 
 
+def test_a_medium_cut_to_a_few_fields_wipes_nothing(cog: Bench) -> None:
+    """An object without its time of creation, which no full one lacks, stands only until such a one comes."""
+    full: Json = {"title": "t", "created_at": 1.5}
+    cut: Json = {"parent_media_ids": ["p"]}
+    orders: list[tuple[str, list[Json]]] = [("m1", [full, cut]), ("m2", [cut, full]), ("m3", [cut, cut])]
+    for media_id, sent in orders:
+        for at, media in enumerate(sent, start=1):
+            cog.load(page(result(media_id, 100 * at, media=media)))
+    cog.load(page(result("m4", 100, media=full), result("m4", 200, media=cut)))
+
+    found = cog.rows("SELECT media_id, title, parent_media_ids FROM cogniac.media ORDER BY ALL")
+    assert [("m1", "t", None), ("m2", "t", None), ("m3", None, '["p"]'), ("m4", "t", None)] == found
+
+
 def test_a_new_link_alone_is_no_change_but_travels_with_one(cog: Bench) -> None:
     """A column that changes by itself is written only along with another change."""
     versions = [("t", "u1"), ("t", "u2"), ("new", "u3")]

@@ -2,21 +2,28 @@
 
 import importlib
 import json
+import os
+import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from etl import __version__
-from etl.errors import BUG, SightglassError
+from etl.errors import BUG, INTERRUPTED, TERMINATED, SightglassError
+
+if TYPE_CHECKING:
+    from etl.config import Settings
 
 COMMANDS = {
     "run": "Load what is new; the line for cron.",
     "demo": "See all of it work on this machine, without keys.",
     "sql": "Query the warehouse.",
+    "quarantine": "List, show, replay or dismiss what was refused.",
 }
 
 
@@ -51,10 +58,15 @@ def group() -> None:
 
 def main() -> None:
     """Run the command and leave with one of the exit codes that the README explains."""
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         sys.exit(group.main(standalone_mode=False, prog_name="sightglass"))
-    except click.Abort:
-        sys.exit(130)
+    except (click.Abort, Terminated) as told:
+        click.echo(
+            "sightglass: told to stop; what was loaded is kept, the next run goes on from there", err=True
+        )
+        # Not sys.exit: a thread that waits for a slow answer would hold it up.
+        os._exit(TERMINATED if isinstance(told, Terminated) else INTERRUPTED)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -66,7 +78,45 @@ def main() -> None:
         sys.exit(BUG)
 
 
-def given(home: str | None, pairs: tuple[str, ...]) -> dict[str, str]:
+class Terminated(SystemExit):
+    """SIGTERM has come."""
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    raise Terminated(TERMINATED)
+
+
+def takes_settings(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that lead to the settings in force, and the settings as `settings`.
+
+    Options given before a subcommand hold for it too; its own beat them.
+    """
+
+    @home_option
+    @config_option
+    @set_option
+    @wraps(function)
+    def taking(home: str | None, config: Path | None, pairs: tuple[str, ...], **options: object) -> object:
+        context = click.get_current_context()
+        before, file = context.obj or ({}, None)
+        flags, file = {**before, **_flags(home, pairs)}, config or file
+        context.obj = flags, file
+        return function(settings=settings_for(flags, os.environ, file), **options)
+
+    return taking
+
+
+def settings_for(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None) -> "Settings":
+    """The settings in force for all sources."""
+    from etl import schema  # noqa: PLC0415 -- --help must not wait for it
+    from etl.config import load  # noqa: PLC0415
+    from etl.pipeline import source_module  # noqa: PLC0415
+
+    declared = [setting for name in schema.names() for setting in source_module(name).SETTINGS]
+    return load(declared, environ, flags, file)
+
+
+def _flags(home: str | None, pairs: tuple[str, ...]) -> dict[str, str]:
     """The settings given on the command line."""
     flags = {}
     for pair in pairs:

@@ -12,8 +12,9 @@ from pathlib import Path
 import click
 
 from etl import schema
+from etl.cli import settings_for
 from etl.cli.progress import watched
-from etl.cli.run import say, settings_for
+from etl.cli.run import say
 from etl.config import Settings
 from etl.errors import SettingsError, worst
 from etl.load.warehouse import Warehouse, open_for_reading
@@ -105,7 +106,7 @@ def _simulated(
             cogniac.advance(records=records // 20, corrections=records // 30)
             neurons.advance(media=max(1, media // 10))
 
-        yield settings_for(None, Path(os.devnull), (), environ), advance
+        yield settings_for({}, environ, Path(os.devnull)), advance
 
 
 def _run(settings: Settings) -> Report:

@@ -1,50 +1,33 @@
 """`sightglass run`: load what is new."""
 
-import os
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
-from etl import schema
-from etl.cli import config_option, given, home_option, json_option, print_json, set_option
+from etl.cli import json_option, print_json, takes_settings
 from etl.cli.progress import watched
-from etl.config import Settings, load
+from etl.config import Settings
 from etl.load.books import Tally, tally_json
-from etl.pipeline import Report, run, source_module
+from etl.pipeline import Report, run
 
 
 @click.command("run")
 @click.argument("sources", nargs=-1, metavar="[SOURCE ...]")
-@home_option
-@config_option
-@set_option
+@takes_settings
 @json_option
-def command(
-    sources: tuple[str, ...], home: str | None, config: Path | None, pairs: tuple[str, ...], *, as_json: bool
-) -> int:
+def command(settings: Settings, sources: tuple[str, ...], *, as_json: bool) -> int:
     """Load what is new from all sources that have credentials, or from those named (cogniac, neurons).
 
     Exit codes: 0 all went well, 2 fix the settings, 3 a source kept failing, 4 data was quarantined,
     75 another run works on the warehouse, 1 a bug.
     """
-    settings = settings_for(home, config, pairs, os.environ)
     with watched() as progress:
         report = run(settings, sources, lambda: datetime.now(UTC), progress)
     if as_json:
         print_json(report_json(report))
     say(report)
     return report.exit_code
-
-
-def settings_for(
-    home: str | None, file: Path | None, pairs: tuple[str, ...], environ: Mapping[str, str]
-) -> Settings:
-    """The settings in force for all sources."""
-    declared = [setting for name in schema.names() for setting in source_module(name).SETTINGS]
-    return load(declared, environ, given(home, pairs), file)
 
 
 def report_json(report: Report) -> dict[str, Any]:

@@ -7,15 +7,14 @@ import os
 import sys
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from pathlib import Path
 from uuid import UUID
 
 import click
 import duckdb
 import pyarrow as pa
 
-from etl.cli import config_option, home_option, json_option, set_option
-from etl.cli.run import settings_for
+from etl.cli import json_option, takes_settings
+from etl.config import Settings
 from etl.errors import SettingsError
 from etl.load.warehouse import open_for_reading
 
@@ -24,28 +23,16 @@ AT_ONCE = 10_000
 
 @click.command("sql")
 @click.argument("query")
-@click.option(
-    "--csv", "as_csv", is_flag=True, help="Print CSV with a header; the default where output is no terminal."
-)
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV; the default where output is no terminal.")
 @json_option
-@home_option
-@config_option
-@set_option
-def command(  # noqa: PLR0913 -- one parameter per option
-    query: str,
-    home: str | None,
-    config: Path | None,
-    pairs: tuple[str, ...],
-    *,
-    as_csv: bool,
-    as_json: bool,
-) -> None:
+@takes_settings
+def command(settings: Settings, query: str, *, as_csv: bool, as_json: bool) -> None:
     """Print the answer to an SQL query; nothing can be changed by it.
 
     \b
     sightglass sql "SELECT subject_uid, count(*) FROM cogniac.detections GROUP BY ALL"
     """  # noqa: D301 -- click reads the backspace: do not rewrap what follows
-    warehouse = open_for_reading(settings_for(home, config, pairs, os.environ).home)
+    warehouse = open_for_reading(settings.home)
     try:
         _answer(warehouse.connection, query, as_csv=as_csv, as_json=as_json)
     except BrokenPipeError:

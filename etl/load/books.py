@@ -1,13 +1,16 @@
 """The books of a run: what was counted, where each stream stands, what was refused and what is missing."""
 
+import base64
 import dataclasses
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from etl import __version__, schema
-from etl.extract.stream import Meter
+from etl.errors import SettingsError
+from etl.extract.stream import Delivery, File, Meter, Page
 from etl.load.warehouse import Warehouse
 from etl.transform.batch import Reject
 from etl.values import text_of
@@ -38,6 +41,34 @@ class Tally:
         self.requests, self.retries, self.bytes = meter.requests, meter.retries, meter.bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One row of the quarantine."""
+
+    quarantine_id: str
+    run_id: str
+    kind: str
+    source: str
+    stream: str
+    partition: str
+    reason: str
+    path: str
+    record: str
+    encoding: str
+    context: str
+    state: str
+    seen_us: int
+    """Microseconds since 1970."""
+
+    def delivery(self) -> Delivery:
+        """What the API sent, as it was given to the transform stage."""
+        content = base64.b64decode(self.record) if self.encoding == "base64" else self.record.encode()
+        about = json.loads(self.context)
+        if self.kind == "file":
+            return File(self.stream, self.quarantine_id, about, content)
+        return Page(self.stream, [content], about)
+
+
 class Books:
     """The books of one run, kept in the warehouse."""
 
@@ -46,19 +77,24 @@ class Books:
         self.run_id = run_id
 
     def start(self, now: datetime) -> None:
-        """Enter the run."""
-        self._warehouse.run("etl/start_run", run_id=self.run_id, started_at=now, version=__version__)
+        """Enter the run, and close those that died before they could do it themselves."""
+        with self._warehouse.transaction():
+            self._warehouse.run("etl/close_dead_runs", now=now)
+            self._warehouse.run("etl/close_dead_streams")
+            self._warehouse.run("etl/start_run", run_id=self.run_id, started_at=now, version=__version__)
 
     def finish(self, now: datetime, status: str, exit_code: int, unknown: list[str]) -> None:
         """Enter how the run ended."""
-        self._warehouse.run(
-            "etl/finish_run",
-            run_id=self.run_id,
-            finished_at=now,
-            status=status,
-            exit_code=exit_code,
-            unknown=text_of(unknown),
-        )
+        with self._warehouse.transaction():
+            self._warehouse.run(
+                "etl/finish_run",
+                run_id=self.run_id,
+                finished_at=now,
+                status=status,
+                exit_code=exit_code,
+                unknown=text_of(unknown),
+            )
+            self._warehouse.run("etl/close_streams", run_id=self.run_id)
 
     def cursor(self, source: str, stream: str, partition: str) -> int | None:
         """Where the stream stands, in microseconds since 1970; None before its first load."""
@@ -88,6 +124,7 @@ class Books:
                     "etl/quarantine",
                     quarantine_id=reject.fingerprint(tally.source, tally.stream, tally.partition),
                     run_id=self.run_id,
+                    kind="record" if reject.row is None else "file",
                     source=tally.source,
                     stream=tally.stream,
                     partition=tally.partition,
@@ -95,18 +132,31 @@ class Books:
                     path=reject.why.path,
                     record=record,
                     encoding=encoding,
-                    context=text_of(dict(reject.context)),
+                    context=text_of(dict(reject.context if reject.row is None else reject.row)),
                     seen_at=now,
                 )
             )
         return new
 
-    def list_gaps(self, source: str, failed: Iterable[Tally], now: datetime) -> None:
-        """Bring the gaps of one source up to date: what its own query finds, and the streams that failed."""
+    def mark(self, refusal: Refusal, state: str) -> None:
+        """Enter what became of a refused record or file."""
+        self._warehouse.run("etl/quarantine_state", quarantine_id=refusal.quarantine_id, state=state)
+
+    def forget_gaps(self, source: str) -> None:
+        """Take the gaps off the list that the source's own query does not find any more."""
+        self._find_gaps(source)
+        self._warehouse.run("etl/missing_streams", source=source)
+        self._warehouse.run("etl/gaps_gone", source=source)
+
+    def _find_gaps(self, source: str) -> None:
         self._warehouse.run("etl/missing")
         if (schema.folder("sql") / source / "gaps.sql").exists():
             found = schema.statement(f"{source}/gaps")
             self._warehouse.connection.execute(f"INSERT INTO missing BY NAME {found}")
+
+    def list_gaps(self, source: str, failed: Iterable[Tally], started: datetime) -> None:
+        """Bring the gaps of one source up to date: what its own query finds, and the streams that failed."""
+        self._find_gaps(source)
         for tally in failed:
             self._warehouse.run(
                 "etl/missing_stream",
@@ -117,11 +167,22 @@ class Books:
                 error=tally.error,
             )
         self._warehouse.run("etl/gaps_gone", source=source)
-        self._warehouse.run("etl/gaps_found", since=now)
+        self._warehouse.run("etl/gaps_found", since=started)
 
     def gaps(self) -> int:
         """How many gaps there are."""
         return int(self._warehouse.run("etl/gaps")[0][0])
+
+
+def refusals(warehouse: Warehouse, ids: Sequence[str] = ()) -> list[Refusal]:
+    """What is in quarantine, oldest first: all, or these; SettingsError names an id that is not there."""
+    found = [Refusal(*row) for row in warehouse.run("etl/quarantined", ids=list(ids))]
+    unknown = set(ids) - {refusal.quarantine_id for refusal in found}
+    if unknown:
+        raise SettingsError(
+            f"there is no {min(unknown)} in quarantine; `sightglass quarantine` lists what is"
+        )
+    return found
 
 
 def moment(microseconds: int | None) -> str | None:

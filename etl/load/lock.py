@@ -30,13 +30,22 @@ def hold(home: Path, now: datetime) -> Iterator[None]:
             f"cannot write in {home}: {error.strerror}; make it writable, or set SIGHTGLASS_HOME"
         ) from error
     try:
-        (home / HOLDER).write_text(
-            json.dumps({"pid": os.getpid(), "since": now.isoformat(timespec="seconds")})
-        )
+        _say_who(home, now)
         yield
         (home / HOLDER).unlink(missing_ok=True)
     finally:
         lock.release()
+
+
+def _say_who(home: Path, now: datetime) -> None:
+    """Leave word for others who hold the lock, and since when."""
+    try:
+        told = {"pid": os.getpid(), "since": now.isoformat(timespec="seconds")}
+        (home / HOLDER).write_text(json.dumps(told))
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write in {home}: {error.strerror}; make room, or set SIGHTGLASS_HOME"
+        ) from error
 
 
 def _holder(home: Path) -> str:

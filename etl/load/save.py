@@ -5,7 +5,7 @@ that they were cut from; `outcome` says for each row what becomes of it:
 
 * inserted   the key is new
 * changed    the row, or the set of its parts, differs from what is stored and is not older
-* unchanged  the same as stored, or nothing but a key
+* unchanged  the same as stored, or abridged: nothing but a key, or less than what is stored in full
 * late       older than what is stored: the tables stay as they are, the history takes it in
 """
 
@@ -31,6 +31,9 @@ class Stamp:
     run_id: str
     loaded_at: Any
     """An aware datetime."""
+    as_of: Any = None
+    """An aware datetime, by default `loaded_at`: when the API sent the rows. Where they have no version of
+    their own, rows that were written later are newer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,10 @@ def _save_rows(connection: DuckDBPyConnection, source: Source, table: Table, sta
     connection.execute(_rank_versions(table))
     ((rounds,),) = connection.execute("SELECT coalesce(max(version_number), 0) FROM versions").fetchall()
     for number in range(1, rounds + 1) if versions else ["version_count"]:
-        connection.execute(_outcome(table, f"version_number = {number}"))
+        connection.execute(
+            _outcome(table, f"version_number = {number}"),
+            None if table.version else {"as_of": stamp.as_of or stamp.loaded_at},
+        )
         for statement in statements:
             connection.execute(statement, parameters if "$run_id" in statement else None)
 
@@ -101,14 +107,17 @@ def _stands_for(table: Table) -> bool:
 def _rank_versions(table: Table) -> str:
     """Number the rows of each key from the oldest version on; a row that says nothing counts as oldest."""
     version = f"{table.version} NULLS FIRST, " if table.version else ""
+    whole = f"{table.whole_by} IS NOT NULL, " if table.whole_by else ""
     return f"""
         CREATE OR REPLACE TEMP TABLE versions AS
         SELECT
             *,
             row_number() OVER () AS {ROW},
             {_says_something(table)} AS says_something,
-            row_number() OVER (PARTITION BY {names(table.key)} ORDER BY {version}says_something, {RECORD})
-                AS version_number,
+            row_number() OVER (
+                PARTITION BY {names(table.key)}
+                ORDER BY {version}{whole}says_something, {RECORD}
+            ) AS version_number,
             count(*) OVER (PARTITION BY {names(table.key)}) AS version_count,
             min({RECORD}) OVER (PARTITION BY {names(table.key)}) AS first_record
         FROM incoming_{table.name}
@@ -122,7 +131,14 @@ def _says_something(table: Table) -> str:
 
 
 def _outcome(table: Table, which: str) -> str:
-    older = f"WHEN incoming.{table.version} < stored.{table.version} THEN 'late'" if table.version else ""
+    older = (
+        f"incoming.{table.version} < stored.{table.version}"
+        if table.version
+        else "stored._loaded_at > $as_of"
+    )
+    abridged = ""
+    if table.whole_by:
+        abridged = f" OR (incoming.{table.whole_by} IS NULL AND stored.{table.whole_by} IS NOT NULL)"
     stored_version = f"stored.{table.version}" if table.version else "NULL"
     return f"""
         CREATE OR REPLACE TEMP TABLE outcome AS
@@ -136,8 +152,8 @@ def _outcome(table: Table, which: str) -> str:
             {stored_version} AS stored_version,
             CASE
                 WHEN stored.{table.key[0]} IS NULL THEN 'inserted'
-                WHEN NOT says_something THEN 'unchanged'
-                {older}
+                WHEN NOT says_something{abridged} THEN 'unchanged'
+                WHEN {older} THEN 'late'
                 ELSE 'changed'
             END AS kind
         FROM (FROM versions WHERE {which}) AS incoming

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +39,33 @@ class Warehouse:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is done inside is done, or nothing of it."""
-        self.connection.begin()
         try:
+            self.connection.begin()
             yield
+        except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
+            self._roll_back()
+            raise _unwritable(error) from error
         except BaseException:
-            self.connection.rollback()
+            self._roll_back()
             raise
-        self.connection.commit()
+        try:
+            self.connection.commit()
+        except duckdb.Error as error:
+            self._roll_back()
+            raise _unwritable(error) from error
+
+    def _roll_back(self) -> None:
+        # After a failed write there may be nothing left to roll back, or nobody to ask.
+        with suppress(duckdb.Error):
+            self.connection.rollback()
 
     def close(self) -> None:
         """Let go of the file."""
         self.connection.close()
+
+
+def _unwritable(error: duckdb.Error) -> SettingsError:
+    return SettingsError(f"the warehouse cannot be written: {_first_line(error)}; make room, then run again")
 
 
 def open_for_writing(home: Path) -> Warehouse:
@@ -57,6 +73,7 @@ def open_for_writing(home: Path) -> Warehouse:
     path = home / NAME
     # DuckDB makes the file, its log and its spill files by the umask; nobody else is to read them.
     os.umask(0o077)
+    _begin(path)
     warehouse = Warehouse(_connect(path, read_only=False))
     try:
         warehouse.connection.execute("SET TimeZone = 'UTC'")
@@ -94,6 +111,19 @@ def make_folder(path: Path) -> None:
         raise SettingsError(
             f"cannot use the folder {path}: {error.strerror}; make it writable, or set SIGHTGLASS_HOME"
         ) from error
+
+
+def _begin(path: Path) -> None:
+    """Make an empty database aside and bring it in by rename: one half made could never be opened again."""
+    if path.exists() or not path.parent.is_dir():
+        return
+    aside = path.with_name(path.name + ".part")
+    try:
+        aside.unlink(missing_ok=True)
+        _connect(aside, read_only=False).close()
+        aside.replace(path)
+    except OSError as error:
+        raise SettingsError(f"cannot write in {path.parent}: {error.strerror}; make it writable") from error
 
 
 def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pyarrow as pa
@@ -23,6 +23,8 @@ class Reject:
     content: bytes
     context: Mapping[str, Any]
     why: Unfit
+    row: Mapping[str, Any] | None = None
+    """The row of a file; None for a record."""
 
     def fingerprint(self, *of: str) -> str:
         """A name that is the same whenever the same content comes by the same stream again."""
@@ -70,7 +72,7 @@ class Transformer:
         for each in deliveries:
             if isinstance(each, Page):
                 pages.setdefault(each.stream, []).append(each)
-            else:
+            elif isinstance(each, File):
                 files.setdefault(each.stream, []).append(each)
         cuts = {stream: self._records(stream, some) for stream, some in pages.items()}
         return cuts | {stream: self._files(stream, some) for stream, some in files.items()}
@@ -120,7 +122,7 @@ class Transformer:
                 found = self._read(file, ordinal, parts)
             except Unfit as why:
                 key = {name: file.row[name] for name in whole.key}
-                cut.rejects.append(self._reject(stream, file.body or b"", key, why))
+                cut.rejects.append(replace(self._reject(stream, file.body or b"", key, why), row=file.row))
                 about.append(cast("FileSource", self._source).refuse(file, why.reason))
                 readable.append(False)
                 continue

@@ -1,7 +1,12 @@
--- Enter the gaps that are new, and count another attempt for those that are not.
+-- Enter the gaps that are new, and count another attempt for those whose time had come.
+-- The pause doubles with each attempt, from none after the first to a day.
 MERGE INTO etl.gaps AS kept
 USING missing AS now
 ON (kept.source = now.source AND kept.stream = now.stream AND kept.key = now.key)
-WHEN MATCHED THEN UPDATE SET what = now.what, attempts = kept.attempts + 1, error = now.error
-WHEN NOT MATCHED THEN INSERT (source, stream, key, what, since, attempts, error)
-    VALUES (now.source, now.stream, now.key, now.what, $since, 1, now.error)
+WHEN MATCHED AND kept.next_at <= $since THEN UPDATE SET
+    what = now.what,
+    error = now.error,
+    attempts = kept.attempts + 1,
+    next_at = $since + to_minutes(CAST(least(1440, 5 * power(2, kept.attempts)) AS BIGINT))
+WHEN NOT MATCHED THEN INSERT (source, stream, key, what, since, attempts, next_at, error)
+    VALUES (now.source, now.stream, now.key, now.what, $since, 1, $since, now.error)

@@ -3,6 +3,7 @@ INSERT INTO etl.quarantine BY NAME
 SELECT
     $quarantine_id AS quarantine_id,
     $run_id AS run_id,
+    $kind AS kind,
     $source AS source,
     $stream AS stream,
     $partition AS partition,

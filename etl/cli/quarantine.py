@@ -1,0 +1,90 @@
+"""`sightglass quarantine`: what was refused, and what to do with it."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from etl.cli import json_option, print_json, takes_settings
+from etl.cli.run import report_json
+from etl.config import Settings
+from etl.load.books import Refusal, moment, refusals
+from etl.load.warehouse import open_for_reading
+from etl.pipeline import dismiss, replay
+
+
+@click.group("quarantine", invoke_without_command=True)
+@takes_settings
+@json_option
+def command(settings: Settings, *, as_json: bool) -> None:
+    """List what was refused; `show` one, `replay` what is accepted by now, `dismiss` what is settled."""
+    if click.get_current_context().invoked_subcommand:
+        return
+    found = _read(settings, ())
+    if as_json:
+        print_json({"quarantine": [_summary(refusal) for refusal in found]})
+        return
+    for refusal in found:
+        about = " ".join(filter(None, [refusal.source, refusal.stream, refusal.partition]))
+        where = f"{moment(refusal.seen_us)}  {refusal.state:9} {about}"
+        click.echo(f"{refusal.quarantine_id}  {where}: {refusal.path}: {refusal.reason}")
+    if not found:
+        click.echo("sightglass: the quarantine is empty", err=True)
+
+
+@command.command("show")
+@click.argument("quarantine_id", metavar="ID")
+@json_option
+@takes_settings
+def show(settings: Settings, quarantine_id: str, *, as_json: bool) -> None:
+    """Print one refused record or file with the reason and the place in it."""
+    (refusal,) = _read(settings, [quarantine_id])
+    if as_json:
+        whole = {"record": refusal.record, "encoding": refusal.encoding}
+        print_json({**_summary(refusal), "context": json.loads(refusal.context), **whole})
+        return
+    click.echo(f"reason:  {refusal.reason}")
+    click.echo(f"path:    {refusal.path}")
+    click.echo(f"came by: {refusal.source} {refusal.stream} {refusal.partition}")
+    click.echo(f"context: {refusal.context}")
+    click.echo(f"state:   {refusal.state}, seen first at {moment(refusal.seen_us)} by run {refusal.run_id}")
+    click.echo(f"\n{refusal.record}")
+
+
+@command.command("replay")
+@click.argument("quarantine_ids", metavar="[ID ...]", nargs=-1)
+@json_option
+@takes_settings
+def replay_(settings: Settings, quarantine_ids: Sequence[str], *, as_json: bool) -> int:
+    """Load what the present declarations accept, of all that is open or of these; exit 4 if not all."""
+    report, still = replay(settings, quarantine_ids, lambda: datetime.now(UTC))
+    if as_json:
+        print_json({**report_json(report), "still_refused": [_summary(refusal) for refusal in still]})
+    loaded = sum(tally.fetched for tally in report.streams)
+    click.echo(f"sightglass: replayed {loaded:,}, still refused {len(still):,}", err=True)
+    return report.exit_code
+
+
+@command.command("dismiss")
+@click.argument("quarantine_id", metavar="ID")
+@takes_settings
+def dismiss_(settings: Settings, quarantine_id: str) -> None:
+    """Close one: it stays listed, and is not replayed any more."""
+    dismiss(settings, quarantine_id, datetime.now(UTC))
+    click.echo(f"sightglass: dismissed {quarantine_id}", err=True)
+
+
+def _read(settings: Settings, ids: Sequence[str]) -> list[Refusal]:
+    warehouse = open_for_reading(settings.home)
+    try:
+        return refusals(warehouse, ids)
+    finally:
+        warehouse.close()
+
+
+def _summary(refusal: Refusal) -> dict[str, Any]:
+    """One refusal without its content."""
+    names = ("quarantine_id", "run_id", "kind", "source", "stream", "partition", "reason", "path", "state")
+    return {name: getattr(refusal, name) for name in names} | {"seen_at": moment(refusal.seen_us)}

@@ -1,0 +1,4 @@
+-- Say what became of a refused record or file.
+UPDATE etl.quarantine
+SET state = $state
+WHERE quarantine_id = $quarantine_id

@@ -1,0 +1,169 @@
+"""Files half written, disks that are full, folders that are none: nothing is torn, the next run recovers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Plant, Ran, Sightglass, serving
+from test_kills import SMALL_BATCHES, Moment, Tables, at_a_call, content, died, place, started, torn
+
+from etl.demo.cogniac import CogniacSimulator, CogniacSize
+from etl.demo.neurons import NeuronsSimulator, NeuronsSize
+
+LIMITED = """
+import resource
+from etl import cli
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+cli.main()"""
+LIMITED_ARCHIVE = """
+import resource
+from etl import cli
+from etl.extract import raw
+calls, write = 0, raw.Archive._write
+def limited(*arguments):
+    global calls
+    calls += 1
+    if calls < {number}:
+        return write(*arguments)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
+    try:
+        return write(*arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+raw.Archive._write = limited
+cli.main()"""
+
+IN_THE_FIRST_BLOCK = """
+import os, resource, signal
+import duckdb
+real = duckdb.connect
+def begin(*arguments, **named):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, resource.RLIM_INFINITY))
+    try:
+        return real(*arguments, **named)
+    finally:
+        os.kill(os.getpid(), signal.SIGKILL)
+duckdb.connect = begin
+"""
+
+ARCHIVING = (
+    ("_make_private", 1, "after"),
+    ("_sync", 1, "before"),
+    ("_sync", 4, "after"),
+    ("_write_lines", 4, "after"),
+    ("_write_tar", 1, "after"),
+)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Plant]:
+    """Both simulators with a little of everything, for tests that change nothing in them."""
+    cogniac = CogniacSimulator(1, CogniacSize(applications=3, records=45))
+    with serving(cogniac, NeuronsSimulator(1, NeuronsSize(media=6, frames=(10, 12)))) as plant:
+        yield plant
+
+
+@pytest.fixture(scope="module")
+def expected(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """What a run on a disk with room leaves."""
+    roomy = place(tmp_path_factory.mktemp("roomy") / "place", served)
+    assert roomy("run").code == 0
+    return content(roomy.home)
+
+
+@pytest.fixture
+def sightglass(served: Plant, tmp_path: Path) -> Sightglass:
+    """The command in a new folder."""
+    return place(tmp_path / "place", served)
+
+
+def ran(sightglass: Sightglass, program: str) -> Ran:
+    """How a run ends that is this program."""
+    with started(sightglass, program, "run") as process:
+        _, said = process.communicate(timeout=100)
+    return Ran(process.returncode, "", said)
+
+
+def recovered(sightglass: Sightglass) -> tuple[str, Tables | None, list[str]]:
+    """What a run says that has room again where it does not end well, and what is there then."""
+    again = sightglass("run")
+    if again.code:
+        return again.err, None, torn(sightglass.home)
+    return "", content(sightglass.home), torn(sightglass.home)
+
+
+# The database is begun with 12,288 bytes, the declared tables take some 90,000 in its log, the data 200,000.
+@pytest.mark.parametrize("limit", [0, 1_000, 12_500, 40_000, 100_000, 200_000])
+def test_no_room_for_the_warehouse(sightglass: Sightglass, expected: Tables, limit: int) -> None:
+    """Wherever the room ends, the exit code is 2, one line says so, and with room all is loaded."""
+    full = ran(sightglass, SMALL_BATCHES + LIMITED.format(limit=limit))
+    unfinished = torn(sightglass.home)
+
+    assert (2, 1, True) == (full.code, full.err.count("\n"), full.err.startswith("sightglass: ")), full.err
+    assert "File too large" in full.err
+    assert [] == unfinished
+    assert ("", expected, []) == recovered(sightglass)
+
+
+def test_a_kill_while_the_database_is_begun(sightglass: Sightglass, expected: Tables) -> None:
+    """Of a database whose first bytes alone were written, the next run makes a whole one."""
+    killed = died(sightglass, Moment(IN_THE_FIRST_BLOCK, 1))
+
+    assert (True, "", expected, []) == (killed, *recovered(sightglass))
+
+
+@pytest.mark.parametrize("death", ARCHIVING, ids=str)
+def test_a_kill_while_the_archive_is_written(
+    sightglass: Sightglass, expected: Tables, death: tuple[str, int, str]
+) -> None:
+    """What was begun of a file in the raw archive is gone after the next run, and nothing is missing."""
+    name, number, side = death
+    killed = died(sightglass, Moment(at_a_call("etl.extract.raw", "owner", name), number, side))
+
+    assert (True, "", expected, []) == (killed, *recovered(sightglass))
+
+
+@pytest.mark.parametrize(("number", "limit"), [(1, 0), (3, 100), (6, 100)])
+def test_no_room_for_the_raw_archive(
+    sightglass: Sightglass, expected: Tables, number: int, limit: int
+) -> None:
+    """What cannot be archived is not loaded either; the file begun is gone; with room all is loaded."""
+    full = ran(sightglass, SMALL_BATCHES + LIMITED_ARCHIVE.format(number=number, limit=limit))
+    kept = [path for path in (sightglass.home / "raw").rglob("*") if path.is_file()]
+    unfinished = torn(sightglass.home)
+
+    assert (2, 1) == (full.code, full.err.count("\n")), full.err
+    assert full.err.startswith(f"sightglass: cannot write the raw archive {sightglass.home / 'raw'}/")
+    assert full.err.endswith("File too large; make room, or set SIGHTGLASS_RAW_DAYS=0\n")
+    assert (number - 1, []) == (len(kept), unfinished)
+    assert ("", expected, []) == recovered(sightglass)
+
+
+def test_a_file_in_the_place_of_the_raw_archive(sightglass: Sightglass, expected: Tables) -> None:
+    """It is named and left alone; without it all is loaded."""
+    sightglass.home.mkdir()
+    in_the_way = sightglass.home / "raw"
+    in_the_way.write_text("not ours")
+    refused = sightglass("run")
+    kept = in_the_way.read_text()
+    in_the_way.unlink()
+
+    folder = f"{in_the_way}/cogniac/applications/"
+    assert (2, "", 1) == (refused.code, refused.out, refused.err.count("\n"))
+    assert refused.err.startswith(f"sightglass: cannot write the raw archive {folder}")
+    assert refused.err.endswith("; make room, or set SIGHTGLASS_RAW_DAYS=0\n")
+    assert "not ours" == kept
+    assert ("", expected, []) == recovered(sightglass)
+
+
+def test_a_home_below_a_file(sightglass: Sightglass, expected: Tables) -> None:
+    """It is named and left alone; without it all is loaded."""
+    sightglass.home.write_text("not ours")
+    home = sightglass.home / "deep"
+    refused = sightglass("run", "--home", str(home))
+    kept = sightglass.home.read_text()
+    sightglass.home.unlink()
+
+    said = f"cannot use the folder {home}: Not a directory; make it writable, or set SIGHTGLASS_HOME"
+    assert (Ran(2, "", f"sightglass: {said}\n"), "not ours") == (refused, kept)
+    assert ("", expected, []) == recovered(sightglass)

@@ -1,0 +1,238 @@
+"""Runs told to stop while an API does not answer, runs that find another at work, and how a load goes on."""
+
+import json
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from subprocess import Popen
+from time import monotonic
+from urllib.parse import parse_qs
+
+import pytest
+from conftest import Plant, Sightglass, Truth, serving
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+from test_kills import AT_A_COMMIT, SMALL_BATCHES, Moment, Tables, books, content, died, place, started, torn
+
+from etl.demo.cogniac import CogniacSimulator, CogniacSize
+from etl.demo.neurons import NeuronsSimulator, NeuronsSize
+
+PROGRAM = f"{SMALL_BATCHES}\nfrom etl import cli\ncli.main()"
+TOLD = "sightglass: told to stop; what was loaded is kept, the next run goes on from there\n"
+STOPS = {signal.SIGTERM: (143, TOLD), signal.SIGINT: (130, f"\n{TOLD}")}
+"""The exit code, and what is said: after ^C, on a line of its own."""
+SOON = 5.0
+"""Seconds; an answer that does not come is waited for much longer."""
+
+
+class Hanging:
+    """A fault that lets no request to some paths be answered, and says when one waits."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.waits = threading.Event()
+
+    def __call__(self, request: Request) -> ASGIApp | None:
+        """Let all others pass."""
+        return self._hang if re.search(self._path, request.url.path) else None
+
+    async def _hang(self, _scope: Scope, receive: Receive, _send: Send) -> None:
+        """Wait for the client to go."""
+        self.waits.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Plant]:
+    """Both simulators with a little of everything, for tests that change nothing in them."""
+    cogniac = CogniacSimulator(1, CogniacSize(applications=3, records=45))
+    with serving(cogniac, NeuronsSimulator(1, NeuronsSize(media=6, frames=(10, 12)))) as plant:
+        yield plant
+
+
+@pytest.fixture(scope="module")
+def expected(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """What a run that nobody stops leaves."""
+    undisturbed = place(tmp_path_factory.mktemp("undisturbed") / "place", served)
+    assert undisturbed("run").code == 0
+    return content(undisturbed.home)
+
+
+@pytest.fixture
+def sightglass(served: Plant, tmp_path: Path) -> Iterator[Sightglass]:
+    """The command in a new folder; afterwards the simulators answer again."""
+    yield place(tmp_path / "place", served)
+    served.cogniac.fault = served.neurons.fault = served.neurons.file_watch.fault = None
+
+
+def hang(plant: Plant, where: str) -> Hanging:
+    """Let one of the APIs answer no more: to a login, at the last application, the list of media, a file."""
+    if where == "login":
+        plant.cogniac.fault = hanging = Hanging("/token$")
+    elif where == "detections":
+        plant.cogniac.fault = hanging = Hanging(f"/{list(Truth.now(plant).records)[-1]}/detections$")
+    elif where == "list":
+        plant.neurons.fault = hanging = Hanging("/media$")
+    else:
+        plant.neurons.file_watch.fault = hanging = Hanging("")
+    return hanging
+
+
+def answer_again(plant: Plant) -> None:
+    """Let all requests be answered."""
+    plant.cogniac.fault = plant.neurons.fault = plant.neurons.file_watch.fault = None
+
+
+def ended(process: Popen[str], number: signal.Signals) -> tuple[int, str, bool]:
+    """Exit code and last words of a process that is sent a signal, and whether it went soon."""
+    since = monotonic()
+    process.send_signal(number)
+    try:
+        _, said = process.communicate(timeout=55)
+    finally:
+        process.kill()
+    return process.returncode, said, monotonic() - since < SOON
+
+
+LOADED = {"login": 0, "detections": 1, "list": 3, "file": 3}
+"""How many applications have results at least when it hangs there."""
+
+
+@pytest.mark.parametrize("number", STOPS)
+@pytest.mark.parametrize("where", LOADED)
+def test_a_run_told_to_stop_while_an_answer_does_not_come(
+    served: Plant, sightglass: Sightglass, expected: Tables, number: signal.Signals, where: str
+) -> None:
+    """It goes at once with the signal's exit code, which is entered; the next run completes the tables."""
+    code, words = STOPS[number]
+    hanging = hang(served, where)
+    if where == "detections":
+        # One after the other: when the last application is asked for, the first one has been loaded.
+        sightglass = replace(sightglass, settings={**sightglass.settings, "SIGHTGLASS_CONCURRENCY": "1"})
+    with started(sightglass, PROGRAM, "run") as process:
+        hanging.waits.wait(60)
+        last = ended(process, number)
+    answer_again(served)
+    entered, kept = books(sightglass.home), content(sightglass.home)
+    again = sightglass("run")
+
+    assert (code, words, True) == last
+    assert [("failed", code)] == [one[:2] for one in entered]
+    assert LOADED[where] <= len({row[0] for row in kept["cogniac.results"]})
+    assert all(set(kept[name]) <= set(expected[name]) for name in expected if name != "etl.gaps")
+    assert (0, expected, []) == (again.code, content(sightglass.home), torn(sightglass.home))
+
+
+def test_a_run_told_to_stop_keeps_all_that_was_loaded(
+    served: Plant, sightglass: Sightglass, expected: Tables
+) -> None:
+    """When Neurons hangs, Cogniac is there in full, and the next run changes nothing in it."""
+    hanging = hang(served, "list")
+    with started(sightglass, PROGRAM, "run") as process:
+        hanging.waits.wait(60)
+        ended(process, signal.SIGTERM)
+    answer_again(served)
+
+    found = content(sightglass.home)
+    cogniac = [name for name in expected if name.startswith("cogniac.")]
+    assert [expected[name] for name in cogniac] == [found[name] for name in cogniac]
+    report = sightglass("run", "--json").report
+    counts = [(one["inserted"], one["updated"]) for one in report["streams"] if one["source"] == "cogniac"]
+    assert {(0, 0)} == set(counts)
+
+
+def test_no_stream_of_a_stopped_run_stays_running(served: Plant, sightglass: Sightglass) -> None:
+    """What a run had begun has failed with it, before any other run looks at its books."""
+    hanging = hang(served, "detections")
+    settings = {**sightglass.settings, "SIGHTGLASS_CONCURRENCY": "1"}
+    with started(replace(sightglass, settings=settings), PROGRAM, "run") as process:
+        hanging.waits.wait(60)
+        ended(process, signal.SIGTERM)
+
+    ((status, code, streams),) = books(sightglass.home)
+    assert ("failed", 143, set()) == (status, code, {each for each in streams if each[0] == "running"})
+
+
+def files(home: Path) -> dict[str, tuple[int, int, int]]:
+    """Each file below a folder with its inode, its size and when it was changed."""
+    stats = {str(path.relative_to(home)): path.stat() for path in home.rglob("*")}
+    return {name: (stat.st_ino, stat.st_size, stat.st_mtime_ns) for name, stat in stats.items()}
+
+
+COMMANDS = ("run", "run neurons --json", "quarantine replay", "quarantine dismiss 0123456789abcdef")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_finds_a_run_at_work_touches_nothing(
+    served: Plant, sightglass: Sightglass, command: str
+) -> None:
+    """It ends with 75 while the other still waits, says who that is and since when; no file changes."""
+    hanging = hang(served, "list")
+    with started(sightglass, PROGRAM, "run") as process:
+        hanging.waits.wait(60)
+        before, asked = files(sightglass.home), len(served.neurons.requests)
+        holder = json.loads((sightglass.home / "run.holder.json").read_text())
+        second = sightglass(*command.split())
+        after, at_work = files(sightglass.home), process.poll() is None
+        asked_since = len(served.neurons.requests) - asked
+        process.kill()
+
+    told = (
+        f"another run (process {process.pid}, since {holder['since']}) holds the warehouse {sightglass.home}"
+    )
+    said = f"sightglass: {told}; its work goes on, this run did nothing\n"
+    assert (75, "", said) == (second.code, second.out, second.err)
+    assert (True, 0) == (at_work, asked_since)
+    assert before == after
+
+
+def test_the_lock_of_a_killed_run_is_free_at_once(
+    served: Plant, sightglass: Sightglass, expected: Tables
+) -> None:
+    """The run right after it works, and closes the dead one's books."""
+    hanging = hang(served, "detections")
+    with started(sightglass, PROGRAM, "run") as process:
+        hanging.waits.wait(60)
+        process.kill()
+        process.wait()
+        answer_again(served)
+        again = sightglass("run")
+
+    assert (0, expected) == (again.code, content(sightglass.home))
+    assert [("failed", None), ("ok", 0)] == [one[:2] for one in books(sightglass.home)]
+    assert ["run.lock", "warehouse.duckdb"] == sorted(
+        p.name for p in sightglass.home.iterdir() if p.is_file()
+    )
+
+
+def test_a_long_load_goes_on_where_it_was_killed(tmp_path: Path) -> None:
+    """Pages that were loaded are not asked for again, but for those of the overlap."""
+
+    def starts() -> list[float]:
+        seen = [one for one in cogniac.requests if one.path.endswith("/detections")]
+        cogniac.requests.clear()
+        return [float(parse_qs(one.query)["start"][0]) for one in seen]
+
+    cogniac = CogniacSimulator(1, CogniacSize(applications=1, records=240))
+    with serving(cogniac) as plant:
+        spared, killed = (
+            Sightglass(tmp_path, {**plant.cogniac_login, "SIGHTGLASS_HOME": str(tmp_path / name)})
+            for name in ("spared", "killed")
+        )
+        deaths = [died(spared, Moment("", 0))]
+        full = starts()
+        deaths += [died(killed, Moment(AT_A_COMMIT, 16))]
+        until_killed = starts()
+        deaths += [died(killed, Moment("", 0))]
+        resumed = starts()
+
+    assert [False, True, False] == deaths
+    assert len(full) > 24
+    assert 12 < len(until_killed) <= len(full)
+    assert len(resumed) < len(full) * 0.6
+    assert 0 < full[len(full) // 3] < resumed[0]
+    assert content(tmp_path / "spared") == content(tmp_path / "killed")
