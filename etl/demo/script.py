@@ -54,8 +54,7 @@ class Script:
             try:
                 if rule.do is not None:
                     rule.do()
-            except Exception as failure:
-                # The client gets a 500, as from any server with a bug; `check` tells the test which.
+            except Exception as failure:  # the client gets a 500, as from any bug; `check` tells which
                 self._failures.append(failure)
                 raise
         return next((rule.answer for rule in acting if rule.answer is not None), None)
