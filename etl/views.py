@@ -1,0 +1,95 @@
+"""The views in `sql/mart/`, which answer usual questions: a documenting comment and a query each.
+
+The comment begins with the question as one line, which ends in a question mark. What else there is to say
+of the view follows in lines of its own. After an empty comment line (`--`) each column of the answer has
+its line, in order: `--`, three spaces, the name, two spaces or more, and what it holds. What does not fit
+goes on in the next line, indented deeper. The query has no semicolon.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from etl.errors import SettingsError
+from etl.schema import folder, literal, quote
+
+SCHEMA = "mart"
+
+COLUMN = re.compile(r"--   (?P<name>\w+) {2,}(?P<doc>\S.*)")
+MORE = re.compile(r"-- {4,}(?P<doc>\S.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One view: the question it answers, what its columns hold, and how the answer is computed."""
+
+    name: str
+    doc: str
+    columns: dict[str, str]
+    """What each column holds, in the order of the query."""
+    query: str
+    schema: str = SCHEMA
+
+    @property
+    def qualified(self) -> str:
+        """The name to use in SQL."""
+        return f"{self.schema}.{self.name}"
+
+    def ddl(self) -> Iterator[str]:
+        """The statements that create the view with its comments, which replacing a view drops."""
+        yield f"CREATE OR REPLACE VIEW {self.qualified} AS\n{self.query}"
+        yield f"COMMENT ON VIEW {self.qualified} IS {literal(self.doc)}"
+        for name, doc in self.columns.items():
+            yield f"COMMENT ON COLUMN {self.qualified}.{quote(name)} IS {literal(doc)}"
+
+
+@cache
+def marts() -> list[View]:
+    """All views, by name."""
+    return [read(path) for path in sorted((folder("sql") / SCHEMA).glob("*.sql"))]
+
+
+def read(path: Path) -> View:
+    """The view of one file; SettingsError says what is wrong with its comment."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    end = next((at for at, line in enumerate(lines) if not line.startswith("--")), len(lines))
+    comment, query = lines[:end], "\n".join(lines[end:]).strip()
+    try:
+        gap = comment.index("--") if "--" in comment else len(comment)
+        return View(path.stem, _doc(comment[:gap]), _columns(comment, gap + 1), _checked(query))
+    except ValueError as error:
+        raise SettingsError(f"sql/{SCHEMA}/{path.name}: {error}") from error
+
+
+def _doc(lines: list[str]) -> str:
+    """The question and what follows it, as one text."""
+    if not lines or not re.fullmatch(r"-- \S.*\?", lines[0]):
+        raise ValueError("the first line must be a comment that asks what the view answers")
+    return " ".join(line.removeprefix("--").strip() for line in lines)
+
+
+def _columns(lines: list[str], start: int) -> dict[str, str]:
+    """What each column holds, from the lines after the empty comment line."""
+    columns: dict[str, str] = {}
+    name = ""
+    for number, line in enumerate(lines[start:], start=start + 1):
+        if found := COLUMN.fullmatch(line):
+            name = found["name"]
+            if name in columns:
+                raise ValueError(f"line {number} describes {name} again")
+            columns[name] = found["doc"]
+        elif name and (found := MORE.fullmatch(line)):
+            columns[name] += f" {found['doc']}"
+        else:
+            raise ValueError(f"line {number} must be a column's name, two spaces and what it holds")
+    if not columns:
+        raise ValueError("an empty comment line must come before a line for each column")
+    return columns
+
+
+def _checked(query: str) -> str:
+    if not query or query.endswith(";"):
+        raise ValueError("a query without a semicolon must follow the comment")
+    return query

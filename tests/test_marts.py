@@ -1,0 +1,215 @@
+"""The views in `sql/mart`, each held to what it answers by data alone.
+
+A case is a folder `tests/mart/<view>/<case>` with an input `<schema>.<table>.csv` for each table that matters
+and the answer, `expected.csv`. An input has only the columns that matter; the others are NULL, in key columns
+too. A cell with nothing in it is NULL, `""` is the empty string. Numbers are compared to nine decimal places;
+the order of the rows is no part of the answer.
+"""
+
+import csv
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from subprocess import run
+
+import duckdb
+import pytest
+
+from etl import schema, views
+from etl.errors import SettingsError
+
+ROOT = Path(__file__).parents[1]
+CASES = ROOT / "tests" / "mart"
+FOUND = {str(path.parent.relative_to(CASES)): path.parent for path in sorted(CASES.rglob("expected.csv"))}
+VIEWS = {view.name: view for view in views.marts()}
+AS_WRITTEN = "HEADER, AUTO_DETECT false, DELIMITER ',', QUOTE '\"', ESCAPE '\"', ALLOW_QUOTED_NULLS false"
+FAR_AWAY = "Pacific/Auckland"
+"""Where the day is another one than in UTC for half of the time: no answer may depend on the time zone."""
+
+Rows = list[tuple[str | None, ...]]
+every_view = pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+
+
+@contextmanager
+def made(view: views.View) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with all tables, empty and with nothing required, and this view."""
+    with duckdb.connect() as connection:
+        connection.execute(f"SET TimeZone = '{FAR_AWAY}'")
+        for source in schema.sources():
+            connection.execute(f"CREATE SCHEMA {source.name}")
+            for table in source.tables.values():
+                columns = {name: column.sql for name, column in table.columns.items()}
+                create(connection, table.qualified, columns)
+        connection.execute(f"CREATE SCHEMA {view.schema}")
+        for statement in view.ddl():
+            connection.execute(statement)
+        yield connection
+
+
+def create(connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, str]) -> None:
+    """Make a table of these columns and types."""
+    types = ", ".join(f"{schema.quote(name)} {kind}" for name, kind in columns.items())
+    connection.execute(f"CREATE TABLE {table} ({types})")
+
+
+def load(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
+    """Fill the columns of a table that a CSV file names."""
+    names = ", ".join(schema.quote(name) for name in header(path))
+    connection.execute(f"COPY {table} ({names}) FROM '{path}' ({AS_WRITTEN})")
+
+
+def header(path: Path) -> list[str]:
+    """The names in the first line of a CSV file."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file))
+
+
+def described(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]:
+    """The columns of a table or view, and their types."""
+    return {row[0]: row[1] for row in connection.execute(f"DESCRIBE {name}").fetchall()}
+
+
+def rows(connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, str]) -> Rows:
+    """All rows as text, in one order."""
+    shown = ", ".join(
+        f"CAST({f'round({schema.quote(name)}, 9)' if kind == 'DOUBLE' else schema.quote(name)} AS VARCHAR)"
+        for name, kind in columns.items()
+    )
+    return connection.execute(f"SELECT {shown} FROM {table} ORDER BY ALL").fetchall()  # noqa: S608 -- our own
+
+
+@pytest.mark.parametrize("case", FOUND.values(), ids=FOUND)
+def test_view_gives_the_expected_answer(case: Path) -> None:
+    """Over the rows of a case the view answers exactly what is expected."""
+    view = VIEWS[case.relative_to(CASES).parts[0]]
+    with made(view) as connection:
+        for path in case.glob("*.*.csv"):
+            load(connection, path.stem, path)
+        columns = described(connection, view.qualified)
+        create(connection, "expected", columns)
+        load(connection, "expected", case / "expected.csv")
+
+        assert header(case / "expected.csv") == list(columns)
+        assert rows(connection, "expected", columns) == rows(connection, view.qualified, columns)
+
+
+def test_every_view_has_a_case() -> None:
+    """No view is without a case, and no case without its view."""
+    assert set(VIEWS) == {path.relative_to(CASES).parts[0] for path in FOUND.values()}
+
+
+@every_view
+def test_view_has_no_rows_before_the_first_run(view: views.View) -> None:
+    """Over empty tables a view is empty."""
+    with made(view) as connection:
+        assert [] == rows(connection, view.qualified, described(connection, view.qualified))
+
+
+@every_view
+def test_comment_documents_the_columns_of_the_query(view: views.View) -> None:
+    """The columns that a view's comment describes are those of its query, in order, and of declared types."""
+    with made(view) as connection:
+        columns = described(connection, view.qualified)
+
+    assert list(columns) == list(view.columns)
+    assert set(columns.values()) <= {str(duckdb.sqltype(kind)) for _, kind in schema.TYPES.values()}
+
+
+@every_view
+def test_comments_arrive_in_the_database(view: views.View) -> None:
+    """A made view and each of its columns carry what its file says about them."""
+    query = """
+        SELECT '', comment FROM duckdb_views() WHERE schema_name = $schema AND view_name = $view
+        UNION ALL
+        SELECT column_name, comment FROM duckdb_columns() WHERE schema_name = $schema AND table_name = $view
+    """
+    with made(view) as connection:
+        found = connection.execute(query, {"schema": view.schema, "view": view.name}).fetchall()
+
+    assert {"": view.doc, **view.columns} == dict(found)
+
+
+FORBIDDEN = r"SELECT \*|\w\.\*|\bmart\.|\b(?:now|today)\(|\bcurrent_(?:date|time)|\b\d{4}-\d\d|QUALIFY|BY ALL"
+"""Whatever columns there are, other views, the clock, literal dates, and what other engines do not know."""
+
+
+@every_view
+def test_query_can_be_read_and_run_elsewhere(view: views.View) -> None:
+    """A view lists its columns, reads tables alone, and depends on their rows alone."""
+    assert [] == re.findall(FORBIDDEN, view.query)
+
+
+def test_agreement_counts_the_pairs_of_model_vs_user() -> None:
+    """Two views that must mean the same by a judged assertion work it out in the same words."""
+    pairs, _, _ = VIEWS["model_vs_user"].query.partition("\n)\nSELECT\n")
+
+    assert VIEWS["model_agreement"].query.startswith(f"{pairs}\n),\ncounted AS (")
+
+
+GOOD = """\
+-- Why?
+-- Because.
+--
+--   a  First,
+--      and more.
+--   b  Second.
+SELECT
+    1 AS a,
+    2 AS b
+"""
+
+
+def test_file_becomes_a_view(tmp_path: Path) -> None:
+    """A view is what its file says: name, question with all that is added to it, columns and query."""
+    (tmp_path / "why.sql").write_text(GOOD, encoding="utf-8")
+
+    found = views.read(tmp_path / "why.sql")
+
+    columns = {"a": "First, and more.", "b": "Second."}
+    assert views.View("why", "Why? Because.", columns, "SELECT\n    1 AS a,\n    2 AS b") == found
+
+
+NO_QUESTION = "the first line must be a comment that asks what the view answers"
+NO_COLUMNS = "an empty comment line must come before a line for each column"
+NO_COLUMN = "must be a column's name, two spaces and what it holds"
+NO_QUERY = "a query without a semicolon must follow the comment"
+MALFORMED = {
+    "no comment": (GOOD.partition("\nSELECT")[2], NO_QUESTION),
+    "an empty file": ("", NO_QUESTION),
+    "no question": (GOOD.replace("Why?", "So."), NO_QUESTION),
+    "no columns": ("-- Why?\nSELECT 1 AS a\n", NO_COLUMNS),
+    "nothing after the empty line": ("-- Why?\n--\nSELECT 1 AS a\n", NO_COLUMNS),
+    "a doc without a column": (GOOD.replace("  a  First,", "        First,"), f"line 4 {NO_COLUMN}"),
+    "a column without a doc": (GOOD.replace("  b  Second.", "  b"), f"line 6 {NO_COLUMN}"),
+    "a column twice": (GOOD.replace("  b  ", "  a  "), "line 6 describes a again"),
+    "no query": (GOOD.partition("SELECT")[0], NO_QUERY),
+    "a semicolon": (GOOD.replace("AS b", "AS b;"), NO_QUERY),
+}
+"""What is wrong with a file, such a file, and what is said of it."""
+
+
+@pytest.mark.parametrize(("text", "complaint"), MALFORMED.values(), ids=MALFORMED)
+def test_malformed_file_is_refused(text: str, complaint: str, tmp_path: Path) -> None:
+    """A file that documents its view wrongly is refused with its name and what is wrong with it."""
+    (tmp_path / "broken.sql").write_text(text, encoding="utf-8")
+
+    with pytest.raises(SettingsError) as caught:
+        views.read(tmp_path / "broken.sql")
+
+    assert f"sql/mart/broken.sql: {complaint}" == str(caught.value)
+
+
+def test_all_of_this_holds_on_the_floor() -> None:
+    """With the version of DuckDB that is the floor, everything in this file holds too."""
+    floor = Path(os.environ.get("SIGHTGLASS_TEST_DUCKDB_FLOOR", ROOT / ".venv" / "duckdb-floor"))
+    if not (floor / "duckdb").is_dir():
+        pytest.fail(f"{floor} holds no DuckDB; `make setup` does this, or set SIGHTGLASS_TEST_DUCKDB_FLOOR")
+    older = {**os.environ, "PYTHONPATH": f"{floor}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not floor", __file__]
+
+    ran = run(command, cwd=ROOT, env=older, capture_output=True, text=True, timeout=100, check=False)
+
+    assert 0 == ran.returncode, ran.stdout
