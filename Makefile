@@ -34,19 +34,20 @@ clean: ## Remove .venv, caches and what was built; a warehouse stays
 	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find etl tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
-lock: ## Write both lock files (needs uv); versions stay unless ARGS=--upgrade
+lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
 	echo hatchling | $(compile) $(ARGS) --extra demo --group test --group lint \
 		--output-file requirements.lock pyproject.toml -
 	sed -n 's/^ *"duckdb>=\([0-9.]*\)".*/duckdb==\1/p' pyproject.toml | $(compile) \
 		--output-file requirements-floor.lock -
+	echo duckdb==1.2.0 | $(compile) --output-file requirements-reader.lock -
 
 docs: $(ready) ## Write the data dictionary, schemas/README.md, from the declarations
-	$(bin)/python -m etl.schema > .venv/dictionary.md
+	$(bin)/python -m etl.dictionary > .venv/dictionary.md
 	mv .venv/dictionary.md schemas/README.md
 
 # A fresh environment each time, so that nothing unlocked survives; the stamp comes last, so that a broken
 # set-up is done again.
-$(ready): pyproject.toml requirements.lock requirements-floor.lock
+$(ready): pyproject.toml requirements.lock requirements-floor.lock requirements-reader.lock
 	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo '$(PYTHON) must be Python 3.11 or newer with venv: install python3 and python3-venv (Debian,' \
 			'Ubuntu) or name another interpreter: make PYTHON=...' >&2; exit 1; }
@@ -54,4 +55,5 @@ $(ready): pyproject.toml requirements.lock requirements-floor.lock
 	$(pip) --require-hashes --requirement requirements.lock
 	$(pip) --no-deps --no-build-isolation --editable .
 	$(pip) --no-deps --require-hashes --target .venv/duckdb-floor --requirement requirements-floor.lock
+	$(pip) --no-deps --require-hashes --target .venv/duckdb-reader --requirement requirements-reader.lock
 	@touch $@

@@ -49,6 +49,8 @@ CORE = (
     Setting("SIGHTGLASS_LAG", "Newest seconds left for the next run.", "5", "number"),
     Setting("SIGHTGLASS_CONCURRENCY", "Requests in flight per source.", "8", "whole", least=1),
     Setting("SIGHTGLASS_RETRY_BUDGET", "Seconds one request may spend in retries.", "120", "number"),
+    Setting("SIGHTGLASS_LAKE_URI", "Prefix under which readers see the folder lake, where it is another."),
+    Setting("SIGHTGLASS_LAKE_GRACE", "Seconds that replaced files of the lake stay.", "600", "number"),
     Setting("SIGHTGLASS_RAW_DAYS", "Days the raw archive is kept; 0 keeps none.", "30", "whole"),
 )
 """The settings that do not belong to one source."""

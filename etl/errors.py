@@ -4,6 +4,7 @@
   + SettingsError  exit 2   fix the settings or the machine; nothing was asked of any API
   + SourceError    exit 3   an API refused or kept failing; wait, or fix the login, and run again
     + Refused               the API said no to this very request (4xx): asking again will not help
+  + Unsound        exit 4   what was loaded fails a check: readers keep the version that they have
   + BusyError      exit 75  another process holds the warehouse
 
 Data outside the contract ends no run: `Unfit` names what is wrong with one record or file, which goes to
@@ -45,6 +46,12 @@ class Refused(SourceError):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Unsound(SightglassError):
+    """What was loaded fails a check that comes before publishing."""
+
+    exit_code = QUARANTINED
 
 
 class BusyError(SightglassError):

@@ -1,6 +1,5 @@
 """The declarations in `schemas/`, read once; Arrow schemas, DDL and the data dictionary derive from here."""
 
-import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ TYPES: dict[str, tuple[Any, str]] = {
 """The seven type words of a declaration: the Arrow type and the DuckDB type of each."""
 
 LINEAGE = "lineage"
+LINEAGE_TIME = "_loaded_at"
 SYSTEM = "etl"
 
 
@@ -77,6 +77,8 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     versions_of: str = ""
     whole_by: str = ""
     reads: tuple[str, ...] = ()
+    by_month: str = ""
+    floor: Annotated[float, msgspec.Meta(ge=0)] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,21 @@ class Table:
         return self.declared.whole_by
 
     @property
+    def by_month(self) -> str:
+        """Name of the time column by whose months the published table is cut; empty where it stays whole."""
+        return self.declared.by_month
+
+    @property
+    def floor(self) -> float:
+        """Fewest rows to publish: up to 1 as a share of the rows published before, else as their number."""
+        return self.declared.floor
+
+    @property
+    def maintained(self) -> list[str]:
+        """Names of the columns that only this program writes."""
+        return [name for name, column in self.columns.items() if column.maintained]
+
+    @property
     def content(self) -> list[str]:
         """Names of the columns that the API's data fills."""
         return [name for name, column in self.columns.items() if not column.maintained]
@@ -128,33 +145,23 @@ class Table:
             {"doc": self.declared.doc},
         )
 
-    def ddl(self) -> Iterator[str]:
-        """The statements that create the table with its comments."""
-        lines = ",\n    ".join(
+    def ddl(self, *, keyed: bool = False) -> Iterator[str]:
+        """The statements that create the table with its comments, on request with its primary key."""
+        lines = [
             f"{quote(name)} {column.sql}{' NOT NULL' if self.not_null(name) else ''}"
             for name, column in self.columns.items()
-        )
-        yield f"CREATE TABLE IF NOT EXISTS {self.qualified} (\n    {lines}\n)"
+        ]
+        if keyed:
+            lines.append(f"PRIMARY KEY ({', '.join(map(quote, self.key))})")
+        inside = ",\n    ".join(lines)
+        yield f"CREATE TABLE IF NOT EXISTS {self.qualified} (\n    {inside}\n)"
         yield from self.comments()
 
-    def comments(self) -> Iterator[str]:
+    def comments(self, kind: Literal["TABLE", "VIEW"] = "TABLE") -> Iterator[str]:
         """The statements that put the docs into the database."""
-        yield f"COMMENT ON TABLE {self.qualified} IS {literal(self.declared.doc)}"
+        yield f"COMMENT ON {kind} {self.qualified} IS {literal(self.declared.doc)}"
         for name, column in self.columns.items():
             yield f"COMMENT ON COLUMN {self.qualified}.{quote(name)} IS {literal(column.comment)}"
-
-    def markdown(self) -> Iterator[str]:
-        """The lines of this table in the data dictionary."""
-        yield from (f"## {self.qualified}", "", self.declared.doc, "")
-        yield from (f"Key: {', '.join(f'`{name}`' for name in self.key)}", "")
-        yield from ("| column | type | unit, limits | meaning |", "|---|---|---|---|")
-        for name, column in self.columns.items():
-            bounds = column.unit or " to ".join(
-                f"{edge:g}" for edge in (column.min, column.max) if edge is not None
-            )
-            kind = column.type + (" not null" if self.not_null(name) else "")
-            yield f"| `{name}` | {kind} | {bounds} | {column.doc} |"
-        yield ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,21 +241,6 @@ def sources() -> list[Source]:
     return [source(name) for name in [*names(), SYSTEM]]
 
 
-def dictionary() -> str:
-    """The text of `schemas/README.md`."""
-    lines = [
-        "# Data dictionary",
-        "",
-        "Made from the `.toml` files here by `make docs`; a test holds it current.",
-        "",
-    ]
-    for each in sources():
-        lines += [f"# {each.name}", "", each.doc, ""]
-        for table in each.tables.values():
-            lines += table.markdown()
-    return "\n".join(lines).rstrip() + "\n"
-
-
 def _read(name: str) -> tuple[str, dict[str, Declaration]]:
     path = folder("schemas") / f"{name}.toml"
     try:
@@ -270,12 +262,12 @@ def _check(made: Source, table: Table) -> None:
         problems += [f"lacks {name}, key of {whole.name}" for name in whole.key if name not in table.columns]
     problems += [
         f"{what} column {name} is not declared"
-        for what, name in (("version", table.version), ("whole_by", table.whole_by))
+        for what, name in (
+            ("version", table.version),
+            ("whole_by", table.whole_by),
+            ("by_month", table.by_month),
+        )
         if name and name not in table.columns
     ]
     if problems:
         raise SettingsError(f"schemas/{made.name}.toml: [{table.name}] {problems[0]}")
-
-
-if __name__ == "__main__":
-    sys.stdout.write(dictionary())

@@ -219,7 +219,7 @@ class Truth:
                 made["results"].append(result_row(about, record))
                 for said in record["detections"]:
                     made["detections"].append(detection_row(about, said, record["updated_at"]))
-                    made["detection_boxes"] += box_rows(about, said)
+                    made["detection_boxes"] += box_rows(about, said, record["updated_at"])
         made |= {"media": list(media.values())}
         made |= {"applications": [plain(one) for one in self.applications]}
         return made | {"subjects": [plain(one) for one in self.subjects]}
@@ -250,10 +250,14 @@ def detection_row(about: Row, said: Row, updated_at: float) -> Row:
     return plain({**about, **said, **added})
 
 
-def box_rows(about: Row, said: Row) -> Iterator[Row]:
+def box_rows(about: Row, said: Row, updated_at: float) -> Iterator[Row]:
     """The boxes of one assertion."""
     found = plain(said)["app_data"] if said["app_data_type"] == "box_set" else []
-    named = {name: said[name] for name in ("detection_id", "subject_uid")}
+    named = {
+        "detection_id": said["detection_id"],
+        "subject_uid": said["subject_uid"],
+        "updated_at": updated_at,
+    }
     for index, each in enumerate(found if isinstance(found, list) else [found]):
         box = {"box_index": index, "probability": each.get("probability"), **each["box"]}
         yield plain({**about, **named, **box})

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from etl import schema
 from etl.errors import Unfit
 from etl.extract.stream import File
-from etl.pipeline import source_module
+from etl.registry import source_module
 from etl.sources.neurons.assets import READERS
 from etl.transform.batch import Cut, Transformer
 

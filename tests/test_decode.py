@@ -12,7 +12,7 @@ import pytest
 from etl import schema
 from etl.errors import Unfit
 from etl.extract.stream import Page
-from etl.pipeline import source_module
+from etl.registry import source_module
 from etl.transform.batch import Cut, Transformer
 from etl.transform.decode import Decoder
 

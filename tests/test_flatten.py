@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from etl import schema
 from etl.extract.stream import Page
-from etl.pipeline import source_module
+from etl.registry import source_module
 from etl.transform.batch import Cut, Transformer
 from etl.values import seconds
 
@@ -176,7 +176,7 @@ def test_app_data_keeps_its_meaning(kind: str, sent: object, kept: str | None, b
     """Objects and lists come through as such even when sent as text; digits that were read stay text."""
     found = cut({**RECORD, "detections": [{**ASSERTION, "app_data_type": kind, "app_data": sent}]})
 
-    numbered = [{**RESULT, **ASSERTION, "box_index": place, **box} for place, box in enumerate(boxes)]
+    numbered = [{**DETECTION, "box_index": place, **box} for place, box in enumerate(boxes)]
     assert kept == rows(found, "detections")[0].get("app_data")
     assert numbered == rows(found, "detection_boxes")
 

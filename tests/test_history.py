@@ -17,7 +17,7 @@ from etl import schema
 from etl.extract.stream import Page
 from etl.load.save import Stamp, save
 from etl.load.warehouse import prepare
-from etl.pipeline import source_module
+from etl.registry import source_module
 from etl.transform.batch import Transformer
 
 Rows = list[tuple[Any, ...]]

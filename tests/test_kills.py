@@ -33,9 +33,9 @@ DUMP = """
     FROM {} ORDER BY ALL"""
 GAPS = "SELECT source, stream, key, what FROM etl.gaps ORDER BY ALL"
 SMALL_BATCHES = """
-from etl import pipeline
+from etl import loading
 from etl.sources.cogniac import scan
-pipeline.BATCH_BYTES, scan.PAGE = 4_000, 10
+loading.BATCH_BYTES, scan.PAGE = 4_000, 10
 """
 AT_A_CALL = """
 import os, signal

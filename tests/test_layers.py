@@ -34,12 +34,20 @@ MAY_IMPORT = {
     "values": set[str](),
     "config": {"errors"},
     "schema": {"errors"},
+    "views": {"errors", "schema"},
+    "dictionary": {"schema", "views"},
     "extract": {"config", "errors", "extract", "values", "version"},
     "sources": {"config", "errors", "extract", "values"},
     "transform": {*VALUES, "extract.stream", "transform"},
     "load": {*VALUES, "extract.stream", "load", "transform", "version"},
-    "pipeline": {*VALUES, "config", "extract", "load", "sources", "transform"},
-    "cli": {*VALUES, "cli", "config", "demo", "extract", "load", "pipeline", "transform", "version"},
+    "registry": {"extract.stream", "sources"},
+    "loading": {*VALUES, "config", "extract", "load", "registry", "transform"},
+    "publish": {*VALUES, "config", "load.sql", "load.warehouse", "publish", "views"},
+    "pipeline": {*VALUES, "config", "extract", "load", "loading", "publish", "registry"},
+    "cli": {
+        *(*VALUES, "cli", "config", "demo", "extract", "load", "loading", "pipeline", "publish", "registry"),
+        *("transform", "version"),
+    },
 }
 """What each part of the package may import of it; a source also its own modules, never another source."""
 

@@ -19,7 +19,8 @@ from etl.config import CORE, load
 from etl.errors import SettingsError, SourceError, Unfit
 from etl.extract.stream import Bundle, Delivery, File, Meter, Page, Position, Stream
 from etl.load.books import Tally
-from etl.pipeline import BATCH_BYTES, Report, run
+from etl.loading import BATCH_BYTES
+from etl.pipeline import Report, run
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 CURSORS = "SELECT partition, epoch(cursor_at) FROM etl.cursors ORDER BY ALL"

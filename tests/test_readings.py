@@ -22,6 +22,7 @@ from etl.demo.cogniac import CogniacSimulator, CogniacSize, Readings
 from etl.demo.cogniac_written import late_record
 from etl.demo.neurons import NeuronsReadings, NeuronsSimulator, NeuronsSize
 from etl.demo.script import Rule, Script
+from etl.registry import source_module
 
 T = 1772600000
 APPLICATION = {"application_id": "some", "name": "some", "type": "classification", "active": True}
@@ -35,7 +36,7 @@ Groups = list[tuple[float, int]]
 
 def load(home: Path, environ: Mapping[str, str], at: datetime | None = None) -> pipeline.Report:
     """A run in this process, now or at a time, whose retries do not wait."""
-    declared = [each for name in schema.names() for each in pipeline.source_module(name).SETTINGS]
+    declared = [each for name in schema.names() for each in source_module(name).SETTINGS]
     always = {"SIGHTGLASS_HOME": str(home), "SIGHTGLASS_RAW_DAYS": "0"}
     found = config.load(declared, {**always, **environ}, file=Path(os.devnull))
     with stamina.set_testing(True, attempts=3):

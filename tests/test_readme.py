@@ -6,7 +6,7 @@ from pathlib import Path
 from etl import config, schema
 from etl.cli import COMMANDS
 from etl.errors import BUG, OK, QUARANTINED, WORST_FIRST, BusyError, SettingsError, SourceError
-from etl.pipeline import source_module
+from etl.registry import source_module
 
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")

@@ -115,7 +115,8 @@ def test_the_books_balance(story: Story, name: str) -> None:
     """Of each stream, fetched is the sum of the rest, and `etl.run_streams` holds the numbers reported."""
     step = getattr(story, name)
     report = step.ran.report
-    streams = [{"run_id": report["run_id"], **one} for one in report["streams"]]
+    of_run = {"run_id": report["run_id"], "started_at": micros(report["started_at"])}
+    streams = [{**of_run, **one} for one in report["streams"]]
 
     assert [one["fetched"] for one in streams] == [sum(one[name] for name in COUNTS[1:]) for one in streams]
     kept = [row for row in rows(step.home, "etl.run_streams") if row["run_id"] == report["run_id"]]

@@ -134,12 +134,12 @@ def test_a_query_of_nothing_is_told_so(loaded: Sightglass, query: str) -> None:
     assert "Traceback" not in ran.err
 
 
-def test_there_must_be_a_warehouse(tmp_path: Path) -> None:
+def test_something_must_be_published(tmp_path: Path) -> None:
     """Before the first run the message says what to do, and no file is made."""
     sightglass = Sightglass(tmp_path)
 
     expected = (
-        f"sightglass: there is no warehouse in {sightglass.home} yet: run `sightglass run`, or name another "
+        f"sightglass: nothing is published in {sightglass.home} yet: run `sightglass run`, or name another "
         "--home\n"
     )
     assert Ran(2, "", expected) == sightglass("sql", "SELECT 1")

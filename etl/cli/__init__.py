@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "Load what is new; the line for cron.",
     "demo": "See all of it work on this machine, without keys.",
-    "sql": "Query the warehouse.",
+    "sql": "Query what is published.",
+    "report": "Make an HTML page of what was found.",
+    "snapshot": "Write all that is published into one DuckDB file.",
+    "publish": "Publish the warehouse again, as every run does.",
     "quarantine": "List, show, replay or dismiss what was refused.",
 }
 
@@ -110,7 +113,7 @@ def settings_for(flags: Mapping[str, str], environ: Mapping[str, str], file: Pat
     """The settings in force for all sources."""
     from etl import schema  # noqa: PLC0415 -- --help must not wait for it
     from etl.config import load  # noqa: PLC0415
-    from etl.pipeline import source_module  # noqa: PLC0415
+    from etl.registry import source_module  # noqa: PLC0415
 
     declared = [setting for name in schema.names() for setting in source_module(name).SETTINGS]
     return load(declared, environ, flags, file)

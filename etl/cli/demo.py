@@ -4,21 +4,24 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
 
 import click
+import duckdb
 
 from etl import schema
 from etl.cli import settings_for
 from etl.cli.progress import watched
+from etl.cli.report import write_page
 from etl.cli.run import say
 from etl.config import Settings
 from etl.errors import SettingsError, worst
-from etl.load.warehouse import Warehouse, open_for_reading
 from etl.pipeline import Report, run
+from etl.publish.bi import NAME, open_bi
+from etl.publish.report import page
 
 HOME = "demo-warehouse"
 MARK = ".made-by-sightglass-demo"
@@ -34,7 +37,7 @@ MARK = ".made-by-sightglass-demo"
     "--seed", default=1, show_default=True, help="Another seed gives other data, the same seed the same."
 )
 def command(home: str, records: int, media: int, seed: int) -> int:
-    """Simulate both APIs, load all they have, let them move on, load what changed, and ask three questions.
+    """Simulate both APIs, load all they have, let them move on, load what changed, ask, and make the report.
 
     No keys and no network are needed. The data is generated; nothing of it is real.
     """
@@ -48,14 +51,16 @@ def command(home: str, records: int, media: int, seed: int) -> int:
             err=True,
         )
         second = _run(settings)
-    warehouse = open_for_reading(folder)
-    try:
-        _show_tables(warehouse)
-        _answer_questions(warehouse)
-    finally:
-        warehouse.close()
+    with closing(open_bi(settings)) as connection:
+        _show_tables(connection)
+        _answer_questions(connection)
+        report = folder / "report.html"
+        write_page(report, page(connection, datetime.now(UTC)))
     program = "sightglass" if shutil.which("sightglass") else sys.argv[0]
-    click.echo(f'\nAsk it yourself:  {program} sql --home {home} "FROM cogniac.detections LIMIT 5"')
+    click.echo(f"\nThe report:           {report}")
+    click.echo(f"For BI tools:         {folder / NAME}")
+    click.echo(f'Ask it yourself:      {program} sql --home {home} "FROM mart.detections_daily LIMIT 5"')
+    click.echo(f"Or with DuckDB's own: duckdb -readonly {folder / NAME}")
     return worst([first.exit_code, second.exit_code])
 
 
@@ -116,12 +121,10 @@ def _run(settings: Settings) -> Report:
     return report
 
 
-def _show_tables(warehouse: Warehouse) -> None:
+def _show_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """What arrived: every table with its number of rows."""
     relations = [
-        warehouse.connection.table(table.qualified).aggregate(
-            f"'{table.qualified}' AS \"table\", count(*) AS rows"
-        )
+        connection.view(table.qualified).aggregate(f"'{table.qualified}' AS \"table\", count(*) AS rows")
         for source in schema.sources()
         for table in source.tables.values()
     ]
@@ -129,9 +132,9 @@ def _show_tables(warehouse: Warehouse) -> None:
     click.echo(reduce(lambda above, below: above.union(below), relations))
 
 
-def _answer_questions(warehouse: Warehouse) -> None:
+def _answer_questions(connection: duckdb.DuckDBPyConnection) -> None:
     """The questions of `sql/demo/`, each with its answer."""
     for path in sorted((schema.folder("sql") / "demo").glob("*.sql")):
         text = path.read_text(encoding="utf-8")
         click.echo("\n" + text.splitlines()[0].removeprefix("-- "))
-        click.echo(warehouse.connection.sql(text))
+        click.echo(connection.sql(text))

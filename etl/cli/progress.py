@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from etl.load.books import Tally
-from etl.pipeline import Progress
+from etl.loading import Progress
 
 
 @contextmanager

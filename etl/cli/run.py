@@ -39,7 +39,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "started_at": _iso(report.started_at),
         "finished_at": _iso(report.finished_at),
         "streams": [tally_json(tally) for tally in report.streams],
-        "published": None,
+        "published": report.published and report.published.as_json(),
         "gaps": report.gaps,
         "newly_quarantined": report.newly_quarantined,
         "unknown_fields": report.unknown,
@@ -60,6 +60,8 @@ def say(report: Report) -> None:
         )
     if report.unknown:
         click.echo(f"sightglass: undeclared fields, kept in _extra: {', '.join(report.unknown)}", err=True)
+    if report.unsound:
+        click.echo(f"sightglass: {report.unsound}", err=True)
     if report.gaps:
         click.echo(f"sightglass: gaps, listed in etl.gaps: {report.gaps:,}", err=True)
     total = {

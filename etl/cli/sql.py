@@ -1,4 +1,4 @@
-"""`sightglass sql`: query the warehouse."""
+"""`sightglass sql`: query what is published."""
 
 import csv
 import json
@@ -16,9 +16,12 @@ import pyarrow as pa
 from etl.cli import json_option, takes_settings
 from etl.config import Settings
 from etl.errors import SettingsError
-from etl.load.warehouse import open_for_reading
+from etl.publish.bi import open_bi
 
 AT_ONCE = 10_000
+
+READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
+"""What may be asked; DESCRIBE, SHOW and SUMMARIZE count as SELECT."""
 
 
 @click.command("sql")
@@ -27,24 +30,29 @@ AT_ONCE = 10_000
 @json_option
 @takes_settings
 def command(settings: Settings, query: str, *, as_csv: bool, as_json: bool) -> None:
-    """Print the answer to an SQL query; nothing can be changed by it.
+    """Print the answer to an SQL query, whether or not a run works; nothing can be changed by it.
 
     \b
     sightglass sql "SELECT subject_uid, count(*) FROM cogniac.detections GROUP BY ALL"
     """  # noqa: D301 -- click reads the backspace: do not rewrap what follows
-    warehouse = open_for_reading(settings.home)
+    connection = open_bi(settings)
     try:
-        _answer(warehouse.connection, query, as_csv=as_csv, as_json=as_json)
+        _answer(connection, query, as_csv=as_csv, as_json=as_json)
     except BrokenPipeError:
         # The reader has enough, `head` for one: what Python still wants to flush goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise SettingsError(f"the query failed: {error}") from error
     finally:
-        warehouse.close()
+        connection.close()
 
 
 def _answer(connection: duckdb.DuckDBPyConnection, query: str, *, as_csv: bool, as_json: bool) -> None:
+    for statement in connection.extract_statements(query):
+        if statement.type not in READING:
+            raise SettingsError(
+                f"the query failed: {statement.type.name} changes something; only reading is allowed"
+            )
     if not as_csv and not as_json and sys.stdout.isatty():
         click.echo(str(connection.sql(query) or ""), nl=False)
         return

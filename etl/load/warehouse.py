@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def open_for_writing(home: Path) -> Warehouse:
     """The warehouse of this folder, made if need be, with every declared table in it."""
     path = home / NAME
     # DuckDB makes the file, its log and its spill files by the umask; nobody else is to read them.
+    umask()
     os.umask(0o077)
     _begin(path)
     warehouse = Warehouse(_connect(path, read_only=False))
@@ -101,6 +103,14 @@ def open_for_reading(home: Path) -> Warehouse:
     # Read-only is the database alone: COPY could still write over any file, the warehouse included.
     warehouse.connection.execute("SET enable_external_access = false")
     return warehouse
+
+
+@cache
+def umask() -> int:
+    """The umask that this process was started with: what is published follows it."""
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
 
 
 def make_folder(path: Path) -> None:

@@ -6,6 +6,7 @@ USING (
         $source AS source,
         $stream AS stream,
         $partition AS partition,
+        (SELECT runs.started_at FROM etl.runs AS runs WHERE runs.run_id = $run_id) AS started_at,
         $status AS status,
         $fetched AS fetched,
         $inserted AS inserted,

@@ -1,0 +1,25 @@
+"""`sightglass publish`: let readers see the warehouse as it is."""
+
+from datetime import UTC, datetime
+
+import click
+
+from etl.cli import json_option, print_json, takes_settings
+from etl.config import Settings
+from etl.pipeline import publish_again
+
+
+@click.command("publish")
+@click.option("--force", is_flag=True, help="Publish although a check fails.")
+@json_option
+@takes_settings
+def command(settings: Settings, *, force: bool, as_json: bool) -> None:
+    """Publish the warehouse: the lake, and bi.duckdb. Every run does so; this makes good what one could not.
+
+    Exit codes: 0 published, 2 fix what the message names, 4 a check failed and readers keep what they have,
+    75 a run works on the warehouse.
+    """
+    published = publish_again(settings, datetime.now(UTC), force=force)
+    if as_json:
+        print_json(published.as_json())
+    click.echo(f"sightglass: {published}", err=True)

@@ -1,0 +1,89 @@
+"""What others read: checked, written aside, and brought in at one moment, all tables together."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+
+from etl import schema
+from etl.config import Settings
+from etl.load.warehouse import Warehouse
+from etl.publish.bi import LAKE, write_bi
+from etl.publish.checks import check
+from etl.publish.lake import Lake
+from etl.schema import LINEAGE_TIME, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What was published, and how much of it had to be written."""
+
+    version: str
+    """Since when readers see it: microseconds since 1970."""
+    tables: int
+    """Tables that were written, in whole or in part."""
+    files: int
+    rows: int
+    """Rows in these files."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as `run --json` prints it."""
+        return {
+            "since": moment_of(self.version),
+            "tables": self.tables,
+            "files": self.files,
+            "rows": self.rows,
+        }
+
+    def __str__(self) -> str:
+        changed = (
+            f"{self.files:,} files of {self.tables:,} tables written" if self.files else "nothing changed"
+        )
+        return f"published as of {moment_of(self.version)}, {changed}"
+
+
+def moment_of(version: str) -> str:
+    """Since when a version of the lake is to be read, in ISO 8601."""
+    return f"{datetime.fromtimestamp(int(version) / 1_000_000, UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def publish(warehouse: Warehouse, settings: Settings, *, force: bool = False) -> Published:
+    """Let readers see the warehouse as it is now; Unsound where a check fails, unless forced.
+
+    Only slices that changed are written. A publish that was killed is made good by the next one.
+    """
+    lake = Lake(settings.home / LAKE)
+    grace = settings.number("SIGHTGLASS_LAKE_GRACE")
+    tables = {table.qualified: table for source in schema.sources() for table in source.tables.values()}
+    with warehouse.transaction():
+        lake.clean(grace)
+        change = lake.compare(warehouse.connection, tables)
+        if not force:
+            check(warehouse.connection, tables, change, lake.state())
+        lake.write(warehouse.connection, tables, change)
+        loaded_until = _loaded_until(warehouse.connection, tables)
+    version = lake.commit(tables, change, loaded_until) if change.files else lake.newest()
+    lake.link()
+    lake.clean(grace)
+    write_bi(settings)
+    rows = sum(
+        each.rows
+        for name, slices in change.tables.items()
+        for each in slices
+        if each.name in change.fresh[name]
+    )
+    return Published(version, sum(map(bool, change.fresh.values())), change.files, rows)
+
+
+def _loaded_until(connection: duckdb.DuckDBPyConnection, tables: dict[str, Table]) -> int:
+    """When the newest row was loaded, in microseconds since 1970."""
+    moments = " UNION ALL ".join(
+        f"SELECT max({LINEAGE_TIME}) AS moment FROM {name}"
+        for name, table in tables.items()
+        if LINEAGE_TIME in table.columns
+    )
+    ((moment,),) = connection.execute(
+        f"SELECT coalesce(epoch_us(max(moment)), 0) FROM ({moments})"
+    ).fetchall()
+    return int(moment)

@@ -1,0 +1,162 @@
+"""`bi.duckdb`: views over the lake and the marts, with all comments, for whatever reads with DuckDB.
+
+It is small, and rewritten only when a definition changes. Its storage version opens in DuckDB 1.2 and later.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from etl import schema
+from etl.config import Settings
+from etl.errors import SettingsError
+from etl.load.warehouse import umask
+from etl.publish.lake import COMMIT, PARQUET, PART, VERSIONS
+from etl.schema import Table, literal, quote
+from etl.views import SCHEMA, marts
+
+NAME = "bi.duckdb"
+LAKE = "lake"
+STORAGE = "v1.0.0"
+MARK = "sightglass_definitions"
+"""A macro that tells by which definitions the file was made."""
+
+NOW = "epoch_us(now())"
+
+
+def write_bi(settings: Settings) -> bool:
+    """Make `bi.duckdb` for readers who see the lake as the settings say; whether it had to be written."""
+    lake, path = settings.home / LAKE, settings.home / NAME
+    prefix = _prefix(settings)
+    statements = list(definitions(prefix))
+    digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()
+    if _made_by(path) == digest:
+        return False
+    aside = path.with_name(NAME + PART)
+    try:
+        aside.unlink(missing_ok=True)
+        with closing(duckdb.connect()) as connection:
+            if prefix != str(lake):
+                _show(connection, lake, prefix)
+            connection.execute(f"ATTACH {literal(str(aside))} AS bi (STORAGE_VERSION '{STORAGE}')")
+            connection.execute("USE bi")
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(f"CREATE MACRO {MARK}() AS {literal(digest)}")
+            connection.execute("USE memory")
+            connection.execute("DETACH bi")
+        aside.chmod(0o666 & ~umask())
+        aside.rename(path)
+    except (duckdb.IOException, OSError) as error:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise SettingsError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+    return True
+
+
+def open_bi(settings: Settings) -> duckdb.DuckDBPyConnection:
+    """A connection to what is published: nothing can be changed through it, and no other file be read."""
+    lake, path = settings.home / LAKE, settings.home / NAME
+    if not (lake / VERSIONS).is_dir():
+        raise SettingsError(
+            f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
+        )
+    elsewhere = _prefix(settings) != str(lake)
+    try:
+        connection = duckdb.connect() if elsewhere else duckdb.connect(path, read_only=True)
+        # Where the file's own views lead to a place that only other readers have, the same are made here.
+        for statement in definitions(str(lake)) if elsewhere else ():
+            connection.execute(statement)
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET allowed_directories = [{literal(str(lake))}]")
+        connection.execute("SET enable_external_access = false")
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(
+            f"{path} cannot be opened: {reason}; `sightglass publish` makes it anew"
+        ) from error
+    return connection
+
+
+def _prefix(settings: Settings) -> str:
+    """What the path of the lake begins with where readers are."""
+    given = settings.text("SIGHTGLASS_LAKE_URI").rstrip("/")
+    if not given:
+        return str(settings.home / LAKE)
+    return given if "://" in given else f"file://{given}"
+
+
+def _show(connection: duckdb.DuckDBPyConnection, lake: Path, prefix: str) -> None:
+    """Let this connection find the lake under the prefix: a view can only be made of files that are there."""
+    from fsspec.implementations.local import LocalFileSystem  # noqa: PLC0415 -- nobody else needs it
+
+    place = prefix.partition("://")[2]
+
+    class Elsewhere(LocalFileSystem):  # type: ignore[misc]  # fsspec ships no types
+        """The lake, under the prefix."""
+
+        protocol = prefix.partition("://")[0]
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            _, _, found = path.rpartition("://")
+            return str(lake) + found.removeprefix(place) if found.startswith(place) else found
+
+        def glob(self, path: str, **options: Any) -> list[str]:  # noqa: ANN401 -- as fsspec has it
+            """The files, under the prefix."""
+            return [prefix + each.removeprefix(str(lake)) for each in super().glob(path, **options)]
+
+    connection.register_filesystem(Elsewhere())
+
+
+def definitions(prefix: str, until: str = NOW) -> Iterator[str]:
+    """The statements that make all views: over the tables of the lake under a prefix, and the marts."""
+    for source in schema.sources():
+        yield f"CREATE SCHEMA IF NOT EXISTS {source.name}"
+        for table in source.tables.values():
+            yield f"CREATE OR REPLACE VIEW {table.qualified} AS\n{query(table, prefix, until)}"
+            yield from table.comments("VIEW")
+    yield f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"
+    for view in marts():
+        yield from view.ddl()
+
+
+def query(table: Table, prefix: str, until: str = NOW) -> str:
+    """The rows of a table in the lake, as of a moment in microseconds since 1970.
+
+    Of each slice the newest version whose time has come is read; for a transaction that is older than all
+    of them, the oldest. A file's name is `<slice>.<since>.parquet`.
+    """
+    files = literal(f"{prefix.rstrip('/')}/{VERSIONS}/{table.schema}/{table.name}/*{PARQUET}")
+    commits = literal(f"{prefix.rstrip('/')}/{VERSIONS}/*{COMMIT}")
+    columns = ",\n    ".join(
+        f"CAST({quote(name)} AS JSON) AS {quote(name)}" if column.type == "json" else quote(name)
+        for name, column in table.columns.items()
+    )
+    return f"""SELECT
+    {columns}
+FROM read_parquet({files}, filename = '_file', union_by_name = true, hive_partitioning = false)
+WHERE _file IN (
+    SELECT coalesce(max(file) FILTER (WHERE CAST(split_part(file, '.', -2) AS BIGINT) <= {until}), min(file))
+    FROM glob({files})
+    WHERE split_part(file, '.', -2) IN (
+        SELECT split_part(split_part(file, '/', -1), '.', 1) FROM glob({commits})
+    )
+    GROUP BY split_part(file, '.', -3)
+)"""
+
+
+def _made_by(path: Path) -> str:
+    """The digest of the definitions that a file was made by; empty where it is not there, or damaged."""
+    if not path.exists():
+        return ""
+    try:
+        with closing(duckdb.connect(path, read_only=True)) as connection:
+            ((digest,),) = connection.execute(f"SELECT {MARK}()").fetchall()
+            return str(digest)
+    except duckdb.Error:
+        return ""

@@ -1,0 +1,311 @@
+"""The lake: every table as Parquet files, of which a reader sees one version, whenever it looks.
+
+`<schema>/<table>/<slice>.parquet` is the newest version of each slice of a table, for engines that read
+files. The same files stand in `.versions/<schema>/<table>/<slice>.<since>.parquet`, where `since` is the
+microsecond from which on a version is to be read; the views of `bi.duckdb` take the newest version of each
+slice whose time has come. So all tables change at one moment, while no file that is being read changes its
+name or what it holds.
+
+A version counts once `.versions/<since>.commit` is there, which comes last, and before its time has come.
+What it replaced stays for a grace period, for those who still read it.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from duckdb import DuckDBPyConnection
+
+from etl.errors import SettingsError
+from etl.load.warehouse import umask
+from etl.publish.slices import Slice, condition, cut
+from etl.schema import Table, quote
+
+VERSIONS = ".versions"
+COMMIT = ".commit"
+PART = ".part"
+PARQUET = ".parquet"
+FIRST = f"{0:016}"
+"""The time of the empty version that comes before the first one of a new slice."""
+
+AHEAD = 0.05
+"""Seconds between naming the time of a version and that time: by then all its files must be in place."""
+
+ROW_GROUP = 65_536
+
+
+class Published(msgspec.Struct, frozen=True):
+    """A slice as it was published, and since when."""
+
+    slice: Slice
+    since: str
+
+
+class State(msgspec.Struct, frozen=True):
+    """What a version of the lake holds."""
+
+    tables: dict[str, dict[str, Published]] = {}
+    """By qualified table and slice."""
+    shapes: dict[str, str] = {}
+    """The columns of each table as they were written."""
+    loaded_until: int = 0
+    """When its newest row was loaded, in microseconds since 1970."""
+
+    def rows(self, table: Table) -> int:
+        """How many rows of a table are published."""
+        return sum(each.slice.rows for each in self.tables.get(table.qualified, {}).values())
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a new version of the lake holds, and what of it is to be written."""
+
+    tables: dict[str, list[Slice]]
+    fresh: dict[str, set[str]]
+    """The slices of each table that differ from what is published."""
+    shapes: dict[str, str]
+
+    @property
+    def files(self) -> int:
+        """How many files are to be written."""
+        return sum(map(len, self.fresh.values()))
+
+
+class Lake:
+    """The lake in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._versions = folder / VERSIONS
+
+    def newest(self) -> str:
+        """Since when the newest version is to be read; empty where nothing was ever published."""
+        return max((path.stem for path in self._versions.glob(f"*{COMMIT}")), default="")
+
+    def state(self) -> State:
+        """What the newest version holds; nothing where there is none."""
+        try:
+            text = (self._versions / f"{self.newest()}{COMMIT}").read_bytes()
+            return msgspec.json.decode(text, type=State)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return State()
+
+    def compare(self, connection: DuckDBPyConnection, tables: Mapping[str, Table]) -> Change:
+        """What of these tables is not published as it is now."""
+        state = self.state()
+        change = Change({}, {}, {name: _shape(table) for name, table in tables.items()})
+        for name, table in tables.items():
+            known = state.tables.get(name, {})
+            slices = cut(connection, table, [each.slice for each in known.values()])
+            change.tables[name] = slices
+            if change.shapes[name] != state.shapes.get(name):
+                known = {}
+            change.fresh[name] = {
+                each.name
+                for each in slices
+                if each.name not in known
+                or known[each.name].slice != each
+                or not self._version(name, each.name, known[each.name].since).exists()
+            }
+        return change
+
+    def write(self, connection: DuckDBPyConnection, tables: Mapping[str, Table], change: Change) -> None:
+        """Write the fresh slices aside; SettingsError where there is no room for them."""
+        with _writable(self._folder):
+            for name, slices in change.tables.items():
+                for each in slices:
+                    if each.name in change.fresh[name]:
+                        path = _made(self._folder_of(name)) / f"{each.name}{PART}"
+                        _write(connection, tables[name], each, path)
+                        _finish(path)
+
+    def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
+        """Bring in what was written, all of it at one moment, and return that moment when it has come."""
+        with _writable(self._folder):
+            self._precede(tables, change)
+            before, ahead = "", AHEAD
+            while True:
+                # A clock that was set back must not make a new version look older than the one before.
+                moment = max(_now() + round(ahead * 1_000_000), int(self.newest() or 0) + 1)
+                since = f"{moment:016}"
+                self._place(change, before, since)
+                aside = self._described(change, since, loaded_until)
+                if _now() < moment:
+                    break
+                # Too late: a reader whose query began after that moment could miss files named by it.
+                before, ahead = since, 2 * ahead
+            aside.rename(self._versions / f"{since}{COMMIT}")
+            _sync(self._versions)
+        time.sleep(max(0, min(moment - _now(), 2_000_000)) / 1_000_000)
+        return since
+
+    def link(self) -> None:
+        """Let `<schema>/<table>/<slice>.parquet` be the newest version of each slice."""
+        with _writable(self._folder):
+            for name, slices in self.state().tables.items():
+                folder = _made(self._folder.joinpath(*name.split(".")))
+                for slice_name, each in slices.items():
+                    version = self._version(name, slice_name, each.since)
+                    _link(version, folder / f"{slice_name}{PARQUET}")
+
+    def clean(self, grace: float) -> None:
+        """Remove what was replaced longer ago than these seconds, and what never became part of a version."""
+        over = f"{_now() - round(grace * 1_000_000):016}"
+        commits = {path.stem for path in self._versions.glob(f"*{COMMIT}")}
+        needed = {self.newest()}
+        with _writable(self._folder):
+            for path in self._versions.rglob(f"*{PART}"):
+                path.unlink()
+            for folder in self._versions.glob("*/*/"):
+                for path, since, successor in _versions_in(folder, commits):
+                    if since not in commits or (successor and successor < over):
+                        path.unlink()
+                    else:
+                        needed.add(since)
+            for since in commits - needed:
+                (self._versions / f"{since}{COMMIT}").unlink()
+
+    def _place(self, change: Change, before: str, since: str) -> None:
+        """Give all that was written the time from which on it is to be read."""
+        for name, parts in change.fresh.items():
+            for part in sorted(parts):
+                aside = self._folder_of(name) / f"{part}{PART}"
+                old = self._version(name, part, before) if before else aside
+                old.rename(self._version(name, part, since))
+            if parts:
+                _sync(self._folder_of(name))
+
+    def _described(self, change: Change, since: str, loaded_until: int) -> Path:
+        """The commit of a version, written aside."""
+        known = self.state().tables
+        state = State(
+            {
+                name: {
+                    each.name: Published(
+                        each, since if each.name in change.fresh[name] else known[name][each.name].since
+                    )
+                    for each in slices
+                }
+                for name, slices in change.tables.items()
+            },
+            change.shapes,
+            loaded_until,
+        )
+        aside = self._versions / f"{since}{PART}"
+        aside.write_bytes(msgspec.json.encode(state))
+        _finish(aside)
+        return aside
+
+    def _precede(self, tables: Mapping[str, Table], change: Change) -> None:
+        """Put an empty version before the first one of each new slice of a table that readers know.
+
+        A slice then has a version for every moment, and a transaction that began before all of those that
+        are still there can be given the oldest.
+        """
+        known = self.state().tables
+        for name, parts in change.fresh.items():
+            for part in sorted(parts - known[name].keys() if name in known else ()):
+                aside = self._folder_of(name) / f"{FIRST}{PART}"
+                pq.write_table(tables[name].arrow().empty_table(), aside)
+                _finish(aside)
+                aside.rename(self._version(name, part, FIRST))
+        (self._versions / f"{FIRST}{COMMIT}").touch()
+
+    def _version(self, name: str, part: str, since: str) -> Path:
+        return self._folder_of(name) / f"{part}.{since}{PARQUET}"
+
+    def _folder_of(self, name: str) -> Path:
+        return self._versions.joinpath(*name.split("."))
+
+
+def _versions_in(folder: Path, commits: AbstractSet[str]) -> Iterator[tuple[Path, str, str]]:
+    """Each file of a table with its time, and the time of the version that replaced it, if one has."""
+    versions: dict[str, list[tuple[str, Path]]] = {}
+    for path in folder.glob(f"*{PARQUET}"):
+        name, since = path.stem.split(".")
+        versions.setdefault(name, []).append((since, path))
+    for found in versions.values():
+        times = sorted(since for since, _ in found if since in commits)
+        following = dict(pairwise(times))
+        yield from ((path, since, following.get(since, "")) for since, path in found)
+
+
+def _write(connection: DuckDBPyConnection, table: Table, each: Slice, path: Path) -> None:
+    """Write one slice as Parquet of the declared schema, in an order that lets readers skip row groups."""
+    schema = table.arrow()
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        if each.rows:
+            columns = (
+                f"CAST({quote(name)} AS VARCHAR)" if column.type == "json" else quote(name)
+                for name, column in table.columns.items()
+            )
+            order = [table.by_month, *table.key] if table.by_month else table.key
+            rows = connection.sql(
+                f"SELECT {', '.join(columns)} FROM {table.qualified} WHERE {condition(table, each)} "
+                f"ORDER BY {', '.join(map(quote, order))}"
+            )
+            for batch in rows.to_arrow_reader(ROW_GROUP):
+                writer.write_table(pa.Table.from_arrays(batch.columns, names=schema.names).cast(schema))
+
+
+def _made(folder: Path) -> Path:
+    """The folder, made if need be; the umask says who may read it."""
+    for path in reversed([folder, *folder.parents]):
+        if not path.is_dir():
+            path.mkdir()
+            path.chmod(0o777 & ~umask())
+    return folder
+
+
+def _shape(table: Table) -> str:
+    """What tells one declaration of a table from another: names, types and docs of its columns."""
+    text = table.arrow().to_string(truncate_metadata=False, show_schema_metadata=True)
+    return hashlib.sha256(f"{table.by_month} {table.key} {text}".encode()).hexdigest()
+
+
+def _link(version: Path, path: Path) -> None:
+    """Let a path be another name of a file, in one step for whoever looks."""
+    if path.exists() and path.samefile(version):
+        return
+    aside = path.with_suffix(PART)
+    aside.unlink(missing_ok=True)
+    os.link(version, aside)
+    aside.rename(path)
+
+
+def _finish(path: Path) -> None:
+    """See to it that the file outlives a power failure, and that those may read it whom the umask lets."""
+    path.chmod(0o666 & ~umask())
+    _sync(path)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _now() -> int:
+    """The time in microseconds since 1970, by the clock that readers' queries go by."""
+    return time.time_ns() // 1_000
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write in {folder}: {error.strerror or error}; make room, then run `sightglass publish`"
+        ) from error

@@ -1,0 +1,126 @@
+"""How a table is cut into files: by month, and a month with many rows by time within it.
+
+What a slice holds is known by a digest that adds up: the digest of a month is the sum of those of its
+slices. So one pass over a table finds the months that have changed, and only these are looked into.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from duckdb import DuckDBPyConnection
+
+from etl.schema import Table, quote
+
+ROWS = 250_000
+"""Rows of a slice: what an increment rewrites at most for each stretch of time that it touched."""
+
+MODULUS = 2**61 - 1
+"""Keeps a digest within 64 bits."""
+
+WHOLE = "all"
+TIMELESS = "none"
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """Some rows of a table: which, how many, and what they hold."""
+
+    name: str
+    start: int | None = None
+    """Microseconds since 1970 where the slice begins; None for one that is not cut by time."""
+    end: int | None = None
+    rows: int = 0
+    digest: int = 0
+
+
+def cut(connection: DuckDBPyConnection, table: Table, known: Sequence[Slice]) -> list[Slice]:
+    """The slices of a table as it is now; those that are equal to a known one hold the same rows."""
+    if not table.by_month:
+        return [_measured(connection, table, Slice(WHOLE))]
+    before: dict[str, list[Slice]] = {}
+    for each in sorted(known, key=lambda one: one.name):
+        before.setdefault(_month(each), []).append(each)
+    found = {each.name: each for each in _months(connection, table)}
+    for name, slices in before.items():
+        found.setdefault(name, Slice(name, slices[0].start, slices[-1].end))
+    if not found:
+        return [Slice(TIMELESS)]
+    made: list[Slice] = []
+    for name, month in sorted(found.items()):
+        made += _of_month(connection, table, month, before.get(name, []))
+    return made
+
+
+def _of_month(
+    connection: DuckDBPyConnection, table: Table, month: Slice, known: Sequence[Slice]
+) -> Iterator[Slice]:
+    """The slices of a month, cut where they were cut before, and anew where one has grown too large."""
+    if known and (month.rows, month.digest) == (
+        sum(each.rows for each in known),
+        sum(each.digest for each in known) % MODULUS,
+    ):
+        yield from known
+    elif month.start is None or (len(known) <= 1 and month.rows <= 2 * ROWS):
+        yield month
+    else:
+        for each in known or [month]:
+            now = _measured(connection, table, each)
+            yield from [now] if now.rows <= 2 * ROWS else _divided(connection, table, now)
+
+
+def _months(connection: DuckDBPyConnection, table: Table) -> Iterator[Slice]:
+    """Each month of the table that has rows, as one slice; rows without a time stand apart."""
+    month = f"date_trunc('month', {quote(table.by_month)})"
+    rows = connection.execute(
+        f"SELECT epoch_us({month}), epoch_us({month} + INTERVAL 1 MONTH), count(*), {_digest(table)} "
+        f"FROM {table.qualified} GROUP BY {month}"
+    ).fetchall()
+    for start, end, count, digest in rows:
+        yield Slice(TIMELESS if start is None else f"{_moment(start):%Y-%m}", start, end, count, digest)
+
+
+def _divided(connection: DuckDBPyConnection, table: Table, each: Slice) -> Iterator[Slice]:
+    """The slice in pieces; rows of one time stay together."""
+    time = quote(table.by_month)
+    firsts = connection.execute(
+        f"SELECT DISTINCT epoch_us(min(moment)) AS first FROM (SELECT {time} AS moment, "
+        f"(row_number() OVER (ORDER BY {time}) - 1) // {ROWS} AS piece "
+        f"FROM {table.qualified} WHERE {condition(table, each)}) GROUP BY piece ORDER BY first"
+    ).fetchall()
+    # The first piece begins where the slice began, whenever its first row is.
+    edges = [each.start, *(first for (first,) in firsts[1:])]
+    for start, end in zip(edges, [*edges[1:], each.end], strict=True):
+        name = each.name if start == each.start else f"{_moment(start):%Y-%m-%dT%H%M%S-%f}"
+        yield _measured(connection, table, Slice(name, start, end))
+
+
+def _measured(connection: DuckDBPyConnection, table: Table, each: Slice) -> Slice:
+    """The slice with what it holds now."""
+    ((rows, digest),) = connection.execute(
+        f"SELECT count(*), {_digest(table)} FROM {table.qualified} WHERE {condition(table, each)}"
+    ).fetchall()
+    return Slice(each.name, each.start, each.end, rows, digest)
+
+
+def condition(table: Table, each: Slice) -> str:
+    """The SQL condition that a row belongs to the slice."""
+    time = quote(table.by_month)
+    if each.name == WHOLE:
+        return "true"
+    if each.start is None:
+        return f"{time} IS NULL"
+    return f"{time} >= make_timestamptz({each.start}) AND {time} < make_timestamptz({each.end})"
+
+
+def _digest(table: Table) -> str:
+    """What the rows hold as one number: every change of a row changes one of these columns."""
+    columns = [name for name in table.maintained if name not in table.key] or list(table.columns)
+    return f"CAST(coalesce(sum(hash({', '.join(map(quote, columns))})), 0) % {MODULUS} AS BIGINT)"
+
+
+def _month(each: Slice) -> str:
+    return each.name if each.start is None else f"{_moment(each.start):%Y-%m}"
+
+
+def _moment(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)

@@ -1,0 +1,62 @@
+"""One DuckDB file with all that is published: tables with keys, marts, comments, as of one version."""
+
+from contextlib import closing, suppress
+from pathlib import Path
+
+import duckdb
+
+from etl import schema
+from etl.config import Settings
+from etl.errors import SettingsError
+from etl.load.warehouse import umask
+from etl.publish.bi import LAKE, STORAGE, query
+from etl.publish.lake import PART, Lake
+from etl.schema import literal
+from etl.views import SCHEMA, marts
+
+MEMORY = "512MB"
+"""What DuckDB may hold in memory; the rest of a large index goes through a folder beside the file."""
+
+
+def write_snapshot(settings: Settings, path: Path) -> str:
+    """Write the newest published version into a file that needs nothing else; since when it is the newest."""
+    lake = settings.home / LAKE
+    version = Lake(lake).newest()
+    if not version:
+        raise SettingsError(
+            f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
+        )
+    aside = path.with_name(path.name + PART)
+    try:
+        aside.unlink(missing_ok=True)
+        with closing(duckdb.connect()) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"SET memory_limit = '{MEMORY}'")
+            connection.execute(f"SET temp_directory = {literal(f'{aside}.tmp')}")
+            connection.execute(f"ATTACH {literal(str(aside))} AS snapshot (STORAGE_VERSION '{STORAGE}')")
+            connection.execute("USE snapshot")
+            _fill(connection, str(lake), version)
+            connection.execute("USE memory")
+            connection.execute("DETACH snapshot")
+        aside.chmod(0o666 & ~umask())
+        aside.replace(path)
+    except (duckdb.Error, OSError) as error:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise SettingsError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+    return version
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, lake: str, version: str) -> None:
+    for source in schema.sources():
+        connection.execute(f"CREATE SCHEMA {source.name}")
+        for table in source.tables.values():
+            for statement in table.ddl(keyed=True):
+                connection.execute(statement)
+            connection.execute(
+                f"INSERT INTO {table.qualified} BY NAME {query(table, lake, str(int(version)))}"
+            )
+    connection.execute(f"CREATE SCHEMA {SCHEMA}")
+    for view in marts():
+        for statement in view.ddl():
+            connection.execute(statement)

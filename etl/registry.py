@@ -1,0 +1,12 @@
+"""The sources by name: the schema files are their register."""
+
+import importlib
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from etl.extract.stream import Source
+
+
+def source_module(name: str) -> "Source":
+    """The module of a source, by the name of its schema file."""
+    return cast("Source", importlib.import_module(f"etl.sources.{name}"))

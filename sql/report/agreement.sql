@@ -1,0 +1,54 @@
+-- How often do people agree with the models, by application and subject?
+-- All models of an application together; the 12 pairs that people reviewed most, those most often overruled first.
+WITH pairs AS (
+    SELECT
+        application_id,
+        application_name,
+        subject_uid,
+        subject_name,
+        CAST(sum(reviewed) AS BIGINT) AS reviewed,
+        CAST(sum(agreed) AS BIGINT) AS agreed,
+        CAST(sum(wrongly_seen) AS BIGINT) AS wrongly_seen,
+        CAST(sum(overlooked) AS BIGINT) AS overlooked,
+        CAST(sum(misread) AS BIGINT) AS misread
+    FROM mart.model_agreement
+    GROUP BY
+        application_id,
+        application_name,
+        subject_uid,
+        subject_name
+),
+most_reviewed AS (
+    SELECT
+        application_id,
+        coalesce(application_name, application_id) AS application,
+        subject_uid,
+        coalesce(subject_name, subject_uid) AS subject,
+        reviewed,
+        agreed,
+        wrongly_seen,
+        overlooked,
+        misread,
+        count(*) OVER () AS pairs
+    FROM pairs
+    ORDER BY
+        reviewed DESC,
+        application_id,
+        subject_uid
+    LIMIT 12
+)
+SELECT
+    application,
+    subject,
+    reviewed,
+    agreed,
+    wrongly_seen,
+    overlooked,
+    misread,
+    pairs
+FROM most_reviewed
+ORDER BY
+    reviewed - agreed DESC,
+    reviewed,
+    application_id,
+    subject_uid

@@ -1,0 +1,69 @@
+"""`sightglass report` writes the page into a file, whole or not at all."""
+
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+from click.testing import CliRunner
+from report_page import empty
+
+from etl.cli import report
+from etl.config import Settings
+from etl.errors import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An empty folder to work in, and nothing published but empty tables."""
+
+    def open_bi(settings: Settings) -> duckdb.DuckDBPyConnection:
+        assert tmp_path / "home" == settings.home
+        return empty()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(report, "open_bi", open_bi)
+
+
+@pytest.mark.parametrize(("arguments", "name"), [([], "report.html"), (["other.html"], "other.html")])
+def test_page_is_written_where_it_is_asked_for(arguments: list[str], name: str, tmp_path: Path) -> None:
+    """The file is report.html in the current folder, or the one named; its path is told to people."""
+    (tmp_path / name).write_text("what was there before")
+
+    ran = CliRunner().invoke(report.command, [*arguments, "--home", "home"])
+
+    assert (0, "", f"sightglass: wrote {tmp_path / name}\n") == (ran.exit_code, ran.stdout, ran.stderr)
+    assert [tmp_path / name] == list(tmp_path.iterdir())
+    assert (tmp_path / name).read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_json_names_the_file(tmp_path: Path) -> None:
+    """`--json` prints one object with the path."""
+    ran = CliRunner().invoke(report.command, ["--json", "--home", "home"])
+
+    assert {"report": str(tmp_path / "report.html")} == json.loads(ran.stdout)
+
+
+def test_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """Where nothing can be written the message says so."""
+    ran = CliRunner().invoke(report.command, ["nowhere/report.html", "--home", "home"])
+
+    expected = f"cannot write {tmp_path}/nowhere/report.html: No such file or directory; name another FILE"
+    assert isinstance(ran.exception, SettingsError)
+    assert expected == str(ran.exception)
+
+
+def test_page_that_cannot_be_brought_in_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """After a failure the old file is whole, and nothing half-made lies beside it."""
+    (tmp_path / "report.html").write_text("what was there before")
+
+    def refuse(_self: Path, _target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+
+    ran = CliRunner().invoke(report.command, ["--home", "home"])
+
+    assert isinstance(ran.exception, SettingsError)
+    assert ["report.html"] == [path.name for path in tmp_path.iterdir()]
+    assert "what was there before" == (tmp_path / "report.html").read_text()
