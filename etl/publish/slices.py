@@ -5,7 +5,6 @@ slices. So one pass over a table finds the months that have changed, and only th
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 import msgspec
 from duckdb import DuckDBPyConnection
@@ -35,11 +34,20 @@ class Slice(msgspec.Struct, frozen=True):
 
 def cut(connection: DuckDBPyConnection, table: Table, known: Sequence[Slice]) -> list[Slice]:
     """The slices of a table as it is now; those that are equal to a known one hold the same rows."""
-    if not table.by_month:
-        return [_measured(connection, table, Slice(WHOLE))]
+    made = (
+        _by_time(connection, table, known) if table.by_month else [_measured(connection, table, Slice(WHOLE))]
+    )
+    # What the table was cut into before and is not any more is emptied: its rows would be seen twice.
+    names = {each.name for each in made}
+    return [*made, *(Slice(each.name, each.start, each.end) for each in known if each.name not in names)]
+
+
+def _by_time(connection: DuckDBPyConnection, table: Table, known: Sequence[Slice]) -> list[Slice]:
+    """The slices of a table that is cut by time."""
     before: dict[str, list[Slice]] = {}
     for each in sorted(known, key=lambda one: one.name):
-        before.setdefault(_month(each), []).append(each)
+        if each.start is not None or each.name == TIMELESS:
+            before.setdefault(_month(each), []).append(each)
     found = {each.name: each for each in _months(connection, table)}
     for name, slices in before.items():
         found.setdefault(name, Slice(name, slices[0].start, slices[-1].end))
@@ -72,25 +80,25 @@ def _months(connection: DuckDBPyConnection, table: Table) -> Iterator[Slice]:
     """Each month of the table that has rows, as one slice; rows without a time stand apart."""
     month = f"date_trunc('month', {quote(table.by_month)})"
     rows = connection.execute(
-        f"SELECT epoch_us({month}), epoch_us({month} + INTERVAL 1 MONTH), count(*), {_digest(table)} "
-        f"FROM {table.qualified} GROUP BY {month}"
+        f"SELECT strftime({month}, '%Y-%m'), epoch_us({month}), epoch_us({month} + INTERVAL 1 MONTH), "
+        f"count(*), {_digest(table)} FROM {table.qualified} GROUP BY {month}"
     ).fetchall()
-    for start, end, count, digest in rows:
-        yield Slice(TIMELESS if start is None else f"{_moment(start):%Y-%m}", start, end, count, digest)
+    for name, start, end, count, digest in rows:
+        yield Slice(name or TIMELESS, start, end, count, digest)
 
 
 def _divided(connection: DuckDBPyConnection, table: Table, each: Slice) -> Iterator[Slice]:
     """The slice in pieces; rows of one time stay together."""
     time = quote(table.by_month)
     firsts = connection.execute(
-        f"SELECT DISTINCT epoch_us(min(moment)) AS first FROM (SELECT {time} AS moment, "
-        f"(row_number() OVER (ORDER BY {time}) - 1) // {ROWS} AS piece "
+        f"SELECT DISTINCT strftime(min(moment), '%Y-%m-%dT%H%M%S-%f'), epoch_us(min(moment)) AS first "
+        f"FROM (SELECT {time} AS moment, (row_number() OVER (ORDER BY {time}) - 1) // {ROWS} AS piece "
         f"FROM {table.qualified} WHERE {condition(table, each)}) GROUP BY piece ORDER BY first"
     ).fetchall()
     # The first piece begins where the slice began, whenever its first row is.
-    edges = [each.start, *(first for (first,) in firsts[1:])]
-    for start, end in zip(edges, [*edges[1:], each.end], strict=True):
-        name = each.name if start == each.start else f"{_moment(start):%Y-%m-%dT%H%M%S-%f}"
+    edges = [(each.name, each.start), *firsts[1:]]
+    ends = [*(first for _, first in edges[1:]), each.end]
+    for (name, start), end in zip(edges, ends, strict=True):
         yield _measured(connection, table, Slice(name, start, end))
 
 
@@ -119,8 +127,6 @@ def _digest(table: Table) -> str:
 
 
 def _month(each: Slice) -> str:
-    return each.name if each.start is None else f"{_moment(each.start):%Y-%m}"
-
-
-def _moment(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
+    """The name of the month that the slice is, or is a piece of."""
+    day, is_piece, _ = each.name.partition("T")
+    return day.rpartition("-")[0] if is_piece else day
