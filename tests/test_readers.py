@@ -27,7 +27,7 @@ GROWING = [table.qualified for table in TABLES if table.floor == 1]
 """The tables in which no row is ever removed."""
 
 VERSIONS = {"current": duckdb.__version__, "floor": "1.5.5", "reader": "1.2.0"}
-PAUSES = {"current": 1, "floor": 4, "reader": 4}
+PAUSES = {"current": 2, "floor": 9, "reader": 9}
 """How long each reader rests between two rounds, in times of a round, so that runs get on as well."""
 
 LOOP = """
@@ -98,7 +98,7 @@ from pathlib import Path
 from test_slices import INSERT, MARCH, Small, made_up
 from etl.publish import lake
 
-lake.AHEAD = 0.03
+lake.AHEAD = 0.01
 small = Small(Path(sys.argv[1]), made_up("a"), made_up("b", ""))
 for version in range(int(sys.argv[2])):
     for name in small.tables:

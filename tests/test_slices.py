@@ -292,7 +292,7 @@ CHANGES = st.dictionaries(
 
 
 @given(st.lists(st.tuples(CHANGES, CHANGES), min_size=2, max_size=4))
-@settings(max_examples=15)
+@settings(max_examples=12)
 def test_whatever_changes_is_what_readers_see(story: list[tuple[dict[int, Any], ...]]) -> None:
     """Rows come, change, move between months and go: after each publish all ways to read give the tables."""
     slices.ROWS = 2
