@@ -161,7 +161,11 @@ def test_a_stream_is_told_where_it_stands(cog: Bench) -> None:
     ends = [
         (round(NOW.timestamp()) + hour * 3600 - lag) * 1_000_000 for hour, lag in [(1, 5), (2, 7), (3, 0)]
     ]
-    assert [Position(*each, end) for each, end in zip(starts, ends, strict=True)] == told
+    overlaps = [3_600_000_000, 200_250_000, 6_000_000_000]
+    assert told == [
+        Position(*each, end, [], end - overlap)
+        for each, end, overlap in zip(starts, ends, overlaps, strict=True)
+    ]
 
 
 def test_a_stream_that_fails_stops_no_other(cog: Bench) -> None:

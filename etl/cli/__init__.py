@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": "Load what is new; the line for cron.",
+    "backfill": "Load a range of time again.",
     "demo": "See all of it work on this machine, without keys.",
     "sql": "Query what is published.",
     "report": "Make an HTML page of what was found.",
