@@ -200,6 +200,7 @@ class Load:
             self._move_cursor(each, cuts)
             for tally in tallies:
                 self._books.save(tally)
+        self._progress(each.tally, each.records)
 
     def replay(self, refusal: Refusal) -> bool:
         """Load what was refused, unless it is refused still; what is stored meanwhile and newer stays."""
