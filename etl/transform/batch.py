@@ -88,12 +88,20 @@ class Transformer:
         tables = self._declared.of_stream(stream)
         cut = Cut(sum(len(page.records) for page in pages))
         decoded: list[_Decoded] = []
+        # A page that is asked for by time repeats the end of the one before it. What was taken from there
+        # just as it is need not be taken again: a page lists a record once, so nothing newer lies between.
+        taken: set[tuple[bytes, ...]] = set()
         for page in pages:
-            for raw in page.records:
-                try:
-                    decoded.append(_Decoded(decoder.decode(raw, page.context), raw, page.context))
-                except Unfit as why:
-                    cut.rejects.append(self._reject(stream, raw, page.context, why))
+            context = tuple(value.encode() for value in page.context.values())
+            before, taken = taken, set()
+            for raw in map(bytes, page.records):
+                if (raw, *context) not in before:
+                    try:
+                        decoded.append(_Decoded(decoder.decode(raw, page.context), raw, page.context))
+                    except Unfit as why:
+                        cut.rejects.append(self._reject(stream, raw, page.context, why))
+                        continue
+                taken.add((raw, *context))
 
         def make(some: Sequence[_Decoded]) -> dict[str, Any]:
             return flatten([each.record for each in some], tables, decoder.root)
