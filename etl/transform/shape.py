@@ -1,7 +1,7 @@
 """The tree of a record, as the columns of its tables describe it; compiled into msgspec types."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Annotated, Any
 
@@ -53,6 +53,13 @@ class Place:
         place.required = True
         if rest:
             place.need(rest)
+
+    def at(self, where: str) -> "Place":
+        """The place below this one that these segments lead to."""
+        place = self
+        for segment in where.split("/") if where else []:
+            place = place.places[name_of(segment)]
+        return place
 
     def learn(self, name: str, path: str) -> None:
         """Take a name nobody declared into the type, so that the fast path reads it from now on."""
@@ -130,6 +137,11 @@ def paths_of(name: str, column: Column) -> tuple[str, ...]:
     if isinstance(column.path, str):
         return (column.path,)
     return column.path or (name,)
+
+
+def is_of_record(paths: Sequence[str]) -> bool:
+    """Whether a value at these paths is the same for every row of a record."""
+    return all(path.startswith("/") for path in paths)
 
 
 def absolute(place: str, path: str) -> list[str]:
