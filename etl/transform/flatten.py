@@ -11,7 +11,7 @@ from etl.errors import Unfit
 from etl.schema import Column, Table
 from etl.transform.columns import TRUE, Misfit, array, hold_to_presence
 from etl.transform.levels import Level
-from etl.transform.shape import Place, attribute_of, is_of_record, name_of, paths_of
+from etl.transform.shape import Place, attribute_of, beginning, name_of, paths_of
 
 RECORD = "_record"
 """Name of the column that says which record of the batch a row was cut from; it never reaches a table."""
@@ -115,7 +115,7 @@ def _cut(levels: dict[str, Level], table: Table, where: str, root: Place, first:
         ordinal = level.ordinals[row]
         return _located(records[ordinal], where, row - level.ordinals.index(ordinal), path)
 
-    own_key = [name for name in table.key if not is_of_record(paths[name])]
+    own_key = [name for name in table.key if beginning(paths[name])[0] != "/"]
     return _table(table, _Rows(level.ordinals, own_key, values, arrow, locate), first)
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import astuple
 
 from etl.schema import Column
 from etl.transform.columns import Misfit, array
-from etl.transform.shape import Place, attribute_of, is_of_record, name_of
+from etl.transform.shape import Place, attribute_of, attributes_of, beginning, name_of
 
 
 class Level:
@@ -66,11 +66,10 @@ class Level:
 
     def shared(self, column: Column, paths: tuple[str, ...]) -> pa.Array:
         """The same, made once for all who ask; Misfit tells the place in the level where the value stands."""
-        ordinals, parents = self._rows
-        if self.above and is_of_record(paths):
-            return pc.take(self.root.shared(column, tuple(path[1:] for path in paths)), ordinals)
-        if self.above and all(path.startswith("../") for path in paths):
-            return pc.take(self.above.shared(column, tuple(path[3:] for path in paths)), parents)
+        start, rest = beginning(paths)
+        if start and self.above:
+            above, rows = (self.root, self._rows[0]) if start == "/" else (self.above, self._rows[1])
+            return pc.take(above.shared(column, rest), rows)
         key = (paths, column.type)
         if key not in self._arrays:
             self._arrays[key] = array(column, self.values(paths))
@@ -89,13 +88,12 @@ class Level:
 
     def _values(self, path: str) -> Sequence[Any]:
         """The value at this path for each object; None where something on the way is absent."""
-        if self.above and path.startswith("/"):
-            found = self.root.values([path[1:]])
-            return [found[row] for row in self.ordinals]
-        if self.above and path.startswith("../"):
-            found = self.above.values([path[3:]])
-            return [found[row] for row in self.parents]
-        first, *way = (attribute_of(segment) for segment in path.removeprefix("/").split("/"))
+        start, (rest,) = beginning((path,))
+        if start and self.above:
+            above, rows = (self.root, self.ordinals) if start == "/" else (self.above, self.parents)
+            found = above.values([rest])
+            return [found[row] for row in rows]
+        first, *way = attributes_of(rest)
         found = self._fields.get(first, ())
         for attribute in way:
             found = [None if item is None else getattr(item, attribute) for item in found]

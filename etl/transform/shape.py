@@ -1,7 +1,7 @@
 """The tree of a record, as the columns of its tables describe it; compiled into msgspec types."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any
 
@@ -139,9 +139,19 @@ def paths_of(name: str, column: Column) -> tuple[str, ...]:
     return column.path or (name,)
 
 
-def is_of_record(paths: Sequence[str]) -> bool:
-    """Whether a value at these paths is the same for every row of a record."""
-    return all(path.startswith("/") for path in paths)
+@cache
+def beginning(paths: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Where paths begin, and the rest of each: "/" the record, "../" the object above, "" here, or mixed."""
+    for start in ("/", "../"):
+        if all(path.startswith(start) for path in paths):
+            return start, tuple(path.removeprefix(start) for path in paths)
+    return "", paths
+
+
+@cache
+def attributes_of(path: str) -> list[str]:
+    """The Python attributes that lead from an object to the value at a path below it."""
+    return [attribute_of(segment) for segment in path.split("/")]
 
 
 def absolute(place: str, path: str) -> list[str]:
