@@ -11,6 +11,7 @@ import msgspec
 from duckdb import DuckDBPyConnection
 
 from etl.schema import Table, quote
+from etl.values import micros_of
 
 ROWS = 250_000
 """Rows of a slice: what an increment rewrites at most for each stretch of time that it touched."""
@@ -70,13 +71,23 @@ def _of_month(
 
 def _months(connection: DuckDBPyConnection, table: Table) -> Iterator[Slice]:
     """Each month of the table that has rows, as one slice; rows without a time stand apart."""
-    month = f"date_trunc('month', {quote(table.by_month)})"
+    # The number of the month, in UTC: cut by date_trunc, times with a zone would take ten times as long.
+    time = f"make_timestamp(epoch_us({quote(table.by_month)}))"
     rows = connection.execute(
-        f"SELECT epoch_us({month}), epoch_us({month} + INTERVAL 1 MONTH), count(*), {_digest(table)} "
-        f"FROM {table.qualified} GROUP BY {month}"
+        f"SELECT 12 * year({time}) + month({time}) - 1 AS month, count(*), {_digest(table)} "
+        f"FROM {table.qualified} GROUP BY month"
     ).fetchall()
-    for start, end, count, digest in rows:
-        yield Slice(TIMELESS if start is None else f"{_moment(start):%Y-%m}", start, end, count, digest)
+    for number, count, digest in rows:
+        if number is None:
+            yield Slice(TIMELESS, rows=count, digest=digest)
+        else:
+            start, end = _first(number), _first(number + 1)
+            yield Slice(f"{start:%Y-%m}", micros_of(start), micros_of(end), count, digest)
+
+
+def _first(month: int) -> datetime:
+    """When a month begins, given by its number."""
+    return datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC)
 
 
 def _divided(connection: DuckDBPyConnection, table: Table, each: Slice) -> Iterator[Slice]:
