@@ -98,7 +98,7 @@ def test_every_field_of_cogniacs_assertion_is_in_a_column(home: Path) -> None:
 
     assert dict(leaves(said)) == {path: column(stored, "detections", path) for path, _ in leaves(said)}
     expected = said["app_data"]["box"] | {"probability": 0.95, "box_index": 0}
-    about = {name: stored[name] for name in ("application_id", "media_id", "focus_key", *IDS)}
+    about = {name: stored[name] for name in ("application_id", "media_id", "focus_key", "updated_at", *IDS)}
     assert [about | expected] == in_order(rows(home, "cogniac.detection_boxes"))
 
 

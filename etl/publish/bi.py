@@ -6,6 +6,7 @@ It is small, and rewritten only when a definition changes. Its storage version o
 import hashlib
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,9 @@ def open_bi(settings: Settings) -> duckdb.DuckDBPyConnection:
         for statement in definitions(str(lake)) if elsewhere else ():
             connection.execute(statement)
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET allowed_directories = [{literal(str(lake))}]")
+        # Also as `query` names it, where it is called like a pattern.
+        named = f"{literal(str(lake))}, {literal(escape(str(lake)))}"
+        connection.execute(f"SET allowed_directories = [{named}]")
         connection.execute("SET enable_external_access = false")
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
@@ -131,8 +134,9 @@ def query(table: Table, prefix: str, until: str = NOW) -> str:
     Of each slice the newest version whose time has come is read; for a transaction that is older than all
     of them, the oldest. A file's name is `<slice>.<since>.parquet`.
     """
-    files = literal(f"{prefix.rstrip('/')}/{VERSIONS}/{table.schema}/{table.name}/*{PARQUET}")
-    commits = literal(f"{prefix.rstrip('/')}/{VERSIONS}/*{COMMIT}")
+    folder = f"{escape(prefix.rstrip('/'))}/{VERSIONS}"
+    files = literal(f"{folder}/{table.schema}/{table.name}/*{PARQUET}")
+    commits = literal(f"{folder}/*{COMMIT}")
     columns = ",\n    ".join(
         f"CAST({quote(name)} AS JSON) AS {quote(name)}" if column.type == "json" else quote(name)
         for name, column in table.columns.items()

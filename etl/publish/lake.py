@@ -38,7 +38,10 @@ FIRST = f"{0:016}"
 """The time of the empty version that comes before the first one of a new slice."""
 
 AHEAD = 0.05
-"""Seconds between naming the time of a version and that time: by then all its files must be in place."""
+"""Seconds between naming the time of a version and that time: by half of them all its files are in place."""
+
+SET_BACK = 2_000_000
+"""Microseconds; a version whose time is farther away was made before the clock was set back."""
 
 ROW_GROUP = 65_536
 
@@ -89,26 +92,40 @@ class Lake:
 
     def newest(self) -> str:
         """Since when the newest version is to be read; empty where nothing was ever published."""
-        return max((path.stem for path in self._versions.glob(f"*{COMMIT}")), default="")
+        commits = (path.stem for path in self._versions.glob(f"*{COMMIT}"))
+        return max((since for since in commits if since != FIRST), default="")
 
-    def state(self) -> State:
-        """What the newest version holds; nothing where there is none."""
+    def state(self, version: str = "") -> State:
+        """What a version holds, the newest unless another is named; nothing where there is none."""
         try:
-            text = (self._versions / f"{self.newest()}{COMMIT}").read_bytes()
+            text = (self._versions / f"{version or self.newest()}{COMMIT}").read_bytes()
             return msgspec.json.decode(text, type=State)
         except (FileNotFoundError, msgspec.DecodeError):
             return State()
 
+    def want(self, version: str) -> None:
+        """FileNotFoundError where not all files of a version are there any more."""
+        state = self.state(version)
+        paths = (
+            self._version(name, part, each.since)
+            for name, parts in state.tables.items()
+            for part, each in parts.items()
+        )
+        if not state.tables or not all(path.exists() for path in paths):
+            raise FileNotFoundError("this took longer than replaced files stay; raise SIGHTGLASS_LAKE_GRACE")
+
     def compare(self, connection: DuckDBPyConnection, tables: Mapping[str, Table]) -> Change:
         """What of these tables is not published as it is now."""
-        state = self.state()
+        state, set_back = self.state(), self._set_back()
         change = Change({}, {}, {name: _shape(table) for name, table in tables.items()})
         for name, table in tables.items():
             known = state.tables.get(name, {})
-            slices = cut(connection, table, [each.slice for each in known.values()])
+            before = [each.slice for each in known.values()] or self._there(name)
+            if set_back or change.shapes[name] != state.shapes.get(name):
+                # Where the rows are cut by another column, the slices hold others, of which nothing is known.
+                before, known = [Slice(each.name, each.start, each.end) for each in before], {}
+            slices = cut(connection, table, before)
             change.tables[name] = slices
-            if change.shapes[name] != state.shapes.get(name):
-                known = {}
             change.fresh[name] = {
                 each.name
                 for each in slices
@@ -132,20 +149,24 @@ class Lake:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""
         with _writable(self._folder):
             self._precede(tables, change)
-            before, ahead = "", AHEAD
+            before, ahead = "", round(AHEAD * 1_000_000)
             while True:
-                # A clock that was set back must not make a new version look older than the one before.
-                moment = max(_now() + round(ahead * 1_000_000), int(self.newest() or 0) + 1)
+                # A clock that was set back a little must not make a new version look older than the last.
+                last = 0 if self._set_back() else int(self.newest() or 0)
+                moment = max(_now() + ahead, last + 1, int(before or 0) + 1)
                 since = f"{moment:016}"
                 self._place(change, before, since)
                 aside = self._described(change, since, loaded_until)
-                if _now() < moment:
+                if _now() < moment - ahead // 2:
                     break
                 # Too late: a reader whose query began after that moment could miss files named by it.
                 before, ahead = since, 2 * ahead
             aside.rename(self._versions / f"{since}{COMMIT}")
             _sync(self._versions)
-        time.sleep(max(0, min(moment - _now(), 2_000_000)) / 1_000_000)
+        time.sleep(max(0, min(moment - _now(), SET_BACK)) / 1_000_000)
+        for path in self._versions.glob(f"*{COMMIT}"):
+            if path.stem > since:
+                path.unlink()
         return since
 
     def link(self) -> None:
@@ -158,8 +179,9 @@ class Lake:
                     _link(version, folder / f"{slice_name}{PARQUET}")
 
     def clean(self, grace: float) -> None:
-        """Remove what was replaced longer ago than these seconds, and what never became part of a version."""
-        over = f"{_now() - round(grace * 1_000_000):016}"
+        """Remove what was replaced, or never became part of a version, longer ago than these seconds."""
+        now = _now()
+        over, until = f"{now - round(grace * 1_000_000):016}", f"{now:016}"
         commits = {path.stem for path in self._versions.glob(f"*{COMMIT}")}
         needed = {self.newest()}
         with _writable(self._folder):
@@ -167,7 +189,9 @@ class Lake:
                 path.unlink()
             for folder in self._versions.glob("*/*/"):
                 for path, since, successor in _versions_in(folder, commits):
-                    if since not in commits or (successor and successor < over):
+                    # What never became part of a version may have been listed by a reader who is to open it.
+                    gone = successor and successor < over if since in commits else not over <= since <= until
+                    if gone:
                         path.unlink()
                     else:
                         needed.add(since)
@@ -175,12 +199,17 @@ class Lake:
                 (self._versions / f"{since}{COMMIT}").unlink()
 
     def _place(self, change: Change, before: str, since: str) -> None:
-        """Give all that was written the time from which on it is to be read."""
+        """Give all that was written the time from which on it is to be read.
+
+        What was given a time before keeps that name too: a reader who has listed it may be about to open it.
+        """
         for name, parts in change.fresh.items():
             for part in sorted(parts):
-                aside = self._folder_of(name) / f"{part}{PART}"
-                old = self._version(name, part, before) if before else aside
-                old.rename(self._version(name, part, since))
+                version = self._version(name, part, since)
+                if before:
+                    _link(self._version(name, part, before), version)
+                else:
+                    (self._folder_of(name) / f"{part}{PART}").rename(version)
             if parts:
                 _sync(self._folder_of(name))
 
@@ -218,7 +247,18 @@ class Lake:
                 pq.write_table(tables[name].arrow().empty_table(), aside)
                 _finish(aside)
                 aside.rename(self._version(name, part, FIRST))
-        (self._versions / f"{FIRST}{COMMIT}").touch()
+        first = self._versions / f"{FIRST}{COMMIT}"
+        first.touch()
+        first.chmod(0o666 & ~umask())
+
+    def _set_back(self) -> bool:
+        """Whether the clock was set back by so much that the newest version would stay it for long."""
+        return int(self.newest() or 0) > _now() + SET_BACK
+
+    def _there(self, name: str) -> list[Slice]:
+        """The slices of a table of which there are files, though no state tells of them."""
+        parts = {path.name.partition(".")[0] for path in self._folder_of(name).glob(f"*{PARQUET}")}
+        return [Slice(part) for part in sorted(parts)]
 
     def _version(self, name: str, part: str, since: str) -> Path:
         return self._folder_of(name) / f"{part}.{since}{PARQUET}"

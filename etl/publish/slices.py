@@ -5,13 +5,11 @@ slices. So one pass over a table finds the months that have changed, and only th
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 import msgspec
 from duckdb import DuckDBPyConnection
 
 from etl.schema import Table, quote
-from etl.values import micros_of
 
 ROWS = 250_000
 """Rows of a slice: what an increment rewrites at most for each stretch of time that it touched."""
@@ -36,11 +34,20 @@ class Slice(msgspec.Struct, frozen=True):
 
 def cut(connection: DuckDBPyConnection, table: Table, known: Sequence[Slice]) -> list[Slice]:
     """The slices of a table as it is now; those that are equal to a known one hold the same rows."""
-    if not table.by_month:
-        return [_measured(connection, table, Slice(WHOLE))]
+    made = (
+        _by_time(connection, table, known) if table.by_month else [_measured(connection, table, Slice(WHOLE))]
+    )
+    # What the table was cut into before and is not any more is emptied: its rows would be seen twice.
+    names = {each.name for each in made}
+    return [*made, *(Slice(each.name, each.start, each.end) for each in known if each.name not in names)]
+
+
+def _by_time(connection: DuckDBPyConnection, table: Table, known: Sequence[Slice]) -> list[Slice]:
+    """The slices of a table that is cut by time."""
     before: dict[str, list[Slice]] = {}
     for each in sorted(known, key=lambda one: one.name):
-        before.setdefault(_month(each), []).append(each)
+        if each.start is not None or each.name == TIMELESS:
+            before.setdefault(_month(each), []).append(each)
     found = {each.name: each for each in _months(connection, table)}
     for name, slices in before.items():
         found.setdefault(name, Slice(name, slices[0].start, slices[-1].end))
@@ -71,37 +78,29 @@ def _of_month(
 
 def _months(connection: DuckDBPyConnection, table: Table) -> Iterator[Slice]:
     """Each month of the table that has rows, as one slice; rows without a time stand apart."""
-    # The number of the month, in UTC: cut by date_trunc, times with a zone would take ten times as long.
+    # Grouped by the number of the month, in UTC: date_trunc of times with a zone takes ten times as long.
     time = f"make_timestamp(epoch_us({quote(table.by_month)}))"
     rows = connection.execute(
-        f"SELECT 12 * year({time}) + month({time}) - 1 AS month, count(*), {_digest(table)} "
-        f"FROM {table.qualified} GROUP BY month"
+        f"SELECT strftime(min({time}), '%Y-%m'), epoch_us(date_trunc('month', min({time}))), "
+        f"epoch_us(date_trunc('month', min({time})) + INTERVAL 1 MONTH), count(*), {_digest(table)} "
+        f"FROM {table.qualified} GROUP BY 12 * year({time}) + month({time})"
     ).fetchall()
-    for number, count, digest in rows:
-        if number is None:
-            yield Slice(TIMELESS, rows=count, digest=digest)
-        else:
-            start, end = _first(number), _first(number + 1)
-            yield Slice(f"{start:%Y-%m}", micros_of(start), micros_of(end), count, digest)
-
-
-def _first(month: int) -> datetime:
-    """When a month begins, given by its number."""
-    return datetime(month // 12, month % 12 + 1, 1, tzinfo=UTC)
+    for name, start, end, count, digest in rows:
+        yield Slice(name or TIMELESS, start, end, count, digest)
 
 
 def _divided(connection: DuckDBPyConnection, table: Table, each: Slice) -> Iterator[Slice]:
     """The slice in pieces; rows of one time stay together."""
     time = quote(table.by_month)
     firsts = connection.execute(
-        f"SELECT DISTINCT epoch_us(min(moment)) AS first FROM (SELECT {time} AS moment, "
-        f"(row_number() OVER (ORDER BY {time}) - 1) // {ROWS} AS piece "
+        f"SELECT DISTINCT strftime(min(moment), '%Y-%m-%dT%H%M%S-%f'), epoch_us(min(moment)) AS first "
+        f"FROM (SELECT {time} AS moment, (row_number() OVER (ORDER BY {time}) - 1) // {ROWS} AS piece "
         f"FROM {table.qualified} WHERE {condition(table, each)}) GROUP BY piece ORDER BY first"
     ).fetchall()
     # The first piece begins where the slice began, whenever its first row is.
-    edges = [each.start, *(first for (first,) in firsts[1:])]
-    for start, end in zip(edges, [*edges[1:], each.end], strict=True):
-        name = each.name if start == each.start else f"{_moment(start):%Y-%m-%dT%H%M%S-%f}"
+    edges = [(each.name, each.start), *firsts[1:]]
+    ends = [*(first for _, first in edges[1:]), each.end]
+    for (name, start), end in zip(edges, ends, strict=True):
         yield _measured(connection, table, Slice(name, start, end))
 
 
@@ -130,8 +129,6 @@ def _digest(table: Table) -> str:
 
 
 def _month(each: Slice) -> str:
-    return each.name if each.start is None else f"{_moment(each.start):%Y-%m}"
-
-
-def _moment(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC)
+    """The name of the month that the slice is, or is a piece of."""
+    day, is_piece, _ = each.name.partition("T")
+    return day.rpartition("-")[0] if is_piece else day

@@ -8,8 +8,10 @@ import duckdb
 from etl import schema
 from etl.config import Settings
 from etl.errors import SettingsError
+from etl.load.warehouse import NAME as WAREHOUSE
 from etl.load.warehouse import umask
 from etl.publish.bi import LAKE, STORAGE, query
+from etl.publish.bi import NAME as BI
 from etl.publish.lake import PART, Lake
 from etl.schema import literal
 from etl.views import SCHEMA, marts
@@ -20,12 +22,14 @@ MEMORY = "512MB"
 
 def write_snapshot(settings: Settings, path: Path) -> str:
     """Write the newest published version into a file that needs nothing else; since when it is the newest."""
-    lake = settings.home / LAKE
-    version = Lake(lake).newest()
+    folder = settings.home / LAKE
+    lake = Lake(folder)
+    version = lake.newest()
     if not version:
         raise SettingsError(
             f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
         )
+    _refuse_own(settings.home.resolve(), path)
     aside = path.with_name(path.name + PART)
     try:
         aside.unlink(missing_ok=True)
@@ -35,9 +39,10 @@ def write_snapshot(settings: Settings, path: Path) -> str:
             connection.execute(f"SET temp_directory = {literal(f'{aside}.tmp')}")
             connection.execute(f"ATTACH {literal(str(aside))} AS snapshot (STORAGE_VERSION '{STORAGE}')")
             connection.execute("USE snapshot")
-            _fill(connection, str(lake), version)
+            _fill(connection, str(folder), version)
             connection.execute("USE memory")
             connection.execute("DETACH snapshot")
+        lake.want(version)
         aside.chmod(0o666 & ~umask())
         aside.replace(path)
     except (duckdb.Error, OSError) as error:
@@ -45,6 +50,13 @@ def write_snapshot(settings: Settings, path: Path) -> str:
             aside.unlink(missing_ok=True)
         raise SettingsError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
     return version
+
+
+def _refuse_own(home: Path, path: Path) -> None:
+    """Keep the warehouse, and what is published of it, from being overwritten by mistake."""
+    place = path.resolve()
+    if place in (home / WAREHOUSE, home / BI) or place.is_relative_to(home / LAKE):
+        raise SettingsError(f"{path} is where Sightglass keeps its own files; name another")
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, lake: str, version: str) -> None:

@@ -1,0 +1,264 @@
+"""The lake: values of every kind survive it, and readers see one version whatever is done to it meanwhile."""
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from test_schema import EACH_TYPE, TABLES, extremes
+from test_slices import APRIL, DELETE, INSERT, MARCH, Rows, Small, agree, made_up
+
+from etl.publish import lake, slices
+from etl.publish.bi import query
+from etl.publish.lake import FIRST, Lake, State
+from etl.schema import Declaration, Table
+
+SECOND = 1_000_000
+YEAR = 365 * 86_400 * SECOND
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version is awaited for only a moment."""
+    monkeypatch.setattr(lake, "AHEAD", 0.005)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Small]:
+    """A lake of two tables, of which one is cut by months and one is whole, with a row in each."""
+    made = Small(tmp_path / "lake", made_up("a"), made_up("b", ""))
+    put(made, 1)
+    made.publish()
+    made.publish(grace=0)
+    yield made
+    made.close()
+
+
+def now() -> int:
+    """The time in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def put(small: Small, key: int, at: str = MARCH) -> None:
+    """Put a row into each table, in place of another of its key."""
+    for name in small.tables:
+        small.execute(DELETE.replace("small.a", name), key)
+        small.execute(INSERT.replace("small.a", name), key, at, None, now())
+
+
+def content(small: Small) -> list[Rows]:
+    """The rows of all tables."""
+    return [small.held(name) for name in small.tables]
+
+
+def seen(small: Small) -> list[Rows]:
+    """The rows of all tables as the reader sees them."""
+    return [small.seen(name) for name in small.tables]
+
+
+def files(small: Small, pattern: str = "*.*") -> list[str]:
+    """The files of the lake whose names are like this."""
+    return sorted(str(path.relative_to(small.folder)) for path in small.folder.rglob(pattern))
+
+
+DECLARED = [
+    *TABLES,
+    *(
+        Table("made", name, Declaration("Made up.", EACH_TYPE, ("text",), by_month=by_month), EACH_TYPE)
+        for name, by_month in (("whole", ""), ("cut", "timestamp"))
+    ),
+]
+
+
+def plain(rows: pa.Table) -> list[str]:
+    """The rows as they print, in order: so -0.0 is not 0.0."""
+    return sorted(map(repr, rows.to_pylist()))
+
+
+def test_extremes_survive_the_lake(tmp_path: Path) -> None:
+    """Rows at the edges of every type are read as they were written, with the declared types and docs."""
+    tables, made = {table.qualified: table for table in DECLARED}, Lake(tmp_path)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name, table in tables.items():
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.schema}")
+            connection.execute(next(table.ddl()))
+            connection.from_arrow(extremes(table)).insert_into(name)
+        change = made.compare(connection, tables)
+        made.write(connection, tables, change)
+        made.commit(tables, change, 0)
+        made.link()
+        viewed = {
+            name: connection.sql(query(table, str(tmp_path))).to_arrow_table().cast(table.arrow())
+            for name, table in tables.items()
+        }
+
+    paths = {name: sorted(tmp_path.joinpath(*name.split(".")).glob("*.parquet")) for name in tables}
+    stored = {name: [pq.read_table(path) for path in found] for name, found in paths.items()}
+    expected = {name: plain(extremes(table)) for name, table in tables.items()}
+    assert expected == {name: plain(rows) for name, rows in viewed.items()}
+    assert expected == {name: plain(pa.concat_tables(parts)) for name, parts in stored.items()}
+    assert [] == [
+        name
+        for name, parts in stored.items()
+        if not all(part.schema.equals(tables[name].arrow(), check_metadata=True) for part in parts)
+    ]
+    assert ["0001-01", "2017-06", "9999-12", "none"] == [path.stem for path in paths["made.cut"]]
+
+
+def test_a_version_that_is_late_gets_a_later_moment(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again until it is in time; what a reader may have listed meanwhile stays for the grace."""
+    delays, before = iter((0.02, 0.03)), small.lake.newest()
+
+    def slowly(state: State) -> bytes:
+        time.sleep(next(delays, 0))
+        return msgspec.json.Encoder().encode(state)
+
+    monkeypatch.setattr(msgspec.json, "encode", slowly)
+    put(small, 2)
+    small.publish()
+
+    names = [name for name in files(small, "all.*.parquet") if name.split(".")[-2] > before]
+    assert content(small) == seen(small)
+    assert small.lake.newest() == names[-1].split(".")[-2]
+    assert (True, 1) == (len(names) > 2, len({(small.folder / name).stat().st_ino for name in names}))
+    small.publish(grace=0)
+    assert (names[-1:], content(small)) == (files(small, "all.*.parquet"), seen(small))
+
+
+@pytest.mark.parametrize("back", [SECOND // 3, 10 * SECOND, YEAR, 200 * YEAR])
+def test_a_clock_that_was_set_back_hides_no_version(
+    small: Small, monkeypatch: pytest.MonkeyPatch, back: int
+) -> None:
+    """Readers see what is published by the right time, though the version before is of the future."""
+    with monkeypatch.context() as wrong:
+        wrong.setattr(lake, "_now", lambda: now() + back)
+        wrong.setattr(time, "sleep", lambda _seconds: None)
+        put(small, 2)
+        put(small, 3, APRIL)
+        small.publish()
+    put(small, 2)
+    small.publish()
+
+    assert content(small) == seen(small)
+    assert small.held("small.a") == small.linked("small.a")
+    put(small, 4, APRIL)
+    small.publish()
+    assert (content(small), 0) == (seen(small), small.publish().files)
+    small.publish(grace=0)
+    assert content(small) == seen(small)
+    assert [] == [name for name in files(small, "*.commit") if int(name.split("/")[1].split(".")[0]) > now()]
+
+
+def test_what_never_became_part_of_a_version_is_not_seen(small: Small) -> None:
+    """It is removed: halves at once, whole files when nobody can be about to open them any more."""
+    published = files(small)
+    old, recent = (f"{now() - ago * SECOND:016}" for ago in (700, 1))
+    folder = small.folder / ".versions" / "small" / "a"
+    for since in (old, recent):
+        shutil.copy(next(folder.glob("*.parquet")), folder / f"2026-03.{since}.parquet")
+        shutil.copy(next(folder.glob("*.parquet")), folder / f"2026-05.{since}.parquet")
+    for path in (folder / "2026-06.part", folder / f"{FIRST}.part", small.folder / ".versions" / "1.part"):
+        path.write_bytes(b"PAR1")
+    expected = content(small)
+    before = seen(small)
+    small.publish()
+    kept = set(files(small)) - set(published)
+    after = seen(small)
+    small.publish(grace=0)
+
+    assert {f".versions/small/a/2026-{month}.{recent}.parquet" for month in ("03", "05")} == kept
+    assert (published, expected, expected, expected) == (files(small), before, after, seen(small))
+
+
+def test_a_transaction_sees_one_version_until_it_ends(small: Small) -> None:
+    """Whatever is published meanwhile, twice and in new months too, in tables it has not looked at before."""
+    before = content(small)
+    small.seen("small.a")
+    small.reader.begin()
+    small.reader.execute("SELECT 1")
+    versions = []
+    for key in (1, 2):
+        put(small, key, APRIL)
+        put(small, 9, f"2026-0{key + 4}-01 00:00:00+00")
+        small.publish()
+        versions.append(seen(small))
+    small.reader.commit()
+
+    assert ([before, before], content(small)) == (versions, seen(small))
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'{"tables": 3}'])
+def test_a_damaged_version_is_published_anew(
+    small: Small, monkeypatch: pytest.MonkeyPatch, text: bytes
+) -> None:
+    """Where nobody can tell what the files hold, all are written, and none is left that holds rows twice."""
+    monkeypatch.setattr(slices, "ROWS", 100)
+    small.insert(MARCH, 300, start=10)
+    small.publish()
+    small.insert("2026-02-28 23:59:30+00", 250, start=1000)
+    (small.folder / ".versions" / f"{small.lake.newest()}.commit").write_bytes(text)
+    small.publish()
+
+    assert (content(small), True) == (seen(small), agree(small))
+
+
+@pytest.mark.parametrize(
+    "lost", [".versions/small/a/*.parquet", "small/b/*.parquet", "small", ".versions", ""]
+)
+def test_what_was_lost_is_written_again(small: Small, lost: str) -> None:
+    """Files that somebody has removed, or all of them, are there again after the next publish."""
+    expected = linked(small)
+    for path in [*small.folder.glob(lost)] if lost else [small.folder]:
+        path.unlink() if path.is_file() else shutil.rmtree(path)
+    small.publish()
+
+    assert (expected, content(small), True) == (linked(small), seen(small), agree(small))
+
+
+def linked(small: Small) -> list[str]:
+    """The files under clean names."""
+    return [name for name in files(small, "*.parquet") if not name.startswith(".versions")]
+
+
+def test_what_was_replaced_stays_for_the_grace_and_goes_after_it(small: Small) -> None:
+    """Thirty small versions leave all their files with a long grace, and those of the last without."""
+    first, found = read(small), []
+    for grace in (600, 0):
+        for key in range(15):
+            put(small, key)
+            small.publish(grace)
+        found.append((read(small), content(small) == seen(small)))
+
+    assert [({name: count + 15 for name, count in first.items()}, True), (first, True)] == found
+    assert (1, 2, 2) == tuple(len(files(small, f"{name}*.{end}")) for name, end in KINDS)
+
+
+KINDS = (("", "commit"), ("2026", "parquet"), ("all", "parquet"))
+
+
+def read(small: Small) -> dict[str, int]:
+    """How many files of each table readers must look into, and how many versions tell of them."""
+    versions = [Path(name).stem for name in files(small, "*.commit")]
+    tables = {name: files(small, f".versions/{name.replace('.', '/')}/*") for name in small.tables}
+    counts = {name: sum(each.split(".")[-2] in versions for each in found) for name, found in tables.items()}
+    return counts | {"versions": len(versions)}
+
+
+@pytest.mark.parametrize("name", ["x[1]", "x*", "it's 50% ünï", "a.b.c"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    """One that looks like a pattern is not taken for another that matches it."""
+    for value, each in enumerate((name, "x1")):
+        small = Small(tmp_path / each, made_up("a"))
+        small.execute(INSERT, 1, MARCH, None, value)
+        small.publish()
+        small.close()
+    reader = Small(tmp_path / name, made_up("a"))
+
+    assert [0] == [row[-1] for row in reader.seen("small.a")]
+    reader.close()

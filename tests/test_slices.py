@@ -1,0 +1,310 @@
+"""How tables are cut into files: every row stands in one of them, and a change rewrites what it touched."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import msgspec
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from etl.cli import settings_for
+from etl.config import Settings
+from etl.publish import lake, slices
+from etl.publish.bi import query
+from etl.publish.lake import Change, Lake
+from etl.schema import Column, Declaration, Table
+
+
+def settings_of(home: Path, **more: str) -> Settings:
+    """The settings of a warehouse in this folder, and no others."""
+    return settings_for({"SIGHTGLASS_HOME": str(home), **more}, {}, Path(os.devnull))
+
+
+Rows = list[tuple[Any, ...]]
+KINDS = {"id": "integer", "seen_at": "timestamp", "also_at": "timestamp", "value": "integer"}
+COLUMNS = msgspec.convert(
+    {name: {"type": kind, "doc": "Made up.", "maintained": name != "id"} for name, kind in KINDS.items()},
+    dict[str, Column],
+)
+
+
+def made_up(name: str, by_month: str = "seen_at", columns: dict[str, Column] = COLUMNS) -> Table:
+    """A table of a few columns, cut by months unless told otherwise."""
+    return Table("small", name, Declaration("Made up.", columns, key=("id",), by_month=by_month), columns)
+
+
+class Small:
+    """A few tables in memory, the lake they are published in, and a reader that keeps one connection open."""
+
+    def __init__(self, folder: Path, *tables: Table) -> None:
+        self.folder = folder
+        self.lake = Lake(folder)
+        self.tables = {table.qualified: table for table in tables}
+        self.connection, self.reader = duckdb.connect(), duckdb.connect()
+        for each in (self.connection, self.reader):
+            each.execute("SET TimeZone = 'UTC'; CREATE SCHEMA small")
+        for table in tables:
+            for statement in table.ddl():
+                self.connection.execute(statement)
+
+    def declare(self, table: Table) -> None:
+        """Let a table be declared otherwise from now on."""
+        self.tables[table.qualified] = table
+
+    def execute(self, statement: str, *values: object) -> None:
+        """Change the tables."""
+        self.connection.execute(statement, values)
+
+    def insert(self, first: str, count: int, start: int = 0) -> None:
+        """Put so many rows into the first table, a minute from one to the next."""
+        self.execute(EACH_MINUTE, count, start, first)
+
+    def publish(self, grace: float = 600) -> Change:
+        """Let readers see the tables as they are, as `publish` does; what had to be written for it."""
+        self.lake.clean(grace)
+        change = self.lake.compare(self.connection, self.tables)
+        self.lake.write(self.connection, self.tables, change)
+        if change.files:
+            self.lake.commit(self.tables, change, 0)
+        self.lake.link()
+        self.lake.clean(grace)
+        return change
+
+    def held(self, name: str) -> Rows:
+        """The rows of a table, in order."""
+        return in_order(self.connection, f"FROM {name}")
+
+    def seen(self, name: str) -> Rows:
+        """The rows that the reader sees, in order."""
+        if not self.reader.execute("SELECT 1 FROM duckdb_views() WHERE NOT internal").fetchall():
+            for table in self.tables.values():
+                self.reader.execute(f"CREATE VIEW {table.qualified} AS {query(table, str(self.folder))}")
+        return in_order(self.reader, f"FROM {name}")
+
+    def linked(self, name: str) -> Rows:
+        """The rows of the files that stand under clean names, in order."""
+        return in_order(self.reader, f"FROM '{self.folder}/{name.replace('.', '/')}/*.parquet'")
+
+    def cuts(self, name: str) -> dict[str, int]:
+        """How many rows each slice of a table has."""
+        paths = self.folder.joinpath(*name.split(".")).glob("*.parquet")
+        return {path.stem: pq.read_metadata(path).num_rows for path in sorted(paths)}
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self.connection.close()
+        self.reader.close()
+
+
+def in_order(connection: duckdb.DuckDBPyConnection, relation: str) -> Rows:
+    """All rows, times as microseconds since 1970."""
+    shown = "id, epoch_us(seen_at), epoch_us(also_at), value"
+    return connection.execute(f"SELECT {shown} {relation} ORDER BY ALL").fetchall()
+
+
+def agree(small: Small, name: str = "small.a") -> bool:
+    """Whether the view, the clean files and the table hold the same rows."""
+    return small.held(name) == small.seen(name) == small.linked(name)
+
+
+@pytest.fixture(autouse=True)
+def _little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few rows make a slice, and a version is awaited for only a moment."""
+    monkeypatch.setattr(slices, "ROWS", 100)
+    monkeypatch.setattr(lake, "AHEAD", 0.005)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Small]:
+    """A lake of one table that is still empty."""
+    made = Small(tmp_path / "lake", made_up("a"))
+    yield made
+    made.close()
+
+
+EACH_MINUTE = """
+    INSERT INTO small.a
+    SELECT $2 + i, CAST($3 AS TIMESTAMPTZ) + i * INTERVAL 1 MINUTE, now(), i FROM range($1) t(i)"""
+DELETE = "DELETE FROM small.a WHERE id = ?"
+INSERT = "INSERT INTO small.a VALUES (?, ?, ?, ?)"
+MARCH, APRIL = "2026-03-01 00:00:00+00", "2026-04-01 00:00:00+00"
+
+
+def test_a_month_with_many_rows_is_cut(small: Small) -> None:
+    """Its slices have names that tell when they begin; months with few rows stay whole."""
+    small.insert(MARCH, 430)
+    small.insert(APRIL, 200, start=1000)
+
+    small.publish()
+
+    expected = {
+        "2026-03": 100,
+        "2026-03-01T014000-000000": 100,
+        "2026-03-01T032000-000000": 100,
+        "2026-03-01T050000-000000": 100,
+        "2026-03-01T064000-000000": 30,
+        "2026-04": 200,
+    }
+    assert (expected, True) == (small.cuts("small.a"), agree(small))
+
+
+def test_an_increment_rewrites_the_piece_that_it_touches(small: Small) -> None:
+    """A month stays cut where it was; a piece that has grown too large is cut again, the others stay."""
+    small.insert(MARCH, 430)
+    small.publish()
+    nothing = small.publish()
+    small.insert("2026-03-01 02:00:30+00", 10, start=1000)
+    few = small.publish()
+    between = small.cuts("small.a")
+    small.insert("2026-03-20 00:00:00+00", 250, start=2000)
+    many = small.publish()
+
+    piece = "2026-03-01T014000-000000"
+    last = {"2026-03-01T064000-000000", "2026-03-20T011000-000000", "2026-03-20T025000-000000"}
+    assert [0, {piece}, last] == [nothing.files, few.fresh["small.a"], many.fresh["small.a"]]
+    assert {**between, **dict(zip(sorted(last), (100, 100, 80), strict=True))} == small.cuts("small.a")
+    assert (110, True) == (between[piece], agree(small))
+
+
+def test_rows_of_one_time_stay_together(small: Small) -> None:
+    """However many they are, and though no other piece is left for the rest."""
+    small.insert(MARCH, 500)
+    small.execute("UPDATE small.a SET seen_at = ?", MARCH)
+    small.publish()
+    small.insert("2026-03-01 00:01:00+00", 120, start=1000)
+    small.publish()
+
+    assert {"2026-03": 500, "2026-03-01T000100-000000": 100, "2026-03-01T014100-000000": 20} == small.cuts(
+        "small.a"
+    )
+    assert agree(small)
+
+
+def test_rows_without_a_time_stand_apart(small: Small) -> None:
+    """They are in a slice of their own, and move to a month once they have a time."""
+    small.execute("INSERT INTO small.a VALUES (1, NULL, NULL, 1), (2, NULL, NULL, 2)")
+    small.insert(MARCH, 3, start=10)
+    small.publish()
+    apart = small.cuts("small.a")
+    small.execute("UPDATE small.a SET seen_at = ? WHERE id = 1", APRIL)
+    change = small.publish()
+
+    assert {"2026-03": 3, "none": 2} == apart
+    assert {"2026-03": 3, "2026-04": 1, "none": 1} == small.cuts("small.a")
+    assert ({"2026-04", "none"}, True) == (change.fresh["small.a"], agree(small))
+
+
+def test_a_slice_that_loses_all_its_rows_is_empty(small: Small) -> None:
+    """Readers see none of them, whether a month, a piece or the whole table has gone, until they return."""
+    small.publish()
+    at_first = small.seen("small.a"), small.cuts("small.a")
+    small.insert(MARCH, 430)
+    small.insert(APRIL, 5, start=1000)
+    small.publish()
+    everything = small.seen("small.a")
+    found = []
+    for first, last in ((1000, 1999), (100, 199), (0, 9999)):
+        small.execute("DELETE FROM small.a WHERE id BETWEEN ? AND ?", first, last)
+        small.publish()
+        found.append((len(small.seen("small.a")), agree(small)))
+    small.insert(MARCH, 430)
+    small.insert(APRIL, 5, start=1000)
+    small.publish()
+
+    assert ([], {"none": 0}) == at_first
+    assert [(430, True), (330, True), (0, True)] == found
+    assert [row[:2] for row in everything] == [row[:2] for row in small.seen("small.a")]
+    assert agree(small)
+
+
+def test_a_table_may_be_cut_or_whole_as_it_is_declared(small: Small) -> None:
+    """Going from the one to the other and back, and to another column, loses no row and doubles none."""
+    small.insert(MARCH, 430)
+    small.insert(APRIL, 5, start=1000)
+    found = []
+    for by_month in ("", "seen_at", "", "seen_at", "also_at", "seen_at"):
+        small.declare(made_up("a", by_month))
+        small.publish()
+        found.append((len(small.seen("small.a")), agree(small)))
+        small.execute(INSERT, -len(found), MARCH, APRIL, 0)
+
+    assert [(number, True) for number in range(435, 441)] == found
+
+
+def test_pieces_are_filled_anew_where_another_column_cuts_them(small: Small) -> None:
+    """A piece that was empty by the one column and is not by the other gets its rows."""
+    small.insert(MARCH, 430)
+    small.publish()
+    small.execute(
+        "UPDATE small.a SET seen_at = TIMESTAMPTZ '2026-03-20 00:00+00' WHERE id BETWEEN 100 AND 199"
+    )
+    small.execute("UPDATE small.a SET also_at = TIMESTAMPTZ '2026-03-01 02:00+00'")
+    small.publish()
+    small.declare(made_up("a", "also_at"))
+    small.publish()
+
+    assert agree(small)
+
+
+@pytest.mark.parametrize("epoch", [-253_402_300_799, -62_135_596_800, 0, 253_402_300_799])
+def test_any_time_that_can_be_loaded_can_be_published(small: Small, epoch: int) -> None:
+    """Cogniac's seconds since 1970 reach back before the year 1, where Python's calendar begins."""
+    step = -1 if epoch > 0 else 1
+    small.insert(MARCH, 250)
+    small.execute("UPDATE small.a SET seen_at = make_timestamptz($1 + $2 * id)", epoch * 1_000_000, step)
+    small.publish()
+    small.execute(
+        "INSERT INTO small.a VALUES (999, make_timestamptz(?), NULL, 1)", epoch * 1_000_000 + 99 * step
+    )
+    small.publish()
+
+    assert ([50, 100, 101], True) == (sorted(small.cuts("small.a").values()), agree(small))
+
+
+def test_row_groups_are_in_the_order_of_time(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for a stretch of time need read only the row groups that hold it."""
+    monkeypatch.setattr(lake, "ROW_GROUP", 2048)
+    monkeypatch.setattr(slices, "ROWS", 100_000)
+    small.insert(MARCH, 10_000)
+    small.execute("CREATE OR REPLACE TABLE small.a AS FROM small.a ORDER BY hash(id)")
+    small.publish()
+
+    groups = pq.read_metadata(small.folder / "small" / "a" / "2026-03.parquet")
+    place = list(COLUMNS).index("seen_at")
+    found = [groups.row_group(number).column(place).statistics for number in range(groups.num_row_groups)]
+    edges = [edge for one in found for edge in (one.min, one.max)]
+    assert (5, sorted(edges), True) == (len(found), edges, agree(small))
+
+
+TIMES = (None, *(f"{month}{day} 00:00:00+00" for month in ("2026-03-0", "2026-04-0") for day in (1, 2, 3)))
+CHANGES = st.dictionaries(
+    st.integers(0, 11),
+    st.none() | st.tuples(st.sampled_from(TIMES), st.integers(0, 2)),
+    max_size=12,
+)
+"""By id, what a row becomes: another time and value, or nothing."""
+
+
+@given(st.lists(st.tuples(CHANGES, CHANGES), min_size=2, max_size=4))
+@settings(max_examples=15)
+def test_whatever_changes_is_what_readers_see(story: list[tuple[dict[int, Any], ...]]) -> None:
+    """Rows come, change, move between months and go: after each publish all ways to read give the tables."""
+    slices.ROWS = 2
+    with TemporaryDirectory() as folder:
+        small = Small(Path(folder), made_up("a"), made_up("b", ""))
+        for changes in story:
+            for name, change in zip(small.tables, changes, strict=True):
+                for key, row in change.items():
+                    small.execute(DELETE.replace("small.a", name), key)
+                    if row is not None:
+                        small.execute(INSERT.replace("small.a", name), key, row[0], None, row[1])
+            small.publish()
+
+            assert [True, True] == [agree(small, name) for name in small.tables]
+        small.close()
