@@ -78,6 +78,9 @@ def main() -> None:
         click.echo(f"sightglass: {error}", err=True)
         sys.exit(error.exit_code)
     except Exception:  # noqa: BLE001 -- whatever it is, it is a bug of ours, and must show where it is
+        if Terminated.told:
+            # DuckDB makes an error of its own of a signal that comes while it works.
+            os._exit(TERMINATED)
         traceback.print_exc()
         sys.exit(BUG)
 
@@ -85,8 +88,11 @@ def main() -> None:
 class Terminated(SystemExit):
     """SIGTERM has come."""
 
+    told = False
+
 
 def _terminate(_number: int, _frame: object) -> None:
+    Terminated.told = True
     raise Terminated(TERMINATED)
 
 
