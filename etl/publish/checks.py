@@ -21,7 +21,7 @@ FEW = 200_000
 
 
 ONE = "ORDER BY ALL LIMIT 1"
-"""In order: without it DuckDB 2.0.0 can wait for ever where a materialized CTE meets a limit (80,000 rows)."""
+"""In order: else DuckDB 2.0.0 can wait for ever where a materialized CTE of many rows meets a limit."""
 
 
 def check(connection: DuckDBPyConnection, tables: Mapping[str, Table], change: Change, state: State) -> None:
