@@ -9,7 +9,7 @@ compile := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-long check clean lock docs
+.PHONY: help setup demo test test-long check bench clean lock docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,10 +28,13 @@ test-long: $(ready) ## Run the property tests many times over, for as long as on
 check: $(ready) ## Check format, lint and types
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
-	$(bin)/mypy --strict etl tests
+	$(bin)/mypy --strict etl tests bench
+
+bench: .venv-bench/ready ## Measure against dlt and the vendor's SDK; ARGS='--scale 0.1 --repeat 1' for a quick look
+	.venv-bench/bin/python -m bench $(ARGS)
 
 clean: ## Remove .venv, caches and what was built; a warehouse stays
-	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-bench build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find etl tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
@@ -39,6 +42,7 @@ lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
 		--output-file requirements.lock pyproject.toml -
 	sed -n 's/^ *"duckdb>=\([0-9.]*\)".*/duckdb==\1/p' pyproject.toml | $(compile) \
 		--output-file requirements-floor.lock -
+	echo hatchling | $(compile) $(ARGS) --extra demo --group bench --output-file requirements-bench.lock pyproject.toml -
 	echo duckdb==1.2.0 | $(compile) --output-file requirements-reader.lock -
 
 docs: $(ready) ## Write the data dictionary, schemas/README.md, from the declarations
@@ -56,4 +60,10 @@ $(ready): pyproject.toml requirements.lock requirements-floor.lock requirements-
 	$(pip) --no-deps --no-build-isolation --editable .
 	$(pip) --no-deps --require-hashes --target .venv/duckdb-floor --requirement requirements-floor.lock
 	$(pip) --no-deps --require-hashes --target .venv/duckdb-reader --requirement requirements-reader.lock
+	@touch $@
+
+.venv-bench/ready: pyproject.toml requirements-bench.lock
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --require-hashes --requirement requirements-bench.lock
+	.venv-bench/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,6 +1,7 @@
 """Load one source: what its streams bring becomes archive, rows, quarantine, cursor and counts."""
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -46,6 +47,7 @@ class _Open:
     def take(self, bundle: Bundle) -> None:
         """Add a bundle to what is not loaded yet."""
         self.bundles.append(bundle)
+        self.ascending &= all(one.in_order for one in bundle if isinstance(one, Page))
         self.size += sum(map(_size, bundle))
         self.records += sum(len(one.records) for one in bundle if isinstance(one, Page))
 
@@ -67,6 +69,8 @@ class Shared:
     now: Callable[[], datetime]
     started: datetime
     progress: Progress
+    span: tuple[int, int] | None = None
+    """What is read again, from when to when in microseconds since 1970: no cursor moves, no gap is listed."""
 
 
 class Load:
@@ -79,6 +83,7 @@ class Load:
         self._now = shared.now
         self._started = shared.started
         self._progress = shared.progress
+        self._span = shared.span
         self._declared = schema.source(name)
         self._transformer = Transformer(source_module(name), self._declared)
         self._archive = Archive(
@@ -89,6 +94,7 @@ class Load:
         )
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._newly_quarantined = 0
+        self._committing: Future[None] | None = None
 
     @property
     def tallies(self) -> list[Tally]:
@@ -107,11 +113,12 @@ class Load:
 
     def read(self, session: Session) -> None:
         """Read all streams of the source to their ends, each as far as it goes, and enter the outcome."""
-        for group in session.streams(World(self._now, self._warehouse.ask, self._started)):
+        for group in session.streams(World(self._now, self._warehouse.ask, self._started, self._span)):
             self._read_group(group)
-        failed = [tally for tally in self._tallies.values() if tally.status == "failed"]
-        with self._warehouse.transaction():
-            self._books.list_gaps(self._declared.name, failed, self._started)
+        if self._span is None:
+            failed = [tally for tally in self._tallies.values() if tally.status == "failed"]
+            with self._warehouse.transaction():
+                self._books.list_gaps(self._declared.name, failed, self._started)
         self._archive.prune()
 
     def _read_group(self, group: Sequence[Stream]) -> None:
@@ -119,7 +126,10 @@ class Load:
         opened = {id(stream): self._open(stream) for stream in group}
         positions = {key: self._position(each) for key, each in opened.items()}
         at_once = self._settings.whole("SIGHTGLASS_CONCURRENCY")
-        with Reading(group, lambda stream: positions[id(stream)], at_once) as reading:
+        with (
+            ThreadPoolExecutor(1, "commit") as self._committer,
+            Reading(group, lambda stream: positions[id(stream)], at_once) as reading,
+        ):
             for stream, meter, item in reading:
                 each = opened[id(stream)]
                 each.tally.metered(meter)
@@ -130,6 +140,7 @@ class Load:
                     if sum(one.size for one in opened.values()) >= BATCH_BYTES:
                         self._flush(max(opened.values(), key=lambda one: one.size))
                 self._progress(each.tally, each.records)
+            self._committed()
 
     def _open(self, stream: Stream) -> _Open:
         tally = self._tally(stream.name, stream.partition)
@@ -144,19 +155,35 @@ class Load:
             round(self._settings.number(name) * 1_000_000)
             for name in ("SIGHTGLASS_OVERLAP", "SIGHTGLASS_LAG")
         )
-        cursor = each.tally.cursor
-        return Position(cursor, max(0, (cursor or 0) - overlap), micros_of(self._now()) - lag)
+        if self._span is not None:
+            return Position(None, *self._span)
+        cursor, end = each.tally.cursor, micros_of(self._now()) - lag
+        done = self._books.stretches(each.tally.source, each.tally.stream, each.tally.partition)
+        return Position(cursor, max(0, (cursor or 0) - overlap), end, done, end - overlap)
 
     def _flush(self, each: _Open, ended: Ended | None = None) -> None:
         """Commit what has come of a stream: raw archive first, then rows, quarantine, cursor, counts as one.
 
-        With `ended` it is the last of it, and how the stream ended is entered too.
+        With `ended` it is the last of it, and how the stream ended is entered too. One batch is committed
+        while the next is read and transformed: DuckDB lets go of the interpreter.
         """
         deliveries = [delivery for bundle in each.bundles for delivery in bundle]
         self._archive.keep(deliveries)
         cuts = self._transformer.cut(deliveries)
-        stamp = Stamp(self._books.run_id, self._now())
         each.bundles, each.size, each.records = [], 0, 0
+        self._committed()
+        self._committing = self._committer.submit(self._commit, each, deliveries, cuts, ended)
+
+    def _committed(self) -> None:
+        """Wait until the batch before is committed; what went wrong with it is raised here."""
+        if self._committing:
+            self._committing.result()
+            self._committing = None
+
+    def _commit(
+        self, each: _Open, deliveries: Sequence[Delivery], cuts: Mapping[str, Cut], ended: Ended | None
+    ) -> None:
+        stamp = Stamp(self._books.run_id, self._now())
         each.names |= cuts.keys()
         tallies = [self._tally(name, each.tally.partition) for name in sorted(each.names)]
         if ended:
@@ -173,6 +200,7 @@ class Load:
             self._move_cursor(each, cuts)
             for tally in tallies:
                 self._books.save(tally)
+        self._progress(each.tally, each.records)
 
     def replay(self, refusal: Refusal) -> bool:
         """Load what was refused, unless it is refused still; what is stored meanwhile and newer stays."""
@@ -206,12 +234,21 @@ class Load:
 
     def _move_cursor(self, each: _Open, cuts: Mapping[str, Cut]) -> None:
         """Let the cursor follow the data, but never past something that may still come."""
+        if self._span is not None:
+            return
         table = next((t for t in self._declared.of_stream(each.stream.name) if t.version), None)
         cut = cuts.get(each.stream.name)
         if table is not None and cut is not None:
             each.see(cut.tables[table.name][table.version].cast("int64").drop_null())
-        if each.newest is not None and (each.ascending or each.tally.status == "ok"):
-            each.tally.cursor = max(each.newest, each.tally.cursor or 0)
+        newest = each.newest
+        if each.tally.status == "ok":
+            tally = each.tally
+            before = self._books.end_stretches(tally.source, tally.stream, tally.partition)
+            newest = max(filter(None, (newest, before)), default=None)
+        elif not each.ascending:
+            return
+        if newest is not None:
+            each.tally.cursor = max(newest, each.tally.cursor or 0)
 
 
 def _after_load(source: str) -> list[str]:

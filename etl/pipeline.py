@@ -50,15 +50,24 @@ class Report:
     """Which checks those were."""
 
 
-def run(settings: Settings, wanted: Sequence[str], now: Callable[[], datetime], progress: Progress) -> Report:
-    """Load what is new of the wanted sources, or of all with credentials; SightglassError where it cannot."""
+def run(
+    settings: Settings,
+    wanted: Sequence[str],
+    now: Callable[[], datetime],
+    progress: Progress,
+    span: tuple[int, int] | None = None,
+) -> Report:
+    """Load what is new of the wanted sources, or of all with credentials; SightglassError where it cannot.
+
+    With a span, in microseconds since 1970, what changed within it is loaded again instead; cursors stay.
+    """
     report = begun(now())
     with ExitStack() as stack:
         sessions = _connect(settings, wanted, report)
         for session in sessions.values():
             stack.callback(session.close)
         warehouse, books = stack.enter_context(entered(settings, report, now))
-        shared = Shared(settings, warehouse, books, now, report.started_at, progress)
+        shared = Shared(settings, warehouse, books, now, report.started_at, progress, span)
         for name, session in sessions.items():
             _read(Load(shared, name), session, report)
         _judge(report)

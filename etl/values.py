@@ -1,6 +1,6 @@
 """One form for each value, wherever it came from: canonical JSON, and microseconds since 1970."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import msgspec
@@ -8,8 +8,16 @@ import msgspec
 LATEST_EPOCH = 253_402_300_799.0
 """The last second of the year 9999: a larger epoch number is no count of seconds."""
 
-canonical: Callable[[object], bytes] = msgspec.json.Encoder(order="sorted").encode
+_CANONICAL = msgspec.json.Encoder(order="sorted")
+
+canonical: Callable[[object], bytes] = _CANONICAL.encode
 """Canonical JSON of a value, as bytes: sorted keys, no spaces."""
+
+
+def canonical_lines(values: Iterable[object]) -> list[str]:
+    """Canonical JSON of many values, each as text."""
+    # JSON text on one line holds no line break: in a string it is written as \n.
+    return _CANONICAL.encode_lines(values).decode().split("\n")[:-1]
 
 
 def text_of(value: object) -> str | None:

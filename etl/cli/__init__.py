@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": "Load what is new; the line for cron.",
+    "backfill": "Load a range of time again.",
     "demo": "See all of it work on this machine, without keys.",
     "sql": "Query what is published.",
     "report": "Make an HTML page of what was found.",
@@ -77,6 +78,9 @@ def main() -> None:
         click.echo(f"sightglass: {error}", err=True)
         sys.exit(error.exit_code)
     except Exception:  # noqa: BLE001 -- whatever it is, it is a bug of ours, and must show where it is
+        if Terminated.told:
+            # DuckDB makes an error of its own of a signal that comes while it works.
+            os._exit(TERMINATED)
         traceback.print_exc()
         sys.exit(BUG)
 
@@ -84,8 +88,11 @@ def main() -> None:
 class Terminated(SystemExit):
     """SIGTERM has come."""
 
+    told = False
+
 
 def _terminate(_number: int, _frame: object) -> None:
+    Terminated.told = True
     raise Terminated(TERMINATED)
 
 

@@ -33,6 +33,8 @@ class Page:
     stream: str
     records: Sequence[bytes]
     context: Mapping[str, str] = field(default_factory=dict)
+    in_order: bool = True
+    """Whether it comes after all records before it; False where others read them meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class Position:
     """Read what changed at or after this time: the cursor less the overlap, never below 0."""
     end: int
     """Leave what changed at or after this time to the next run."""
+    done: Sequence[tuple[int, int]] = ()
+    """From when to when everything was read by runs that were broken off."""
+    settled: int = 0
+    """What changed before this time comes no later than this run; a run that is broken off need not see it
+    again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,8 @@ class World:
     """Rows of a query in `sql/`, by its file and its parameters, over what is committed so far."""
     started: datetime
     """When the run began: by this it is decided what is due to be asked for again."""
+    span: tuple[int, int] | None = None
+    """What changed within these times is to be read again, in microseconds since 1970; None in a run."""
 
 
 Complete = Callable[[Any, Mapping[str, str]], None]

@@ -101,6 +101,16 @@ class Books:
         rows = self._warehouse.run("etl/cursor", source=source, stream=stream, partition=partition)
         return rows[0][0] if rows else None
 
+    def stretches(self, source: str, stream: str, partition: str) -> list[tuple[int, int]]:
+        """From when to when runs that were broken off have read beyond the cursor, in microseconds."""
+        rows = self._warehouse.run("etl/stretches", source=source, stream=stream, partition=partition)
+        return [(start, end) for start, end in rows]
+
+    def end_stretches(self, source: str, stream: str, partition: str) -> int | None:
+        """Forget them, for the stream was read to its end; the newest time in any of them."""
+        rows = self._warehouse.run("etl/stretches_over", source=source, stream=stream, partition=partition)
+        return max((newest for (newest,) in rows if newest), default=None)
+
     def save(self, tally: Tally) -> None:
         """Enter the counts of a stream, and move its cursor."""
         self._warehouse.run("etl/save_stream", run_id=self.run_id, **dataclasses.asdict(tally))

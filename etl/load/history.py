@@ -7,38 +7,53 @@ are numbered by `revision`; all but the last of them held for no time at all.
 """
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 
-from etl.load.sql import equal, names, plain, same
+from etl.load.sql import among, equal, names, plain, same
 from etl.schema import Table, quote
 from etl.transform.flatten import RECORD
 from etl.transform.shape import paths_of
+
+KNOWN = {"changed", "late"}
+IS_KNOWN = "kind IN ('changed', 'late')"
+"""The records of a batch that have a history."""
+
+ENDS = "covers AND NOT repeated"
+"""The rows in `held` that hold until the new version."""
 
 OWN = "valid_from, valid_to, revision, _run_id, _loaded_at"
 """The columns that a history has besides those of the part."""
 
 
-def statements(whole: Table, part: Table, kept: Table, versions: Table) -> Iterator[str]:
+def statements(whole: Table, part: Table, kept: Table, kinds: AbstractSet[str]) -> Iterator[str]:
     """The statements that take the parts in `outcome` into their history, before the tables change.
 
-    Those that name `$run_id` and `$loaded_at` want them as parameters.
+    They come after those of `enter_versions`. Those that name `$run_id` and `$loaded_at` want them as
+    parameters.
     """
+    if "inserted" in kinds:
+        yield _open_first(part, kept)
+    if not kinds & KNOWN:
+        return
     own_key = [name for name in part.key if name not in whole.key]
-    content = plain([*own_content(part), "_extra"], part)
-    yield _moments(whole, versions)
-    yield _covering(whole, part, kept, own_key, content)
-    # What is interrupted by a late version goes on after it.
+    yield _held(whole, part, kept, own_key)
+    if "late" in kinds:
+        # What is interrupted by a late version goes on after it.
+        yield f"""
+            INSERT INTO {kept.qualified} ({names([*part.content, "_extra"])}, {OWN})
+            SELECT
+                {names([*part.content, "_extra"], "stored")},
+                following, held.valid_to, 0, $run_id, $loaded_at
+            FROM {kept.qualified} AS stored JOIN held ON {equal(kept.key, "stored", "held")}
+            WHERE {ENDS} AND {among("valid_from", f"held WHERE {ENDS}")}
+                AND following IS NOT NULL AND coalesce(following < held.valid_to, true)"""
     yield f"""
-        INSERT INTO {kept.qualified} ({names([*part.content, "_extra"])}, {OWN})
-        SELECT
-            {names([*part.content, "_extra"], "kept")},
-            following, covering.valid_to, 0, $run_id, $loaded_at
-        FROM {kept.qualified} AS kept JOIN covering ON kept.rowid = covering.row_id
-        WHERE NOT repeated AND following IS NOT NULL AND coalesce(following < covering.valid_to, true)"""
-    yield f"""
-        UPDATE {kept.qualified} AS kept
-        SET valid_to = covering.version, _run_id = $run_id, _loaded_at = $loaded_at
-        FROM covering WHERE kept.rowid = covering.row_id AND NOT repeated"""
-    yield _open(whole, part, kept, own_key)
+        UPDATE {kept.qualified} AS stored
+        SET valid_to = held.version, _run_id = $run_id, _loaded_at = $loaded_at
+        FROM held
+        WHERE {ENDS} AND {equal(kept.key, "stored", "held")}
+            AND {among("valid_from", f"held WHERE {ENDS}")}"""
+    yield _open(part, kept, own_key)
 
 
 def own_content(part: Table) -> list[str]:
@@ -51,83 +66,94 @@ def own_content(part: Table) -> list[str]:
     ]
 
 
-def enter_versions(whole: Table, versions: Table) -> str:
-    """The statement that lists the versions in `outcome` that are not listed yet."""
+def enter_versions(whole: Table, versions: Table, telling: str, kinds: AbstractSet[str]) -> Iterator[str]:
+    """The statements that list the versions in `outcome` that are not listed yet, and note those that are.
+
+    A record that is new has none, neither here nor in the history of its parts.
+    """
     time = quote(whole.version)
-    return f"""
+    listed = ""
+    if kinds & KNOWN:
+        known = f"outcome WHERE {IS_KNOWN}"
+        yield f"""
+            CREATE OR REPLACE TEMP TABLE listed AS
+            SELECT {RECORD}, stored.{time} AS listed_version
+            FROM {versions.qualified} AS stored
+            JOIN outcome ON {equal(whole.key, "stored", "outcome")}
+            WHERE {IS_KNOWN} AND {among(telling, known)}"""
+        # Each record that is known, and the time of its next version, if it has one.
+        yield f"""
+            CREATE OR REPLACE TEMP TABLE moments AS
+            SELECT
+                outcome.{RECORD}, {names(whole.key, "outcome")}, version,
+                min(listed_version) FILTER (kind = 'late' AND listed_version > version) AS following
+            FROM outcome LEFT JOIN listed USING ({RECORD})
+            WHERE {IS_KNOWN}
+            GROUP BY ALL"""
+        listed = f"AND ({RECORD}, version) NOT IN (SELECT ({RECORD}, listed_version) FROM listed)"
+    yield f"""
         INSERT INTO {versions.qualified} ({names(whole.key)}, {time}, _run_id, _loaded_at)
-        SELECT {names(whole.key, "outcome")}, version, $run_id, $loaded_at
+        SELECT {names(whole.key)}, version, $run_id, $loaded_at
         FROM outcome
-        WHERE kind IN ('inserted', 'changed', 'late')
-            AND NOT EXISTS (
-                FROM {versions.qualified} AS listed
-                WHERE {equal(whole.key, "listed", "outcome")} AND listed.{time} = outcome.version
-            )"""
+        WHERE kind IN ('inserted', 'changed', 'late') {listed}"""
 
 
-def _moments(whole: Table, versions: Table) -> str:
-    """Each record that matters to the history, and the time of its next version, if it has one."""
-    time = quote(whole.version)
+def _open_first(part: Table, kept: Table) -> str:
+    """Insert what the first version of a record brings."""
     return f"""
-        CREATE OR REPLACE TEMP TABLE moments AS
-        SELECT {RECORD}, kind, {names(whole.key, "outcome")}, version, following
-        FROM outcome
-        LEFT JOIN (
-            SELECT {RECORD}, min(listed.{time}) AS following
-            FROM outcome JOIN {versions.qualified} AS listed ON {equal(whole.key, "listed", "outcome")}
-            WHERE kind = 'late' AND listed.{time} > version
-            GROUP BY {RECORD}
-        ) USING ({RECORD})
-        WHERE kind IN ('inserted', 'changed', 'late')"""
-
-
-def _covering(whole: Table, part: Table, kept: Table, own_key: list[str], content: dict[str, bool]) -> str:
-    """The rows of the history that held at the time of a version, and whether the version repeats them."""
-    return f"""
-        CREATE OR REPLACE TEMP TABLE covering AS
+        INSERT INTO {kept.qualified} ({names([*part.content, "_extra"])}, {OWN})
         SELECT
-            kept.rowid AS row_id,
+            {names([*part.content, "_extra"], "incoming")},
+            outcome.version, NULL, 0, $run_id, $loaded_at
+        FROM incoming_{part.name} AS incoming JOIN outcome USING ({RECORD})
+        WHERE kind = 'inserted'"""
+
+
+def _held(whole: Table, part: Table, kept: Table, own_key: list[str]) -> str:
+    """The history of the records that are known: which rows hold at the new version, and which it repeats.
+
+    A row of the history begins at a version that is listed: by time little of the table is looked at.
+    """
+    content = plain([*own_content(part), "_extra"], part)
+    return f"""
+        CREATE OR REPLACE TEMP TABLE held AS
+        WITH near AS MATERIALIZED (
+            FROM {kept.qualified} AS stored WHERE {among("valid_from", "listed", "listed_version")}
+        )
+        SELECT
             moments.{RECORD},
-            {names(own_key, "kept")},
-            kept.valid_to,
+            {names(kept.key, "near")},
+            near.valid_to,
             moments.version,
             moments.following,
+            near.valid_from <= version AND coalesce(near.valid_to > version, true) AS covers,
             incoming.{RECORD} IS NOT NULL AS repeated
-        FROM {kept.qualified} AS kept
-        JOIN moments ON {equal(whole.key, "kept", "moments")}
+        FROM near
+        JOIN moments ON {equal(whole.key, "near", "moments")}
         LEFT JOIN incoming_{part.name} AS incoming
             ON incoming.{RECORD} = moments.{RECORD}
-            AND {equal(own_key, "incoming", "kept")}
-            AND {same(content, "incoming", "kept")}
-        WHERE kind <> 'inserted'
-            AND kept.valid_from <= moments.version
-            AND coalesce(kept.valid_to > moments.version, true)"""
+            AND {equal(own_key, "incoming", "near")}
+            AND {same(content, "incoming", "near")}"""
 
 
-def _open(whole: Table, part: Table, kept: Table, own_key: list[str]) -> str:
-    """Insert what a version brings and what did not hold before it."""
-    key = [*whole.key, *own_key]
+def _open(part: Table, kept: Table, own_key: list[str]) -> str:
+    """Insert what a version of a known record brings and what did not hold before it."""
     return f"""
         INSERT INTO {kept.qualified} ({names([*part.content, "_extra"])}, {OWN})
         SELECT
             {names([*part.content, "_extra"], "incoming")},
             moments.version,
             moments.following,
-            coalesce(taken.revisions, 0),
+            coalesce(revisions, 0),
             $run_id,
             $loaded_at
         FROM incoming_{part.name} AS incoming
         JOIN moments USING ({RECORD})
         LEFT JOIN (
-            SELECT {names(key, "kept")}, kept.valid_from, count(*) AS revisions
-            FROM {kept.qualified} AS kept
-            JOIN moments ON {equal(whole.key, "kept", "moments")} AND kept.valid_from = moments.version
-            WHERE kind <> 'inserted'
-            GROUP BY ALL
-        ) AS taken ON {equal(key, "taken", "incoming")} AND taken.valid_from = moments.version
-        WHERE NOT EXISTS (
-                FROM covering
-                WHERE repeated
-                    AND covering.{RECORD} = incoming.{RECORD}
-                    AND {equal(own_key, "covering", "incoming")}
-            )"""
+            SELECT
+                {RECORD}, {names(own_key)},
+                count(*) FILTER (valid_from = version) AS revisions,
+                bool_or(covers AND repeated) AS goes_on
+            FROM held GROUP BY ALL
+        ) AS held ON held.{RECORD} = incoming.{RECORD} AND {equal(own_key, "held", "incoming")}
+        WHERE NOT coalesce(goes_on, false)"""

@@ -7,18 +7,28 @@ that they were cut from; `outcome` says for each row what becomes of it:
 * changed    the row, or the set of its parts, differs from what is stored and is not older
 * unchanged  the same as stored, or abridged: nothing but a key, or less than what is stored in full
 * late       older than what is stored: the tables stay as they are, the history takes it in
+* unsure     neither older nor newer: changed or unchanged, once it is compared with what is stored
+
+There are no indexes: a look at the one key column that tells most finds what is stored of a batch. From then
+on it is reached by its times, in the order of which tables nearly are; where nothing is stored, nothing more
+is looked up. Rows are never joined by row id: with rows that the transaction itself has written and deleted,
+DuckDB 2.0.0 filters them wrong, and crashes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
 from etl.load import history
-from etl.load.sql import equal, names, plain, select
-from etl.schema import Source, Table
+from etl.load.sql import among, equal, names, plain, same
+from etl.schema import LINEAGE_TIME, Source, Table, quote
 from etl.transform.flatten import RECORD, WHOLE
+from etl.transform.shape import paths_of
 
 ROW = "_row"
 """Numbers the incoming rows of one table."""
@@ -44,15 +54,42 @@ class Outcome:
     updated: int
 
 
+@dataclass(frozen=True)
+class Batch:
+    """The rows of one table, an Arrow table, and what is declared of them."""
+
+    source: Source
+    table: Table
+    rows: Any
+
+    @cached_property
+    def telling(self) -> str:
+        """The key column with the most different values among the rows."""
+        return max(self.table.key, key=lambda name: int(pc.count_distinct(self.rows[name]).as_py()))
+
+    @property
+    def parts(self) -> list[Table]:
+        """The tables whose rows are replaced together with a row."""
+        return self.source.parts_of(self.table)
+
+    @property
+    def versions(self) -> Table | None:
+        """The table that lists the versions of a row, where a history is kept."""
+        return self.source.versions_of(self.table)
+
+
 def save(connection: DuckDBPyConnection, source: Source, tables: Mapping[str, Any], stamp: Stamp) -> Outcome:
     """Write the rows of one stream, Arrow tables by table name, inside the transaction that is open."""
-    for name, rows in tables.items():
+    numbered = {
+        name: rows.append_column(ROW, pa.array(range(len(rows)), pa.int64())) for name, rows in tables.items()
+    }
+    for name, rows in numbered.items():
         connection.register(f"incoming_{name}", rows)
     connection.execute("CREATE OR REPLACE TEMP TABLE changes (record BIGINT, is_new BOOLEAN)")
-    for name in tables:
+    for name, rows in tables.items():
         table = source.tables[name]
-        if not table.declared.part_of:
-            _save_rows(connection, source, table, stamp)
+        if len(rows) and not table.declared.part_of:
+            _save_rows(connection, Batch(source, table, rows), stamp)
     for name in tables:
         connection.unregister(f"incoming_{name}")
     counts = connection.execute(
@@ -63,39 +100,49 @@ def save(connection: DuckDBPyConnection, source: Source, tables: Mapping[str, An
     return Outcome(new, touched - new)
 
 
-def _save_rows(connection: DuckDBPyConnection, source: Source, table: Table, stamp: Stamp) -> None:
+def _save_rows(connection: DuckDBPyConnection, batch: Batch, stamp: Stamp) -> None:
     """Write the rows of one table with their parts: every version where a history is kept, else the last."""
-    versions = source.versions_of(table)
-    statements = list(_statements(source, table, versions))
-    parameters = {"run_id": stamp.run_id, "loaded_at": stamp.loaded_at}
-    connection.execute(_rank_versions(table))
-    ((rounds,),) = connection.execute("SELECT coalesce(max(version_number), 0) FROM versions").fetchall()
-    for number in range(1, rounds + 1) if versions else ["version_count"]:
-        connection.execute(
-            _outcome(table, f"version_number = {number}"),
-            None if table.version else {"as_of": stamp.as_of or stamp.loaded_at},
-        )
+    parameters = {
+        "run_id": stamp.run_id,
+        "loaded_at": stamp.loaded_at,
+        "as_of": stamp.as_of or stamp.loaded_at,
+    }
+
+    def run(statements: Iterable[str]) -> None:
         for statement in statements:
-            connection.execute(statement, parameters if "$run_id" in statement else None)
+            named = {name: value for name, value in parameters.items() if f"${name}" in statement}
+            connection.execute(statement, named or None)
+
+    def kinds() -> set[str]:
+        return {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM outcome").fetchall()}
+
+    run([_rank_versions(batch)])
+    ((rounds,),) = connection.execute("SELECT max(version_number) FROM ranked").fetchall()
+    for number in range(1, rounds + 1) if batch.versions else ["version_count"]:
+        run([_outcome(batch, f"version_number = {number}")])
+        found = kinds()
+        if "unsure" in found:
+            run(_judge(batch))
+            found = kinds()
+        if found & {"inserted", "changed", "late"}:
+            run(_statements(batch, found))
 
 
-def _statements(source: Source, table: Table, versions: Table | None) -> Iterator[str]:
+def _statements(batch: Batch, kinds: set[str]) -> Iterator[str]:
     """What is done with the rows in `outcome`, one after the other."""
-    parts = source.parts_of(table)
-    yield _leave_unchanged(table, parts)
-    if versions is not None:
-        yield history.enter_versions(table, versions)
-        for part in parts:
-            if (kept := source.history_of(part)) is not None:
-                yield from history.statements(table, part, kept, versions)
-    yield from _replace(table, parts)
+    if batch.versions is not None:
+        yield from history.enter_versions(batch.table, batch.versions, batch.telling, kinds)
+        for part in batch.parts:
+            if (kept := batch.source.history_of(part)) is not None:
+                yield from history.statements(batch.table, part, kept, kinds)
+    yield from _replace(batch, kinds)
     # Whether a record is new is for the row it stands for to say, not for what comes along with it. Where
     # only the last of several rows is written, the first of the records they came with has changed it.
     yield f"""
         INSERT INTO changes
         SELECT
-            {RECORD if versions else "first_record"},
-            {"kind = 'inserted'" if _stands_for(table) else "false"}
+            {RECORD if batch.versions else "first_record"},
+            {"kind = 'inserted'" if _stands_for(batch.table) else "false"}
         FROM outcome WHERE kind IN ('inserted', 'changed') AND {WHOLE}"""
 
 
@@ -104,19 +151,23 @@ def _stands_for(table: Table) -> bool:
     return table.declared.at == ("",)
 
 
-def _rank_versions(table: Table) -> str:
+def _rank_versions(batch: Batch) -> str:
     """Number the rows of each key from the oldest version on; a row that says nothing counts as oldest."""
+    table = batch.table
     version = f"{table.version} NULLS FIRST, " if table.version else ""
-    whole = f"{table.whole_by} IS NOT NULL, " if table.whole_by else ""
+    whole = f"{table.whole_by} IS NOT NULL" if table.whole_by else "true"
     return f"""
-        CREATE OR REPLACE TEMP TABLE versions AS
+        CREATE OR REPLACE TEMP TABLE ranked AS
         SELECT
-            *,
-            row_number() OVER () AS {ROW},
-            {_says_something(table)} AS says_something,
+            {ROW},
+            {RECORD},
+            {WHOLE},
+            {names(table.key)},
+            {table.version or "NULL"} AS version,
+            {whole} AS is_whole,
+            {_says_something(batch)} AS says_something,
             row_number() OVER (
-                PARTITION BY {names(table.key)}
-                ORDER BY {version}{whole}says_something, {RECORD}
+                PARTITION BY {names(table.key)} ORDER BY {version}is_whole, says_something, {RECORD}
             ) AS version_number,
             count(*) OVER (PARTITION BY {names(table.key)}) AS version_count,
             min({RECORD}) OVER (PARTITION BY {names(table.key)}) AS first_record
@@ -124,83 +175,136 @@ def _rank_versions(table: Table) -> str:
     """
 
 
-def _says_something(table: Table) -> str:
+def _says_something(batch: Batch) -> str:
     """Whether a row holds more than its key: an abridged object must not wipe what is known."""
-    others = [name for name in [*table.content, "_extra"] if name not in table.key]
-    return f"coalesce({', '.join(f'CAST({name} AS VARCHAR)' for name in others)}) IS NOT NULL"
+    others = [name for name in [*batch.table.content, "_extra"] if name not in batch.table.key]
+    if any(batch.rows[name].null_count == 0 for name in others):
+        return "true"
+    return f"({' OR '.join(f'{quote(name)} IS NOT NULL' for name in others)})"
 
 
-def _outcome(table: Table, which: str) -> str:
-    older = (
-        f"incoming.{table.version} < stored.{table.version}"
-        if table.version
-        else "stored._loaded_at > $as_of"
-    )
-    abridged = ""
-    if table.whole_by:
-        abridged = f" OR (incoming.{table.whole_by} IS NULL AND stored.{table.whole_by} IS NOT NULL)"
+def _outcome(batch: Batch, which: str) -> str:
+    """Where the rows are stored, and what becomes of them as far as that can be told by their versions."""
+    table = batch.table
     stored_version = f"stored.{table.version}" if table.version else "NULL"
+    older = "ranked.version < stored_version" if table.version else "stored_at > $as_of"
+    newer = "false"
+    if table.version and not table.columns[table.version].volatile:
+        newer = "ranked.version > stored_version"
+    stored_whole = f"stored.{table.whole_by} IS NOT NULL" if table.whole_by else "false"
     return f"""
         CREATE OR REPLACE TEMP TABLE outcome AS
         SELECT
-            incoming.{ROW},
-            incoming.{RECORD},
-            incoming.{WHOLE},
-            incoming.first_record,
-            {names(table.key, "incoming")},
-            {f"incoming.{table.version}" if table.version else "NULL"} AS version,
-            {stored_version} AS stored_version,
+            ranked.*,
+            stored_version,
             CASE
-                WHEN stored.{table.key[0]} IS NULL THEN 'inserted'
-                WHEN NOT says_something{abridged} THEN 'unchanged'
+                WHEN is_stored IS NULL THEN 'inserted'
+                WHEN NOT says_something OR (stored_whole AND NOT is_whole) THEN 'unchanged'
                 WHEN {older} THEN 'late'
-                ELSE 'changed'
+                WHEN {newer} THEN 'changed'
+                ELSE 'unsure'
             END AS kind
-        FROM (FROM versions WHERE {which}) AS incoming
-        LEFT JOIN {table.qualified} AS stored ON {equal(table.key, "incoming", "stored")}
+        FROM (FROM ranked WHERE {which}) AS ranked
+        LEFT JOIN (
+            SELECT
+                {names(table.key, "stored")},
+                true AS is_stored,
+                {stored_version} AS stored_version,
+                {stored_whole} AS stored_whole,
+                {LINEAGE_TIME} AS stored_at
+            FROM {table.qualified} AS stored
+            WHERE {among(batch.telling, f"ranked WHERE {which}")}
+        ) AS stored ON {equal(table.key, "ranked", "stored")}
     """
 
 
-def _leave_unchanged(table: Table, parts: Iterable[Table]) -> str:
-    """Call a record unchanged when neither its row nor a set of its parts differs from what is stored."""
-    differing = [_difference(table, table, "versions")]
-    differing += [_difference(table, part, f"incoming_{part.name}") for part in parts]
+def _near(batch: Batch, each: Table, which: str) -> str:
+    """The condition that a stored row may belong to one of these in `outcome`: of others little is read."""
+    time = _time_of_whole(batch.table, each)
+    return among(time or batch.telling, f"outcome WHERE {which}", "stored_version" if time else batch.telling)
+
+
+def _time_of_whole(table: Table, part: Table) -> str:
+    """Name of the column in which a part repeats the version of its row; empty where none does."""
+    if not table.version or not table.not_null(table.version):
+        return ""
+    if part is table:
+        return table.version
+    above = [f"/{path}" for path in paths_of(table.version, table.columns[table.version])]
+    return next((name for name, column in part.columns.items() if [*paths_of(name, column)] == above), "")
+
+
+def _judge(batch: Batch) -> Iterator[str]:
+    """Call a row changed when it differs from what is stored, or the set of its parts does."""
+    table = batch.table
+    differing = [
+        f"""
+        SELECT outcome.{ROW}
+        FROM outcome
+        JOIN incoming_{table.name} AS incoming USING ({ROW})
+        JOIN {table.qualified} AS stored ON {equal(table.key, "stored", "outcome")}
+        WHERE kind = 'unsure' AND {_near(batch, table, "kind = 'unsure'")}
+            AND NOT ({same(_compared(table), "incoming", "stored")})"""
+    ]
+    differing += [_differing(batch, part) for part in batch.parts]
+    yield f"CREATE OR REPLACE TEMP TABLE differing AS {' UNION ALL '.join(differing)}"
+    yield f"""
+        CREATE OR REPLACE TEMP TABLE outcome AS
+        SELECT * REPLACE (
+            CASE
+                WHEN kind <> 'unsure' THEN kind
+                WHEN {ROW} IN (FROM differing) THEN 'changed'
+                ELSE 'unchanged'
+            END AS kind
+        )
+        FROM outcome"""
+
+
+def _differing(batch: Batch, part: Table) -> str:
+    """The rows in `outcome` that have a part that is not stored as it is, or lack one that is stored."""
+    own_key = [name for name in part.key if name not in batch.table.key]
     return f"""
-        UPDATE outcome SET kind = 'unchanged'
-        WHERE kind = 'changed' AND {ROW} NOT IN ({" UNION ALL ".join(differing)})
-    """
+        SELECT {ROW}
+        FROM outcome
+        LEFT JOIN (
+            SELECT {RECORD}, count(*) AS parts FROM incoming_{part.name} GROUP BY {RECORD}
+        ) AS sent USING ({RECORD})
+        LEFT JOIN (
+            SELECT outcome.{ROW}, count(*) AS parts, count(incoming.{RECORD}) AS alike
+            FROM {part.qualified} AS stored
+            JOIN outcome ON {equal(batch.table.key, "stored", "outcome")}
+            LEFT JOIN incoming_{part.name} AS incoming
+                ON incoming.{RECORD} = outcome.{RECORD}
+                AND {equal(own_key, "incoming", "stored")}
+                AND {same(_compared(part), "incoming", "stored")}
+            WHERE kind = 'unsure' AND {_near(batch, part, "kind = 'unsure'")}
+            GROUP BY outcome.{ROW}
+        ) AS stored USING ({ROW})
+        WHERE kind = 'unsure' AND {WHOLE}
+            AND (
+                coalesce(sent.parts, 0) <> coalesce(stored.parts, 0)
+                OR coalesce(stored.parts, 0) <> coalesce(alike, 0)
+            )"""
 
 
-def _difference(table: Table, part: Table, incoming: str) -> str:
-    """The rows in `outcome` that have a row here that is not stored, or lack one that is."""
-    columns = plain([*(name for name in part.content if not part.columns[name].volatile), "_extra"], part)
-    judged = f"kind = 'changed'{'' if part is table else f' AND outcome.{WHOLE}'}"
-    sent = f"""
-        SELECT outcome.{ROW}, {select(columns, "incoming")}
-        FROM {incoming} AS incoming JOIN outcome USING ({_link(table, part)}) WHERE {judged}"""
-    stored = f"""
-        SELECT outcome.{ROW}, {select(columns, "stored")}
-        FROM {part.qualified} AS stored JOIN outcome ON {equal(table.key, "stored", "outcome")}
-        WHERE {judged}"""
-    return f"""
-        SELECT {ROW} FROM (({sent} EXCEPT {stored}) UNION ALL ({stored} EXCEPT {sent}))"""
+def _compared(table: Table) -> dict[str, bool]:
+    """The columns in which a difference is a change, each with whether it is compared as text."""
+    return plain([*(name for name in table.content if not table.columns[name].volatile), "_extra"], table)
 
 
-def _link(table: Table, part: Table) -> str:
-    """What links incoming rows to `outcome`: a record can hold several rows, but the parts of only one."""
-    return ROW if part is table else RECORD
-
-
-def _replace(table: Table, parts: Iterable[Table]) -> Iterable[str]:
+def _replace(batch: Batch, kinds: set[str]) -> Iterator[str]:
     """The statements that bring row and parts of the new and changed records into their tables."""
-    for each, incoming in [(table, "versions"), *((part, f"incoming_{part.name}") for part in parts)]:
-        whole = f" AND outcome.{WHOLE}" if each is not table else ""
-        yield f"""
-            DELETE FROM {each.qualified} AS stored USING outcome
-            WHERE kind = 'changed'{whole} AND {equal(table.key, "stored", "outcome")}"""
+    for each in (batch.table, *batch.parts):
+        # A record can hold several rows, but the parts of only one.
+        link, whole = (ROW, "") if each is batch.table else (RECORD, f" AND outcome.{WHOLE}")
+        if "changed" in kinds:
+            yield f"""
+                DELETE FROM {each.qualified} AS stored USING outcome
+                WHERE kind = 'changed'{whole} AND {equal(batch.table.key, "stored", "outcome")}
+                    AND {_near(batch, each, "kind = 'changed'")}"""
         columns = [*each.content, "_extra"]
         yield f"""
             INSERT INTO {each.qualified} ({names(columns)}, _run_id, _loaded_at)
             SELECT {names(columns, "incoming")}, $run_id, $loaded_at
-            FROM {incoming} AS incoming JOIN outcome USING ({_link(table, each)})
+            FROM incoming_{each.name} AS incoming JOIN outcome USING ({link})
             WHERE kind IN ('inserted', 'changed'){whole}"""

@@ -20,12 +20,12 @@ def plain(columns: Iterable[str], table: Table) -> dict[str, bool]:
     return {name: table.columns[name].type == "json" for name in columns}
 
 
-def select(columns: dict[str, bool], of: str) -> str:
-    """The columns of a relation in a form in which they can be compared."""
-    return ", ".join(
-        f"CAST({of}.{quote(name)} AS VARCHAR)" if is_json else f"{of}.{quote(name)}"
-        for name, is_json in columns.items()
-    )
+def among(column: str, others: str, other: str = "") -> str:
+    """The condition that this column of `stored` has a value that others have too.
+
+    On one column alone DuckDB filters while it scans: the other columns are read of what is left.
+    """
+    return f"stored.{quote(column)} IN (SELECT {quote(other or column)} FROM {others})"
 
 
 def same(columns: dict[str, bool], left: str, right: str) -> str:

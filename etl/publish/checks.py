@@ -3,18 +3,25 @@
 What was published before has passed; so keys and parents are looked at of the rows loaded since.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from duckdb import DuckDBPyConnection
 
 from etl import schema
 from etl.errors import Unsound
-from etl.load.sql import equal, names
+from etl.load.sql import names
 from etl.publish.lake import Change, State
 from etl.schema import LINEAGE_TIME, Table, quote
 
 AT_ONCE = 2_000_000
 """Keys that are compared in one go, within the memory that DuckDB is given."""
+
+FEW = 200_000
+"""Rows up to which it pays to find by one column what may concern them, and to read only that."""
+
+
+ONE = "ORDER BY ALL LIMIT 1"
+"""In order: else DuckDB 2.0.0 can wait for ever where a materialized CTE of many rows meets a limit."""
 
 
 def check(connection: DuckDBPyConnection, tables: Mapping[str, Table], change: Change, state: State) -> None:
@@ -50,18 +57,37 @@ def _keys(connection: DuckDBPyConnection, table: Table, loaded_until: int) -> It
     """Keys that stand for two rows."""
     key = names(table.key)
     recent = _recent(table, loaded_until)
-    ((count,),) = connection.execute(f"SELECT count(*) FROM {table.qualified} WHERE {recent}").fetchall()
+    count, how, near = _near(connection, table, table.key, recent)
     parts = count // AT_ONCE + 1
     for part in range(parts) if count else ():
         share = f"hash({key}) % {parts} = {part}" if parts > 1 else "true"
         found = connection.execute(
-            f"SELECT {key} FROM {table.qualified} SEMI JOIN "
-            f"(SELECT {key} FROM {table.qualified} WHERE {recent} AND {share}) USING ({key}) "
-            f"WHERE {share} GROUP BY ALL HAVING count(*) > 1 LIMIT 1"
+            f"WITH recent AS {how} (SELECT {key} FROM {table.qualified} WHERE {recent} AND {share}), "
+            f"near AS {how} (SELECT {key} FROM {table.qualified} WHERE {near} AND {share}) "
+            f"SELECT {key} FROM near SEMI JOIN recent USING ({key}) GROUP BY ALL HAVING count(*) > 1 {ONE}"
         ).fetchall()
         for row in found:
             yield f"{table.qualified} has two rows of the key {row}"
             return
+
+
+def _near(
+    connection: DuckDBPyConnection, table: Table, key: Sequence[str], since: str
+) -> tuple[int, str, str]:
+    """How many rows are recent, how to read what has to do with them, and which rows may have their keys.
+
+    Of few, one column is looked at, on which alone DuckDB filters while it scans: the time if it belongs to
+    the key, as tables are nearly in its order, else the first column with about the most different values.
+    """
+    distinct = ", ".join(f"approx_count_distinct({quote(name)})" for name in key)
+    ((count, *values),) = connection.execute(
+        f"SELECT count(*), {distinct} FROM {table.qualified} WHERE {since}"
+    ).fetchall()
+    if count > FEW:
+        return count, "NOT MATERIALIZED", "true"
+    most = (name for value, name in zip(values, key, strict=True) if 10 * value >= max(values))
+    telling = quote(table.by_month if table.by_month in key else next(most))
+    return count, "MATERIALIZED", f"{telling} IN (SELECT {telling} FROM recent)"
 
 
 def _orphans(
@@ -71,9 +97,12 @@ def _orphans(
     whole = _whole(table, tables)
     if whole is None:
         return
+    recent = _recent(table, loaded_until)
+    _, how, near = _near(connection, table, whole.key, recent)
     found = connection.execute(
-        f"SELECT {names(table.key)} FROM {table.qualified} AS part WHERE {_recent(table, loaded_until)} "
-        f"AND NOT EXISTS (FROM {whole.qualified} AS whole WHERE {equal(whole.key, 'whole', 'part')}) LIMIT 1"
+        f"WITH recent AS {how} (SELECT {names(table.key)} FROM {table.qualified} WHERE {recent}), "
+        f"near AS {how} (SELECT {names(whole.key)} FROM {whole.qualified} WHERE {near}) "
+        f"SELECT {names(table.key)} FROM recent ANTI JOIN near USING ({names(whole.key)}) {ONE}"
     ).fetchall()
     for row in found:
         yield f"{table.qualified} has the row {row}, but {whole.qualified} none that it belongs to"

@@ -78,10 +78,12 @@ def _of_month(
 
 def _months(connection: DuckDBPyConnection, table: Table) -> Iterator[Slice]:
     """Each month of the table that has rows, as one slice; rows without a time stand apart."""
-    month = f"date_trunc('month', {quote(table.by_month)})"
+    # Grouped by the number of the month, in UTC: date_trunc of times with a zone takes ten times as long.
+    time = f"make_timestamp(epoch_us({quote(table.by_month)}))"
     rows = connection.execute(
-        f"SELECT strftime({month}, '%Y-%m'), epoch_us({month}), epoch_us({month} + INTERVAL 1 MONTH), "
-        f"count(*), {_digest(table)} FROM {table.qualified} GROUP BY {month}"
+        f"SELECT strftime(min({time}), '%Y-%m'), epoch_us(date_trunc('month', min({time}))), "
+        f"epoch_us(date_trunc('month', min({time})) + INTERVAL 1 MONTH), count(*), {_digest(table)} "
+        f"FROM {table.qualified} GROUP BY 12 * year({time}) + month({time})"
     ).fetchall()
     for name, start, end, count, digest in rows:
         yield Slice(name or TIMELESS, start, end, count, digest)

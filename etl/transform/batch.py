@@ -1,9 +1,13 @@
 """A batch of deliveries to Arrow tables; records and files that do not fit are set apart with the reason."""
 
 import base64
+import gc
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from typing import Any, cast
 
 import pyarrow as pa
@@ -13,6 +17,7 @@ from etl.errors import Unfit
 from etl.extract.stream import Delivery, File, FileSource, Page, Source
 from etl.transform.decode import Decoder
 from etl.transform.flatten import EXTRA, WHOLE, BadRecord, flatten, flatten_columns
+from etl.transform.pages import few, read
 from etl.values import canonical
 
 
@@ -84,27 +89,28 @@ class Transformer:
         return self._decoders[stream]
 
     def _records(self, stream: str, pages: Sequence[Page]) -> Cut:
-        decoder = self._decoder(stream)
-        tables = self._declared.of_stream(stream)
+        decoder, tables = self._decoder(stream), self._declared.of_stream(stream)
         cut = Cut(sum(len(page.records) for page in pages))
-        decoded: list[_Decoded] = []
-        for page in pages:
-            for raw in page.records:
-                try:
-                    decoded.append(_Decoded(decoder.decode(raw, page.context), raw, page.context))
-                except Unfit as why:
-                    cut.rejects.append(self._reject(stream, raw, page.context, why))
+        misfits: list[Reject] = []
+        made = [flatten([], tables, decoder.root)]
+        taken = 0
 
-        def make(some: Sequence[_Decoded]) -> dict[str, Any]:
-            return flatten([each.record for each in some], tables, decoder.root)
+        def refuse(raw: bytes, context: Mapping[str, str], why: Unfit) -> None:
+            cut.rejects.append(self._reject(stream, raw, context, why))
 
-        try:
-            cut.tables = make(decoded)
-        except BadRecord:
-            bad = dict(_bad(decoded, make))
-            for index, unfit in bad.items():
-                cut.rejects.append(self._reject(stream, decoded[index].raw, decoded[index].context, unfit))
-            cut.tables = make([each for index, each in enumerate(decoded) if index not in bad])
+        with _uncollected():
+            for some in few(read(pages, decoder, refuse)):
+                make = partial(flatten, tables=tables, root=decoder.root, first=taken)
+                found, bad = _made([record for each in some for record in each.records], make)
+                if bad:
+                    origins = [(raw, each.context) for each in some for raw in each.raws]
+                    misfits += [self._reject(stream, *origins[index], why) for index, why in bad.items()]
+                made.append(found)
+                taken += sum(len(each.records) for each in some) - len(bad)
+        cut.rejects += misfits
+        for table in tables:
+            by_place = zip(*(each[table.name] for each in made), strict=True)
+            cut.tables[table.name] = pa.concat_tables(chain.from_iterable(by_place)).combine_chunks()
         return cut
 
     def _reject(self, stream: str, raw: bytes, context: Mapping[str, Any], why: Unfit) -> Reject:
@@ -158,15 +164,32 @@ class Transformer:
         return made
 
 
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    record: Any
-    raw: bytes
-    context: Mapping[str, str]
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No search for cycles while objects are made by the million: decoded records hold none."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+_Made = dict[str, list[pa.Table]]
+
+
+def _made(records: Sequence[Any], make: Callable[[Sequence[Any]], _Made]) -> tuple[_Made, dict[int, Unfit]]:
+    """What `make` makes of the records that it does not complain of, and the others: their place and why."""
+    try:
+        return make(records), {}
+    except BadRecord:
+        bad = dict(_bad(records, make))
+        return make([record for index, record in enumerate(records) if index not in bad]), bad
 
 
 def _bad(
-    records: Sequence[_Decoded], make: Callable[[Sequence[_Decoded]], object], first: int = 0
+    records: Sequence[Any], make: Callable[[Sequence[Any]], object], first: int = 0
 ) -> Iterator[tuple[int, Unfit]]:
     """The records that `make` complains of, found by halving; their place and why."""
     try:

@@ -7,7 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from etl.schema import Column
-from etl.values import LATEST_EPOCH, micros, text_of
+from etl.values import LATEST_EPOCH, canonical_lines, micros, text_of
+
+# Made once: making a scalar, pyarrow looks for pandas each time.
+TRUE = pa.scalar(value=True)
+MICROS = pa.scalar(1e6)
 
 
 class Misfit(ValueError):
@@ -19,13 +23,18 @@ class Misfit(ValueError):
         self.reason = reason
 
 
-def array(column: Column, values: Sequence[Any], *, required: bool) -> pa.Array:
+def array(column: Column, values: Sequence[Any]) -> pa.Array:
     """The values as an Arrow array of the column's type; Misfit names the first that cannot be."""
+    if not any(values) and values.count(None) == len(values):
+        return pa.nulls(len(values), column.arrow)
     convert = _CONVERTERS.get(column.type)
-    made = convert(values) if convert else _plain(column, values)
-    if required and made.null_count:
-        raise Misfit(made.is_null().index(pa.scalar(value=True)).as_py(), "required, but absent or null")
-    return made
+    return convert(values) if convert else _plain(column, values)
+
+
+def hold_to_presence(made: pa.Array) -> None:
+    """Refuse an array with a value that is absent; Misfit names the first."""
+    if made.null_count:
+        raise Misfit(made.is_null().index(TRUE).as_py(), "required, but absent or null")
 
 
 def _plain(column: Column, values: Sequence[Any]) -> pa.Array:
@@ -42,14 +51,18 @@ def _timestamps(values: Sequence[Any]) -> pa.Array:
         if not (pc.max(pc.abs(seconds)).as_py() or 0) <= LATEST_EPOCH:
             message = "out of range"
             raise pa.ArrowInvalid(message)
-        counts = pc.cast(pc.round(pc.multiply(seconds, 1e6)), pa.int64())
+        counts = pc.cast(pc.round(pc.multiply(seconds, MICROS)), pa.int64())
     except pa.ArrowException:
         counts = pa.array(_each(values, micros), pa.int64())
-    return counts.cast(pa.timestamp("us", "UTC"))
+    return counts.view(pa.timestamp("us", "UTC"))
 
 
 def _json(values: Sequence[Any]) -> pa.Array:
-    return pa.array(_each(values, text_of), pa.string())
+    try:
+        texts = iter(canonical_lines(value for value in values if value is not None))
+        return pa.array([None if value is None else next(texts) for value in values], pa.string())
+    except (ValueError, OverflowError, TypeError, RecursionError):
+        return pa.array(_each(values, text_of), pa.string())
 
 
 def _each(values: Sequence[Any], convert: Callable[[Any], Any]) -> list[Any]:

@@ -1,8 +1,8 @@
 """Records as received to typed objects; what does not fit is refused alone, with path and reason."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import msgspec
 
@@ -28,6 +28,18 @@ class Decoder:
         """Places and names of undeclared fields, such as `media/new_field`."""
         self._compile()
 
+    def decode_all(self, raws: Iterable[bytes], context: Mapping[str, str]) -> list[Any] | None:
+        """The records as `decode` gives them; None where one does not fit, and each must be tried alone."""
+        try:
+            records = list(map(self._decoder.decode, raws))
+            if self.complete:
+                for record in records:
+                    self.complete(record, context)
+            self._convert(records, self.root, "$")
+        except (Unfit, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        return records
+
     def decode(self, raw: bytes, context: Mapping[str, str]) -> Any:  # noqa: ANN401 -- a type made at run time
         """The record as an object with the fields the source adds; Unfit says what is wrong with it."""
         try:
@@ -40,7 +52,7 @@ class Decoder:
             raise Unfit("is not UTF-8 text") from error
         except RecursionError as error:
             raise Unfit("nested too deeply") from error
-        self._convert(record, self.root, "$")
+        self._convert([record], self.root, "$")
         return record
 
     def _typed(self, raw: bytes) -> Any:  # noqa: ANN401 -- a type made at run time
@@ -53,7 +65,10 @@ class Decoder:
 
     def _compile(self) -> None:
         self._decoder = msgspec.json.Decoder(self.root.type())
-        self._added = {id(place): place.type() for place in _added(self.root)}
+        self._added = {
+            id(place): list[list[place.type()] if place.many else place.type()]  # type: ignore[misc]
+            for place in _added(self.root)
+        }
 
     def _learned(self, value: object, place: Place, path: str) -> bool:
         """Take in every undeclared name found below this place; True when there was one."""
@@ -69,27 +84,29 @@ class Decoder:
                 self._compile()
         return found
 
-    def _convert(self, item: Any, place: Place, path: str) -> None:  # noqa: ANN401 -- a type made at run time
+    def _convert(self, items: Sequence[Any], place: Place, path: str) -> None:
         """Hold what the source added to its declared type too."""
         for name, inner in place.places.items():
             attribute = attribute_of(name)
-            value = getattr(item, attribute)
-            if value is None:
-                continue
+            given = [(item, value) for item in items if (value := getattr(item, attribute)) is not None]
+            values = [value for _, value in given]
             if name.startswith(ADDED):
-                setattr(item, attribute, self._typed_addition(value, inner, f"{path}.{name}"))
-            elif inner.places:
-                for each in value if inner.many else [value]:
-                    self._convert(each, inner, f"{path}.{name}")
+                typed = self._typed_additions(values, inner, f"{path}.{name}")
+                for (item, _), value in zip(given, typed, strict=True):
+                    setattr(item, attribute, value)
+            elif any(_added(inner)):
+                below = [each for value in values for each in value] if inner.many else values
+                self._convert(below, inner, f"{path}.{name}")
 
-    def _typed_addition(self, value: object, place: Place, path: str) -> object:
-        kind = self._added[id(place)]
+    def _typed_additions(self, values: list[Any], place: Place, path: str) -> list[Any]:
         try:
-            return msgspec.convert(value, list[kind] if place.many else kind)  # type: ignore[valid-type]
+            return cast("list[Any]", msgspec.convert(values, self._added[id(place)]))
         except msgspec.ValidationError as error:
-            if not self._learned(value, place, path):
-                raise unfit(error, path) from error
-            return self._typed_addition(value, place, path)
+            why = unfit(error)
+            index, below = re.findall(r"^\$\[(\d+)\](.*)", why.path)[0]
+            if not self._learned(values[int(index)], place, path):
+                raise Unfit(why.reason, path + below) from error
+            return self._typed_additions(values, place, path)
 
 
 def _undeclared(value: object, place: Place, path: str) -> Iterator[tuple[str, Place, str]]:

@@ -1,17 +1,17 @@
 """Decoded records, or columns read from a file, to one Arrow table for each declared table."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from math import inf
-from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
-from msgspec import UNSET
 
 from etl.errors import Unfit
 from etl.schema import Column, Table
-from etl.transform.columns import Misfit, array
-from etl.transform.shape import Place, attribute_of, name_of, paths_of
+from etl.transform.columns import TRUE, Misfit, array, hold_to_presence
+from etl.transform.levels import Level
+from etl.transform.shape import Place, attribute_of, beginning, name_of, paths_of
 
 RECORD = "_record"
 """Name of the column that says which record of the batch a row was cut from; it never reaches a table."""
@@ -23,10 +23,6 @@ read does not, and leaves the parts that are stored as they are."""
 EXTRA = "_extra"
 
 
-Given = list[tuple[str, Column, Sequence[Any]]]
-"""The columns of a table with their values, one for each row."""
-
-
 class BadRecord(Exception):
     """One record of a batch does not fit its tables: its place in the batch, and why."""
 
@@ -36,75 +32,61 @@ class BadRecord(Exception):
         self.why = why
 
 
-class Rows:
-    """The rows of one table that stand at one place of the records, with the objects above each."""
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of a table that are about to be made."""
 
-    def __init__(self, records: Sequence[Any], place: str) -> None:
-        self.ordinals: list[int] = list(range(len(records)))
-        self.levels: list[list[Any]] = [list(records)]
-        for segment in place.split("/") if place else []:
-            self._descend(attribute_of(name_of(segment)), many=segment.endswith("[]"))
-
-    def _descend(self, attribute: str, *, many: bool) -> None:
-        pairs: list[tuple[int, Any]] = []
-        for row, parent in enumerate(self.levels[-1]):
-            inner = getattr(parent, attribute)
-            if inner is not None:
-                pairs += [(row, each) for each in (inner if many else [inner])]
-        kept = [row for row, _ in pairs]
-        self.ordinals = [self.ordinals[row] for row in kept]
-        self.levels = [[level[row] for row in kept] for level in self.levels]
-        self.levels.append([each for _, each in pairs])
-
-    def values(self, path: str) -> list[Any]:
-        """The value at this path for each row; None where something on the way is absent."""
-        level = len(self.levels) - 1
-        if path.startswith("/"):
-            level, path = 0, path[1:]
-        while path.startswith("../"):
-            level, path = level - 1, path[3:]
-        items = self.levels[level]
-        *way, last = (attribute_of(segment) for segment in path.split("/"))
-        for attribute in way:
-            items = [None if item is None else getattr(item, attribute) for item in items]
-        if not way:
-            return list(map(attrgetter(last), items))
-        return [None if item is None else getattr(item, last) for item in items]
-
-    def undeclared(self, place: Place) -> list[Any]:
-        """For each row its undeclared fields, or None; objects decoded before a name was met lack it."""
-        names = place.undeclared.items()
-        return [
-            {
-                name: value
-                for name, attribute in names
-                if (value := getattr(item, attribute, UNSET)) is not UNSET
-            }
-            or None
-            for item in self.levels[-1]
-        ]
+    ordinals: Sequence[int]
+    """For each row the place of its record in the batch, or of its file."""
+    own_key: Sequence[str]
+    """The columns that tell the rows of one record apart."""
+    values: Callable[[str], Sequence[Any]]
+    """The values of a column as received."""
+    arrow: Callable[[str], pa.Array]
+    """The values of a column as its Arrow type; Misfit names the first that does not fit."""
+    locate: Callable[[int, str], str]
+    """Where the value stands that a path leads to from a row."""
 
 
-def flatten(records: Sequence[Any], tables: Sequence[Table], root: Place) -> dict[str, Any]:
-    """One Arrow table for each declared table, keyed by name; BadRecord names a record that does not fit."""
-    made = {}
-    for table in tables:
-        parts = [_cut(records, table, place, root) for place in table.declared.at]
-        made[table.name] = pa.concat_tables(parts)
-    return made
+def flatten(
+    records: Sequence[Any], tables: Sequence[Table], root: Place, first: int = 0
+) -> dict[str, list[pa.Table]]:
+    """The rows of each declared table, by its name, an Arrow table for each place they stand at.
+
+    `first` is the place of the first record in its batch; BadRecord names a record that does not fit.
+    """
+    levels = {"": Level(records)}
+    return {
+        table.name: [_cut(levels, table, place, root, first) for place in table.declared.at]
+        for table in tables
+    }
+
+
+def _level(levels: dict[str, Level], where: str) -> Level:
+    """The level at a place, made once for all tables."""
+    if where not in levels:
+        above, _, segment = where.rpartition("/")
+        levels[where] = _level(levels, above).below(segment)
+    return levels[where]
 
 
 def flatten_columns(columns: Mapping[str, Sequence[Any]], ordinals: Sequence[int], table: Table) -> pa.Table:
     """The Arrow table of columns that a source read from files; absent columns are NULL."""
-    size = len(ordinals)
+    absent = [None] * len(ordinals)
     unknown = set(columns) - set(table.content) - {EXTRA}
     if unknown:
         message = f"{table.qualified} has no column {min(unknown)}"
         raise LookupError(message)
-    given: Given = [(name, table.columns[name], columns.get(name) or [None] * size) for name in table.content]
-    for name, column, values in given:
-        _hold_to_limits(name, column, values, ordinals)
-    return _table(table, given, list(ordinals), columns.get(EXTRA), lambda _row, path: f"$.{path}")
+
+    def values(name: str) -> Sequence[Any]:
+        return columns.get(name) or absent
+
+    def arrow(name: str) -> pa.Array:
+        return array(table.columns[name], values(name))
+
+    for name in table.content:
+        _hold_to_limits(name, table.columns[name], values(name), ordinals)
+    return _table(table, _Rows(ordinals, table.key, values, arrow, lambda _row, path: f"$.{path}"))
 
 
 def _hold_to_limits(name: str, column: Column, values: Sequence[Any], ordinals: Sequence[int]) -> None:
@@ -117,21 +99,24 @@ def _hold_to_limits(name: str, column: Column, values: Sequence[Any], ordinals: 
             raise BadRecord(ordinals[index], Unfit(f"{value} is not within {low:g} to {high:g}", f"$.{name}"))
 
 
-def _cut(records: Sequence[Any], table: Table, where: str, root: Place) -> pa.Table:
-    rows = Rows(records, where)
-    place = root
-    for segment in where.split("/") if where else []:
-        place = place.places[name_of(segment)]
-    given: Given = [
-        (name, table.columns[name], _values(rows, name, table.columns[name])) for name in table.content
-    ]
-    extra = rows.undeclared(place) if place.undeclared else None
+def _cut(levels: dict[str, Level], table: Table, where: str, root: Place, first: int) -> pa.Table:
+    level, records = _level(levels, where), levels[""].items
+    paths = {name: paths_of(name, table.columns[name]) for name in table.content}
+    extra = level.undeclared(root.at(where))
+
+    def values(name: str) -> Sequence[Any]:
+        return extra if name == EXTRA else level.values(paths[name])
+
+    def arrow(name: str) -> pa.Array:
+        column = table.columns[name]
+        return array(column, extra) if name == EXTRA else level.array(column, paths[name])
 
     def locate(row: int, path: str) -> str:
-        ordinal = rows.ordinals[row]
-        return _located(records[ordinal], where, row - rows.ordinals.index(ordinal), path)
+        ordinal = level.ordinals[row]
+        return _located(records[ordinal], where, row - level.ordinals.index(ordinal), path)
 
-    return _table(table, given, rows.ordinals, extra, locate)
+    own_key = [name for name in table.key if beginning(paths[name])[0] != "/"]
+    return _table(table, _Rows(level.ordinals, own_key, values, arrow, locate), first)
 
 
 def _located(record: object, where: str, row: int, path: str) -> str:
@@ -154,52 +139,36 @@ def _located(record: object, where: str, row: int, path: str) -> str:
     return f"{start}.{path.replace('/', '.')}"
 
 
-def _values(rows: Rows, name: str, column: Column) -> list[Any]:
-    first, *others = paths_of(name, column)
-    values = rows.values(first)
-    for path in others:
-        if None not in values:
-            break
-        values = [
-            second if value is None else value
-            for value, second in zip(values, rows.values(path), strict=True)
-        ]
-    return values
-
-
-def _table(
-    table: Table,
-    given: Given,
-    ordinals: list[int],
-    extra: Sequence[Any] | None,
-    locate: Callable[[int, str], str],
-) -> pa.Table:
-    arrays = {RECORD: pa.array(ordinals, pa.int64())}
-    given = [*given, (EXTRA, table.columns[EXTRA], extra or [None] * len(ordinals))]
-    for name, column, values in given:
+def _table(table: Table, rows: _Rows, first: int = 0) -> pa.Table:
+    arrays = {RECORD: pa.array([first + ordinal for ordinal in rows.ordinals], pa.int64())}
+    for name in [*table.content, EXTRA]:
         try:
-            arrays[name] = array(column, values, required=table.not_null(name))
+            arrays[name] = rows.arrow(name)
+            if table.not_null(name):
+                hold_to_presence(arrays[name])
         except Misfit as misfit:
-            path = locate(misfit.index, paths_of(name, column)[0])
-            raise BadRecord(ordinals[misfit.index], Unfit(misfit.reason, path)) from misfit
+            path = rows.locate(misfit.index, paths_of(name, table.columns[name])[0])
+            raise BadRecord(rows.ordinals[misfit.index], Unfit(misfit.reason, path)) from misfit
     if table.declared.part_of:
-        return _distinct(table, pa.table(arrays), ordinals, given)
-    arrays[WHOLE] = pa.repeat(pa.scalar(value=True), len(ordinals))
+        return _distinct(table, pa.table(arrays), rows)
+    arrays[WHOLE] = pa.repeat(TRUE, len(rows.ordinals))
     return pa.table(arrays)
 
 
-def _distinct(table: Table, made: pa.Table, ordinals: list[int], given: Given) -> pa.Table:
+def _distinct(table: Table, made: pa.Table, rows: _Rows) -> pa.Table:
     """The rows without repeats of the same row; two different rows with one key do not fit."""
-    keys = [values for name, _, values in given if name in table.key]
+    within = zip(rows.ordinals, *map(rows.values, rows.own_key), strict=True)
+    if len(set(within)) == made.num_rows:
+        return made
+    given = {name: rows.values(name) for name in [*table.content, EXTRA]}
+    keys = [values for name, values in given.items() if name in table.key]
     seen: dict[Any, int] = {}
-    repeated = []
-    for row, key in enumerate(zip(ordinals, *keys, strict=True)):
+    repeated = set()
+    for row, key in enumerate(zip(rows.ordinals, *keys, strict=True)):
         first = seen.setdefault(key, row)
         if first != row:
-            if any(values[first] != values[row] for _, _, values in given):
+            if any(values[first] != values[row] for values in given.values()):
                 reason = f"two different rows of {table.name} with one key: {', '.join(map(str, key[1:]))}"
-                raise BadRecord(ordinals[row], Unfit(reason))
-            repeated.append(row)
-    if not repeated:
-        return made
-    return made.take(sorted(set(range(len(ordinals))) - set(repeated)))
+                raise BadRecord(rows.ordinals[row], Unfit(reason))
+            repeated.add(row)
+    return made.take([row for row in range(made.num_rows) if row not in repeated])

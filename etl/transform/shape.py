@@ -54,6 +54,13 @@ class Place:
         if rest:
             place.need(rest)
 
+    def at(self, where: str) -> "Place":
+        """The place below this one that these segments lead to."""
+        place = self
+        for segment in where.split("/") if where else []:
+            place = place.places[name_of(segment)]
+        return place
+
     def learn(self, name: str, path: str) -> None:
         """Take a name nobody declared into the type, so that the fast path reads it from now on."""
         if len(self.undeclared) >= MOST_UNDECLARED:
@@ -130,6 +137,21 @@ def paths_of(name: str, column: Column) -> tuple[str, ...]:
     if isinstance(column.path, str):
         return (column.path,)
     return column.path or (name,)
+
+
+@cache
+def beginning(paths: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Where paths begin, and the rest of each: "/" the record, "../" the object above, "" here, or mixed."""
+    for start in ("/", "../"):
+        if all(path.startswith(start) for path in paths):
+            return start, tuple(path.removeprefix(start) for path in paths)
+    return "", paths
+
+
+@cache
+def attributes_of(path: str) -> list[str]:
+    """The Python attributes that lead from an object to the value at a path below it."""
+    return [attribute_of(segment) for segment in path.split("/")]
 
 
 def absolute(place: str, path: str) -> list[str]:

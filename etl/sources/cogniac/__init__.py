@@ -12,6 +12,7 @@ from etl.config import Secret, Setting, Settings
 from etl.errors import Refused, SettingsError, SourceError
 from etl.extract.http import Api
 from etl.extract.stream import Bundle, Meter, Page, Position, Stream, World
+from etl.extract.stretches import Readers, unread
 from etl.sources.cogniac.login import LOGIN, Login
 from etl.sources.cogniac.records import COMPLETE, storable
 from etl.sources.cogniac.scan import Records, Scan, readable
@@ -82,6 +83,7 @@ class Cogniac:
             hint=f"check {LOGIN}",
         )
         self._wanted = settings.listed("SIGHTGLASS_COGNIAC_APPLICATIONS")
+        self._readers = Readers(settings.whole("SIGHTGLASS_CONCURRENCY"))
         self._found: list[Application] = []
         self._reached = False
 
@@ -163,7 +165,9 @@ class Cogniac:
 
     def _detections(self, application_id: str, position: Position, meter: Meter) -> Iterator[Bundle]:
         """The records changed since the position, oldest first."""
-        return Scan(self._api, application_id, position.end, meter).bundles(position.start)
+        scan = Scan(self._api, application_id, position, meter)
+        for stretch in unread(position.start, position.end, position.done):
+            yield from self._readers.read(stretch, scan.bundles)
 
     def _tenant(self) -> dict[str, str]:
         return {"tenant_id": self._login.tenant}

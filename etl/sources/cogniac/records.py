@@ -10,6 +10,8 @@ from etl.values import canonical, parsed
 BOXED = frozenset({"box_set", "box"})
 """Kinds of application data whose boxes are rows of their own."""
 CORNERS = ("x0", "y0", "x1", "y1")
+NUMBERS = frozenset({int, float, type(None)})
+"""Types a corner may have before it is looked at whether all are there; a bool is no number here."""
 
 
 def complete_application(application: Any, context: Mapping[str, str]) -> None:  # noqa: ANN401
@@ -30,7 +32,10 @@ def complete_result(result: Any, context: Mapping[str, str]) -> None:  # noqa: A
     if result.other_media or result.media_list:
         result.added_other_media = [*_media(result.other_media), *_media(result.media_list)]
     for index, detection in enumerate(result.detections):
-        _complete_detection(detection, f"$.detections[{index}]")
+        try:
+            _complete_detection(detection)
+        except Unfit as why:
+            raise Unfit(why.reason, f"$.detections[{index}].app_data{why.path}") from why
 
 
 def _media(listed: object) -> Iterator[object]:
@@ -42,31 +47,41 @@ def _media(listed: object) -> Iterator[object]:
             yield medium
 
 
-def _complete_detection(detection: Any, path: str) -> None:  # noqa: ANN401 -- a type made from the schema
+def _complete_detection(detection: Any) -> None:  # noqa: ANN401 -- a type made from the schema
     """Say who asserted it (the vendor's media-detections page tells the three apart), and find its boxes."""
     if detection.user_id is not None:
         # A user's assertion outside any application is a capture of media to a subject.
         detection.added_asserted_by = "capture" if detection.app_id is None else "user"
     elif detection.model_id is not None:
         detection.added_asserted_by = "model"
+    if detection.app_data is None:
+        return
     if detection.app_data_type != "ocr":
         detection.app_data = parsed(detection.app_data)
-    if detection.app_data_type in BOXED and detection.app_data is not None:
-        boxes = detection.app_data
-        detection.added_boxes = (
-            [_box(index, box, f"{path}.app_data[{index}]") for index, box in enumerate(boxes)]
-            if isinstance(boxes, list)
-            else [_box(0, boxes, f"{path}.app_data")]
-        )
+    if detection.app_data_type in BOXED:
+        detection.added_boxes = _boxes(detection.app_data)
 
 
-def _box(index: int, box: object, path: str) -> dict[str, Any]:
+def _boxes(app_data: object) -> list[dict[str, Any]]:
+    """The boxes of a set, or the only one; the path of what is no box begins at the app_data."""
+    if not isinstance(app_data, list):
+        return [_box(0, app_data)]
+    boxes = []
+    for index, box in enumerate(app_data):
+        try:
+            boxes.append(_box(index, box))
+        except Unfit as why:
+            raise Unfit(why.reason, f"[{index}]{why.path}") from why
+    return boxes
+
+
+def _box(index: int, box: object) -> dict[str, Any]:
     """One box of a set as a row; the corners stand under `box`, or in the object itself."""
     if not isinstance(box, dict):
-        raise Unfit("a box must be an object", path)
-    corners = _corners(box["box"], f"{path}.box") if "box" in box else _corners(box, path)
+        raise Unfit("a box must be an object", "")
+    corners = _corners(box["box"], ".box") if "box" in box else _corners(box, "")
     if corners is None or None in corners.values():
-        raise Unfit("a box must have x0, y0, x1 and y1", path)
+        raise Unfit("a box must have x0, y0, x1 and y1", "")
     return {**corners, "probability": box.get("probability"), "box_index": index}
 
 
@@ -75,10 +90,11 @@ def _corners(box: object, path: str) -> dict[str, Any] | None:
         return None
     if not isinstance(box, dict):
         raise Unfit("a box must be an object", path)
-    for corner in CORNERS:
-        if isinstance(box.get(corner), bool) or not isinstance(box.get(corner), int | float | None):
-            raise Unfit(f"Expected `float`, got `{type(box[corner]).__name__}`", f"{path}.{corner}")
-    return {corner: box.get(corner) for corner in CORNERS}
+    corners = {corner: box.get(corner) for corner in CORNERS}
+    for corner, at in corners.items():
+        if type(at) not in NUMBERS:
+            raise Unfit(f"Expected `float`, got `{type(at).__name__}`", f"{path}.{corner}")
+    return corners
 
 
 COMPLETE: Mapping[str, Complete] = {"applications": complete_application, "detections": complete_result}

@@ -6,7 +6,9 @@ records of that time, and skips none.
 """
 
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -14,7 +16,8 @@ import msgspec
 
 from etl.errors import SourceError
 from etl.extract.http import Api
-from etl.extract.stream import Bundle, Effect, Meter, Page
+from etl.extract.stream import Bundle, Effect, Meter, Page, Position
+from etl.extract.stretches import Stretch
 from etl.values import LATEST_EPOCH, micros, seconds
 
 T = TypeVar("T")
@@ -22,6 +25,8 @@ T = TypeVar("T")
 PAGE = 100
 """Records a page: the most the detections endpoint gives, says the vendor's SDK."""
 MOST_PAGES = 10_000_000
+MARK = 20
+"""Pages after which it is entered how far a stretch was read: what a run that is broken off costs at most."""
 TRIES = 5
 """How often an empty page that leads nowhere is asked for before the scan gives up."""
 SECOND = 1_000_000
@@ -69,37 +74,66 @@ class Window(NamedTuple):
 
 
 class Scan:
-    """One pass over the detections of an application up to a time, in microseconds since 1970."""
+    """One pass over the detections of an application, up to the end of a position."""
 
-    def __init__(self, api: Api, application_id: str, end: int, meter: Meter) -> None:
+    def __init__(self, api: Api, application_id: str, position: Position, meter: Meter) -> None:
         self._api = api
         self._application_id = application_id
         self._path = f"/1/applications/{quote(application_id, safe='')}/detections"
-        self._end = end // SECOND * SECOND
+        self._end = position.end // SECOND * SECOND
+        self._settled = position.settled
+        self._about = {"source": "cogniac", "stream": "detections", "partition": application_id}
         self._meter = meter
 
-    def bundles(self, start: int) -> Iterator[Bundle]:
-        """The pages of records changed at or after a time."""
-        since = max(0, start - 1)
+    def bundles(self, stretch: Stretch) -> Iterator[Bundle]:
+        """The pages of records changed within a stretch of time, and of those whose time cannot be read."""
+        since = max(0, stretch.start - 1)
         page = self._filled(Window(since, self._end))
-        for _ in range(MOST_PAGES):
-            yield [self._page(page)]
-            if not following(page):
-                return
-            newest = max(times_of(page.data), default=0)
+        known: set[bytes] = set()
+        for number in range(1, MOST_PAGES):
+            times = times_of(page.data)
+            newest = max(times, default=0)
+            stretch.reached(min(times, default=0), newest)
+            end = stretch.end
+            yield [self._within(self._page(page), known, stretch, end)]
+            if not following(page) or newest >= end:
+                break
+            if number % MARK == 0:
+                yield self._mark(stretch, newest, newest)
             if newest - 1 > since:
+                known = at(newest, page)
                 since = newest - 1
                 page = self._filled(Window(since, self._end))
                 continue
             yield from self._rest_of(newest, page)
             beyond = self._beyond(newest)
             if beyond is None:
-                return
+                break
             since, page = beyond
-        raise SourceError(f"the detections of {self._application_id} have no end")
+        else:
+            raise SourceError(f"the detections of {self._application_id} have no end")
+        if stretch.shared:
+            yield self._mark(stretch, stretch.end, newest)
 
     def _page(self, page: Records) -> Page:
         return Page("detections", page.data, {"application_id": self._application_id})
+
+    def _within(self, page: Page, known: AbstractSet[bytes], stretch: Stretch, end: int) -> Page:
+        """The page without what the one before it ended with, and without what others read."""
+        records = page.records
+        if known:
+            records = [record for record in records if bytes(record) not in known]
+        if stretch.shared and max(times_of(records[-1:]), default=end) >= end:
+            records = [each for each in records if all(time < end for time in times_of([each]))]
+        return replace(page, records=records, in_order=not stretch.shared)
+
+    def _mark(self, stretch: Stretch, until: int, newest: int) -> Bundle:
+        """What tells a later run how far the stretch was read, should this one be broken off."""
+        until = min(until, self._settled)
+        if until <= stretch.start:
+            return []
+        about = {"start_us": stretch.start, "end_us": until, "newest_us": newest or None}
+        return [Effect("etl/stretch_read", {**self._about, **about})]
 
     def _filled(self, window: Window) -> Records:
         """The first page of the window that is not empty, or the last: an empty page may have a `next`."""

@@ -37,6 +37,7 @@ LOGIN = "NEURONS_API_KEY"
 RATE = (180, 10.0)
 """Requests in seconds; the vendor's page on rate limits allows 200 in 10 s, all programs taken together."""
 TAIL = "tail"
+BACKFILL = "backfill"
 """Partition under which runs that read only the end of the list keep their books."""
 
 PICTURES = frozenset(["jpg", "jpeg", "png", "gif", "webp", "bmp", "svg", "mp4", "webm", "mov", "mkv", "avi"])
@@ -104,6 +105,9 @@ class Neurons:
     def streams(self, world: World) -> Iterator[list[Stream]]:
         """The media with their files: all of the list when a sweep is due, else its end and what is open."""
         self._world = world
+        if world.span:
+            yield [Stream("media", partial(self._within, *world.span), BACKFILL)]
+            return
         swept = world.ask("neurons/last_sweep")[0][0]
         if swept is None or micros_of(world.now()) - swept >= self._sweep:
             yield [Stream("media", self._all)]
@@ -117,6 +121,12 @@ class Neurons:
             yield from self._with_files(page, meter)
         stored = (row[0] for row in self._world.ask("neurons/stored"))
         yield from self._asked_for([media_id for media_id in stored if media_id not in seen], meter)
+
+    def _within(self, start: int, end: int, _position: Position, meter: Meter) -> Iterator[Bundle]:
+        """The media that changed between two times, with all of their files; only the whole list has them."""
+        for page in self._list.pages(0, set(), meter):
+            changed = [each for each in page if any(_changed(one, start, end) for one in readable([each]))]
+            yield from self._with_files(changed, meter, again=True)
 
     def _tail(self, _position: Position, meter: Meter) -> Iterator[Bundle]:
         """The end of the list from the last medium that is known, then every medium that is still open."""
@@ -150,8 +160,11 @@ class Neurons:
                 return None
             raise
 
-    def _with_files(self, page: Sequence[bytes], meter: Meter) -> Iterator[Bundle]:
-        """The media of a page a few at a time, each few with the files that must be fetched for them."""
+    def _with_files(self, page: Sequence[bytes], meter: Meter, *, again: bool = False) -> Iterator[Bundle]:
+        """The media of a page a few at a time, each few with the files that must be fetched for them.
+
+        With `again` these are all files, whatever is known of them.
+        """
         minted = self._world.now()
         for some in _chunks(page, self._at_once):
             records = [self._whole(each, meter) for each in some]
@@ -160,12 +173,12 @@ class Neurons:
             wanted: list[tuple[str, str, Lease]] = []
             for medium in media:
                 lease = Lease(medium.results or {}, minted, partial(self._links, medium.media_id, meter))
-                names = self._wanted(medium, known.get(medium.media_id))
+                names = self._wanted(medium, None if again else known.get(medium.media_id))
                 wanted += [(medium.media_id, name, lease) for name in names]
             files = self._pool.map(lambda each: self._file(*each, meter=meter), wanted)
             back = [medium.media_id for medium in media if known.get(medium.media_id, NEVER).deleted]
-            again = [Effect("neurons/listed_again", {"ids": back})] if back else []
-            yield [Page("media", records), *files, *again]
+            listed = [Effect("neurons/listed_again", {"ids": back})] if back else []
+            yield [Page("media", records), *files, *listed]
 
     def _links(self, media_id: str, meter: Meter) -> Mapping[str, Any]:
         """The links of a medium, minted anew; none where it is gone."""
@@ -228,6 +241,10 @@ class Neurons:
             if newer is None:
                 raise
             return self._files.download(newer, meter)
+
+
+def _changed(medium: Listed, start: int, end: int) -> bool:
+    return start <= (changed_at(medium) or 0) < end
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -1,0 +1,92 @@
+"""A thousand changed records, loaded and published, into warehouses of three sizes."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.lab import MB, SIGHTGLASS, Corpus, Figure, Goal, Lab, cogniac, counted, serving
+from bench.measure import Cost, middle
+from bench.warehouses import DAYS, DONE
+
+RECORDS = 73_000
+"""Of one month; they hold 0.2 million detections."""
+MONTHS = (1, 10, 100)
+CHANGES = 1000
+MOST = 1000
+"""Megabytes."""
+
+
+WHAT = {
+    "run": f"{CHANGES:,} changed records, run with publishing",
+    "publish": f"{CHANGES:,} changed records, `sightglass publish` alone",
+    "nothing": "`sightglass publish` with nothing changed",
+}
+
+
+def increments(lab: Lab) -> Iterator[Figure]:
+    """Runs that publish too, and publishing alone; every turn goes through all sizes."""
+    before = lab.corpus(lab.size(RECORDS, 2 * CHANGES), days=DAYS, changes=CHANGES)
+    homes = {months: warehouse(lab, before, months) for months in MONTHS}
+    found: dict[int, list[dict[str, Cost]]] = {months: [] for months in MONTHS}
+    with serving(lab, "bench.server", before.changed.folder, 0) as url:
+        for _ in range(lab.repeat):
+            for months, home in homes.items():
+                found[months].append(turn(lab, url, home))
+                said = ", ".join(f"{name} {cost.seconds:.2f} s" for name, cost in found[months][-1].items())
+                lab.note(f"{months * before.detections:,} detections: {said}")
+    for name, title in WHAT.items():
+        costs = {months: middle([each[name] for each in turns]) for months, turns in found.items()}
+        for months, cost in costs.items():
+            lab.enter(f"{title}, {months * before.detections:,} detections", cost, 0)
+        yield from figures(title, costs, before.detections)
+
+
+def figures(title: str, costs: dict[int, Cost], a_month: int) -> Iterator[Figure]:
+    """The time in larger warehouses against that in the smallest, and the memory in the largest."""
+    least, *larger = costs
+    for months in larger:
+        yield Figure(
+            f"{title}, {months * a_month:,} detections against {least * a_month:,}",
+            f"{costs[months].seconds:.2f} s, {costs[months].peak / MB:,.0f} MB",
+            f"{costs[least].seconds:.2f} s, {costs[least].peak / MB:,.0f} MB",
+            costs[months].seconds / costs[least].seconds,
+            Goal(3, at_most=True) if months == larger[-1] else None,
+        )
+    last = costs[larger[-1]].peak / MB
+    yield Figure(f"{title}, peak memory", f"{last:,.0f} MB", "", last, Goal(1000, at_most=True, unit="MB"))
+
+
+def warehouse(lab: Lab, before: Corpus, months: int) -> Path:
+    """The home of a published warehouse of so many months; only made where the cache has none."""
+    template = lab.cache / "template" / before.folder.name
+    if not (template / DONE).exists():
+        lab.note(f"loading {before.records:,} records as template")
+        shutil.rmtree(template, ignore_errors=True)
+        with serving(lab, "bench.server", before.folder, 0) as url:
+            settings = {**cogniac(url, template), "SIGHTGLASS_RAW_DAYS": 0}
+            counted(lab.cost([SIGHTGLASS, "run", "--json"], **settings), before.records)
+        (template / DONE).touch()
+    name = f"warehouse-{before.folder.name}-{months}"
+    return lab.prepared(name, "bench.warehouses", template, months, done=DONE)
+
+
+def turn(lab: Lab, url: str, home: Path) -> dict[str, Cost]:
+    """What it costs to publish nothing, to load and publish the changes, and to publish them alone."""
+    own = lab.folder("home")
+    # The files of the lake are never written again once they have their name, so a link is as good.
+    shutil.copytree(home / "lake", own / "lake", copy_function=os.link)
+    shutil.copyfile(home / "warehouse.duckdb", own / "warehouse.duckdb")
+    publish = [SIGHTGLASS, "publish", "--home", own]
+    # Makes bi.duckdb anew, which names its folder.
+    lab.cost(publish)
+    nothing = lab.cost(publish)
+    run = lab.cost([SIGHTGLASS, "run", "--json"], **cogniac(url, own))
+    changed = sum(each["updated"] for each in run.told["streams"] if each["stream"] == "detections")
+    if changed != CHANGES or run.told["published"] is None:
+        raise RuntimeError(f"the run updated {changed} of {CHANGES} records, and was {run.told['status']}")
+    shutil.rmtree(own / "lake")
+    shutil.copytree(home / "lake", own / "lake", copy_function=os.link)
+    alone = lab.cost(publish)
+    shutil.rmtree(own)
+    return {"run": run, "publish": alone, "nothing": nothing}

@@ -1,0 +1,63 @@
+"""Run a command as a process of its own, and see what it cost."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+PYTHON = sys.executable
+
+
+class Failed(Exception):
+    """A measured process ended otherwise than well; the message holds the end of what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a process took, from its start to its exit."""
+
+    seconds: float
+    cpu_s: float
+    """Of all its threads, and of the processes it waited for."""
+    peak: int
+    """Bytes of memory at the most, of the largest of its processes."""
+    told: dict[str, Any]
+    """The JSON object it printed."""
+
+
+def measured(
+    command: Sequence[str], environ: Mapping[str, str], expected: frozenset[int] = frozenset({0})
+) -> Cost:
+    """What the command costs; Failed where it leaves with an exit code that is not expected.
+
+    A process begins with the peak of the one that started it. So this one must stay small: whatever takes
+    memory is done by processes of its own.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        began = time.perf_counter()
+        process = subprocess.Popen(command, env=dict(environ), stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        if process.returncode not in expected:
+            said = err.read().decode(errors="replace")[-2000:]
+            raise Failed(f"{' '.join(command)} left with {process.returncode}: {said}")
+        told = out.read().strip()
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return Cost(seconds, cpu_s, usage.ru_maxrss * 1024, json.loads(told) if told.startswith(b"{") else {})
+
+
+def middle(costs: Sequence[Cost]) -> Cost:
+    """The cost whose time is the median (the lower one of two), with the highest peak of all."""
+    chosen = sorted(costs, key=lambda cost: cost.seconds)[(len(costs) - 1) // 2]
+    return Cost(
+        chosen.seconds, median(cost.cpu_s for cost in costs), max(cost.peak for cost in costs), chosen.told
+    )

@@ -1,0 +1,45 @@
+"""`sightglass backfill`: load a range of time again."""
+
+from datetime import UTC, datetime
+
+import click
+
+from etl.cli import json_option, print_json, takes_settings
+from etl.cli.progress import watched
+from etl.cli.run import report_json, say
+from etl.config import Settings
+from etl.errors import SettingsError
+from etl.pipeline import run
+from etl.values import micros_of
+
+
+@click.command("backfill")
+@click.argument("source", metavar="SOURCE")
+@click.option("--since", metavar="TIME", required=True, help="Load what changed at or after this time.")
+@click.option("--until", metavar="TIME", help="And before this time; by default until now.")
+@takes_settings
+@json_option
+def command(settings: Settings, source: str, since: str, until: str | None, *, as_json: bool) -> int:
+    """Load again what changed in a range of time at SOURCE (cogniac, neurons), side by side.
+
+    TIME is a date or a time in ISO 8601, in UTC where it names no offset. The range is read whatever is known
+    of it, what is newer in the warehouse stays, and no cursor moves. Exit codes are those of `run`.
+    """
+    start, end = _micros("--since", since), _micros("--until", until or datetime.now(UTC).isoformat())
+    if start >= end:
+        raise SettingsError(f"--since must be earlier than --until, which {since} is not")
+    with watched() as progress:
+        report = run(settings, [source], lambda: datetime.now(UTC), progress, (start, end))
+    if as_json:
+        print_json(report_json(report))
+    say(report)
+    return report.exit_code
+
+
+def _micros(option: str, text: str) -> int:
+    """The time in microseconds since 1970, which no API's data precede."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise SettingsError(f"{option} must be a date or a time in ISO 8601, not {text}") from error
+    return max(0, micros_of(at if at.tzinfo else at.replace(tzinfo=UTC)))

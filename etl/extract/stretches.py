@@ -1,0 +1,163 @@
+"""A long stretch of time read by several readers side by side.
+
+A reader that has come to its end takes over the later half of what the busiest of the others has left: so
+records that are uneven in time keep all of them busy. How much is left of a stretch is judged by how much
+time its latest page covered.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from queue import Full, Queue
+
+from etl.errors import SourceError
+from etl.extract.stream import Bundle
+
+WORTH = 4
+"""Pages that must seem to be left of a stretch before it is shared."""
+PATIENCE = 0.1  # seconds after which a waiting reader looks whether it is still wanted
+
+
+@dataclass(slots=True, eq=False)
+class Stretch:
+    """Times to read, in microseconds since 1970: from `start` up to, without it, `end`.
+
+    Both `at` and `end` move while it is read: the one by its reader, the other when somebody takes the rest.
+    """
+
+    start: int
+    end: int
+    at: int
+    """Everything before it has come."""
+    pace: float = 0.0
+    """Time that its latest page covered; 0 before the first."""
+    shared: bool = False
+    """Whether others read what comes before or after it."""
+
+    def reached(self, oldest: int, newest: int) -> None:
+        """Note the times between which the latest page lies: everything before its newest has come."""
+        self.pace, self.at = max(1.0, newest - oldest), max(newest, self.at)
+
+
+def unread(start: int, end: int, done: Iterable[tuple[int, int]]) -> Iterator[Stretch]:
+    """The stretches between two times that are not among those that were read before."""
+    for begun, ended in sorted(done):
+        if begun > start and start < end:
+            yield Stretch(start, min(begun, end), start)
+        start = max(start, ended)
+    if start < end:
+        yield Stretch(start, end, start)
+
+
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """The reader of a stretch has come to its end, or failed."""
+
+    stretch: Stretch
+    error: BaseException | None
+
+
+Read = Callable[[Stretch], Iterator[Bundle]]
+
+
+class Readers:
+    """How many readers there may be besides the first of each stream; shared by all streams of a source."""
+
+    def __init__(self, most: int) -> None:
+        self._spare = threading.Semaphore(most - 1)
+
+    def read(self, stretch: Stretch, read: Read) -> Iterator[Bundle]:
+        """The bundles of a stretch as they come, in no order once there is more than one reader.
+
+        One that fails does not stop the others; its error is raised when they have come to their ends.
+        """
+        begun = read(stretch)
+        for bundle in begun:
+            yield bundle
+            if _left(stretch) >= WORTH:
+                yield from _Shared(self._spare, read).bundles(stretch, begun)
+                return
+
+
+class _Shared:
+    """One stretch that is shared among readers."""
+
+    def __init__(self, spare: threading.Semaphore, read: Read) -> None:
+        self._spare = spare
+        self._read = read
+        self._items: Queue[Bundle | _Over] = Queue(16)
+        self._unwanted = threading.Event()
+        self._busy: list[Stretch] = []
+
+    def bundles(self, stretch: Stretch, begun: Iterator[Bundle]) -> Iterator[Bundle]:
+        """The bundles of a stretch that one reader has begun."""
+        failed: SourceError | None = None
+        self._start(stretch, begun)
+        try:
+            while self._busy:
+                if failed is None:
+                    self._employ()
+                item = self._items.get()
+                if not isinstance(item, _Over):
+                    yield item
+                    continue
+                self._busy.remove(item.stretch)
+                if isinstance(item.error, SourceError):
+                    failed = failed or item.error
+                elif item.error:
+                    raise item.error
+        finally:
+            self._unwanted.set()
+        if failed:
+            raise failed
+
+    def _employ(self) -> None:
+        """Give every spare reader something to do, as long as somebody has much left."""
+        while self._spare.acquire(blocking=False):
+            busiest = max(self._busy, key=_left)
+            if _left(busiest) < WORTH:
+                self._spare.release()
+                return
+            self._start(_later_half(busiest), None)
+
+    def _start(self, stretch: Stretch, begun: Iterator[Bundle] | None) -> None:
+        self._busy.append(stretch)
+        # A daemon: one that waits for a slow answer must not hold up a run that was told to stop.
+        threading.Thread(target=self._work, args=(stretch, begun), daemon=True).start()
+
+    def _work(self, stretch: Stretch, begun: Iterator[Bundle] | None) -> None:
+        error: BaseException | None = None
+        try:
+            for bundle in begun or self._read(stretch):
+                if not self._hand_over(bundle):
+                    return
+        except BaseException as caught:  # noqa: BLE001 -- raised again by whoever reads the stream
+            error = caught
+        finally:
+            # Nothing is left of it, wherever its data ended.
+            stretch.at = stretch.end
+            if begun is None:
+                self._spare.release()
+            self._hand_over(_Over(stretch, error))
+
+    def _hand_over(self, item: Bundle | _Over) -> bool:
+        while not self._unwanted.is_set():
+            try:
+                self._items.put(item, timeout=PATIENCE)
+            except Full:
+                continue
+            return True
+        return False
+
+
+def _left(stretch: Stretch) -> float:
+    """How many pages seem to be left of a stretch; none before its first page has come."""
+    return (stretch.end - stretch.at) / stretch.pace if stretch.pace else 0
+
+
+def _later_half(stretch: Stretch) -> Stretch:
+    """Take the later half of what is left of a stretch away from its reader."""
+    middle, end = (stretch.at + stretch.end) // 2, stretch.end
+    stretch.end = middle
+    stretch.shared = True
+    return Stretch(middle, end, middle, stretch.pace, shared=True)

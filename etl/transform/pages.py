@@ -1,0 +1,79 @@
+"""Pages to decoded records, a few at a time; repeats are left out, what does not fit is refused."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from etl.errors import Unfit
+from etl.extract.stream import Page
+from etl.transform.decode import Decoder
+
+FEW = 400
+"""Records to make rows of at a time: so few fit the processor's cache, and use the memory of those before."""
+
+Refuse = Callable[[bytes, Mapping[str, str], Unfit], None]
+"""Told each record that does not fit, what the request said of it, and what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """The records of a page that could be decoded, each as received and as an object."""
+
+    context: Mapping[str, str]
+    raws: Sequence[bytes]
+    records: Sequence[Any]
+
+
+def read(pages: Iterable[Page], decoder: Decoder, refuse: Refuse) -> Iterator[Read]:
+    """What could be decoded of each page.
+
+    A page that is asked for by time repeats the end of the one before it. What was taken from there just
+    as it is need not be taken again: a page lists a record once, so nothing newer lies between.
+    """
+    before: Mapping[int, Sequence[bytes]] = {}
+    context: Mapping[str, str] | None = None
+    for page in pages:
+        known = [raw for raw in page.records if _is_among(raw, before)] if page.context == context else []
+        fresh = [raw for raw in page.records if raw not in known] if known else page.records
+        made = _decoded(page.context, fresh, decoder, refuse)
+        before, context = _by_size([*known, *made.raws]), page.context
+        yield made
+
+
+def few(reads: Iterable[Read]) -> Iterator[list[Read]]:
+    """The same in lists of a few records, or of one page that has more."""
+    some: list[Read] = []
+    for each in reads:
+        some.append(each)
+        if sum(len(one.raws) for one in some) >= FEW:
+            yield some
+            some.clear()
+    if some:
+        yield some
+
+
+def _decoded(context: Mapping[str, str], raws: Sequence[bytes], decoder: Decoder, refuse: Refuse) -> Read:
+    records = decoder.decode_all(raws, context)
+    if records is not None:
+        return Read(context, raws, records)
+    taken, records = [], []
+    for raw in raws:
+        try:
+            records.append(decoder.decode(raw, context))
+        except Unfit as why:
+            refuse(raw, context, why)
+            continue
+        taken.append(raw)
+    return Read(context, taken, records)
+
+
+def _by_size(raws: Iterable[bytes]) -> Mapping[int, Sequence[bytes]]:
+    """Records by their length: to compare those of one length is less work than to hash them all."""
+    found: dict[int, list[bytes]] = {}
+    for raw in raws:
+        found.setdefault(len(raw), []).append(raw)
+    return found
+
+
+def _is_among(raw: bytes, by_size: Mapping[int, Sequence[bytes]]) -> bool:
+    return any(bytes(raw) == bytes(each) for each in by_size.get(len(raw), ()))

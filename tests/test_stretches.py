@@ -1,0 +1,123 @@
+"""A stretch of time that is read side by side: nothing is left out, whoever reads it."""
+
+import threading
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl.errors import SourceError
+from etl.extract.stream import Bundle, Page
+from etl.extract.stretches import Read, Readers, Stretch, unread
+
+PAGE = 5
+END = 10_000
+
+Stretches = st.lists(st.tuples(st.integers(0, END), st.integers(1, END // 4)), max_size=6)
+
+
+@given(Stretches, st.integers(0, END), st.integers(0, END))
+def test_what_is_unread_and_what_was_read_make_up_the_whole(
+    done: list[tuple[int, int]], start: int, end: int
+) -> None:
+    """Each time between start and end is in one of the two; the unread stretches do not overlap."""
+    read = [(begun, begun + length) for begun, length in done]
+    found = [(each.start, each.end) for each in unread(start, end, read)]
+
+    edges = sorted({start, end, *(edge for each in read for edge in each if start < edge < end)})
+    for low, high in pairwise(edges) if start < end else ():
+        was_read = any(begun <= low and high <= ended for begun, ended in read)
+        assert was_read != any(begun <= low and high <= ended for begun, ended in found)
+    assert all(start <= begun < ended <= end for begun, ended in found)
+    assert all(ended <= begun for (_, ended), (begun, _) in pairwise(found))
+
+
+def reader(times: Sequence[int], seen: set[str] | None = None) -> Read:
+    """Reads pages of these times, and notes which threads did."""
+
+    def read(stretch: Stretch) -> Iterator[Bundle]:
+        place = bisect_left(times, stretch.start)
+        while place < len(times):
+            if seen is not None:
+                seen.add(threading.current_thread().name)
+            page = times[place : place + PAGE]
+            place += len(page)
+            stretch.reached(page[0], page[-1])
+            end = stretch.end
+            yield [Page("made-up", [str(time).encode() for time in page if time < end])]
+            if page[-1] >= end:
+                return
+
+    return read
+
+
+def told(bundles: Iterator[Bundle]) -> list[int]:
+    """The times in the bundles, sorted."""
+    pages = (each for bundle in bundles for each in bundle if isinstance(each, Page))
+    return sorted(int(record) for page in pages for record in page.records)
+
+
+@given(st.sets(st.integers(0, END - 1), max_size=400), st.integers(1, 16))
+def test_every_record_comes_however_many_read(times: set[int], most: int) -> None:
+    """Uneven or not, each time of the stretch is delivered, and none beyond it."""
+    found = told(Readers(most).read(Stretch(0, END, 0), reader(sorted(times))))
+
+    assert sorted(times) == sorted(set(found))
+
+
+def test_a_busy_part_is_shared() -> None:
+    """Where all records lie in a tenth of the time, more than one reader comes to read them."""
+    times, seen, second = range(9_000, 10_000), set[str](), threading.Event()
+
+    def read(stretch: Stretch) -> Iterator[Bundle]:
+        first = not stretch.shared
+        for number, bundle in enumerate(reader(times, seen)(stretch)):
+            yield bundle
+            if not first:
+                second.set()
+            elif number:
+                second.wait(30)
+
+    found = told(Readers(4).read(Stretch(0, END, 0), read))
+
+    assert list(times) == sorted(set(found))
+    assert second.is_set()
+
+
+def test_a_stretch_of_few_pages_is_read_by_one() -> None:
+    """What a usual increment brings is read by the thread that asks, without another."""
+    seen = set[str]()
+    found = told(Readers(16).read(Stretch(0, END, 0), reader(range(0, END, END // 10), seen)))
+
+    assert list(range(0, END, END // 10)) == found
+    assert {threading.current_thread().name} == seen
+
+
+def failing(error: Exception) -> Read:
+    """Reads every time up to 9,000, and fails there."""
+
+    def read(stretch: Stretch) -> Iterator[Bundle]:
+        for bundle in reader(range(0, 9_000, 10))(stretch):
+            yield bundle
+            if stretch.at >= 8_000:
+                raise error
+
+    return read
+
+
+def test_one_reader_that_fails_does_not_stop_the_others() -> None:
+    """Everything else is delivered before the error is raised."""
+    found: list[Bundle] = []
+
+    with pytest.raises(SourceError, match="it is broken"):
+        found.extend(Readers(8).read(Stretch(0, END, 0), failing(SourceError("it is broken"))))
+    assert set(range(0, 8_000, 10)) <= set(told(iter(found)))
+
+
+def test_a_bug_in_a_reader_is_raised() -> None:
+    """An error that is no source's stops the reading."""
+    with pytest.raises(LookupError, match="a bug"):
+        list(Readers(8).read(Stretch(0, END, 0), failing(LookupError("a bug"))))
