@@ -20,7 +20,7 @@ from etl.registry import source_module
 from etl.transform.batch import Cut, Transformer
 from etl.values import micros_of
 
-BATCH_BYTES = 16 * 2**20
+BATCH_BYTES = 8 * 2**20
 """Bytes of records and files that wait to be loaded, of all streams together, before the largest batch is
 committed: what a kill costs, and what memory holds."""
 
