@@ -5,9 +5,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.lab import MB, SIGHTGLASS, Corpus, Figure, Goal, Lab, cogniac, counted, serving
+from bench.lab import DONE, MB, MONTH, SIGHTGLASS, Corpus, Figure, Goal, Lab, cogniac, counted, serving
 from bench.measure import Cost, middle
-from bench.warehouses import DAYS, DONE
 
 RECORDS = 73_000
 """Of one month; they hold 0.2 million detections."""
@@ -26,7 +25,7 @@ WHAT = {
 
 def increments(lab: Lab) -> Iterator[Figure]:
     """Runs that publish too, and publishing alone; every turn goes through all sizes."""
-    before = lab.corpus(lab.size(RECORDS, 2 * CHANGES), days=DAYS, changes=CHANGES)
+    before = lab.corpus(lab.size(RECORDS, 2 * CHANGES), days=MONTH, changes=CHANGES)
     homes = {months: warehouse(lab, before, months) for months in MONTHS}
     found: dict[int, list[dict[str, Cost]]] = {months: [] for months in MONTHS}
     with serving(lab, "bench.server", before.changed.folder, 0) as url:

@@ -21,6 +21,10 @@ VERSION = 1
 MB = 10**6
 SECOND = 1_000_000
 NEVER = 1 << 62
+MONTH = 30
+"""Days that a corpus covers out of which large warehouses are made, a month for each copy of it."""
+DONE = "done"
+"""The file that says a warehouse in the cache is complete."""
 SIX = 6
 """Applications of the simulated plant: one of each kind."""
 

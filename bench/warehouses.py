@@ -14,15 +14,13 @@ from pathlib import Path
 
 import duckdb
 
-from bench.lab import SIGHTGLASS
+from bench.lab import DONE, MONTH, SIGHTGLASS
 from etl import schema
 from etl.load.warehouse import prepare
 from etl.schema import Table, quote
 
 STREAM = "detections"
-DAYS = 30
 MEMORY = "4GB"
-DONE = "done"
 
 MACROS = """
 CREATE TEMP MACRO renamed(id, copy) AS
@@ -99,7 +97,7 @@ def _copied(table: Table, copy: int) -> str:
 
 
 def _columns(table: Table, copy: int) -> Iterator[str]:
-    moment = f"{quote(table.by_month)} - INTERVAL {copy * DAYS} DAY"
+    moment = f"{quote(table.by_month)} - INTERVAL {copy * MONTH} DAY"
     changed = {
         "_run_id": f"run_of({moment})",
         "_loaded_at": f"hour_after({moment})",
@@ -118,7 +116,7 @@ def _columns(table: Table, copy: int) -> Iterator[str]:
         if name in changed:
             value = changed[name]
         elif column.type == "timestamp":
-            value = f"{value} - INTERVAL {copy * DAYS} DAY"
+            value = f"{value} - INTERVAL {copy * MONTH} DAY"
         yield f"{value} AS {quote(name)}"
 
 
