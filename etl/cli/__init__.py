@@ -76,7 +76,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SightglassError as error:
         click.echo(f"sightglass: {error}", err=True)
-        sys.exit(error.exit_code)
+        # Not sys.exit: DuckDB would complain of what an error that is still alive holds on to.
+        sys.stdout.flush()
+        os._exit(error.exit_code)
     except Exception:  # noqa: BLE001 -- whatever it is, it is a bug of ours, and must show where it is
         if Terminated.told:
             # DuckDB makes an error of its own of a signal that comes while it works.

@@ -16,7 +16,7 @@ from etl import schema
 from etl.config import Settings
 from etl.errors import SettingsError
 from etl.load.warehouse import umask
-from etl.publish.lake import COMMIT, PARQUET, PART, VERSIONS
+from etl.publish.lake import COMMIT, PART, VERSIONS
 from etl.schema import Table, literal, quote
 from etl.views import SCHEMA, marts
 
@@ -135,7 +135,8 @@ def query(table: Table, prefix: str, until: str = NOW) -> str:
     of them, the oldest. A file's name is `<slice>.<since>.parquet`.
     """
     folder = f"{escape(prefix.rstrip('/'))}/{VERSIONS}"
-    files = literal(f"{folder}/{table.schema}/{table.name}/*{PARQUET}")
+    # All files, as `**` lists them: without links, which stand where a file is about to go.
+    files = literal(f"{folder}/{table.schema}/{table.name}/**")
     commits = literal(f"{folder}/*{COMMIT}")
     columns = ",\n    ".join(
         f"CAST({quote(name)} AS JSON) AS {quote(name)}" if column.type == "json" else quote(name)

@@ -7,7 +7,8 @@ slice whose time has come. So all tables change at one moment, while no file tha
 name or what it holds.
 
 A version counts once `.versions/<since>.commit` is there, which comes last, and before its time has come.
-What it replaced stays for a grace period, for those who still read it.
+What it replaced stays for a grace period, for those who still read it. Then a link takes its place, which
+no listing of the views shows any more and those who have listed the file can still open; it goes later.
 """
 
 import hashlib
@@ -31,6 +32,8 @@ from etl.publish.slices import Slice, condition, cut
 from etl.schema import Table, quote
 
 VERSIONS = ".versions"
+ASIDE = ".aside"
+"""Folder for what is being written, and for what links lead to: views list all in the folder of a table."""
 COMMIT = ".commit"
 PART = ".part"
 PARQUET = ".parquet"
@@ -89,6 +92,7 @@ class Lake:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._versions = folder / VERSIONS
+        self._aside = folder / ASIDE
 
     def newest(self) -> str:
         """Since when the newest version is to be read; empty where nothing was ever published."""
@@ -141,7 +145,8 @@ class Lake:
             for name, slices in change.tables.items():
                 for each in slices:
                     if each.name in change.fresh[name]:
-                        path = _made(self._folder_of(name)) / f"{each.name}{PART}"
+                        _made(self._folder_of(name))
+                        path = self._part(name, each.name)
                         _write(connection, tables[name], each, path)
                         _finish(path)
 
@@ -181,22 +186,40 @@ class Lake:
     def clean(self, grace: float) -> None:
         """Remove what was replaced, or never became part of a version, longer ago than these seconds."""
         now = _now()
-        over, until = f"{now - round(grace * 1_000_000):016}", f"{now:016}"
+        earlier = now - round(grace * 1_000_000)
+        over, until = f"{earlier:016}", f"{now:016}"
         commits = {path.stem for path in self._versions.glob(f"*{COMMIT}")}
         needed = {self.newest()}
         with _writable(self._folder):
-            for path in self._versions.rglob(f"*{PART}"):
+            for path in [*self._versions.glob(f"*{PART}"), *self._aside.glob(f"*{PART}")]:
                 path.unlink()
             for folder in self._versions.glob("*/*/"):
+                for link in filter(Path.is_symlink, folder.iterdir()):
+                    if link.lstat().st_mtime_ns // 1_000 <= earlier:
+                        (self._aside / link.readlink().name).unlink(missing_ok=True)
+                        link.unlink()
                 for path, since, successor in _versions_in(folder, commits):
                     # What never became part of a version may have been listed by a reader who is to open it.
                     gone = successor and successor < over if since in commits else not over <= since <= until
                     if gone:
-                        path.unlink()
+                        self._hide(path)
                     else:
                         needed.add(since)
             for since in commits - needed:
                 (self._versions / f"{since}{COMMIT}").unlink()
+
+    def _hide(self, path: Path) -> None:
+        """Take a file out of what readers list, but not from those who have listed it and are to open it."""
+        kept = _made(self._aside) / f"{path.parent.parent.name}.{path.parent.name}.{path.name}"
+        kept.unlink(missing_ok=True)
+        os.link(path, kept)
+        link = kept.with_suffix(PART)
+        link.symlink_to(Path("..", "..", "..", ASIDE, kept.name))
+        link.rename(path)
+
+    def _part(self, name: str, part: str) -> Path:
+        """Where a slice is written before it has a time."""
+        return _made(self._aside) / f"{name}.{part}{PART}"
 
     def _place(self, change: Change, before: str, since: str) -> None:
         """Give all that was written the time from which on it is to be read.
@@ -207,9 +230,9 @@ class Lake:
             for part in sorted(parts):
                 version = self._version(name, part, since)
                 if before:
-                    _link(self._version(name, part, before), version)
+                    os.link(self._version(name, part, before), version)
                 else:
-                    (self._folder_of(name) / f"{part}{PART}").rename(version)
+                    self._part(name, part).rename(version)
             if parts:
                 _sync(self._folder_of(name))
 
@@ -243,7 +266,7 @@ class Lake:
         known = self.state().tables
         for name, parts in change.fresh.items():
             for part in sorted(parts - known[name].keys() if name in known else ()):
-                aside = self._folder_of(name) / f"{FIRST}{PART}"
+                aside = self._part(name, FIRST)
                 pq.write_table(tables[name].arrow().empty_table(), aside)
                 _finish(aside)
                 aside.rename(self._version(name, part, FIRST))
@@ -271,8 +294,9 @@ def _versions_in(folder: Path, commits: AbstractSet[str]) -> Iterator[tuple[Path
     """Each file of a table with its time, and the time of the version that replaced it, if one has."""
     versions: dict[str, list[tuple[str, Path]]] = {}
     for path in folder.glob(f"*{PARQUET}"):
-        name, since = path.stem.split(".")
-        versions.setdefault(name, []).append((since, path))
+        if not path.is_symlink():
+            name, since = path.stem.split(".")
+            versions.setdefault(name, []).append((since, path))
     for found in versions.values():
         times = sorted(since for since, _ in found if since in commits)
         following = dict(pairwise(times))
