@@ -127,7 +127,10 @@ class Publishing:
 
     def files(self) -> list[str]:
         """The files in the folder, whatever time is in their names."""
-        found = (str(path.relative_to(self.home)) for path in self.home.rglob("*"))
+        paths = (
+            path for path in self.home.rglob("*") if not path.is_symlink() and ".aside" not in path.parts
+        )
+        found = (str(path.relative_to(self.home)) for path in paths)
         return sorted(re.sub(r"\d{16}", "since", name) for name in found)
 
 
