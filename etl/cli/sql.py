@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import sys
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -48,7 +49,9 @@ def command(settings: Settings, query: str, *, as_csv: bool, as_json: bool) -> N
 
 
 def _answer(connection: duckdb.DuckDBPyConnection, query: str, *, as_csv: bool, as_json: bool) -> None:
-    for statement in connection.extract_statements(query):
+    # EXPLAIN ANALYZE does what it explains.
+    asked = re.sub(r"(?is)\bEXPLAIN\s+(\([^)]*\)\s*)?(ANALYZE\b)?", "", query)
+    for statement in [*connection.extract_statements(query), *connection.extract_statements(asked)]:
         if statement.type not in READING:
             raise SettingsError(
                 f"the query failed: {statement.type.name} changes something; only reading is allowed"

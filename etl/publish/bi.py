@@ -110,8 +110,9 @@ def _show(connection: duckdb.DuckDBPyConnection, lake: Path, prefix: str) -> Non
             return str(lake) + found.removeprefix(place) if found.startswith(place) else found
 
         def glob(self, path: str, **options: Any) -> list[str]:  # noqa: ANN401 -- as fsspec has it
-            """The files, under the prefix."""
-            return [prefix + each.removeprefix(str(lake)) for each in super().glob(path, **options)]
+            """The files, under the prefix; `**` lists folders too."""
+            found = (each for each in super().glob(path, **options) if self.isfile(each))
+            return [prefix + each.removeprefix(str(lake)) for each in found]
 
     connection.register_filesystem(Elsewhere())
 

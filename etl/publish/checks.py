@@ -64,7 +64,8 @@ def _keys(connection: DuckDBPyConnection, table: Table, loaded_until: int) -> It
         found = connection.execute(
             f"WITH recent AS {how} (SELECT {key} FROM {table.qualified} WHERE {recent} AND {share}), "
             f"near AS {how} (SELECT {key} FROM {table.qualified} WHERE {near} AND {share}) "
-            f"SELECT {key} FROM near SEMI JOIN recent USING ({key}) GROUP BY ALL HAVING count(*) > 1 {ONE}"
+            f"SELECT {_shown(table)} FROM near SEMI JOIN recent USING ({key}) GROUP BY {key} "
+            f"HAVING count(*) > 1 {ONE}"
         ).fetchall()
         for row in found:
             yield f"{table.qualified} has two rows of the key {row}"
@@ -102,10 +103,18 @@ def _orphans(
     found = connection.execute(
         f"WITH recent AS {how} (SELECT {names(table.key)} FROM {table.qualified} WHERE {recent}), "
         f"near AS {how} (SELECT {names(whole.key)} FROM {whole.qualified} WHERE {near}) "
-        f"SELECT {names(table.key)} FROM recent ANTI JOIN near USING ({names(whole.key)}) {ONE}"
+        f"SELECT {_shown(table)} FROM recent ANTI JOIN near USING ({names(whole.key)}) {ONE}"
     ).fetchall()
     for row in found:
         yield f"{table.qualified} has the row {row}, but {whole.qualified} none that it belongs to"
+
+
+def _shown(table: Table) -> str:
+    """The key as Python can show it, which knows no time zones of DuckDB's."""
+    return ", ".join(
+        f"CAST({quote(name)} AS VARCHAR)" if table.columns[name].type == "timestamp" else quote(name)
+        for name in table.key
+    )
 
 
 def _whole(table: Table, tables: Iterable[Table]) -> Table | None:

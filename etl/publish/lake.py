@@ -115,7 +115,8 @@ class Lake:
             for name, parts in state.tables.items()
             for part, each in parts.items()
         )
-        if not state.tables or not all(path.exists() for path in paths):
+        # Where a link stands, the views have not seen the file any more.
+        if not state.tables or not all(path.exists() and not path.is_symlink() for path in paths):
             raise FileNotFoundError("this took longer than replaced files stay; raise SIGHTGLASS_LAKE_GRACE")
 
     def compare(self, connection: DuckDBPyConnection, tables: Mapping[str, Table]) -> Change:
