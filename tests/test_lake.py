@@ -178,6 +178,16 @@ def test_what_never_became_part_of_a_version_is_not_seen(small: Small) -> None:
     assert (published, expected, expected, expected) == (files(small), before, after, seen(small))
 
 
+@pytest.mark.parametrize("name", [".DS_Store", "2026-03.tmp", "2026-03 (copy).parquet", "1.2.3.parquet"])
+def test_what_does_not_belong_there_is_removed(small: Small, name: str) -> None:
+    """A file that somebody or some tool has put between ours would end every query, until the next publish."""
+    names = files(small)
+    (small.folder / ".versions" / "small" / "a" / name).write_bytes(b"not Parquet")
+    small.publish()
+
+    assert (names, content(small)) == (files(small), seen(small))
+
+
 def test_a_transaction_sees_one_version_until_it_ends(small: Small) -> None:
     """Whatever is published meanwhile, twice and in new months too, in tables it has not looked at before."""
     before = content(small)
@@ -239,6 +249,14 @@ def test_what_was_replaced_stays_for_the_grace_and_goes_after_it(small: Small) -
 
     assert [({name: count + 15 for name, count in first.items()}, True), (first, True)] == found
     assert (1, 2, 2) == tuple(len(files(small, f"{name}*.{end}")) for name, end in KINDS)
+    assert 2 == hidden(small)
+    small.publish(grace=0)
+    assert 0 == hidden(small)
+
+
+def hidden(small: Small) -> int:
+    """How many files are kept for those who have listed them, and for nobody else."""
+    return len(list((small.folder / ".aside").iterdir()))
 
 
 KINDS = (("", "commit"), ("2026", "parquet"), ("all", "parquet"))

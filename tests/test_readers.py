@@ -104,7 +104,7 @@ small = Small(Path(sys.argv[1]), made_up("a"), made_up("b", ""))
 for version in range(int(sys.argv[2])):
     for name in small.tables:
         small.execute("UPDATE " + name + " SET value = ?", version)
-        at = f"2026-0{version % 9 + 1}-01 00:00:00+00"
+        at = f"2026-0{version % 3 + 1}-01 00:00:00+00"
         small.execute(INSERT.replace("small.a", name), version, at, None, version)
     small.publish()
     print(version, flush=True)

@@ -16,7 +16,8 @@ from etl import schema
 from etl.config import Settings
 from etl.errors import SettingsError
 from etl.load.warehouse import umask
-from etl.publish.lake import COMMIT, PART, VERSIONS
+from etl.publish.files import PART
+from etl.publish.lake import COMMIT, VERSIONS
 from etl.schema import Table, literal, quote
 from etl.views import SCHEMA, marts
 

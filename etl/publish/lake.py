@@ -16,7 +16,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -26,8 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection
 
-from etl.errors import SettingsError
 from etl.load.warehouse import umask
+from etl.publish.files import PART, finish, link, made, sync, writable
 from etl.publish.slices import Slice, condition, cut
 from etl.schema import Table, quote
 
@@ -35,7 +34,6 @@ VERSIONS = ".versions"
 ASIDE = ".aside"
 """Folder for what is being written, and for what links lead to: views list all in the folder of a table."""
 COMMIT = ".commit"
-PART = ".part"
 PARQUET = ".parquet"
 FIRST = f"{0:016}"
 """The time of the empty version that comes before the first one of a new slice."""
@@ -142,18 +140,18 @@ class Lake:
 
     def write(self, connection: DuckDBPyConnection, tables: Mapping[str, Table], change: Change) -> None:
         """Write the fresh slices aside; SettingsError where there is no room for them."""
-        with _writable(self._folder):
+        with writable(self._folder):
             for name, slices in change.tables.items():
                 for each in slices:
                     if each.name in change.fresh[name]:
-                        _made(self._folder_of(name))
+                        made(self._folder_of(name))
                         path = self._part(name, each.name)
                         _write(connection, tables[name], each, path)
-                        _finish(path)
+                        finish(path)
 
     def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""
-        with _writable(self._folder):
+        with writable(self._folder):
             self._precede(tables, change)
             before, ahead = "", round(AHEAD * 1_000_000)
             while True:
@@ -168,7 +166,7 @@ class Lake:
                 # Too late: a reader whose query began after that moment could miss files named by it.
                 before, ahead = since, 2 * ahead
             aside.rename(self._versions / f"{since}{COMMIT}")
-            _sync(self._versions)
+            sync(self._versions)
         time.sleep(max(0, min(moment - _now(), SET_BACK)) / 1_000_000)
         for path in self._versions.glob(f"*{COMMIT}"):
             if path.stem > since:
@@ -177,12 +175,12 @@ class Lake:
 
     def link(self) -> None:
         """Let `<schema>/<table>/<slice>.parquet` be the newest version of each slice."""
-        with _writable(self._folder):
+        with writable(self._folder):
             for name, slices in self.state().tables.items():
-                folder = _made(self._folder.joinpath(*name.split(".")))
+                folder = made(self._folder.joinpath(*name.split(".")))
                 for slice_name, each in slices.items():
                     version = self._version(name, slice_name, each.since)
-                    _link(version, folder / f"{slice_name}{PARQUET}")
+                    link(version, folder / f"{slice_name}{PARQUET}")
 
     def clean(self, grace: float) -> None:
         """Remove what was replaced, or never became part of a version, longer ago than these seconds."""
@@ -191,7 +189,7 @@ class Lake:
         over, until = f"{earlier:016}", f"{now:016}"
         commits = {path.stem for path in self._versions.glob(f"*{COMMIT}")}
         needed = {self.newest()}
-        with _writable(self._folder):
+        with writable(self._folder):
             for path in [*self._versions.glob(f"*{PART}"), *self._aside.glob(f"*{PART}")]:
                 path.unlink()
             for folder in self._versions.glob("*/*/"):
@@ -211,7 +209,7 @@ class Lake:
 
     def _hide(self, path: Path) -> None:
         """Take a file out of what readers list, but not from those who have listed it and are to open it."""
-        kept = _made(self._aside) / f"{path.parent.parent.name}.{path.parent.name}.{path.name}"
+        kept = made(self._aside) / f"{path.parent.parent.name}.{path.parent.name}.{path.name}"
         kept.unlink(missing_ok=True)
         os.link(path, kept)
         link = kept.with_suffix(PART)
@@ -220,7 +218,7 @@ class Lake:
 
     def _part(self, name: str, part: str) -> Path:
         """Where a slice is written before it has a time."""
-        return _made(self._aside) / f"{name}.{part}{PART}"
+        return made(self._aside) / f"{name}.{part}{PART}"
 
     def _place(self, change: Change, before: str, since: str) -> None:
         """Give all that was written the time from which on it is to be read.
@@ -235,7 +233,7 @@ class Lake:
                 else:
                     self._part(name, part).rename(version)
             if parts:
-                _sync(self._folder_of(name))
+                sync(self._folder_of(name))
 
     def _described(self, change: Change, since: str, loaded_until: int) -> Path:
         """The commit of a version, written aside."""
@@ -255,7 +253,7 @@ class Lake:
         )
         aside = self._versions / f"{since}{PART}"
         aside.write_bytes(msgspec.json.encode(state))
-        _finish(aside)
+        finish(aside)
         return aside
 
     def _precede(self, tables: Mapping[str, Table], change: Change) -> None:
@@ -269,7 +267,7 @@ class Lake:
             for part in sorted(parts - known[name].keys() if name in known else ()):
                 aside = self._part(name, FIRST)
                 pq.write_table(tables[name].arrow().empty_table(), aside)
-                _finish(aside)
+                finish(aside)
                 aside.rename(self._version(name, part, FIRST))
         first = self._versions / f"{FIRST}{COMMIT}"
         first.touch()
@@ -322,55 +320,12 @@ def _write(connection: DuckDBPyConnection, table: Table, each: Slice, path: Path
                 writer.write_table(pa.Table.from_arrays(batch.columns, names=schema.names).cast(schema))
 
 
-def _made(folder: Path) -> Path:
-    """The folder, made if need be; the umask says who may read it."""
-    for path in reversed([folder, *folder.parents]):
-        if not path.is_dir():
-            path.mkdir()
-            path.chmod(0o777 & ~umask())
-    return folder
-
-
 def _shape(table: Table) -> str:
     """What tells one declaration of a table from another: names, types and docs of its columns."""
     text = table.arrow().to_string(truncate_metadata=False, show_schema_metadata=True)
     return hashlib.sha256(f"{table.by_month} {table.key} {text}".encode()).hexdigest()
 
 
-def _link(version: Path, path: Path) -> None:
-    """Let a path be another name of a file, in one step for whoever looks."""
-    if path.exists() and path.samefile(version):
-        return
-    aside = path.with_suffix(PART)
-    aside.unlink(missing_ok=True)
-    os.link(version, aside)
-    aside.rename(path)
-
-
-def _finish(path: Path) -> None:
-    """See to it that the file outlives a power failure, and that those may read it whom the umask lets."""
-    path.chmod(0o666 & ~umask())
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _now() -> int:
     """The time in microseconds since 1970, by the clock that readers' queries go by."""
     return time.time_ns() // 1_000
-
-
-@contextmanager
-def _writable(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SettingsError(
-            f"cannot write in {folder}: {error.strerror or error}; make room, then run `sightglass publish`"
-        ) from error

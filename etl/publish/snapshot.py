@@ -12,7 +12,8 @@ from etl.load.warehouse import NAME as WAREHOUSE
 from etl.load.warehouse import umask
 from etl.publish.bi import LAKE, STORAGE, query
 from etl.publish.bi import NAME as BI
-from etl.publish.lake import PART, Lake
+from etl.publish.files import PART
+from etl.publish.lake import Lake
 from etl.schema import literal
 from etl.views import SCHEMA, marts
 

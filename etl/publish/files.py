@@ -1,0 +1,57 @@
+"""Folders and files as readers may find them: whole, durable, and open to those whom the umask lets."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from etl.errors import SettingsError
+from etl.load.warehouse import umask
+
+PART = ".part"
+"""How the name of a file ends that is not finished."""
+
+
+def made(folder: Path) -> Path:
+    """The folder, made if need be; the umask says who may read it."""
+    for path in reversed([folder, *folder.parents]):
+        if not path.is_dir():
+            path.mkdir()
+            path.chmod(0o777 & ~umask())
+    return folder
+
+
+def link(version: Path, path: Path) -> None:
+    """Let a path be another name of a file, in one step for whoever looks."""
+    if path.exists() and path.samefile(version):
+        return
+    aside = path.with_suffix(PART)
+    aside.unlink(missing_ok=True)
+    os.link(version, aside)
+    aside.rename(path)
+
+
+def finish(path: Path) -> None:
+    """See to it that the file outlives a power failure, and that those may read it whom the umask lets."""
+    path.chmod(0o666 & ~umask())
+    sync(path)
+
+
+def sync(path: Path) -> None:
+    """See to it that a file, or the names in a folder, outlive a power failure."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Turn what goes wrong with files inside into a SettingsError that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            f"cannot write in {folder}: {error.strerror or error}; make room, then run `sightglass publish`"
+        ) from error
