@@ -180,7 +180,7 @@ def test_what_never_became_part_of_a_version_is_not_seen(small: Small) -> None:
 
 @pytest.mark.parametrize("name", [".DS_Store", "2026-03.tmp", "2026-03 (copy).parquet", "1.2.3.parquet"])
 def test_what_does_not_belong_there_is_removed(small: Small, name: str) -> None:
-    """A file that somebody or some tool has put between ours would end every query, until the next publish."""
+    """A file that somebody or some tool has put there ends every query, until the next publish."""
     names = files(small)
     (small.folder / ".versions" / "small" / "a" / name).write_bytes(b"not Parquet")
     small.publish()

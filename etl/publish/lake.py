@@ -13,6 +13,7 @@ no listing of the views shows any more and those who have listed the file can st
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -37,6 +38,9 @@ COMMIT = ".commit"
 PARQUET = ".parquet"
 FIRST = f"{0:016}"
 """The time of the empty version that comes before the first one of a new slice."""
+
+VERSION = re.compile(rf"[^.]+\.\d{{16,}}{re.escape(PARQUET)}")
+"""How the file of a version is called."""
 
 AHEAD = 0.05
 """Seconds between naming the time of a version and that time: by half of them all its files are in place."""
@@ -193,10 +197,7 @@ class Lake:
             for path in [*self._versions.glob(f"*{PART}"), *self._aside.glob(f"*{PART}")]:
                 path.unlink()
             for folder in self._versions.glob("*/*/"):
-                for link in filter(Path.is_symlink, folder.iterdir()):
-                    if link.lstat().st_mtime_ns // 1_000 <= earlier:
-                        (self._aside / link.readlink().name).unlink(missing_ok=True)
-                        link.unlink()
+                self._tidy(folder, earlier)
                 for path, since, successor in _versions_in(folder, commits):
                     # What never became part of a version may have been listed by a reader who is to open it.
                     gone = successor and successor < over if since in commits else not over <= since <= until
@@ -206,6 +207,19 @@ class Lake:
                         needed.add(since)
             for since in commits - needed:
                 (self._versions / f"{since}{COMMIT}").unlink()
+
+    def _tidy(self, folder: Path, earlier: int) -> None:
+        """Remove what was taken out of sight before this time, and what is no file of a version.
+
+        What somebody or some tool has put there ends every query, for the views list all.
+        """
+        for path in folder.iterdir():
+            if path.is_symlink():
+                if path.lstat().st_mtime_ns // 1_000 <= earlier:
+                    (self._aside / path.readlink().name).unlink(missing_ok=True)
+                    path.unlink()
+            elif path.is_file() and not VERSION.fullmatch(path.name):
+                path.unlink()
 
     def _hide(self, path: Path) -> None:
         """Take a file out of what readers list, but not from those who have listed it and are to open it."""
