@@ -20,7 +20,7 @@ demo: $(ready) ## Run the whole pipeline against simulated APIs; needs no keys
 	$(bin)/sightglass demo
 
 test: $(ready) ## Run all tests
-	$(bin)/python -m pytest
+	$(bin)/python -m pytest --numprocesses auto --dist worksteal
 
 test-long: $(ready) ## Run the property tests many times over, for as long as one likes (stop with Ctrl-C)
 	SIGHTGLASS_TEST_LONG=1 $(bin)/python -m pytest tests/test_readings.py tests/test_stateful.py tests/test_history.py

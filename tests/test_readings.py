@@ -165,7 +165,7 @@ def is_whole(readings: Readings, groups: Groups) -> bool:
     return readings.cursor != "skips" or max(tied.values(), default=0) < 200
 
 
-@settings(max_examples=25 * LONGER)
+@settings(max_examples=12 * LONGER)
 @given(readings=ANY_READINGS, groups=GROUPS)
 def test_ties_are_read_to_the_last_under_any_reading(readings: Readings, groups: Groups) -> None:
     """Across page edges and on pages full of them: tables equal the truth, or gaps name what is missing."""

@@ -4,10 +4,10 @@ import csv
 import json
 import math
 import os
-import re
 import sys
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from itertools import pairwise
 from uuid import UUID
 
 import click
@@ -20,6 +20,9 @@ from etl.errors import SettingsError
 from etl.publish.bi import open_bi
 
 AT_ONCE = 10_000
+
+WRITING = frozenset({"ATTACH", "COPY", "EXPORT", "INSTALL"})
+"""Words that write files wherever they stand: EXPLAIN ANALYZE does what it explains, a WITH can hold a COPY."""
 
 READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 """What may be asked; DESCRIBE, SHOW and SUMMARIZE count as SELECT."""
@@ -49,13 +52,11 @@ def command(settings: Settings, query: str, *, as_csv: bool, as_json: bool) -> N
 
 
 def _answer(connection: duckdb.DuckDBPyConnection, query: str, *, as_csv: bool, as_json: bool) -> None:
-    # EXPLAIN ANALYZE does what it explains.
-    asked = re.sub(r"(?is)\bEXPLAIN\s+(\([^)]*\)\s*)?(ANALYZE\b)?", "", query)
-    for statement in [*connection.extract_statements(query), *connection.extract_statements(asked)]:
+    for statement in connection.extract_statements(query):
         if statement.type not in READING:
-            raise SettingsError(
-                f"the query failed: {statement.type.name} changes something; only reading is allowed"
-            )
+            raise _changes(statement.type.name)
+    for word in _keywords(query) & WRITING:
+        raise _changes(word)
     if not as_csv and not as_json and sys.stdout.isatty():
         click.echo(str(connection.sql(query) or ""), nl=False)
         return
@@ -76,6 +77,23 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: str, *, as_csv: bool, 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
     writer.writerows([_cell(value) for value in row] for row in rows)
+
+
+def _changes(what: str) -> SettingsError:
+    return SettingsError(f"the query failed: {what} changes something; only reading is allowed")
+
+
+def _keywords(query: str) -> set[str]:
+    """The keywords of a query in capitals: what is quoted or commented is none."""
+    text = query.encode()  # the places of tokens are counted in bytes
+    tokens = duckdb.tokenize(query)
+    # A token ends where the next begins, white space included.
+    edges = [*(place for place, _ in tokens), len(text)]
+    return {
+        text[start:end].decode().strip().upper()
+        for (_, kind), (start, end) in zip(tokens, pairwise(edges), strict=True)
+        if kind == duckdb.token_type.keyword
+    }
 
 
 def _cell(value: object) -> object:
