@@ -22,7 +22,7 @@ from etl.publish.bi import open_bi
 AT_ONCE = 10_000
 
 WRITING = frozenset({"ATTACH", "COPY", "EXPORT", "INSTALL"})
-"""Words that write files wherever they stand: EXPLAIN ANALYZE does what it explains, a WITH can hold a COPY."""
+"""Words that write files wherever they stand: EXPLAIN ANALYZE does what it explains, WITH can hold COPY."""
 
 READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 """What may be asked; DESCRIBE, SHOW and SUMMARIZE count as SELECT."""
