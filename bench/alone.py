@@ -161,6 +161,7 @@ def archive(corpus: Corpus) -> Callable[[], object]:
     def keep() -> None:
         for some in batches(ready, BATCH_RECORDS // PAGE):
             kept.keep(some)
+            kept.seal()
 
     return keep
 

@@ -1,62 +1,39 @@
 """Load one source: what its streams bring becomes archive, rows, quarantine, cursor and counts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from etl import schema
+from etl.aside import Aside, Cuts
 from etl.config import Settings
 from etl.extract.raw import Archive
-from etl.extract.reading import Ended, Reading
-from etl.extract.stream import Bundle, Delivery, Effect, File, Page, Position, Session, Stream, World
+from etl.extract.reading import Reading
+from etl.extract.stream import Delivery, Position, Session, Stream, World
 from etl.load.books import Books, Refusal, Tally
 from etl.load.save import Stamp, save
 from etl.load.warehouse import Warehouse
 from etl.registry import source_module
-from etl.transform.batch import Cut, Transformer
+from etl.transform.batch import Cut, Transformer, joined
 from etl.values import micros_of
+from etl.waiting import Batch, Waiting
 
-BATCH_BYTES = 8 * 2**20
-"""Bytes of records and files that wait to be loaded, of all streams together, before the largest batch is
-committed: what a kill costs, and what memory holds."""
+BATCH_BYTES = 20 * 2**20
+"""Bytes of records and files that wait to be loaded, of all streams together, before they are
+committed: what a kill costs. They wait as rows, which are smaller."""
+
+RAW_PART = 8
+"""What part of that may wait as it was received."""
+
+LARGE = 2**20
+"""Bytes received from which on a process of its own is worth its start: what follows is transformed there."""
+
+PATIENCE = timedelta(seconds=5)
+"""How long what has come waits at most while more comes: a slow API must not put off a commit."""
 
 Progress = Callable[[Tally, int], None]
 """Told the counts of a stream, and how many more records have come of it, whenever either grows."""
-
-
-@dataclass(slots=True)
-class _Open:
-    """A stream that is being read: what has come and is not loaded yet, and how far it is safe to resume."""
-
-    stream: Stream
-    tally: Tally
-    names: set[str]
-    """The streams it feeds, itself among them."""
-    bundles: list[Bundle] = field(default_factory=list)
-    size: int = 0
-    records: int = 0
-    newest: int | None = None
-    """Newest time among the records loaded in this run."""
-    ascending: bool = True
-    """Whether no record so far was older than one before it: only then may the cursor move early."""
-
-    def take(self, bundle: Bundle) -> None:
-        """Add a bundle to what is not loaded yet."""
-        self.bundles.append(bundle)
-        self.ascending &= all(one.in_order for one in bundle if isinstance(one, Page))
-        self.size += sum(map(_size, bundle))
-        self.records += sum(len(one.records) for one in bundle if isinstance(one, Page))
-
-    def see(self, times: pa.ChunkedArray) -> None:
-        """Note the times of records in the order in which they came, in microseconds since 1970."""
-        if len(times):
-            in_order = pc.all(pc.greater_equal(times[1:], times[:-1])).as_py() is not False
-            self.ascending &= in_order and (self.newest is None or times[0].as_py() >= self.newest)
-            self.newest = max(pc.max(times).as_py(), self.newest or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +63,8 @@ class Load:
         self._span = shared.span
         self._declared = schema.source(name)
         self._transformer = Transformer(source_module(name), self._declared)
+        self._aside: Aside | None = None
+        self._received = 0
         self._archive = Archive(
             shared.settings.home / "raw" / name,
             shared.books.run_id,
@@ -94,7 +73,7 @@ class Load:
         )
         self._tallies: dict[tuple[str, str], Tally] = {}
         self._newly_quarantined = 0
-        self._committing: Future[None] | None = None
+        self._writing: Future[None] | None = None
 
     @property
     def tallies(self) -> list[Tally]:
@@ -109,12 +88,18 @@ class Load:
     @property
     def unknown(self) -> list[str]:
         """Undeclared fields met so far, as source.stream:place/field."""
-        return [f"{self._declared.name}.{each}" for each in self._transformer.unknown()]
+        met = {*self._transformer.unknown(), *(self._aside.unknown() if self._aside else ())}
+        return [f"{self._declared.name}.{each}" for each in sorted(met)]
 
     def read(self, session: Session) -> None:
         """Read all streams of the source to their ends, each as far as it goes, and enter the outcome."""
-        for group in session.streams(World(self._now, self._warehouse.ask, self._started, self._span)):
-            self._read_group(group)
+        self._warehouse.connection.execute("SET threads = 1")
+        try:
+            for group in session.streams(World(self._now, self._warehouse.ask, self._started, self._span)):
+                self._read_group(group)
+        finally:
+            if self._aside:
+                self._aside.close()
         if self._span is None:
             failed = [tally for tally in self._tallies.values() if tally.status == "failed"]
             with self._warehouse.transaction():
@@ -122,35 +107,41 @@ class Load:
         self._archive.prune()
 
     def _read_group(self, group: Sequence[Stream]) -> None:
-        """Read streams side by side; all they bring is loaded here, by this one thread."""
+        """Read streams side by side; one thread makes rows of what they bring, another writes them."""
         opened = {id(stream): self._open(stream) for stream in group}
         positions = {key: self._position(each) for key, each in opened.items()}
         at_once = self._settings.whole("SIGHTGLASS_CONCURRENCY")
         with (
-            ThreadPoolExecutor(1, "commit") as self._committer,
+            ThreadPoolExecutor(1, "cut") as self._cutter,
+            ThreadPoolExecutor(1, "write") as self._writer,
             Reading(group, lambda stream: positions[id(stream)], at_once) as reading,
         ):
             for stream, meter, item in reading:
                 each = opened[id(stream)]
                 each.tally.metered(meter)
-                if isinstance(item, Ended):
-                    self._flush(each, item)
-                else:
-                    each.take(item)
-                    if sum(one.size for one in opened.values()) >= BATCH_BYTES:
-                        self._flush(max(opened.values(), key=lambda one: one.size))
+                each.take(item, self._now())
+                self._work_off(opened.values())
                 self._progress(each.tally, each.records)
-            self._committed()
+            self._flush(opened.values())
+            self._written()
 
-    def _open(self, stream: Stream) -> _Open:
+    def _work_off(self, opened: Iterable[Waiting]) -> None:
+        """Make rows of what waits, and commit them, once there is enough or it has waited for long."""
+        if sum(one.raw_size for one in opened) >= BATCH_BYTES / RAW_PART:
+            self._cut(max(opened, key=lambda one: one.raw_size))
+        oldest = min((one.since for one in opened if one.since), default=None)
+        if sum(one.size for one in opened) >= BATCH_BYTES or (oldest and self._now() - oldest >= PATIENCE):
+            self._flush(opened)
+
+    def _open(self, stream: Stream) -> Waiting:
         tally = self._tally(stream.name, stream.partition)
         tally.cursor = self._books.cursor(tally.source, tally.stream, tally.partition)
-        return _Open(stream, tally, {stream.name})
+        return Waiting(stream, tally, {stream.name})
 
     def _tally(self, stream: str, partition: str) -> Tally:
         return self._tallies.setdefault((stream, partition), Tally(self._declared.name, stream, partition))
 
-    def _position(self, each: _Open) -> Position:
+    def _position(self, each: Waiting) -> Position:
         overlap, lag = (
             round(self._settings.number(name) * 1_000_000)
             for name in ("SIGHTGLASS_OVERLAP", "SIGHTGLASS_LAG")
@@ -161,46 +152,78 @@ class Load:
         done = self._books.stretches(each.tally.source, each.tally.stream, each.tally.partition)
         return Position(cursor, max(0, (cursor or 0) - overlap), end, done, end - overlap)
 
-    def _flush(self, each: _Open, ended: Ended | None = None) -> None:
-        """Commit what has come of a stream: raw archive first, then rows, quarantine, cursor, counts as one.
+    def _cut(self, each: Waiting) -> None:
+        """Have rows made of what has come of a stream, and have it archived."""
+        self._received += each.raw_size
+        made: Future[Cuts] = Future()
+        each.parts.append(made)
+        self._cutter.submit(self._keep_and_transform, each.to_cut(), made)
 
-        With `ended` it is the last of it, and how the stream ended is entered too. One batch is committed
-        while the next is read and transformed: DuckDB lets go of the interpreter.
+    def _keep_and_transform(self, deliveries: Sequence[Delivery], made: Future[Cuts]) -> None:
+        try:
+            if self._aside is None and self._received > LARGE:
+                self._aside = Aside(self._declared.name)
+            self._archive.keep(deliveries)
+            if self._aside:
+                self._aside.put(deliveries, made)
+            else:
+                made.set_result(self._transformer.cut(deliveries))
+        except BaseException as error:  # noqa: BLE001 -- raised by whoever waits for it
+            made.set_exception(error)
+
+    def _flush(self, opened: Iterable[Waiting]) -> None:
+        """Commit what has come: raw archive first, then rows, quarantine, cursors, counts as one.
+
+        One batch is committed while the next is read and transformed.
         """
-        deliveries = [delivery for bundle in each.bundles for delivery in bundle]
-        self._archive.keep(deliveries)
-        cuts = self._transformer.cut(deliveries)
-        each.bundles, each.size, each.records = [], 0, 0
-        self._committed()
-        self._committing = self._committer.submit(self._commit, each, deliveries, cuts, ended)
+        waiting = [each for each in opened if each.since]
+        for each in waiting:
+            self._cut(each)
+        batches = [each.to_commit() for each in waiting]
+        sealed = self._cutter.submit(self._archive.seal)
+        self._written()
+        if batches:
+            self._writing = self._writer.submit(self._commit, batches, sealed)
 
-    def _committed(self) -> None:
+    def _written(self) -> None:
         """Wait until the batch before is committed; what went wrong with it is raised here."""
-        if self._committing:
-            self._committing.result()
-            self._committing = None
+        if self._writing:
+            self._writing.result()
+            self._writing = None
 
-    def _commit(
-        self, each: _Open, deliveries: Sequence[Delivery], cuts: Mapping[str, Cut], ended: Ended | None
-    ) -> None:
+    def _commit(self, batches: Sequence[Batch], sealed: Future[None]) -> None:
+        cuts = [batch.cuts() for batch in batches]
+        sealed.result()
         stamp = Stamp(self._books.run_id, self._now())
+        with self._warehouse.transaction():
+            for stream in dict.fromkeys(name for each in cuts for name in each):
+                some = [
+                    (batch, each[stream]) for batch, each in zip(batches, cuts, strict=True) if stream in each
+                ]
+                self._save(
+                    [(self._tally(stream, batch.of.tally.partition), cut) for batch, cut in some], stamp
+                )
+            for batch in batches:
+                for effect in batch.effects:
+                    self._warehouse.run(effect.statement, **effect.parameters, now=stamp.loaded_at)
+            self._settle()
+            for batch, each in zip(batches, cuts, strict=True):
+                self._enter(batch, each)
+        for batch in batches:
+            self._progress(batch.of.tally, batch.of.records)
+
+    def _enter(self, batch: Batch, cuts: Mapping[str, Cut]) -> None:
+        """Enter how far a stream has come, and how it ended."""
+        each, ended = batch.of, batch.ended
         each.names |= cuts.keys()
         tallies = [self._tally(name, each.tally.partition) for name in sorted(each.names)]
         if ended:
             each.tally.error = str(ended.error) if ended.error else None
             for tally in tallies:
                 tally.status = "failed" if ended.error else "ok"
-        with self._warehouse.transaction():
-            for name, cut in cuts.items():
-                self._save(self._tally(name, each.tally.partition), cut, stamp)
-            for delivery in deliveries:
-                if isinstance(delivery, Effect):
-                    self._warehouse.run(delivery.statement, **delivery.parameters, now=stamp.loaded_at)
-            self._settle()
-            self._move_cursor(each, cuts)
-            for tally in tallies:
-                self._books.save(tally)
-        self._progress(each.tally, each.records)
+        self._move_cursor(each, cuts)
+        for tally in tallies:
+            self._books.save(tally)
 
     def replay(self, refusal: Refusal) -> bool:
         """Load what was refused, unless it is refused still; what is stored meanwhile and newer stays."""
@@ -211,7 +234,7 @@ class Load:
         tally.status = "ok"
         sent = datetime.fromtimestamp(refusal.seen_us / 1_000_000, UTC)
         with self._warehouse.transaction():
-            self._save(tally, cut, Stamp(self._books.run_id, self._now(), as_of=sent))
+            self._save([(tally, cut)], Stamp(self._books.run_id, self._now(), as_of=sent))
             self._settle()
             self._books.mark(refusal, "replayed")
             self._books.save(tally)
@@ -222,17 +245,22 @@ class Load:
         for statement in _after_load(self._declared.name):
             self._warehouse.run(statement, run_id=self._books.run_id)
 
-    def _save(self, tally: Tally, cut: Cut, stamp: Stamp) -> None:
-        outcome = save(self._warehouse.connection, self._declared, cut.tables, stamp)
-        refused = len(cut.rejects)
-        self._newly_quarantined += self._books.quarantine(tally, cut.rejects, stamp.loaded_at)
-        tally.fetched += cut.fetched
-        tally.inserted += outcome.inserted
-        tally.updated += outcome.updated
-        tally.quarantined += refused
-        tally.unchanged += cut.fetched - outcome.inserted - outcome.updated - refused
+    def _save(self, cuts: Sequence[tuple[Tally, Cut]], stamp: Stamp) -> None:
+        """Write what several partitions of one stream brought, and count it for each."""
+        whole = joined([cut for _, cut in cuts])
+        changes = save(self._warehouse.connection, self._declared, whole.tables, stamp)
+        first = 0
+        for tally, cut in cuts:
+            outcome = changes.among(first, first + cut.ordinals)
+            first += cut.ordinals
+            self._newly_quarantined += self._books.quarantine(tally, cut.rejects, stamp.loaded_at)
+            tally.fetched += cut.fetched
+            tally.inserted += outcome.inserted
+            tally.updated += outcome.updated
+            tally.quarantined += len(cut.rejects)
+            tally.unchanged += cut.fetched - outcome.inserted - outcome.updated - len(cut.rejects)
 
-    def _move_cursor(self, each: _Open, cuts: Mapping[str, Cut]) -> None:
+    def _move_cursor(self, each: Waiting, cuts: Mapping[str, Cut]) -> None:
         """Let the cursor follow the data, but never past something that may still come."""
         if self._span is not None:
             return
@@ -255,9 +283,3 @@ def _after_load(source: str) -> list[str]:
     folder = schema.folder("sql")
     found = sorted((folder / source / "after_load").glob("*.sql"))
     return [str(path.relative_to(folder).with_suffix("")) for path in found]
-
-
-def _size(delivery: Delivery) -> int:
-    if isinstance(delivery, Page):
-        return sum(map(len, delivery.records))
-    return len(delivery.body or b"") if isinstance(delivery, File) else 0

@@ -19,7 +19,7 @@ LIMITED_ARCHIVE = """
 import resource
 from etl import cli
 from etl.extract import raw
-calls, write = 0, raw.Archive._write
+calls, write = 0, raw.Archive.seal
 def limited(*arguments):
     global calls
     calls += 1
@@ -30,7 +30,7 @@ def limited(*arguments):
         return write(*arguments)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-raw.Archive._write = limited
+raw.Archive.seal = limited
 cli.main()"""
 
 IN_THE_FIRST_BLOCK = """
@@ -135,7 +135,8 @@ def test_no_room_for_the_raw_archive(
     assert (2, 1) == (full.code, full.err.count("\n")), full.err
     assert full.err.startswith(f"sightglass: cannot write the raw archive {sightglass.home / 'raw'}/")
     assert full.err.endswith("File too large; make room, or set SIGHTGLASS_RAW_DAYS=0\n")
-    assert (number - 1, []) == (len(kept), unfinished)
+    # One batch can fill several files.
+    assert (True, []) == (number - 1 <= len(kept), unfinished)
     assert ("", expected, []) == recovered(sightglass)
 
 

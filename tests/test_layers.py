@@ -41,7 +41,9 @@ MAY_IMPORT = {
     "transform": {*VALUES, "extract.stream", "transform"},
     "load": {*VALUES, "extract.stream", "load", "transform", "version"},
     "registry": {"extract.stream", "sources"},
-    "loading": {*VALUES, "config", "extract", "load", "registry", "transform"},
+    "aside": {"errors", "extract.stream", "registry", "schema", "transform"},
+    "waiting": {"aside", "extract", "load", "transform"},
+    "loading": {*VALUES, "aside", "config", "extract", "load", "registry", "transform", "waiting"},
     "publish": {*VALUES, "config", "load.sql", "load.warehouse", "publish", "views"},
     "pipeline": {*VALUES, "config", "extract", "load", "loading", "publish", "registry"},
     "cli": {

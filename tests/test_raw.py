@@ -4,7 +4,7 @@ import json
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,12 @@ def _usual_umask() -> Iterator[None]:
 def archive(folder: Path, days: int = 30) -> Archive:
     """The archive of a run of today."""
     return Archive(folder, "run", TODAY, days)
+
+
+def keep(by: Archive, deliveries: Sequence[Delivery]) -> None:
+    """Write the deliveries as one batch."""
+    by.keep(deliveries)
+    by.seal()
 
 
 def content(path: Path) -> bytes:
@@ -65,7 +71,7 @@ def test_records_are_lines_with_what_the_request_said(tmp_path: Path) -> None:
         Page("subjects", [b"{}"]),
         Page("detections", ['"é"'.encode()], {"application_id": "B"}),
     ]
-    archive(tmp_path).keep(pages)
+    keep(archive(tmp_path), pages)
 
     assert {
         "detections/2026-03-31/run-00001.jsonl.zst": (
@@ -82,7 +88,7 @@ def test_a_record_of_several_lines_becomes_one(tmp_path: Path, ends: str) -> Non
     """Line ends between the parts of a record are white space; those inside a text were escaped already."""
     record = {"text": "two\nlines\r\n\u2028\x85", "list": [1, {"deep": None}]}
     pretty = json.dumps(record, indent=2).replace("\n", ends).encode()
-    archive(tmp_path).keep([Page("detections", [pretty, pretty])])
+    keep(archive(tmp_path), [Page("detections", [pretty, pretty])])
 
     lines = content(tmp_path / "detections/2026-03-31/run-00001.jsonl.zst").splitlines()
     assert [record, record] == [json.loads(line)["record"] for line in lines]
@@ -92,7 +98,7 @@ def test_duckdb_reads_the_lines_of_all_days(tmp_path: Path) -> None:
     """The archive can be queried where it lies, years of it at once."""
     for number, day in enumerate([date(2026, 3, 30), TODAY]):
         record = json.dumps({"media_id": f"m{number}", "at": number + 0.5}, indent=1).encode()
-        Archive(tmp_path, f"run{number}", day, 30).keep([Page("media", [record], {"tenant": "t"})])
+        keep(Archive(tmp_path, f"run{number}", day, 30), [Page("media", [record], {"tenant": "t"})])
     query = "SELECT context.tenant, record.media_id, record.at FROM read_json(?) ORDER BY ALL"
     found = duckdb.execute(query, [f"{tmp_path}/media/*/*.jsonl.zst"]).fetchall()
 
@@ -103,7 +109,7 @@ def test_files_are_kept_under_their_names(tmp_path: Path) -> None:
     """Bytes come back as they were received, long names included; what was not fetched is not there."""
     bodies = {"m1/metrics": b"\x00\xff" * 5000, "m1/empty": b"", f"{'long' * 60}/aoi_scores": b"a;b\n1;2\n"}
     deliveries: list[Delivery] = [file(name, body) for name, body in bodies.items()]
-    archive(tmp_path).keep([*deliveries, file("m1/heat", None)])
+    keep(archive(tmp_path), [*deliveries, file("m1/heat", None)])
 
     assert ["assets/2026-03-31/run-00001.tar.zst"] == files(tmp_path)
     assert bodies == members(tmp_path / files(tmp_path)[0])
@@ -113,7 +119,7 @@ def test_deliveries_of_a_run_never_overwrite_each_other(tmp_path: Path) -> None:
     """Every batch of a run gets files of its own, numbered in the order they were written."""
     kept = archive(tmp_path)
     for number in range(3):
-        kept.keep([Page("media", [str(number).encode()]), file(f"m{number}", b"")])
+        keep(kept, [Page("media", [str(number).encode()]), file(f"m{number}", b"")])
 
     lines = [content(path) for path in sorted(tmp_path.glob("media/2026-03-31/*.jsonl.zst"))]
     assert [b'{"context":{},"record":%d}\n' % number for number in range(3)] == lines
@@ -121,19 +127,35 @@ def test_deliveries_of_a_run_never_overwrite_each_other(tmp_path: Path) -> None:
     assert [{f"m{number}": b""} for number in range(3)] == tars
 
 
+def test_what_is_loaded_together_is_in_one_file(tmp_path: Path) -> None:
+    """What comes little by little has the name of an archive once the batch is complete, not before."""
+    kept = archive(tmp_path)
+    for number in range(3):
+        kept.keep([Page("media", [str(number).encode()]), file(f"m{number}", b"")])
+    before = {path.rpartition(".")[2] for path in files(tmp_path)}
+    kept.seal()
+
+    lines, tar = "media/2026-03-31/run-00001.jsonl.zst", "assets/2026-03-31/run-00002.tar.zst"
+    assert ({"part"}, [tar, lines]) == (before, files(tmp_path))
+    assert b"".join(b'{"context":{},"record":%d}\n' % number for number in range(3)) == content(
+        tmp_path / lines
+    )
+    assert {f"m{number}": b"" for number in range(3)} == members(tmp_path / tar)
+
+
 @pytest.mark.parametrize("deliveries", [[], [file("m1/heat", None)]])
 def test_where_nothing_was_received_nothing_is_written(tmp_path: Path, deliveries: list[Delivery]) -> None:
     """A batch without a byte leaves neither a file nor a folder."""
-    archive(tmp_path).keep(deliveries)
+    keep(archive(tmp_path), deliveries)
 
     assert [] == list(tmp_path.iterdir())
 
 
 def test_an_archive_of_no_days_keeps_nothing(tmp_path: Path) -> None:
     """With 0 days nothing is written, and what earlier runs wrote is removed."""
-    archive(tmp_path).keep([Page("media", [b"{}"])])
+    keep(archive(tmp_path), [Page("media", [b"{}"])])
     none = archive(tmp_path, days=0)
-    none.keep([Page("media", [b"{}"]), file("m1", b"")])
+    keep(none, [Page("media", [b"{}"]), file("m1", b"")])
     before = files(tmp_path)
     none.prune()
 
@@ -169,7 +191,7 @@ def test_what_is_no_day_is_left_alone(tmp_path: Path) -> None:
 
 def test_everything_in_the_archive_is_for_its_owner_alone(tmp_path: Path) -> None:
     """Files have mode 0600 and folders 0700, whatever the umask is."""
-    archive(tmp_path / "raw" / "cogniac").keep([Page("media", [b"{}"]), file("m1", b"")])
+    keep(archive(tmp_path / "raw" / "cogniac"), [Page("media", [b"{}"]), file("m1", b"")])
 
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
     folders = dict.fromkeys(["raw", "cogniac", "media", "assets", "2026-03-31"], 0o700)
@@ -188,7 +210,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     records: list[Any] = [b"{}", Broken()]
 
     with pytest.raises(SettingsError) as caught:
-        archive(tmp_path).keep([Page("media", records)])
+        keep(archive(tmp_path), [Page("media", records)])
 
     folder = tmp_path / "media" / "2026-03-31"
     why = "No space left on device; make room, or set SIGHTGLASS_RAW_DAYS=0"
@@ -201,7 +223,7 @@ def test_an_archive_that_cannot_be_made_is_a_matter_of_settings(tmp_path: Path) 
     (tmp_path / "media").touch()
 
     with pytest.raises(SettingsError) as caught:
-        archive(tmp_path).keep([Page("media", [b"{}"])])
+        keep(archive(tmp_path), [Page("media", [b"{}"])])
 
     why = "Not a directory; make room, or set SIGHTGLASS_RAW_DAYS=0"
     assert f"cannot write the raw archive {tmp_path / 'media' / '2026-03-31'}: {why}" == str(caught.value)

@@ -8,10 +8,10 @@ import io
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,11 @@ class Archive:
         self._run_id = run_id
         self._today = today
         self._days = days
-        self._written = 0
+        self._begun = 0
+        self._open: dict[str, _Part] = {}
 
     def keep(self, deliveries: Sequence[Delivery]) -> None:
-        """Write the deliveries and make sure they are on disk; nothing where it is kept for no days."""
+        """Write the deliveries; nothing where they are kept for no days. They are safe once it is sealed."""
         pages: dict[str, list[Page]] = {}
         files: dict[str, list[File]] = {}
         for each in deliveries if self._days else ():
@@ -46,6 +47,16 @@ class Archive:
         for stream, several in files.items():
             self._write(stream, "tar.zst", partial(_write_tar, files=several))
 
+    def seal(self) -> None:
+        """Make sure that all that was written is on disk, under its name; more goes into other files."""
+        for part in self._open.values():
+            with self._writing(part):
+                part.close()
+                for written in (part.aside, part.path.parent):
+                    _sync(written)
+                part.aside.replace(part.path)
+        self._open.clear()
+
     def prune(self) -> None:
         """Remove the days that are older than the archive is kept, and what a killed run left unfinished."""
         for torn in self._folder.glob("*/*/*.part"):
@@ -56,45 +67,74 @@ class Archive:
                 if date.fromisoformat(day.name) <= oldest:
                     shutil.rmtree(day, ignore_errors=True)
 
-    def _write(self, stream: str, ending: str, fill: Callable[[Any], None]) -> None:
-        self._written += 1
-        folder = self._folder / stream / self._today.isoformat()
-        path = folder / f"{self._run_id}-{self._written:05}.{ending}"
-        aside = path.with_name(path.name + ".part")
+    def _write(self, stream: str, ending: str, fill: Callable[["_Part"], None]) -> None:
+        name = f"{stream}.{ending}"
+        part = self._open.get(name)
+        if part is None:
+            self._begun += 1
+            folder = self._folder / stream / self._today.isoformat()
+            part = self._open[name] = _Part(folder / f"{self._run_id}-{self._begun:05}.{ending}")
+        with self._writing(part):
+            fill(part)
+
+    @contextmanager
+    def _writing(self, part: "_Part") -> Iterator[None]:
+        """What goes wrong meanwhile leaves nothing behind, and is told as what can be done about it."""
         try:
-            _make_private(folder)
-            aside.touch(mode=0o600)
-            with pa.CompressedOutputStream(str(aside), "zstd") as out:
-                fill(out)
-            for written in (aside, folder):
-                _sync(written)
-            aside.replace(path)
+            yield
         except BaseException as error:
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)
+            for each in self._open.values():
+                with suppress(OSError):
+                    each.aside.unlink(missing_ok=True)
             if not isinstance(error, OSError):
                 raise
             raise SettingsError(
-                f"cannot write the raw archive {folder}: {error.strerror or error}; make room, or "
+                f"cannot write the raw archive {part.path.parent}: {error.strerror or error}; make room, or "
                 "set SIGHTGLASS_RAW_DAYS=0"
             ) from error
 
 
-def _write_lines(out: Any, pages: Iterable[Page]) -> None:  # noqa: ANN401 -- pyarrow ships no types
+class _Part:
+    """A compressed file that is being written aside."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.aside = path.with_name(path.name + ".part")
+
+    @cached_property
+    def out(self) -> Any:  # noqa: ANN401 -- pyarrow ships no types
+        """What takes the bytes."""
+        _make_private(self.path.parent)
+        self.aside.touch(mode=0o600)
+        return pa.CompressedOutputStream(str(self.aside), "zstd")
+
+    @cached_property
+    def tar(self) -> tarfile.TarFile:
+        """What takes files."""
+        return tarfile.open(fileobj=self.out, mode="w|")
+
+    def close(self) -> None:
+        """Write the end."""
+        if "tar" in self.__dict__:
+            self.tar.close()
+        self.out.close()
+
+
+def _write_lines(part: _Part, pages: Iterable[Page]) -> None:
     for page in pages:
         head = b'{"context":' + canonical(dict(page.context)) + b',"record":'
-        for record in page.records:
-            # A line feed in JSON is white space: inside a text it is escaped.
-            out.write(head + bytes(record).replace(b"\n", b" ").replace(b"\r", b" ") + b"}\n")
+        # A line feed in JSON is white space: inside a text it is escaped. One write for a page: each lets
+        # other threads go first.
+        lines = (head + bytes(record).replace(b"\n", b" ").replace(b"\r", b" ") for record in page.records)
+        part.out.write(b"".join(line + b"}\n" for line in lines))
 
 
-def _write_tar(out: Any, files: Iterable[File]) -> None:  # noqa: ANN401 -- pyarrow ships no types
-    with tarfile.open(fileobj=out, mode="w|") as tar:
-        for file in files:
-            body = file.body or b""
-            entry = tarfile.TarInfo(file.name)
-            entry.size = len(body)
-            tar.addfile(entry, io.BytesIO(body))
+def _write_tar(part: _Part, files: Iterable[File]) -> None:
+    for file in files:
+        body = file.body or b""
+        entry = tarfile.TarInfo(file.name)
+        entry.size = len(body)
+        part.tar.addfile(entry, io.BytesIO(body))
 
 
 def _make_private(folder: Path) -> None:

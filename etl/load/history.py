@@ -25,14 +25,17 @@ OWN = "valid_from, valid_to, revision, _run_id, _loaded_at"
 """The columns that a history has besides those of the part."""
 
 
-def statements(whole: Table, part: Table, kept: Table, kinds: AbstractSet[str]) -> Iterator[str]:
+def statements(
+    whole: Table, part: Table, kept: Table, kinds: AbstractSet[str], time: str = ""
+) -> Iterator[str]:
     """The statements that take the parts in `outcome` into their history, before the tables change.
 
+    `time` names the column in which a part repeats the version of its record, where all of them are new.
     They come after those of `enter_versions`. Those that name `$run_id` and `$loaded_at` want them as
     parameters.
     """
     if "inserted" in kinds:
-        yield _open_first(part, kept)
+        yield _open_first(part, kept, time)
     if not kinds & KNOWN:
         return
     own_key = [name for name in part.key if name not in whole.key]
@@ -98,15 +101,16 @@ def enter_versions(whole: Table, versions: Table, telling: str, kinds: AbstractS
         WHERE kind IN ('inserted', 'changed', 'late') {listed}"""
 
 
-def _open_first(part: Table, kept: Table) -> str:
+def _open_first(part: Table, kept: Table, time: str) -> str:
     """Insert what the first version of a record brings."""
+    begin = f"incoming.{quote(time)}" if time else "outcome.version"
+    of_new = "" if time else f"JOIN outcome USING ({RECORD}) WHERE kind = 'inserted'"
     return f"""
         INSERT INTO {kept.qualified} ({names([*part.content, "_extra"])}, {OWN})
         SELECT
             {names([*part.content, "_extra"], "incoming")},
-            outcome.version, NULL, 0, $run_id, $loaded_at
-        FROM incoming_{part.name} AS incoming JOIN outcome USING ({RECORD})
-        WHERE kind = 'inserted'"""
+            {begin}, NULL, 0, $run_id, $loaded_at
+        FROM incoming_{part.name} AS incoming {of_new}"""
 
 
 def _held(whole: Table, part: Table, kept: Table, own_key: list[str]) -> str:

@@ -17,7 +17,6 @@ DuckDB 2.0.0 filters them wrong, and crashes.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -25,13 +24,11 @@ import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
 from etl.load import history
+from etl.load.batch import ROW, SAYS_SOMETHING, Batch, prepared
 from etl.load.sql import among, equal, names, plain, same
-from etl.schema import LINEAGE_TIME, Source, Table, quote
+from etl.schema import LINEAGE_TIME, Source, Table
 from etl.transform.flatten import RECORD, WHOLE
 from etl.transform.shape import paths_of
-
-ROW = "_row"
-"""Numbers the incoming rows of one table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +51,28 @@ class Outcome:
     updated: int
 
 
-@dataclass(frozen=True)
-class Batch:
-    """The rows of one table, an Arrow table, and what is declared of them."""
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The records of a batch that changed the tables."""
 
-    source: Source
-    table: Table
-    rows: Any
+    records: Any
+    """Their numbers, an Arrow array."""
+    are_new: Any
+    """For each whether it was inserted, an Arrow array."""
 
-    @cached_property
-    def telling(self) -> str:
-        """The key column with the most different values among the rows."""
-        return max(self.table.key, key=lambda name: int(pc.count_distinct(self.rows[name]).as_py()))
-
-    @property
-    def parts(self) -> list[Table]:
-        """The tables whose rows are replaced together with a row."""
-        return self.source.parts_of(self.table)
-
-    @property
-    def versions(self) -> Table | None:
-        """The table that lists the versions of a row, where a history is kept."""
-        return self.source.versions_of(self.table)
+    def among(self, first: int, after: int) -> Outcome:
+        """How many there are among the records from the first number up to, without it, the other."""
+        within = pc.and_(
+            pc.greater_equal(self.records, pa.array([first])[0]), pc.less(self.records, pa.array([after])[0])
+        )
+        new = pc.sum(pc.and_(within, self.are_new)).as_py() or 0
+        return Outcome(new, (pc.sum(within).as_py() or 0) - new)
 
 
-def save(connection: DuckDBPyConnection, source: Source, tables: Mapping[str, Any], stamp: Stamp) -> Outcome:
+def save(connection: DuckDBPyConnection, source: Source, tables: Mapping[str, Any], stamp: Stamp) -> Changes:
     """Write the rows of one stream, Arrow tables by table name, inside the transaction that is open."""
-    numbered = {
-        name: rows.append_column(ROW, pa.array(range(len(rows)), pa.int64())) for name, rows in tables.items()
-    }
-    for name, rows in numbered.items():
-        connection.register(f"incoming_{name}", rows)
+    for name, rows in tables.items():
+        connection.register(f"incoming_{name}", prepared(source.tables[name], rows))
     connection.execute("CREATE OR REPLACE TEMP TABLE changes (record BIGINT, is_new BOOLEAN)")
     for name, rows in tables.items():
         table = source.tables[name]
@@ -92,12 +80,10 @@ def save(connection: DuckDBPyConnection, source: Source, tables: Mapping[str, An
             _save_rows(connection, Batch(source, table, rows), stamp)
     for name in tables:
         connection.unregister(f"incoming_{name}")
-    counts = connection.execute(
-        "SELECT count(*) FILTER (is_new), count(*) "
-        "FROM (SELECT bool_or(is_new) AS is_new FROM changes GROUP BY record)"
-    ).fetchall()
-    new, touched = counts[0]
-    return Outcome(new, touched - new)
+    changes = connection.sql(
+        "SELECT record, bool_or(is_new) AS is_new FROM changes GROUP BY record"
+    ).to_arrow_table()
+    return Changes(*changes.columns)
 
 
 def _save_rows(connection: DuckDBPyConnection, batch: Batch, stamp: Stamp) -> None:
@@ -116,9 +102,13 @@ def _save_rows(connection: DuckDBPyConnection, batch: Batch, stamp: Stamp) -> No
     def kinds() -> set[str]:
         return {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM outcome").fetchall()}
 
+    def rounds() -> int:
+        ((number,),) = connection.execute("SELECT max(version_number) FROM ranked").fetchall()
+        return int(number)
+
     run([_rank_versions(batch)])
-    ((rounds,),) = connection.execute("SELECT max(version_number) FROM ranked").fetchall()
-    for number in range(1, rounds + 1) if batch.versions else ["version_count"]:
+    several = batch.versions and not batch.is_plain
+    for number in range(1, rounds() + 1) if several else ["version_count"]:
         run([_outcome(batch, f"version_number = {number}")])
         found = kinds()
         if "unsure" in found:
@@ -130,12 +120,14 @@ def _save_rows(connection: DuckDBPyConnection, batch: Batch, stamp: Stamp) -> No
 
 def _statements(batch: Batch, kinds: set[str]) -> Iterator[str]:
     """What is done with the rows in `outcome`, one after the other."""
+    all_new = kinds == {"inserted"} and batch.is_plain
     if batch.versions is not None:
         yield from history.enter_versions(batch.table, batch.versions, batch.telling, kinds)
         for part in batch.parts:
             if (kept := batch.source.history_of(part)) is not None:
-                yield from history.statements(batch.table, part, kept, kinds)
-    yield from _replace(batch, kinds)
+                time = _time_of_whole(batch.table, part) if all_new else ""
+                yield from history.statements(batch.table, part, kept, kinds, time)
+    yield from (_append(batch) if all_new else _replace(batch, kinds))
     # Whether a record is new is for the row it stands for to say, not for what comes along with it. Where
     # only the last of several rows is written, the first of the records they came with has changed it.
     yield f"""
@@ -156,6 +148,11 @@ def _rank_versions(batch: Batch) -> str:
     table = batch.table
     version = f"{table.version} NULLS FIRST, " if table.version else ""
     whole = f"{table.whole_by} IS NOT NULL" if table.whole_by else "true"
+    number, count, first = "1", "1", RECORD
+    if not batch.is_plain:
+        of_key = f"PARTITION BY {names(table.key)}"
+        number = f"row_number() OVER ({of_key} ORDER BY {version}is_whole, {SAYS_SOMETHING}, {RECORD})"
+        count, first = f"count(*) OVER ({of_key})", f"min({RECORD}) OVER ({of_key})"
     return f"""
         CREATE OR REPLACE TEMP TABLE ranked AS
         SELECT
@@ -165,22 +162,12 @@ def _rank_versions(batch: Batch) -> str:
             {names(table.key)},
             {table.version or "NULL"} AS version,
             {whole} AS is_whole,
-            {_says_something(batch)} AS says_something,
-            row_number() OVER (
-                PARTITION BY {names(table.key)} ORDER BY {version}is_whole, says_something, {RECORD}
-            ) AS version_number,
-            count(*) OVER (PARTITION BY {names(table.key)}) AS version_count,
-            min({RECORD}) OVER (PARTITION BY {names(table.key)}) AS first_record
+            {SAYS_SOMETHING},
+            {number} AS version_number,
+            {count} AS version_count,
+            {first} AS first_record
         FROM incoming_{table.name}
     """
-
-
-def _says_something(batch: Batch) -> str:
-    """Whether a row holds more than its key: an abridged object must not wipe what is known."""
-    others = [name for name in [*batch.table.content, "_extra"] if name not in batch.table.key]
-    if any(batch.rows[name].null_count == 0 for name in others):
-        return "true"
-    return f"({' OR '.join(f'{quote(name)} IS NOT NULL' for name in others)})"
 
 
 def _outcome(batch: Batch, which: str) -> str:
@@ -199,7 +186,7 @@ def _outcome(batch: Batch, which: str) -> str:
             stored_version,
             CASE
                 WHEN is_stored IS NULL THEN 'inserted'
-                WHEN NOT says_something OR (stored_whole AND NOT is_whole) THEN 'unchanged'
+                WHEN NOT {SAYS_SOMETHING} OR (stored_whole AND NOT is_whole) THEN 'unchanged'
                 WHEN {older} THEN 'late'
                 WHEN {newer} THEN 'changed'
                 ELSE 'unsure'
@@ -290,6 +277,15 @@ def _differing(batch: Batch, part: Table) -> str:
 def _compared(table: Table) -> dict[str, bool]:
     """The columns in which a difference is a change, each with whether it is compared as text."""
     return plain([*(name for name in table.content if not table.columns[name].volatile), "_extra"], table)
+
+
+def _append(batch: Batch) -> Iterator[str]:
+    """The statements that bring row and parts of records into their tables that are all of them new."""
+    for each in (batch.table, *batch.parts):
+        columns = names([*each.content, "_extra"])
+        yield f"""
+            INSERT INTO {each.qualified} ({columns}, _run_id, _loaded_at)
+            SELECT {columns}, $run_id, $loaded_at FROM incoming_{each.name}"""
 
 
 def _replace(batch: Batch, kinds: set[str]) -> Iterator[str]:

@@ -13,8 +13,17 @@ from etl import schema
 from etl.errors import BusyError, SettingsError, SightglassError
 
 NAME = "warehouse.duckdb"
-MEMORY = "192MB"
+MEMORY = "128MB"
 """What DuckDB may hold in memory: enough for a batch and what it is compared with."""
+LOG = "512MB"
+"""How large the log of what was committed may grow. Whenever it is worked into the tables, the last part of
+each is written anew: done often, that takes longer than all the rest."""
+
+LIMITS: dict[str, str | bool | int | float | list[str]] = {
+    "memory_limit": MEMORY,
+    "checkpoint_threshold": LOG,
+}
+"""Set before anything is read: after a kill, the log is worked in when the file is opened."""
 
 
 class Warehouse:
@@ -79,7 +88,6 @@ def open_for_writing(home: Path) -> Warehouse:
     warehouse = Warehouse(_connect(path, read_only=False))
     try:
         warehouse.connection.execute("SET TimeZone = 'UTC'")
-        warehouse.connection.execute(f"SET memory_limit = '{MEMORY}'")
         for source in schema.sources():
             prepare(warehouse.connection, source)
     except duckdb.Error as error:
@@ -138,7 +146,7 @@ def _begin(path: Path) -> None:
 
 def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     try:
-        return duckdb.connect(path, read_only=read_only)
+        return duckdb.connect(path, read_only=read_only, config=LIMITS)
     except duckdb.IOException as error:
         raise _reason(path, error) from error
     except duckdb.Error as error:

@@ -56,6 +56,8 @@ def publish(warehouse: Warehouse, settings: Settings, *, force: bool = False) ->
     lake = Lake(settings.home / LAKE)
     grace = settings.number("SIGHTGLASS_LAKE_GRACE")
     tables = {table.qualified: table for source in schema.sources() for table in source.tables.values()}
+    # While records are loaded, the other stages take the other cores.
+    warehouse.connection.execute("RESET threads")
     with warehouse.transaction():
         lake.clean(grace)
         change = lake.compare(warehouse.connection, tables)

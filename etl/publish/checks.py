@@ -16,8 +16,8 @@ from etl.schema import LINEAGE_TIME, Table, quote
 AT_ONCE = 2_000_000
 """Keys that are compared in one go, within the memory that DuckDB is given."""
 
-FEW = 200_000
-"""Rows up to which it pays to find by one column what may concern them, and to read only that."""
+FEW = 0.1
+"""Part of a table up to which it pays to find by one column what concerns its rows, and to read only that."""
 
 
 ONE = "ORDER BY ALL LIMIT 1"
@@ -61,6 +61,8 @@ def _keys(connection: DuckDBPyConnection, table: Table, loaded_until: int) -> It
     parts = count // AT_ONCE + 1
     for part in range(parts) if count else ():
         share = f"hash({key}) % {parts} = {part}" if parts > 1 else "true"
+        if near == "true" and not _same_hashes(connection, table, share):
+            continue
         found = connection.execute(
             f"WITH recent AS {how} (SELECT {key} FROM {table.qualified} WHERE {recent} AND {share}), "
             f"near AS {how} (SELECT {key} FROM {table.qualified} WHERE {near} AND {share}) "
@@ -72,6 +74,14 @@ def _keys(connection: DuckDBPyConnection, table: Table, loaded_until: int) -> It
             return
 
 
+def _same_hashes(connection: DuckDBPyConnection, table: Table, share: str) -> bool:
+    """Whether two rows have the same hash of the key: where none have, no key comes twice."""
+    ((found,),) = connection.execute(
+        f"SELECT count(*) > count(DISTINCT hash({names(table.key)})) FROM {table.qualified} WHERE {share}"
+    ).fetchall()
+    return bool(found)
+
+
 def _near(
     connection: DuckDBPyConnection, table: Table, key: Sequence[str], since: str
 ) -> tuple[int, str, str]:
@@ -81,10 +91,11 @@ def _near(
     the key, as tables are nearly in its order, else the first column with about the most different values.
     """
     distinct = ", ".join(f"approx_count_distinct({quote(name)})" for name in key)
-    ((count, *values),) = connection.execute(
-        f"SELECT count(*), {distinct} FROM {table.qualified} WHERE {since}"
+    ((rows, count, *values),) = connection.execute(
+        f"SELECT (SELECT count(*) FROM {table.qualified}), count(*), {distinct} "
+        f"FROM {table.qualified} WHERE {since}"
     ).fetchall()
-    if count > FEW:
+    if count > FEW * rows:
         return count, "NOT MATERIALIZED", "true"
     most = (name for value, name in zip(values, key, strict=True) if 10 * value >= max(values))
     telling = quote(table.by_month if table.by_month in key else next(most))
@@ -100,6 +111,8 @@ def _orphans(
         return
     recent = _recent(table, loaded_until)
     _, how, near = _near(connection, table, whole.key, recent)
+    if near == "true" and not _strange_hashes(connection, table, whole, recent):
+        return
     found = connection.execute(
         f"WITH recent AS {how} (SELECT {names(table.key)} FROM {table.qualified} WHERE {recent}), "
         f"near AS {how} (SELECT {names(whole.key)} FROM {whole.qualified} WHERE {near}) "
@@ -107,6 +120,16 @@ def _orphans(
     ).fetchall()
     for row in found:
         yield f"{table.qualified} has the row {row}, but {whole.qualified} none that it belongs to"
+
+
+def _strange_hashes(connection: DuckDBPyConnection, table: Table, whole: Table, recent: str) -> bool:
+    """Whether a recent row has a hash of the key of its whole that no row of that has."""
+    of_key = f"hash({names(whole.key)}) AS of_key"
+    ((found,),) = connection.execute(
+        f"SELECT count(*) > 0 FROM (SELECT {of_key} FROM {table.qualified} WHERE {recent}) "
+        f"ANTI JOIN (SELECT {of_key} FROM {whole.qualified}) USING (of_key)"
+    ).fetchall()
+    return bool(found)
 
 
 def _shown(table: Table) -> str:

@@ -15,21 +15,24 @@ import hashlib
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import msgspec
-import pyarrow as pa
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection
 
 from etl.load.warehouse import umask
 from etl.publish.files import PART, finish, link, made, sync, writable
-from etl.publish.slices import Slice, condition, cut
-from etl.schema import Table, quote
+from etl.publish.parquet import write_slice
+from etl.publish.slices import Slice, cut
+from etl.schema import Table
 
 VERSIONS = ".versions"
 ASIDE = ".aside"
@@ -48,7 +51,8 @@ AHEAD = 0.05
 SET_BACK = 2_000_000
 """Microseconds; a version whose time is farther away was made before the clock was set back."""
 
-ROW_GROUP = 65_536
+AT_ONCE = 2
+"""Slices that are written side by side; each is sorted within the memory that DuckDB is given."""
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -144,14 +148,26 @@ class Lake:
 
     def write(self, connection: DuckDBPyConnection, tables: Mapping[str, Table], change: Change) -> None:
         """Write the fresh slices aside; SettingsError where there is no room for them."""
-        with writable(self._folder):
-            for name, slices in change.tables.items():
-                for each in slices:
-                    if each.name in change.fresh[name]:
-                        made(self._folder_of(name))
-                        path = self._part(name, each.name)
-                        _write(connection, tables[name], each, path)
-                        finish(path)
+        fresh = [
+            (tables[name], each)
+            for name, slices in change.tables.items()
+            for each in slices
+            if each.name in change.fresh[name]
+        ]
+        # The largest first, so that no thread is left with one when all others are done.
+        fresh.sort(key=lambda one: -one[1].rows)
+        with writable(self._folder), ThreadPoolExecutor(AT_ONCE) as pool:
+            for table, _ in fresh:
+                made(self._folder_of(table.qualified))
+            made(self._aside)
+            deque(pool.map(lambda one: self._write(connection, *one), fresh), maxlen=0)
+
+    def _write(self, connection: DuckDBPyConnection, table: Table, each: Slice) -> None:
+        path = self._part(table.qualified, each.name)
+        with closing(connection.cursor()) as own:
+            own.execute("SET TimeZone = 'UTC'")
+            write_slice(own, table, each, path)
+        finish(path)
 
     def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""
@@ -314,24 +330,6 @@ def _versions_in(folder: Path, commits: AbstractSet[str]) -> Iterator[tuple[Path
         times = sorted(since for since, _ in found if since in commits)
         following = dict(pairwise(times))
         yield from ((path, since, following.get(since, "")) for since, path in found)
-
-
-def _write(connection: DuckDBPyConnection, table: Table, each: Slice, path: Path) -> None:
-    """Write one slice as Parquet of the declared schema, in an order that lets readers skip row groups."""
-    schema = table.arrow()
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        if each.rows:
-            columns = (
-                f"CAST({quote(name)} AS VARCHAR)" if column.type == "json" else quote(name)
-                for name, column in table.columns.items()
-            )
-            order = [table.by_month, *table.key] if table.by_month else table.key
-            rows = connection.sql(
-                f"SELECT {', '.join(columns)} FROM {table.qualified} WHERE {condition(table, each)} "
-                f"ORDER BY {', '.join(map(quote, order))}"
-            )
-            for batch in rows.to_arrow_reader(ROW_GROUP):
-                writer.write_table(pa.Table.from_arrays(batch.columns, names=schema.names).cast(schema))
 
 
 def _shape(table: Table) -> str:

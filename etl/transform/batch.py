@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from etl import schema
 from etl.errors import Unfit
 from etl.extract.stream import Delivery, File, FileSource, Page, Source
 from etl.transform.decode import Decoder
-from etl.transform.flatten import EXTRA, WHOLE, BadRecord, flatten, flatten_columns
+from etl.transform.flatten import EXTRA, RECORD, WHOLE, BadRecord, flatten, flatten_columns
 from etl.transform.pages import few, read
 from etl.values import canonical
 
@@ -52,6 +53,28 @@ class Cut:
     tables: dict[str, Any] = field(default_factory=dict)
     """Arrow tables by table name."""
     rejects: list[Reject] = field(default_factory=list)
+    ordinals: int = 0
+    """How many numbers the rows take to say which record, or which file, they were cut from."""
+
+
+def joined(cuts: Sequence[Cut]) -> Cut:
+    """Several cuts of one stream as one, in their order."""
+    if len(cuts) == 1:
+        return cuts[0]
+    offsets = [0, *accumulate(cut.ordinals for cut in cuts)]
+    tables = {
+        name: pa.concat_tables(
+            _renumbered(cut.tables[name], offset) for cut, offset in zip(cuts, offsets, strict=False)
+        )
+        for name in cuts[0].tables
+    }
+    rejects = [reject for cut in cuts for reject in cut.rejects]
+    return Cut(sum(cut.fetched for cut in cuts), tables, rejects, offsets[-1])
+
+
+def _renumbered(rows: pa.Table, offset: int) -> pa.Table:
+    place = rows.schema.get_field_index(RECORD)
+    return rows.set_column(place, RECORD, pc.add(rows[RECORD], pa.array([offset])[0])) if offset else rows
 
 
 class Transformer:
@@ -111,6 +134,7 @@ class Transformer:
         for table in tables:
             by_place = zip(*(each[table.name] for each in made), strict=True)
             cut.tables[table.name] = pa.concat_tables(chain.from_iterable(by_place)).combine_chunks()
+        cut.ordinals = taken
         return cut
 
     def _reject(self, stream: str, raw: bytes, context: Mapping[str, Any], why: Unfit) -> Reject:
@@ -141,6 +165,7 @@ class Transformer:
         place = rows.schema.get_field_index(WHOLE)
         cut.tables[whole.name] = rows.set_column(place, WHOLE, pa.array(readable, pa.bool_()))
         cut.tables |= {name: pa.concat_tables(tables) for name, tables in inside.items()}
+        cut.ordinals = len(about)
         return cut
 
     def _read(self, file: File, ordinal: int, parts: Sequence[schema.Table]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 PAGE = 100
 """Records a page: the most the detections endpoint gives, says the vendor's SDK."""
 MOST_PAGES = 10_000_000
-MARK = 20
+MARK = 50
 """Pages after which it is entered how far a stretch was read: what a run that is broken off costs at most."""
 TRIES = 5
 """How often an empty page that leads nowhere is asked for before the scan gives up."""

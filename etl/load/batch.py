@@ -1,0 +1,66 @@
+"""The rows of one table that are to be written, and what the load stage must know of them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from etl.schema import Source, Table
+from etl.transform.flatten import WHOLE
+
+ROW = "_row"
+"""Numbers the incoming rows of one table."""
+SAYS_SOMETHING = "_says_something"
+"""Name of the column that says whether an incoming row holds more than its key."""
+FALSE = pa.scalar(value=False)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rows of one table, an Arrow table, and what is declared of them."""
+
+    source: Source
+    table: Table
+    rows: Any
+
+    @cached_property
+    def telling(self) -> str:
+        """The key column with the most different values among the rows."""
+        return max(self.table.key, key=lambda name: int(pc.count_distinct(self.rows[name]).as_py()))
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether no key comes twice, and every row with its parts: there is nothing to choose among."""
+        once = len(self.rows.group_by(self.table.key).aggregate([])) == len(self.rows)
+        return once and pc.all(self.rows[WHOLE]).as_py() is not False
+
+    @property
+    def parts(self) -> list[Table]:
+        """The tables whose rows are replaced together with a row."""
+        return self.source.parts_of(self.table)
+
+    @property
+    def versions(self) -> Table | None:
+        """The table that lists the versions of a row, where a history is kept."""
+        return self.source.versions_of(self.table)
+
+
+def prepared(table: Table, rows: Any) -> Any:  # noqa: ANN401 -- pyarrow ships no types
+    """The rows with what is to be known of each: parts are told apart by their records."""
+    if table.declared.part_of:
+        return rows
+    numbered = rows.append_column(ROW, pa.array(range(len(rows)), pa.int64()))
+    return numbered.append_column(SAYS_SOMETHING, _says_something(table, rows))
+
+
+def _says_something(table: Table, rows: Any) -> pa.Array:  # noqa: ANN401 -- pyarrow ships no types
+    """Whether a row holds more than its key: an abridged object must not wipe what is known."""
+    others = [rows[name] for name in [*table.content, "_extra"] if name not in table.key]
+    said = pa.repeat(FALSE, len(rows))
+    for column in sorted(others, key=lambda each: int(each.null_count)):
+        if pc.all(said).as_py():
+            break
+        said = pc.or_(said, pc.is_valid(column))
+    return said

@@ -1,0 +1,99 @@
+"""What has come of a stream and is not loaded yet, and what of it is committed at once."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from etl.aside import Cuts
+from etl.extract.reading import Ended
+from etl.extract.stream import Bundle, Delivery, Effect, File, Page, Stream
+from etl.load.books import Tally
+from etl.transform.batch import Cut, joined
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A stream that is being read: what has come and is not loaded yet, and how far it is safe to resume."""
+
+    stream: Stream
+    tally: Tally
+    names: set[str]
+    """The streams it feeds, itself among them."""
+    raw: list[Delivery] = field(default_factory=list)
+    """What has come and was not looked into yet."""
+    raw_size: int = 0
+    parts: list[Future[Cuts]] = field(default_factory=list)
+    """What becomes rows, or has."""
+    effects: list[Effect] = field(default_factory=list)
+    size: int = 0
+    """Bytes received of all that waits."""
+    records: int = 0
+    since: datetime | None = None
+    """When the first of what waits came."""
+    ended: Ended | None = None
+    newest: int | None = None
+    """Newest time among the records loaded in this run."""
+    ascending: bool = True
+    """Whether no record so far was older than one before it: only then may the cursor move early."""
+
+    def take(self, item: Bundle | Ended, now: datetime) -> None:
+        """Add a bundle, or the end, to what is not loaded yet."""
+        self.since = self.since or now
+        if isinstance(item, Ended):
+            self.ended = item
+            return
+        size = sum(map(_size, item))
+        self.raw += item
+        self.raw_size += size
+        self.size += size
+        self.ascending &= all(one.in_order for one in item if isinstance(one, Page))
+        self.records += sum(len(one.records) for one in item if isinstance(one, Page))
+
+    def to_cut(self) -> list[Delivery]:
+        """What was not looked into yet, and is to be from now on."""
+        taken, self.raw, self.raw_size = self.raw, [], 0
+        self.effects += [each for each in taken if isinstance(each, Effect)]
+        return taken
+
+    def to_commit(self) -> "Batch":
+        """All that waits, which is no longer here."""
+        batch = Batch(self, self.parts, self.effects, self.ended)
+        self.parts, self.effects, self.size, self.records = [], [], 0, 0
+        self.since = self.ended = None
+        return batch
+
+    def see(self, times: pa.ChunkedArray) -> None:
+        """Note the times of records in the order in which they came, in microseconds since 1970."""
+        if len(times):
+            in_order = pc.all(pc.greater_equal(times[1:], times[:-1])).as_py() is not False
+            self.ascending &= in_order and (self.newest is None or times[0].as_py() >= self.newest)
+            self.newest = max(pc.max(times).as_py(), self.newest or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is committed of a stream."""
+
+    of: Waiting
+    parts: Sequence[Future[Cuts]]
+    effects: Sequence[Effect]
+    ended: Ended | None
+    """Where it is the last: how the stream ended."""
+
+    def cuts(self) -> dict[str, Cut]:
+        """The rows by stream, once all of them are made."""
+        found: dict[str, list[Cut]] = {}
+        for part in self.parts:
+            for name, cut in part.result().items():
+                found.setdefault(name, []).append(cut)
+        return {name: joined(cuts) for name, cuts in found.items()}
+
+
+def _size(delivery: Delivery) -> int:
+    if isinstance(delivery, Page):
+        return sum(map(len, delivery.records))
+    return len(delivery.body or b"") if isinstance(delivery, File) else 0
