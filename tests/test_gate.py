@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyrate_limiter
 import pytest
 import stamina
 from conftest import serving
@@ -21,7 +22,6 @@ from etl.config import Settings, load
 from etl.demo.neurons import NeuronsSimulator, NeuronsSize
 from etl.demo.script import Answer
 from etl.demo.server import serve
-from etl.extract import http
 from etl.extract.gate import Gate
 from etl.extract.http import Api
 from etl.extract.stream import Meter
@@ -227,7 +227,7 @@ def test_neurons_is_asked_within_its_documented_rate(tmp_path: Path, monkeypatch
             made[0].append(str(args))
             return super().try_acquire(*args, **options)
 
-    monkeypatch.setattr(http, "Limiter", Counting)
+    monkeypatch.setattr(pyrate_limiter, "Limiter", Counting)
     with serving(neurons=NeuronsSimulator(1, NeuronsSize(media=12, frames=(50, 60)))) as plant:
         environ = {**plant.neurons_login, "SIGHTGLASS_HOME": str(tmp_path)}
         told = load(SETTINGS, environ, file=Path("/dev/null"))

@@ -12,7 +12,6 @@ import httpx
 import msgspec
 import stamina
 import stamina.instrumentation
-from pyrate_limiter import Limiter, Rate
 
 from etl import __version__
 from etl.config import Secret, Settings, is_loopback
@@ -78,7 +77,8 @@ class Api:
         """Bytes of a body beyond which it is not read on."""
         self._hint = hint
         self._gate = Gate(concurrency)
-        self._limiter = Limiter(Rate(rate[0], round(rate[1] * 1000))) if rate else None
+        self._pace = _pace(*rate) if rate else lambda: None
+        """Waits until the host's documented rate allows another request."""
         shown = {form for secret in secrets for form in (secret.reveal(), secret.reveal().strip())}
         self._secrets = [each for each in shown if len(each) >= SHORTEST_SECRET]
         self._client = httpx.Client(
@@ -102,11 +102,6 @@ class Api:
     def download(self, url: str, meter: Meter) -> tuple[bytes, str]:
         """The body of a GET and its content type."""
         return self._retried(meter, lambda: self._ask(url, meter, None))
-
-    def _pace(self) -> None:
-        """Wait until the host's documented rate allows another request."""
-        if self._limiter:
-            self._limiter.try_acquire("request")
 
     def _wait(self, error: Exception) -> bool | timedelta:
         """Whether to try again, and after how long where the API said so; never longer than the budget."""
@@ -218,6 +213,13 @@ def _carried(response: httpx.Response) -> Iterator[str]:
         headers = (request.headers.get(name, "") for name in ("authorization", "x-api-key"))
         for value in (*headers, *request.url.params.values()):
             yield from (part for part in (value, *value.split()) if len(part) >= LONG)
+
+
+def _pace(requests: int, interval: float) -> Callable[[], object]:
+    from pyrate_limiter import Limiter, Rate  # noqa: PLC0415 -- takes long, and most hosts name no rate
+
+    limiter = Limiter(Rate(requests, round(interval * 1000)))
+    return lambda: limiter.try_acquire("request")
 
 
 def origin(url: str) -> tuple[str, str, int]:
