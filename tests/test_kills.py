@@ -280,7 +280,7 @@ def test_killed_five_times_in_a_row(tmp_path: Path) -> None:
         cogniac.advance(records=20, corrections=20)
         plant.neurons.advance(media=2)
         second = spared("run")
-        deaths = [died(killed, Moment(AT_A_COMMIT, number)) for number in (2, 4, 6, 8, 10)]
+        deaths = [died(killed, Moment(AT_A_COMMIT, number)) for number in (2, 3, 5, 6, 7)]
         expected = content(spared.home)
         found = wrong(killed, expected)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from etl.cli import settings_for
 from etl.config import Settings
-from etl.publish import lake, slices
+from etl.publish import lake, parquet, slices
 from etl.publish.bi import query
 from etl.publish.lake import Change, Lake
 from etl.schema import Column, Declaration, Table
@@ -269,7 +269,7 @@ def test_any_time_that_can_be_loaded_can_be_published(small: Small, epoch: int) 
 
 def test_row_groups_are_in_the_order_of_time(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who asks for a stretch of time need read only the row groups that hold it."""
-    monkeypatch.setattr(lake, "ROW_GROUP", 2048)
+    monkeypatch.setattr(parquet, "ROW_GROUP", 2048)
     monkeypatch.setattr(slices, "ROWS", 100_000)
     small.insert(MARCH, 10_000)
     small.execute("CREATE OR REPLACE TABLE small.a AS FROM small.a ORDER BY hash(id)")

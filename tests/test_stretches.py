@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from etl.errors import SourceError
 from etl.extract.stream import Bundle, Page
-from etl.extract.stretches import Read, Readers, Stretch, unread
+from etl.extract.stretches import FIRST, PRICE, Read, Readers, Stretch, unread
 
 PAGE = 5
 END = 10_000
@@ -68,6 +68,20 @@ def test_every_record_comes_however_many_read(times: set[int], most: int) -> Non
     assert sorted(times) == sorted(set(found))
 
 
+@given(st.sets(st.integers(0, END - 1), max_size=400))
+def test_guesses_cost_few_requests(times: set[int]) -> None:
+    """Wherever the records lie, one stretch is taken over for some pages that have come, and not more."""
+    begun: list[Stretch] = []
+
+    def read(stretch: Stretch) -> Iterator[Bundle]:
+        begun.append(stretch)
+        yield from reader(sorted(times))(stretch)
+
+    pages = sum(map(len, Readers(16).read(Stretch(0, END, 0), read)))
+
+    assert len(begun) <= 1 + (FIRST + pages) / PRICE
+
+
 def test_a_busy_part_is_shared() -> None:
     """Where all records lie in a tenth of the time, more than one reader comes to read them."""
     times, seen, second = range(9_000, 10_000), set[str](), threading.Event()
@@ -78,7 +92,7 @@ def test_a_busy_part_is_shared() -> None:
             yield bundle
             if not first:
                 second.set()
-            elif number:
+            elif number >= FIRST:
                 second.wait(30)
 
     found = told(Readers(4).read(Stretch(0, END, 0), read))

@@ -33,7 +33,7 @@ class Reading:
         self._waiting = deque(streams)
         self._position = position
         self._running = len(streams)
-        self._queue: Queue[Item | BaseException] = Queue(2 * at_once)
+        self._queue: Queue[Item | BaseException] = Queue(at_once)
         self._unwanted = threading.Event()
         # Daemons: one that waits for a slow answer must not hold up a run that was told to stop.
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in streams[:at_once]]

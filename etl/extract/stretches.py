@@ -15,6 +15,11 @@ from etl.extract.stream import Bundle
 
 WORTH = 4
 """Pages that must seem to be left of a stretch before it is shared."""
+FIRST = 6
+"""Pages that one reader reads before the rest is shared: small increments are read by one alone."""
+PRICE = 3
+"""Pages that must have come for each stretch that is taken over. How much is left is a guess: changes come in
+bursts, and where nothing is left, a request was for nothing."""
 PATIENCE = 0.1  # seconds after which a waiting reader looks whether it is still wanted
 
 
@@ -72,9 +77,9 @@ class Readers:
         One that fails does not stop the others; its error is raised when they have come to their ends.
         """
         begun = read(stretch)
-        for bundle in begun:
+        for number, bundle in enumerate(begun, 1):
             yield bundle
-            if _left(stretch) >= WORTH:
+            if number >= FIRST and _left(stretch) >= WORTH:
                 yield from _Shared(self._spare, read).bundles(stretch, begun)
                 return
 
@@ -85,9 +90,11 @@ class _Shared:
     def __init__(self, spare: threading.Semaphore, read: Read) -> None:
         self._spare = spare
         self._read = read
-        self._items: Queue[Bundle | _Over] = Queue(16)
+        self._items: Queue[Bundle | _Over] = Queue(4)
         self._unwanted = threading.Event()
         self._busy: list[Stretch] = []
+        self._credit = FIRST
+        """Pages that have come and paid for no stretch yet."""
 
     def bundles(self, stretch: Stretch, begun: Iterator[Bundle]) -> Iterator[Bundle]:
         """The bundles of a stretch that one reader has begun."""
@@ -99,6 +106,7 @@ class _Shared:
                     self._employ()
                 item = self._items.get()
                 if not isinstance(item, _Over):
+                    self._credit += 1
                     yield item
                     continue
                 self._busy.remove(item.stretch)
@@ -113,11 +121,12 @@ class _Shared:
 
     def _employ(self) -> None:
         """Give every spare reader something to do, as long as somebody has much left."""
-        while self._spare.acquire(blocking=False):
+        while self._credit >= PRICE and self._spare.acquire(blocking=False):
             busiest = max(self._busy, key=_left)
             if _left(busiest) < WORTH:
                 self._spare.release()
                 return
+            self._credit -= PRICE
             self._start(_later_half(busiest), None)
 
     def _start(self, stretch: Stretch, begun: Iterator[Bundle] | None) -> None:

@@ -257,14 +257,18 @@ def _differing(batch: Batch, part: Table) -> str:
             SELECT {RECORD}, count(*) AS parts FROM incoming_{part.name} GROUP BY {RECORD}
         ) AS sent USING ({RECORD})
         LEFT JOIN (
+            -- By itself, so that DuckDB filters while it scans: joined at once, it has read whole tables.
+            WITH near AS MATERIALIZED (
+                FROM {part.qualified} AS stored WHERE {_near(batch, part, "kind = 'unsure'")}
+            )
             SELECT outcome.{ROW}, count(*) AS parts, count(incoming.{RECORD}) AS alike
-            FROM {part.qualified} AS stored
+            FROM near AS stored
             JOIN outcome ON {equal(batch.table.key, "stored", "outcome")}
             LEFT JOIN incoming_{part.name} AS incoming
                 ON incoming.{RECORD} = outcome.{RECORD}
                 AND {equal(own_key, "incoming", "stored")}
                 AND {same(_compared(part), "incoming", "stored")}
-            WHERE kind = 'unsure' AND {_near(batch, part, "kind = 'unsure'")}
+            WHERE kind = 'unsure'
             GROUP BY outcome.{ROW}
         ) AS stored USING ({ROW})
         WHERE kind = 'unsure' AND {WHOLE}

@@ -15,11 +15,8 @@ import hashlib
 import os
 import re
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -50,9 +47,6 @@ AHEAD = 0.05
 
 SET_BACK = 2_000_000
 """Microseconds; a version whose time is farther away was made before the clock was set back."""
-
-AT_ONCE = 2
-"""Slices that are written side by side; each is sorted within the memory that DuckDB is given."""
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -148,26 +142,14 @@ class Lake:
 
     def write(self, connection: DuckDBPyConnection, tables: Mapping[str, Table], change: Change) -> None:
         """Write the fresh slices aside; SettingsError where there is no room for them."""
-        fresh = [
-            (tables[name], each)
-            for name, slices in change.tables.items()
-            for each in slices
-            if each.name in change.fresh[name]
-        ]
-        # The largest first, so that no thread is left with one when all others are done.
-        fresh.sort(key=lambda one: -one[1].rows)
-        with writable(self._folder), ThreadPoolExecutor(AT_ONCE) as pool:
-            for table, _ in fresh:
-                made(self._folder_of(table.qualified))
-            made(self._aside)
-            deque(pool.map(lambda one: self._write(connection, *one), fresh), maxlen=0)
-
-    def _write(self, connection: DuckDBPyConnection, table: Table, each: Slice) -> None:
-        path = self._part(table.qualified, each.name)
-        with closing(connection.cursor()) as own:
-            own.execute("SET TimeZone = 'UTC'")
-            write_slice(own, table, each, path)
-        finish(path)
+        with writable(self._folder):
+            for name, slices in change.tables.items():
+                for each in slices:
+                    if each.name in change.fresh[name]:
+                        made(self._folder_of(name))
+                        path = self._part(name, each.name)
+                        write_slice(connection, tables[name], each, path)
+                        finish(path)
 
     def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""

@@ -1,5 +1,6 @@
 """A slice of a table as a Parquet file."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ ROW_GROUP = 32_768
 def write_slice(connection: DuckDBPyConnection, table: Table, each: Slice, path: Path) -> None:
     """Write one slice as Parquet of the declared schema, in an order that lets readers skip row groups."""
     schema = table.arrow()
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer, ThreadPoolExecutor(1) as encoder:
         if each.rows:
             columns = (
                 f"CAST({quote(name)} AS VARCHAR)" if column.type == "json" else quote(name)
@@ -27,5 +28,12 @@ def write_slice(connection: DuckDBPyConnection, table: Table, each: Slice, path:
                 f"SELECT {', '.join(columns)} FROM {table.qualified} WHERE {condition(table, each)} "
                 f"ORDER BY {', '.join(map(quote, order))}"
             )
+            written: Future[None] | None = None
             for batch in rows.to_arrow_reader(ROW_GROUP):
-                writer.write_table(pa.Table.from_arrays(batch.columns, names=schema.names).cast(schema))
+                made = pa.Table.from_arrays(batch.columns, names=schema.names).cast(schema)
+                # One is encoded while DuckDB brings the next.
+                if written:
+                    written.result()
+                written = encoder.submit(writer.write_table, made)
+            if written:
+                written.result()
