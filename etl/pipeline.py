@@ -24,7 +24,6 @@ from etl.load import lock
 from etl.load.books import Books, Refusal, Tally, refusals
 from etl.load.warehouse import NAME, Warehouse, make_folder, open_for_writing
 from etl.loading import Load, Progress, Shared
-from etl.memory import share_memory
 from etl.publish import Published, publish
 from etl.registry import source_module
 
@@ -62,7 +61,6 @@ def run(
 
     With a span, in microseconds since 1970, what changed within it is loaded again instead; cursors stay.
     """
-    share_memory()
     report = begun(now())
     with ExitStack() as stack:
         sessions = _connect(settings, wanted, report)

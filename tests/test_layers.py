@@ -33,7 +33,6 @@ MAY_IMPORT = {
     "errors": set[str](),
     "values": set[str](),
     "config": {"errors"},
-    "memory": set[str](),
     "schema": {"errors"},
     "views": {"errors", "schema"},
     "dictionary": {"schema", "views"},
@@ -46,7 +45,7 @@ MAY_IMPORT = {
     "waiting": {"aside", "extract", "load", "transform"},
     "loading": {*VALUES, "aside", "config", "extract", "load", "registry", "transform", "waiting"},
     "publish": {*VALUES, "config", "load.sql", "load.warehouse", "publish", "views"},
-    "pipeline": {*VALUES, "config", "extract", "load", "loading", "memory", "publish", "registry"},
+    "pipeline": {*VALUES, "config", "extract", "load", "loading", "publish", "registry"},
     "cli": {
         *(*VALUES, "cli", "config", "demo", "extract", "load", "loading", "pipeline", "publish", "registry"),
         *("transform", "version"),
