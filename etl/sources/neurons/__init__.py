@@ -15,7 +15,7 @@ import msgspec
 from etl.config import Secret, Setting, Settings
 from etl.errors import Refused, SourceError, Unfit
 from etl.extract.http import Api
-from etl.extract.stream import Bundle, Complete, Effect, File, Meter, Page, Position, Stream, World
+from etl.extract.stream import Bundle, Complete, Effect, File, Meter, Page, Picked, Position, Stream, World
 from etl.sources.neurons import assets
 from etl.sources.neurons.lease import Lease
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
@@ -289,7 +289,7 @@ def read(file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:
         return {}
     table, columns = reader(file.body)
     size = len(next(iter(columns.values()), ()))
-    about = {name: [file.row[name]] * size for name in ("media_id", "asset")}
+    about = {name: Picked.same(file.row[name], size) for name in ("media_id", "asset")}
     return {table: {**about, **columns}}
 
 
