@@ -146,26 +146,30 @@ class Transformer:
         whole, *parts = self._declared.of_stream(stream)
         cut = Cut(sum(file.body is not None for file in files))
         with _uncollected():
-            read = [self._read(file) for file in files]
-            try:
-                cut.tables = {part.name: _of_part(read, part, whole) for part in parts}
-            except BadRecord:
-                read = [_held(each, parts, whole) for each in read]
-                cut.tables = {part.name: _of_part(read, part, whole) for part in parts}
+            cut.tables, problems = self._inside(files, whole, parts)
         about = [
-            self._refused(cut, file, found) if isinstance(found, Unfit) else file
-            for file, found in zip(files, read, strict=True)
+            self._refused(cut, file, why) if why else file for file, why in zip(files, problems, strict=True)
         ]
         columns = {name: [[file.row.get(name) for file in about]] for name in whole.content}
         rows = flatten_columns(columns, range(len(about)), whole)
-        readable = [
-            file.body is not None and not isinstance(found, Unfit)
-            for file, found in zip(files, read, strict=True)
-        ]
+        readable = [file.body is not None and why is None for file, why in zip(files, problems, strict=True)]
         place = rows.schema.get_field_index(WHOLE)
         cut.tables[whole.name] = rows.set_column(place, WHOLE, pa.array(readable, pa.bool_()))
         cut.ordinals = len(about)
         return cut
+
+    def _inside(
+        self, files: Sequence[File], whole: schema.Table, parts: Sequence[schema.Table]
+    ) -> tuple[dict[str, pa.Table], list[Unfit | None]]:
+        """The rows in files for each table, and for each file what is wrong with it, if it is set apart."""
+        read = [self._read(file) for file in files]
+        try:
+            tables = {part.name: _of_part(read, part, whole) for part in parts}
+        except BadRecord:
+            # Which files do not fit shows where each is looked at alone.
+            read = [_held(each, parts, whole) for each in read]
+            tables = {part.name: _of_part(read, part, whole) for part in parts}
+        return tables, [each if isinstance(each, Unfit) else None for each in read]
 
     def _read(self, file: File) -> "_Read | Unfit":
         """The columns in one file for each table, or what is wrong with it."""

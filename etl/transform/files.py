@@ -1,7 +1,7 @@
 """Columns that a source read from files to one Arrow table for each declared table."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from math import inf
 from typing import Any
 
@@ -23,13 +23,20 @@ def flatten_files(read: Sequence[tuple[int, Columns]], table: Table, own_key: Se
     `own_key` are the columns that tell the rows of one file apart; BadRecord names a file that does not fit.
     """
     sizes = [len(next(iter(columns.values()), ())) for _, columns in read]
-    ordinals = [ordinal for (ordinal, _), size in zip(read, sizes, strict=True) for _ in range(size)]
+    ordinals = list(chain.from_iterable(map(repeat, (ordinal for ordinal, _ in read), sizes)))
     absent = [Picked.same(None, size) for size in sizes]
     pieces = {
-        name: [columns.get(name, none) for (_, columns), none in zip(read, absent, strict=True)]
+        name: _merged([columns.get(name, none) for (_, columns), none in zip(read, absent, strict=True)])
         for name in {name: None for _, columns in read for name in columns}
     }
     return flatten_columns(pieces, ordinals, table, own_key)
+
+
+def _merged(pieces: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    """The pieces as one where they are all lists: it takes Arrow less than many."""
+    if any(isinstance(piece, Picked) for piece in pieces):
+        return pieces
+    return [list(chain.from_iterable(pieces))]
 
 
 def flatten_columns(

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -166,10 +167,11 @@ class Neurons:
         With `again` these are all files, whatever is known of them.
         """
         minted = self._world.now()
+        known = self._known(readable(page))
+        asked: deque[tuple[Page, Iterator[File], list[Effect]]] = deque()
         for some in _chunks(page, self._at_once):
             records = [self._whole(each, meter) for each in some]
             media = list(readable(records))
-            known = self._known(media)
             wanted: list[tuple[str, str, Lease]] = []
             for medium in media:
                 lease = Lease(medium.results or {}, minted, partial(self._links, medium.media_id, meter))
@@ -178,7 +180,12 @@ class Neurons:
             files = self._pool.map(lambda each: self._file(*each, meter=meter), wanted)
             back = [medium.media_id for medium in media if known.get(medium.media_id, NEVER).deleted]
             listed = [Effect("neurons/listed_again", {"ids": back})] if back else []
-            yield [Page("media", records), *files, *listed]
+            asked.append((Page("media", records), files, listed))
+            # The files of the next few are asked for before the last of these has come.
+            if len(asked) > 1:
+                yield _bundle(*asked.popleft())
+        while asked:
+            yield _bundle(*asked.popleft())
 
     def _links(self, media_id: str, meter: Meter) -> Mapping[str, Any]:
         """The links of a medium, minted anew; none where it is gone."""
@@ -241,6 +248,11 @@ class Neurons:
             if newer is None:
                 raise
             return self._files.download(newer, meter)
+
+
+def _bundle(page: Page, files: Iterator[File], effects: Sequence[Effect]) -> Bundle:
+    """What belongs together, once all files have come."""
+    return [page, *files, *effects]
 
 
 def _changed(medium: Listed, start: int, end: int) -> bool:

@@ -6,8 +6,8 @@ the answer is None, and the file is read there frame by frame, which also says w
 
 import re
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import chain, repeat
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate, chain, pairwise, repeat
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -66,7 +66,7 @@ class Areas(NamedTuple):
     times: Sequence[float | None]
     places: "array[int]"
     """Of each area, the place of its frame."""
-    ids: Sequence[str]
+    ids: Sequence[str | None]
     instances: Sequence[int]
     """How many areas of the same id come before each in its frame."""
     names: Sequence[str | None]
@@ -94,7 +94,9 @@ def areas_alike(body: bytes, unwrap: Unwrap) -> Areas | None:
 
 def grid(rows: int, columns: int) -> tuple["array[int]", "array[int]"]:
     """The places of each cell of a table, row after row: that of its row, and that of its column."""
-    of_row = array("i", chain.from_iterable(zip(*repeat(range(rows), columns), strict=True)))
+    of_row, each = array("i", bytes(4 * rows * columns)), array("i", range(rows))
+    for column in range(columns):
+        of_row[column::columns] = each
     return of_row, array("i", range(columns)) * rows
 
 
@@ -119,9 +121,12 @@ def _metrics(value: Any, fps: object) -> Metrics:  # noqa: ANN401 -- any JSON
     outside, fields = _fields(value)
     names = [name for name in fields if name not in FRAME and name not in TIME]
     _hold(names)
-    cells = list(chain.from_iterable(zip(*(fields[name] for name in names), strict=True)))
+    size = len(fields[names[0]])
+    cells = [None] * (size * len(names))
+    for place, name in enumerate(names):
+        cells[place :: len(names)] = fields[name]
     _hold(_are_numbers(cells))
-    return Metrics(*_labels(outside, fields, len(fields[names[0]]), fps), names, cells)
+    return Metrics(*_labels(outside, fields, size, fps), names, cells)
 
 
 def _fields(value: Any) -> tuple[Sequence[int] | None, Mapping[str, Sequence[Any]]]:  # noqa: ANN401 -- any JSON
@@ -133,7 +138,8 @@ def _fields(value: Any) -> tuple[Sequence[int] | None, Mapping[str, Sequence[Any
     _hold({dict} == set(map(type, frames)))
     names = tuple(frames[0])
     _hold(names and {names} == set(map(tuple, frames)))
-    return outside, dict(zip(names, zip(*map(dict.values, frames), strict=True), strict=True))
+    cells = list(chain.from_iterable(map(dict.values, frames)))
+    return outside, {name: cells[place :: len(names)] for place, name in enumerate(names)}
 
 
 def _numbered(value: Any) -> tuple[Sequence[int] | None, Sequence[Any]]:  # noqa: ANN401 -- any JSON
@@ -202,20 +208,23 @@ def _areas(body: bytes, unwrap: Unwrap) -> Areas:
     numbers, times = _labels(outside, fields, len(frames), about.get("fps"))
     areas: Sequence[Area] = list(chain.from_iterable(frames))
     _hold(areas)
-    ids = [each for area in areas if (each := _first(_first(area.uuid, area.id), area.name)) is not None]
-    _hold(len(ids) == len(areas))
-    places = array("i", chain.from_iterable(map(repeat, range(len(frames)), map(len, frames))))
-    instances = _instances(zip(places, ids, strict=True))
     names = [area.name for area in areas]
+    stated = [area.id if area.uuid is None else area.uuid for area in areas]
+    ids = (
+        stated
+        if None not in stated
+        else [name if each is None else each for each, name in zip(stated, names, strict=True)]
+    )
+    _hold(None not in ids)
+    places = array("i", chain.from_iterable(map(repeat, range(len(frames)), map(len, frames))))
+    instances = _instances(list(zip(places, ids, strict=True)))
     return Areas(numbers, times, places, ids, instances, names, *_corners(areas))
 
 
-def _first(one: str | None, other: str | None) -> str | None:
-    return other if one is None else one
-
-
-def _instances(areas: Iterable[tuple[int, str]]) -> list[int]:
-    met: dict[tuple[int, str], int] = {}
+def _instances(areas: Sequence[tuple[int, str | None]]) -> list[int]:
+    if len(set(areas)) == len(areas):
+        return [0] * len(areas)
+    met: dict[tuple[int, str | None], int] = {}
     counted = []
     for each in areas:
         met[each] = before = met.get(each, -1) + 1
@@ -233,8 +242,10 @@ def _corners(areas: Sequence[Area]) -> tuple[Sequence[Sequence[Point]] | None, S
         _hold(_are_numbers(list(chain.from_iterable(edges))))
         return None, list(zip(*edges, strict=True))
     _hold(len(polygons) == len(areas))
-    xs = [[point.x for point in polygon] for polygon in polygons]
-    ys = [[point.y for point in polygon] for polygon in polygons]
+    points = list(chain.from_iterable(polygons))
+    spans = [slice(*each) for each in pairwise(accumulate(map(len, polygons), initial=0))]
+    xs = list(map([point.x for point in points].__getitem__, spans))
+    ys = list(map([point.y for point in points].__getitem__, spans))
     corners = [list(map(min, xs)), list(map(min, ys)), list(map(max, xs)), list(map(max, ys))]
     _hold(all(map(_are_numbers, corners)))
     return polygons, corners
