@@ -395,7 +395,7 @@ def _plain(value: object) -> object:
 
 @given(text=st.text('ab,;\t\n\r"é1. ', max_size=30), separator=st.sampled_from(",;\t"))
 def test_lines_of_plain_tables_are_those_of_any_table(text: str, separator: str) -> None:
-    """A table without quotes and gaps is the same lines whichever way it is read."""
+    """A table without gaps or line feeds in quotes is the same lines whichever way it is read."""
     found = plain_lines(text, separator)
 
     assert found is None or lines(text, separator) == found

@@ -150,7 +150,7 @@ class Transformer:
         about = [
             self._refused(cut, file, why) if why else file for file, why in zip(files, problems, strict=True)
         ]
-        columns = {name: [[file.row.get(name) for file in about]] for name in whole.content}
+        columns = {name: [file.row.get(name) for file in about] for name in whole.content}
         rows = flatten_columns(columns, range(len(about)), whole)
         readable = [file.body is not None and why is None for file, why in zip(files, problems, strict=True)]
         place = rows.schema.get_field_index(WHOLE)

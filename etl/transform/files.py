@@ -1,11 +1,13 @@
 """Columns that a source read from files to one Arrow table for each declared table."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from array import array as packed
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, repeat
 from math import inf
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from etl.errors import Unfit
 from etl.extract.stream import Picked
@@ -26,58 +28,65 @@ def flatten_files(read: Sequence[tuple[int, Columns]], table: Table, own_key: Se
     ordinals = list(chain.from_iterable(map(repeat, (ordinal for ordinal, _ in read), sizes)))
     absent = [Picked.same(None, size) for size in sizes]
     pieces = {
-        name: _merged([columns.get(name, none) for (_, columns), none in zip(read, absent, strict=True)])
+        name: [columns.get(name, none) for (_, columns), none in zip(read, absent, strict=True)]
         for name in {name: None for _, columns in read for name in columns}
     }
-    return flatten_columns(pieces, ordinals, table, own_key)
+    return _flatten(pieces, ordinals, table, own_key, _packed)
 
 
-def _merged(pieces: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
-    """The pieces as one where they are all lists: it takes Arrow less than many."""
-    if any(isinstance(piece, Picked) for piece in pieces):
-        return pieces
-    return [list(chain.from_iterable(pieces))]
+def flatten_columns(columns: Columns, ordinals: Sequence[int], table: Table) -> pa.Table:
+    """The Arrow table of rows that stand for files at these places; absent columns are NULL."""
+    return _flatten({name: [values] for name, values in columns.items()}, ordinals, table, (), array)
 
 
-def flatten_columns(
+def _flatten(
     pieces: Mapping[str, Sequence[Sequence[Any]]],
     ordinals: Sequence[int],
     table: Table,
-    own_key: Sequence[str] = (),
+    own_key: Sequence[str],
+    make: Callable[[Column, Sequence[Any]], pa.Array],
 ) -> pa.Table:
-    """The Arrow table of columns in pieces; `ordinals` are the files of the rows. Absent columns are NULL."""
     unknown = set(pieces) - set(table.content) - {EXTRA}
     if unknown:
         message = f"{table.qualified} has no column {min(unknown)}"
         raise LookupError(message)
+    absent = [Picked.same(None, len(ordinals))]
 
     def values(name: str) -> Sequence[Any]:
-        return list(chain.from_iterable(pieces[name])) if name in pieces else [None] * len(ordinals)
+        return list(chain.from_iterable(pieces.get(name, absent)))
 
     def arrow(name: str) -> pa.Array:
-        column = table.columns[name]
-        if not pieces.get(name):
-            return pa.nulls(len(ordinals), column.arrow)
-        return pa.chunked_array(list(_arrays(column, pieces[name])))
+        return _joined(table.columns[name], pieces.get(name, absent), make)
 
     for name, some in pieces.items():
         _hold_to_limits(name, table.columns[name], some, ordinals)
     return table_of(table, Rows(ordinals, own_key, values, arrow, lambda _row, path: f"$.{path}"))
 
 
-def _arrays(column: Column, pieces: Sequence[Sequence[Any]]) -> Iterator[pa.Array]:
-    """Each piece of a column as an Arrow array; Misfit names the first row that does not fit."""
-    row = 0
+def _joined(
+    column: Column, pieces: Sequence[Sequence[Any]], make: Callable[[Column, Sequence[Any]], pa.Array]
+) -> pa.Array:
+    """A column that comes in pieces as one Arrow array; Misfit names the first row that does not fit."""
+    if not any(isinstance(piece, Picked) for piece in pieces):
+        return make(column, list(chain.from_iterable(pieces)))
+    values: list[Any] = []
+    places = []
     for piece in pieces:
-        try:
-            if isinstance(piece, Picked):
-                places = pa.Array.from_buffers(pa.int32(), len(piece), [None, pa.py_buffer(piece.places)])
-                yield array(column, piece.values).take(places)
-            else:
-                yield array(column, piece)
-        except Misfit as misfit:
-            raise Misfit(row + _row(piece, misfit.index), misfit.reason) from misfit
-        row += len(piece)
+        picked = piece if isinstance(piece, Picked) else Picked(piece, packed("i", range(len(piece))))
+        own = pa.Array.from_buffers(pa.int32(), len(picked), [None, pa.py_buffer(picked.places)])
+        places.append(pc.add(own, pa.array([len(values)], pa.int32())[0]))
+        values += picked.values
+    rows = pa.concat_arrays(places)
+    try:
+        return make(column, values).take(rows)
+    except Misfit as misfit:
+        raise Misfit(rows.index(misfit.index).as_py(), misfit.reason) from misfit
+
+
+def _packed(column: Column, values: Sequence[Any]) -> pa.Array:
+    """The values as an Arrow array; texts as a dictionary, since in rows of files they repeat."""
+    made = array(column, values)
+    return made.dictionary_encode() if column.type == "text" else made
 
 
 def _hold_to_limits(

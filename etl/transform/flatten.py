@@ -158,7 +158,9 @@ def _are_distinct(made: pa.Table, key: Sequence[str]) -> bool:
     for name in [RECORD, *key]:
         column = made[name].combine_chunks()
         if pa.types.is_string(column.type):
-            column = column.dictionary_encode().indices
+            column = column.dictionary_encode()
+        if pa.types.is_dictionary(column.type):
+            column = column.indices
         if not pa.types.is_integer(column.type):
             return False
         least, most = (each.as_py() or 0 for each in pc.min_max(column).values())

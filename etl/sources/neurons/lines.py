@@ -32,12 +32,17 @@ def csv_lines(body: bytes) -> list[dict[str, Any]]:
 
 
 def plain_lines(text: str, separator: str) -> list[dict[str, Any]] | None:
-    """The lines of a table without quotes and gaps; None where it is not so plain."""
+    """The lines of a table without gaps or line feeds in quotes; None where it is not so plain."""
     rows = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
-    names, *cells = (row.split(separator) for row in rows)
-    widths = {len(names), *map(len, cells)}
-    odd = any(sign in text for sign in '"\x00') or any("\r" in row for row in rows) or text[:1].isspace()
-    if odd or len(widths) > 1 or not all(names) or not all(map(any, cells)):
+    # A text between quotes that are doubled within, or anything without quotes.
+    cell = rf'(?:[^"{separator}]*|"(?:[^"]|"")+")'
+    line = re.compile(rf"{cell}(?:{separator}{cell})*")
+    odd = text[:1].isspace() or any(sign in row for row in rows for sign in "\r\x00")
+    if odd or '""' in rows[0] or not all(map(line.fullmatch, rows)):
+        return None
+    names, *cells = csv.reader(rows, delimiter=separator)
+    widths = {len(set(names)), len(names), *map(len, cells)}
+    if len(widths) > 1 or not names or not all(names) or not all(map(any, cells)):
         return None
     return [dict(zip(names, (cell or None for cell in row), strict=True)) for row in cells]
 
