@@ -4,7 +4,8 @@ No real file is published: every file here is synthetic, made up in the shapes t
 """
 
 import json
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,10 +15,13 @@ from hypothesis import strategies as st
 
 from etl import schema
 from etl.errors import Unfit
-from etl.extract.stream import File
+from etl.extract.stream import File, Picked
 from etl.registry import source_module
-from etl.sources.neurons.assets import READERS
+from etl.sources.neurons.alike import areas_alike, metrics_alike
+from etl.sources.neurons.assets import READERS, areas_one_by_one, metrics_one_by_one, unwrapped
+from etl.sources.neurons.lines import lines, plain_lines
 from etl.transform.batch import Cut, Transformer
+from etl.values import text_of
 
 ABOUT = {
     "media_id": "M",
@@ -200,6 +204,7 @@ NO_SEEN = "$: a frame must be a list of areas, or an object with one list of are
 NO_AREAS = "$: neither a list of areas nor an object keyed by area"
 NO_ID = "$: an area has neither an id nor a name"
 NO_CORNERS = "$[1]: an area must have a polygon, or a box with x0, y0, x1 and y1"
+BROKEN = "new-line character seen in unquoted field - do you need to open the file in universal-newline mode?"
 REFUSED: dict[str, dict[str, list[object]]] = {
     "metrics": {
         "$: arrays of different lengths: [1, 2]": [{"a": [1, 2], "b": [1]}],
@@ -225,7 +230,13 @@ REFUSED: dict[str, dict[str, list[object]]] = {
         ],
         "$[1].x0: must be a number or null, not str": [[[{"id": "a", "box": {**BOX, "x0": "0"}}]]],
         "$[1]: an area must be an object": [[["a"]]],
-        NO_SEEN: [5 * [5], {"1": {"a": BOXED}}, [{"frame": 1, **BOXED}], {"A": [{"frame": 1, **BOXED}]}],
+        NO_SEEN: [
+            [{"a": [BOXED], "b": []}],
+            5 * [5],
+            {"1": {"a": BOXED}},
+            [{"frame": 1, **BOXED}],
+            {"A": [{"frame": 1, **BOXED}]},
+        ],
     },
     "brand_detection_metrics": {
         NO_ID: [[{"seen": 1}]],
@@ -236,6 +247,7 @@ REFUSED: dict[str, dict[str, list[object]]] = {
         "$: has no header line": [b"", b"\n\n"],
         "$: is not a CSV table: found more fields than defined in 'Schema'": [b"name,a\nA,1,2\n"],
         "$: is not UTF-8 text: invalid start byte": [b"name,a\n\xff,1\n"],
+        f"$: is not a CSV table: {BROKEN}": [b"name,a\rb,c\nA,1,2\n"],
         "$: is not a CSV table: has one column only": [b"<html>Denied</html>", b"\x00\x01"],
         "$: is not a CSV table: two columns are called a": [b"name,a,a\nA,1,2\n"],
         TRUNCATED: [b'[{"name": "A"'],
@@ -268,6 +280,31 @@ def test_refused_file_keeps_its_row() -> None:
     assert [1] == found.tables["frame_metrics"]["_record"].to_pylist()
 
 
+@pytest.mark.parametrize(
+    ("last", "count"),
+    [({"frame": 5000, "a": 1}, 4001), ({"frame": 7, "a": 1}, 4000), ({"frame": 7, "a": 2}, 0)],
+)
+def test_repeats_are_found_among_many_rows(last: object, count: int) -> None:
+    """Of thousands of rows too, one that is sent twice is one row, and two of one key are refused."""
+    frames = [{"frame": number, "a": 1} for number in range(4000, 0, -1)]
+
+    found = cut(("metrics", [*frames, last]), ("frt_frame_metrics", frames))
+
+    of_file = found.tables["frame_metrics"]["asset"].to_pylist()
+    assert (count, 4000) == (of_file.count("metrics"), of_file.count("frt_frame_metrics"))
+    assert [TWICE.replace("1, a", "7, a")] * (count == 0) == [
+        f"{each.why.path}: {each.why.reason}" for each in found.rejects
+    ]
+
+
+def test_column_of_repeating_values_is_a_sequence() -> None:
+    """Values that are picked by their places read like the list they stand for."""
+    column = Picked(["a", "b"], array("i", [0, 1, 0]))
+
+    assert (["a", "b", "a"], "b", ["b", "a"]) == (list(column), column[1], column[1:])
+    assert ["c", "c"] == list(Picked.same("c", 2))
+
+
 FIELDS = ["frame", "time", "fps", "frames", "id", "name", "points", "box", "x", "y", *BOX, "0", "1", "a"]
 VALUES = st.sampled_from([None, True, 10**400, "", "a"]) | st.integers() | st.floats(allow_nan=False)
 JSON = st.recursive(VALUES, lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(FIELDS), inner))
@@ -281,12 +318,87 @@ TABLE = st.text(' ,;\t\n\r"\x00aé1.').map(str.encode)
 @example(content=b'[[{"id":"a","points":[{"x":%s,"y":0}]}]]' % (b"9" * 400))
 def test_anything_is_read_or_refused(asset: str, content: bytes) -> None:
     """Whatever a file holds, it becomes columns of one length or is refused: it never ends a run."""
-    columns: dict[str, list[Any]] = {}
+    columns: Mapping[str, Sequence[Any]] = {}
     with suppress(Unfit):
         columns = READERS[asset](content)[1]
 
     assert len({len(column) for column in columns.values()}) <= 1
     assert 1 == cut((asset, content)).fetched
+
+
+NUMBER = st.none() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans()
+LABELS: st.SearchStrategy[dict[str, Any]] = st.just({}) | st.fixed_dictionaries(
+    {}, optional={"frame": st.integers(0, 9), "time": NUMBER}
+)
+
+
+@st.composite
+def of_frames(draw: st.DrawFn, inside: st.SearchStrategy[dict[str, Any]]) -> bytes:
+    """A file with a few frames in any orientation, now and then with one that is unlike the others."""
+    frames = [draw(LABELS) | draw(inside) for _ in range(draw(st.integers(1, 3)))]
+    if draw(st.booleans()):
+        frames = [{name: each.get(name) for name in frames[0]} for each in frames]
+    shapes: list[Any] = [
+        frames,
+        {str(number): each for number, each in enumerate(frames, start=draw(st.integers(0, 2)))},
+        {name: [each.get(name) for each in frames] for name in frames[0]},
+        [next(reversed(each.values()), None) for each in frames],
+    ]
+    content = draw(st.sampled_from(shapes))
+    about = draw(st.fixed_dictionaries({}, optional={"fps": NUMBER, "version": st.just("1")}))
+    return json.dumps(draw(st.sampled_from([content, {**about, "x": content}]))).encode()
+
+
+@given(body=of_frames(st.dictionaries(st.sampled_from(["a", "buy", "intent"]), NUMBER)))
+def test_metrics_of_like_frames_are_those_of_each_frame(body: bytes) -> None:
+    """What is read of frames that are alike is what is read of them one by one; else they are not taken."""
+    value, about = unwrapped(json.loads(body))
+
+    if metrics_alike(value, about.get("fps")) is not None:
+        read = READERS["metrics"](body)[1]
+        assert plain(metrics_one_by_one(value, about)) == plain(read)
+
+
+@st.composite
+def areas(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """A few areas, named in one way and with polygons or boxes; now and then something is amiss."""
+    named = draw(st.sampled_from([["id"], ["uuid", "name"], ["name"], ["id", "uuid"], ["label"]]))
+    some = [dict.fromkeys(named, draw(st.sampled_from("ab"))) for _ in range(draw(st.integers(0, 3)))]
+    box = st.fixed_dictionaries({"box": st.fixed_dictionaries(dict.fromkeys(BOX, st.integers() | FRACTION))})
+    point = st.fixed_dictionaries({"x": FRACTION | st.integers(0, 9), "y": FRACTION})
+    polygon = st.fixed_dictionaries({"points": st.lists(point, min_size=1, max_size=3)})
+    amiss: list[dict[str, Any]] = [{"id": 1}, {"id": ""}, {"name": None}, {"points": None}, {"box": None}]
+    where: st.SearchStrategy[dict[str, Any]] = draw(st.sampled_from([box, polygon]))
+    return [{**each, **draw(where), **draw(st.sampled_from([{}] * 9 + amiss))} for each in some]
+
+
+FRACTION = st.floats(0, 1)
+
+
+@given(body=of_frames(st.fixed_dictionaries({"seen": areas()}, optional={"more": st.just([])})))
+def test_areas_of_like_frames_are_those_of_each_frame(body: bytes) -> None:
+    """What is read of areas that are alike is what is read of them one by one; else they are not taken."""
+    if areas_alike(body, unwrapped) is not None:
+        read = READERS["brand_detection"](body)[1]
+        assert plain(areas_one_by_one(body)) == plain(read)
+
+
+def plain(columns: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The columns that hold something, as JSON holds it."""
+    found = {name: [_plain(value) for value in column] for name, column in columns.items()}
+    return {name: values for name, values in found.items() if any(value is not None for value in values)}
+
+
+def _plain(value: object) -> object:
+    return value if type(value) in (int, float) else text_of(value)
+
+
+@given(text=st.text('ab,;\t\n\r"é1. ', max_size=30), separator=st.sampled_from(",;\t"))
+def test_lines_of_plain_tables_are_those_of_any_table(text: str, separator: str) -> None:
+    """A table without gaps or line feeds in quotes is the same lines whichever way it is read."""
+    found = plain_lines(text, separator)
+
+    assert found is None or lines(text, separator) == found
 
 
 @pytest.mark.parametrize("place", ["id", "points", "other"])

@@ -1,6 +1,7 @@
 """The contract between a source and the pipeline: what a source yields, and what it is told."""
 
 import threading
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -54,6 +55,29 @@ class Effect:
 
     statement: str
     parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Picked(Sequence[Any]):
+    """A column in which values repeat: in each row the value that stands at a place of a shorter list."""
+
+    values: Sequence[Any]
+    places: "array[int]"
+    """Signed integers of four bytes, one for each row."""
+
+    @classmethod
+    def same(cls, value: object, rows: int) -> "Picked":
+        """A column of one value."""
+        return cls([value], array("i", bytes(4 * rows)))
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        return len(self.places)
+
+    def __getitem__(self, row: Any) -> Any:  # noqa: ANN401 -- one row or a slice of them
+        """The value in a row."""
+        place = self.places[row]
+        return self.values[place] if isinstance(place, int) else [self.values[each] for each in place]
 
 
 Delivery = Page | File | Effect
@@ -136,7 +160,10 @@ class FileSource(Source, Protocol):
     """What a module offers besides when its streams bring files."""
 
     def read(self, file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:
-        """The rows in a file: for each table its columns; Unfit where its shape is not known."""
+        """The rows in a file: for each table its columns; Unfit where its shape is not known.
+
+        A column of values that repeat is best given as `Picked`.
+        """
 
     def refuse(self, file: File, reason: str) -> File:
         """The same file, marked as one that could not be read."""

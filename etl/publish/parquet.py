@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection
 
 from etl.publish.slices import Slice, condition
-from etl.schema import Table, quote
+from etl.schema import LINEAGE_TIME, Table, quote
 
 ROW_GROUP = 32_768
 
@@ -24,9 +24,11 @@ def write_slice(connection: DuckDBPyConnection, table: Table, each: Slice, path:
             )
             # By time alone: to sort by the texts of a key as well takes longer than to write the file.
             order = [table.by_month] if table.by_month else table.key
+            # Rows stand in the order in which they were loaded: a sort of all that one commit brought would
+            # take more memory than there is.
+            by = "" if order == [LINEAGE_TIME] else f"ORDER BY {', '.join(map(quote, order))}"
             rows = connection.sql(
-                f"SELECT {', '.join(columns)} FROM {table.qualified} WHERE {condition(table, each)} "
-                f"ORDER BY {', '.join(map(quote, order))}"
+                f"SELECT {', '.join(columns)} FROM {table.qualified} WHERE {condition(table, each)} {by}"
             )
             written: Future[None] | None = None
             for batch in rows.to_arrow_reader(ROW_GROUP):

@@ -17,7 +17,8 @@ from etl import schema
 from etl.errors import Unfit
 from etl.extract.stream import Delivery, File, FileSource, Page, Source
 from etl.transform.decode import Decoder
-from etl.transform.flatten import EXTRA, RECORD, WHOLE, BadRecord, flatten, flatten_columns
+from etl.transform.files import Columns, flatten_columns, flatten_files
+from etl.transform.flatten import EXTRA, RECORD, WHOLE, BadRecord, flatten
 from etl.transform.pages import few, read
 from etl.values import canonical
 
@@ -144,54 +145,81 @@ class Transformer:
         """The row of each file, and the rows inside the files that could be read."""
         whole, *parts = self._declared.of_stream(stream)
         cut = Cut(sum(file.body is not None for file in files))
-        about: list[File] = []
-        readable: list[bool] = []
-        inside: dict[str, list[Any]] = {part.name: [flatten_columns({}, [], part)] for part in parts}
-        for ordinal, file in enumerate(files):
-            try:
-                found = self._read(file, ordinal, parts)
-            except Unfit as why:
-                key = {name: file.row[name] for name in whole.key}
-                cut.rejects.append(replace(self._reject(stream, file.body or b"", key, why), row=file.row))
-                about.append(cast("FileSource", self._source).refuse(file, why.reason))
-                readable.append(False)
-                continue
-            about.append(file)
-            readable.append(file.body is not None)
-            for name, rows in found.items():
-                inside[name].append(rows)
+        with _uncollected():
+            cut.tables, problems = self._inside(files, whole, parts)
+        about = [
+            self._refused(cut, file, why) if why else file for file, why in zip(files, problems, strict=True)
+        ]
         columns = {name: [file.row.get(name) for file in about] for name in whole.content}
         rows = flatten_columns(columns, range(len(about)), whole)
+        readable = [file.body is not None and why is None for file, why in zip(files, problems, strict=True)]
         place = rows.schema.get_field_index(WHOLE)
         cut.tables[whole.name] = rows.set_column(place, WHOLE, pa.array(readable, pa.bool_()))
-        cut.tables |= {name: pa.concat_tables(tables) for name, tables in inside.items()}
         cut.ordinals = len(about)
         return cut
 
-    def _read(self, file: File, ordinal: int, parts: Sequence[schema.Table]) -> dict[str, Any]:
-        """The rows in one file as Arrow tables, held to their declared types; Unfit says what is wrong."""
+    def _inside(
+        self, files: Sequence[File], whole: schema.Table, parts: Sequence[schema.Table]
+    ) -> tuple[dict[str, pa.Table], list[Unfit | None]]:
+        """The rows in files for each table, and for each file what is wrong with it, if it is set apart."""
+        read = [self._read(file) for file in files]
+        try:
+            tables = {part.name: _of_part(read, part, whole) for part in parts}
+        except BadRecord:
+            # Which files do not fit shows where each is looked at alone.
+            read = [_held(each, parts, whole) for each in read]
+            tables = {part.name: _of_part(read, part, whole) for part in parts}
+        return tables, [each if isinstance(each, Unfit) else None for each in read]
+
+    def _read(self, file: File) -> "_Read | Unfit":
+        """The columns in one file for each table, or what is wrong with it."""
         if file.body is None:
             return {}
         try:
             read = cast("FileSource", self._source).read(file)
-        except RecursionError as error:
-            raise Unfit("nested too deeply") from error
-        made = {}
-        for part in parts:
-            columns = read.get(part.name, {})
+        except Unfit as why:
+            return why
+        except RecursionError:
+            return Unfit("nested too deeply")
+        for table, columns in read.items():
             extra = (each for each in columns.get(EXTRA, ()) if each)
-            self._in_files |= {f"{file.stream}:{part.name}/{name}" for each in extra for name in each}
-            size = len(next(iter(columns.values()), ()))
-            try:
-                made[part.name] = flatten_columns(columns, [ordinal] * size, part)
-            except BadRecord as bad:
-                raise bad.why from bad
-        return made
+            self._in_files |= {f"{file.stream}:{table}/{name}" for each in extra for name in each}
+        return read
+
+    def _refused(self, cut: Cut, file: File, why: Unfit) -> File:
+        """Set a file apart, and mark it as such."""
+        (whole, *_) = self._declared.of_stream(file.stream)
+        key = {name: file.row[name] for name in whole.key}
+        cut.rejects.append(replace(self._reject(file.stream, file.body or b"", key, why), row=file.row))
+        return cast("FileSource", self._source).refuse(file, why.reason)
+
+
+_Read = Mapping[str, Columns]
+
+
+def _of_part(read: Sequence[_Read | Unfit], part: schema.Table, whole: schema.Table) -> pa.Table:
+    """The rows of one table in all files that could be read."""
+    some = [
+        (ordinal, each[part.name])
+        for ordinal, each in enumerate(read)
+        if isinstance(each, Mapping) and part.name in each
+    ]
+    return flatten_files(some, part, [name for name in part.key if name not in whole.key])
+
+
+def _held(read: _Read | Unfit, parts: Sequence[schema.Table], whole: schema.Table) -> _Read | Unfit:
+    """The columns of a file, or what is wrong with them where they do not fit their declared types."""
+    try:
+        for part in parts:
+            _of_part([read], part, whole)
+    except BadRecord as bad:
+        return bad.why
+    return read
 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """No search for cycles while objects are made by the million: decoded records hold none."""
+    """No search for cycles while objects are made by the million: decoded records and files hold none."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -12,6 +12,7 @@ from etl.values import LATEST_EPOCH, canonical_lines, micros, text_of
 # Made once: making a scalar, pyarrow looks for pandas each time.
 TRUE = pa.scalar(value=True)
 MICROS = pa.scalar(1e6)
+NOUGHT = pa.scalar(0)
 
 
 class Misfit(ValueError):

@@ -1,17 +1,17 @@
-"""Decoded records, or columns read from a file, to one Arrow table for each declared table."""
+"""Decoded records to one Arrow table for each declared table."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from etl.errors import Unfit
-from etl.schema import Column, Table
-from etl.transform.columns import TRUE, Misfit, array, hold_to_presence
+from etl.schema import Table
+from etl.transform.columns import NOUGHT, TRUE, Misfit, array, hold_to_presence
 from etl.transform.levels import Level
-from etl.transform.shape import Place, attribute_of, beginning, name_of, paths_of
+from etl.transform.shape import INT64, Place, attribute_of, beginning, name_of, paths_of
 
 RECORD = "_record"
 """Name of the column that says which record of the batch a row was cut from; it never reaches a table."""
@@ -21,6 +21,9 @@ WHOLE = "_whole"
 read does not, and leaves the parts that are stored as they are."""
 
 EXTRA = "_extra"
+
+MANY = 3_000
+"""Rows from which on Arrow tells sooner than a set of tuples whether their keys are distinct."""
 
 
 class BadRecord(Exception):
@@ -33,7 +36,7 @@ class BadRecord(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
+class Rows:
     """The rows of a table that are about to be made."""
 
     ordinals: Sequence[int]
@@ -70,35 +73,6 @@ def _level(levels: dict[str, Level], where: str) -> Level:
     return levels[where]
 
 
-def flatten_columns(columns: Mapping[str, Sequence[Any]], ordinals: Sequence[int], table: Table) -> pa.Table:
-    """The Arrow table of columns that a source read from files; absent columns are NULL."""
-    absent = [None] * len(ordinals)
-    unknown = set(columns) - set(table.content) - {EXTRA}
-    if unknown:
-        message = f"{table.qualified} has no column {min(unknown)}"
-        raise LookupError(message)
-
-    def values(name: str) -> Sequence[Any]:
-        return columns.get(name) or absent
-
-    def arrow(name: str) -> pa.Array:
-        return array(table.columns[name], values(name))
-
-    for name in table.content:
-        _hold_to_limits(name, table.columns[name], values(name), ordinals)
-    return _table(table, _Rows(ordinals, table.key, values, arrow, lambda _row, path: f"$.{path}"))
-
-
-def _hold_to_limits(name: str, column: Column, values: Sequence[Any], ordinals: Sequence[int]) -> None:
-    """Refuse values outside the declared limits; records are held to theirs when they are decoded."""
-    if column.min is None and column.max is None:
-        return
-    low, high = (-inf if column.min is None else column.min), (inf if column.max is None else column.max)
-    for index, value in enumerate(values):
-        if value is not None and not low <= value <= high:
-            raise BadRecord(ordinals[index], Unfit(f"{value} is not within {low:g} to {high:g}", f"$.{name}"))
-
-
 def _cut(levels: dict[str, Level], table: Table, where: str, root: Place, first: int) -> pa.Table:
     level, records = _level(levels, where), levels[""].items
     paths = {name: paths_of(name, table.columns[name]) for name in table.content}
@@ -116,7 +90,7 @@ def _cut(levels: dict[str, Level], table: Table, where: str, root: Place, first:
         return _located(records[ordinal], where, row - level.ordinals.index(ordinal), path)
 
     own_key = [name for name in table.key if beginning(paths[name])[0] != "/"]
-    return _table(table, _Rows(level.ordinals, own_key, values, arrow, locate), first)
+    return table_of(table, Rows(level.ordinals, own_key, values, arrow, locate), first)
 
 
 def _located(record: object, where: str, row: int, path: str) -> str:
@@ -139,8 +113,10 @@ def _located(record: object, where: str, row: int, path: str) -> str:
     return f"{start}.{path.replace('/', '.')}"
 
 
-def _table(table: Table, rows: _Rows, first: int = 0) -> pa.Table:
-    arrays = {RECORD: pa.array([first + ordinal for ordinal in rows.ordinals], pa.int64())}
+def table_of(table: Table, rows: Rows, first: int = 0) -> pa.Table:
+    """The Arrow table of these rows; BadRecord names the first that does not fit."""
+    ordinals = [first + ordinal for ordinal in rows.ordinals] if first else rows.ordinals
+    arrays = {RECORD: pa.array(ordinals, pa.int64())}
     for name in [*table.content, EXTRA]:
         try:
             arrays[name] = rows.arrow(name)
@@ -155,8 +131,10 @@ def _table(table: Table, rows: _Rows, first: int = 0) -> pa.Table:
     return pa.table(arrays)
 
 
-def _distinct(table: Table, made: pa.Table, rows: _Rows) -> pa.Table:
+def _distinct(table: Table, made: pa.Table, rows: Rows) -> pa.Table:
     """The rows without repeats of the same row; two different rows with one key do not fit."""
+    if made.num_rows >= MANY and _are_distinct(made, rows.own_key):
+        return made
     within = zip(rows.ordinals, *map(rows.values, rows.own_key), strict=True)
     if len(set(within)) == made.num_rows:
         return made
@@ -172,3 +150,24 @@ def _distinct(table: Table, made: pa.Table, rows: _Rows) -> pa.Table:
                 raise BadRecord(rows.ordinals[row], Unfit(reason))
             repeated.add(row)
     return made.take([row for row in range(made.num_rows) if row not in repeated])
+
+
+def _are_distinct(made: pa.Table, key: Sequence[str]) -> bool:
+    """Whether no two rows share record and key; False too where one number cannot tell."""
+    numbers, size = pa.repeat(NOUGHT, len(made)), 1
+    for name in [RECORD, *key]:
+        column = made[name].combine_chunks()
+        if pa.types.is_string(column.type):
+            column = column.dictionary_encode()
+        if pa.types.is_dictionary(column.type):
+            column = column.indices
+        if not pa.types.is_integer(column.type):
+            return False
+        least, most = (each.as_py() or 0 for each in pc.min_max(column).values())
+        size *= most - least + 1
+        if size > INT64:
+            return False
+        numbers = pc.add(pc.multiply(numbers, most - least + 1), pc.subtract(column, least))
+    # Most often they come in order.
+    in_order = pc.all(pc.less(numbers[:-1], numbers[1:]), min_count=0).as_py()
+    return bool(in_order) or pc.count_distinct(numbers).as_py() == len(made)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -15,7 +16,7 @@ import msgspec
 from etl.config import Secret, Setting, Settings
 from etl.errors import Refused, SourceError, Unfit
 from etl.extract.http import Api
-from etl.extract.stream import Bundle, Complete, Effect, File, Meter, Page, Position, Stream, World
+from etl.extract.stream import Bundle, Complete, Effect, File, Meter, Page, Picked, Position, Stream, World
 from etl.sources.neurons import assets
 from etl.sources.neurons.lease import Lease
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
@@ -166,10 +167,11 @@ class Neurons:
         With `again` these are all files, whatever is known of them.
         """
         minted = self._world.now()
+        known = self._known(readable(page))
+        asked: deque[tuple[Page, Iterator[File], list[Effect]]] = deque()
         for some in _chunks(page, self._at_once):
             records = [self._whole(each, meter) for each in some]
             media = list(readable(records))
-            known = self._known(media)
             wanted: list[tuple[str, str, Lease]] = []
             for medium in media:
                 lease = Lease(medium.results or {}, minted, partial(self._links, medium.media_id, meter))
@@ -178,7 +180,12 @@ class Neurons:
             files = self._pool.map(lambda each: self._file(*each, meter=meter), wanted)
             back = [medium.media_id for medium in media if known.get(medium.media_id, NEVER).deleted]
             listed = [Effect("neurons/listed_again", {"ids": back})] if back else []
-            yield [Page("media", records), *files, *listed]
+            asked.append((Page("media", records), files, listed))
+            # The files of the next few are asked for before the last of these has come.
+            if len(asked) > 1:
+                yield _bundle(*asked.popleft())
+        while asked:
+            yield _bundle(*asked.popleft())
 
     def _links(self, media_id: str, meter: Meter) -> Mapping[str, Any]:
         """The links of a medium, minted anew; none where it is gone."""
@@ -243,6 +250,11 @@ class Neurons:
             return self._files.download(newer, meter)
 
 
+def _bundle(page: Page, files: Iterator[File], effects: Sequence[Effect]) -> Bundle:
+    """What belongs together, once all files have come."""
+    return [page, *files, *effects]
+
+
 def _changed(medium: Listed, start: int, end: int) -> bool:
     return start <= (changed_at(medium) or 0) < end
 
@@ -289,7 +301,7 @@ def read(file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:
         return {}
     table, columns = reader(file.body)
     size = len(next(iter(columns.values()), ()))
-    about = {name: [file.row[name]] * size for name in ("media_id", "asset")}
+    about = {name: Picked.same(file.row[name], size) for name in ("media_id", "asset")}
     return {table: {**about, **columns}}
 
 

@@ -4,8 +4,6 @@ No payload of these files is public. What is read here is every orientation that
 anything else is refused by name, never guessed.
 """
 
-import csv
-import io
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,30 +12,47 @@ from typing import Any, TypeGuard
 import msgspec
 
 from etl.errors import Unfit
+from etl.extract.stream import Picked
+from etl.sources.neurons.alike import FRAME, TIME, areas_alike, frame_keys, grid, metrics_alike
+from etl.sources.neurons.lines import csv_lines
 from etl.sources.neurons.metrics import NEWER
 from etl.values import text_of
 
-Columns = dict[str, list[Any]]
+Columns = Mapping[str, Sequence[Any]]
 
-FRAME = ("frame", "frame_number")
-TIME = ("time_s", "time", "timestamp")
 AOI_ID = ("uuid", "id", "aoi_id")
 AOI_NAME = ("name", "aoi_name", "label", "brand")
 CORNERS = ("x0", "y0", "x1", "y1")
 
+BOM = b"\xef\xbb\xbf"
 LARGEST = sys.float_info.max
-DIGITS = 15  # no video has a frame with a longer number
-
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 
 
 def frame_metrics(body: bytes) -> tuple[str, Columns]:
     """Rows of (frame, metric, time_s, value, metric_raw) from metrics per frame."""
-    value, about = _unwrapped(_json(body))
+    value, about = unwrapped(_json(body))
+    found = metrics_alike(value, about.get("fps"))
+    if found is None:
+        return "frame_metrics", metrics_one_by_one(value, about)
+    frame, metric = grid(len(found.frames), len(found.names))
+    return "frame_metrics", {
+        "frame": Picked(found.frames, frame),
+        "metric": Picked([NEWER.get(raw, raw) for raw in found.names], metric),
+        "time_s": Picked(found.times, frame),
+        "value": found.cells,
+        "metric_raw": Picked(found.names, metric),
+    }
+
+
+def metrics_one_by_one(value: Any, about: Mapping[str, Any]) -> Columns:  # noqa: ANN401 -- any JSON
+    """The same columns, whatever the frames are; `about` is what stands beside them in the file."""
     frames = list(_as_frames(value))
     numbers = _frame_numbers([_stated(fields, number) for number, fields in frames])
     times = _times(numbers, [fields for _, fields in frames], about.get("fps"))
-    columns: Columns = {name: [] for name in ("frame", "metric", "time_s", "value", "metric_raw")}
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("frame", "metric", "time_s", "value", "metric_raw")
+    }
     for number, time, (_, fields) in zip(numbers, times, frames, strict=True):
         for raw, metric_value in fields.items():
             if raw in FRAME or raw in TIME:
@@ -47,16 +62,32 @@ def frame_metrics(body: bytes) -> tuple[str, Columns]:
             columns["time_s"].append(time)
             columns["value"].append(_number(metric_value, f"$[{number}].{raw}"))
             columns["metric_raw"].append(raw)
-    return "frame_metrics", columns
+    return columns
 
 
 def aoi_frames(body: bytes) -> tuple[str, Columns]:
     """Rows of (frame, aoi_id, instance, aoi_name, corners, points, time_s) from areas seen per frame."""
-    value, about = _unwrapped(_json(body))
+    found = areas_alike(body.removeprefix(BOM), unwrapped)
+    if found is None:
+        return "aoi_frames", areas_one_by_one(body)
+    return "aoi_frames", {
+        "frame": Picked(found.frames, found.places),
+        "aoi_id": found.ids,
+        "instance": found.instances,
+        "aoi_name": found.names,
+        **dict(zip(CORNERS, found.corners, strict=True)),
+        **({} if found.polygons is None else {"points": found.polygons}),
+        "time_s": Picked(found.times, found.places),
+    }
+
+
+def areas_one_by_one(body: bytes) -> Columns:
+    """The same columns, whatever frames and areas are."""
+    value, about = unwrapped(_json(body))
     frames = [_seen(frame, number) for number, frame in _numbered(value)]
     numbers = _frame_numbers([number for number, _, _ in frames])
     times = _times(numbers, [fields for _, fields, _ in frames], about.get("fps"))
-    columns: Columns = {
+    columns: dict[str, list[Any]] = {
         name: []
         for name in ("frame", "aoi_id", "instance", "aoi_name", *CORNERS, "points", "time_s", "_extra")
     }
@@ -68,15 +99,15 @@ def aoi_frames(body: bytes) -> tuple[str, Columns]:
             met[row["aoi_id"]] = instance + 1
             for name, cell in {**row, "frame": number, "instance": instance, "time_s": time}.items():
                 columns[name].append(cell)
-    return "aoi_frames", columns
+    return columns
 
 
 def aoi_metrics(body: bytes) -> tuple[str, Columns]:
     """Rows of (aoi_id, metric, aoi_name, value) from metrics per area of interest."""
-    columns: Columns = {
+    columns: dict[str, list[Any]] = {
         name: [] for name in ("aoi_id", "metric", "aoi_name", "value", "metric_raw", "_extra")
     }
-    for key, area in _keyed(_unwrapped(_json(body))[0]):
+    for key, area in _keyed(unwrapped(_json(body))[0]):
         aoi_id, aoi_name = _identity(area, key)
         rest = {name: value for name, value in area.items() if name not in (*AOI_ID, *AOI_NAME)}
         extra = {name: value for name, value in rest.items() if isinstance(value, str | bool)}
@@ -94,9 +125,9 @@ def aoi_metrics(body: bytes) -> tuple[str, Columns]:
 
 def aoi_scores(body: bytes) -> tuple[str, Columns]:
     """Rows of (row_number, metric, aoi_name, value, text_value) from a table of scores, CSV or JSON."""
-    lines = _json_lines(body) if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else _csv_lines(body)
+    lines = _json_lines(body) if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else csv_lines(body)
     namer = _naming_column(lines)
-    columns: Columns = {
+    columns: dict[str, list[Any]] = {
         name: [] for name in ("row_number", "metric", "aoi_name", "value", "text_value", "metric_raw")
     }
     for row_number, line in enumerate(lines, start=1):
@@ -125,14 +156,14 @@ READERS: Mapping[str, Callable[[bytes], tuple[str, Columns]]] = {
 
 def _json(body: bytes) -> Any:  # noqa: ANN401 -- any JSON
     try:
-        return msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"))
+        return msgspec.json.decode(body.removeprefix(BOM))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unfit(f"is not JSON: {error}") from error
 
 
-def _unwrapped(value: Any) -> tuple[Any, Mapping[str, Any]]:  # noqa: ANN401 -- any JSON
+def unwrapped(value: Any) -> tuple[Any, Mapping[str, Any]]:  # noqa: ANN401 -- any JSON
     """The content of a file without the object that may be wrapped around it, and what that object says."""
-    if not isinstance(value, dict) or _frame_keys(value):
+    if not isinstance(value, dict) or frame_keys(value):
         return value, {}
     inner = {name: item for name, item in value.items() if isinstance(item, list | dict)}
     if len(inner) != 1:
@@ -148,14 +179,10 @@ def _unwrapped(value: Any) -> tuple[Any, Mapping[str, Any]]:  # noqa: ANN401 -- 
     return (content, about) if holds else (value, {})
 
 
-def _frame_keys(value: Mapping[str, Any]) -> bool:
-    return bool(value) and all(key.isdecimal() and len(key) <= DIGITS for key in value)
-
-
 def _as_frames(value: Any) -> Iterator[tuple[int | None, dict[str, Any]]]:  # noqa: ANN401 -- any JSON
     """Each frame's number, where it stands outside, and its fields."""
     arrays = isinstance(value, dict) and value and all(isinstance(item, list) for item in value.values())
-    if arrays and not _frame_keys(value):
+    if arrays and not frame_keys(value):
         lengths = {len(item) for item in value.values()}
         if len(lengths) > 1:
             raise Unfit(f"arrays of different lengths: {sorted(lengths)}")
@@ -172,7 +199,7 @@ def _numbered(value: Any) -> Iterator[tuple[int | None, Any]]:  # noqa: ANN401 -
     """The frames of a list, or of an object keyed by frame number."""
     if isinstance(value, list):
         yield from ((None, frame) for frame in value)
-    elif isinstance(value, dict) and (not value or _frame_keys(value)):
+    elif isinstance(value, dict) and (not value or frame_keys(value)):
         yield from ((int(key), frame) for key, frame in value.items())
     else:
         raise Unfit("neither a list of frames, nor arrays of one length, nor an object keyed by frame number")
@@ -294,35 +321,8 @@ def _keyed(value: Any) -> Iterator[tuple[str | None, dict[str, Any]]]:  # noqa: 
 def _json_lines(body: bytes) -> list[dict[str, Any]]:
     """The lines of a table that is JSON, although one sentence of the documents calls it CSV."""
     return [
-        ({"aoi": key} if key is not None else {}) | area for key, area in _keyed(_unwrapped(_json(body))[0])
+        ({"aoi": key} if key is not None else {}) | area for key, area in _keyed(unwrapped(_json(body))[0])
     ]
-
-
-def _csv_lines(body: bytes) -> list[dict[str, Any]]:
-    """The lines of a CSV file by its header, in which the separator is what stands there most often."""
-    import polars as pl  # noqa: PLC0415 -- slow to import, and most runs meet no CSV
-
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Unfit(f"is not UTF-8 text: {error.reason}") from error
-    if "\n" not in text:
-        text = text.replace("\r", "\n")
-    header = re.sub(r'"[^"]*"', "", text.lstrip().split("\n", 1)[0])
-    separator = max(",;\t", key=header.count)
-    names = next(csv.reader([text.lstrip().split("\n", 1)[0]], delimiter=separator), [])
-    if len(names) == 1:
-        raise Unfit("is not a CSV table: has one column only")
-    for name in names:
-        if names.count(name) > 1:
-            raise Unfit(f"is not a CSV table: two columns are called {name[:40]}")
-    try:
-        table = pl.read_csv(io.BytesIO(text.encode()), separator=separator, infer_schema=False)
-    except pl.exceptions.NoDataError as error:
-        raise Unfit("has no header line") from error
-    except pl.exceptions.PolarsError as error:
-        raise Unfit(f"is not a CSV table: {str(error).splitlines()[0]}") from error
-    return table.to_dicts()
 
 
 def _naming_column(lines: Sequence[Mapping[str, Any]]) -> str | None:
