@@ -19,7 +19,7 @@ from etl.transform.batch import Cut, Transformer, joined
 from etl.values import micros_of
 from etl.waiting import Batch, Waiting
 
-BATCH_BYTES = 20 * 2**20
+BATCH_BYTES = 16 * 2**20
 """Bytes of records and files that wait to be loaded, of all streams together, before they are
 committed: what a kill costs. They wait as rows, which are smaller."""
 

@@ -15,7 +15,7 @@ from etl.errors import BusyError, SettingsError, SightglassError
 NAME = "warehouse.duckdb"
 MEMORY = "160MB"
 """What DuckDB may hold in memory: enough for a batch and what it is compared with."""
-LOG = "512MB"
+LOG = "256MB"
 """How large the log of what was committed may grow. Whenever it is worked into the tables, the last part of
 each is written anew: done often, that takes longer than all the rest."""
 
