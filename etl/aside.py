@@ -72,7 +72,10 @@ class Aside:
                     )
                 )
             else:
-                made.set_result(cuts)
+                if isinstance(cuts, Exception):
+                    made.set_exception(cuts)
+                else:
+                    made.set_result(cuts)
 
 
 def serve(source: str, connection: Connection) -> None:
@@ -80,8 +83,12 @@ def serve(source: str, connection: Connection) -> None:
     transformer = Transformer(source_module(source), schema.source(source))
     with suppress(EOFError, OSError):
         while True:
-            cuts = transformer.cut(connection.recv())
-            connection.send((cuts, transformer.unknown()))
+            deliveries = connection.recv()
+            try:
+                made: Cuts | Exception = transformer.cut(deliveries)
+            except Exception as error:  # noqa: BLE001 -- raised where the rows are waited for
+                made = error
+            connection.send((made, transformer.unknown()))
 
 
 if __name__ == "__main__":

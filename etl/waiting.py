@@ -35,10 +35,17 @@ class Waiting:
     since: datetime | None = None
     """When the first of what waits came."""
     ended: Ended | None = None
+    in_order: bool = True
+    """Whether every page that came was said to come after all records before it."""
     newest: int | None = None
     """Newest time among the records loaded in this run."""
-    ascending: bool = True
-    """Whether no record so far was older than one before it: only then may the cursor move early."""
+    rises: bool = True
+    """Whether no record that was loaded was older than one before it."""
+
+    @property
+    def ascending(self) -> bool:
+        """Whether the cursor may move early; two threads tell, of what has come and of what was loaded."""
+        return self.in_order and self.rises
 
     def take(self, item: Bundle | Ended, now: datetime) -> None:
         """Add a bundle, or the end, to what is not loaded yet."""
@@ -50,7 +57,7 @@ class Waiting:
         self.raw += item
         self.raw_size += size
         self.size += size
-        self.ascending &= all(one.in_order for one in item if isinstance(one, Page))
+        self.in_order &= all(one.in_order for one in item if isinstance(one, Page))
         self.records += sum(len(one.records) for one in item if isinstance(one, Page))
 
     def to_cut(self) -> list[Delivery]:
@@ -70,7 +77,7 @@ class Waiting:
         """Note the times of records in the order in which they came, in microseconds since 1970."""
         if len(times):
             in_order = pc.all(pc.greater_equal(times[1:], times[:-1])).as_py() is not False
-            self.ascending &= in_order and (self.newest is None or times[0].as_py() >= self.newest)
+            self.rises &= in_order and (self.newest is None or times[0].as_py() >= self.newest)
             self.newest = max(pc.max(times).as_py(), self.newest or 0)
 
 

@@ -92,6 +92,18 @@ def test_another_process_makes_what_this_one_would() -> None:
     assert ["detections:media/new", "detections:other"] == there.unknown() == here.unknown()
 
 
+def test_a_bug_in_the_other_process_is_told_as_what_it_is() -> None:
+    """It is raised where the rows are waited for, and what comes after it is still transformed."""
+    there, bug, rest = Aside("cogniac"), Future[Cuts](), Future[Cuts]()
+    there.put([Page("no stream", [b"{}"])], bug)
+    there.put([Page("detections", RECORDS[:1], {"application_id": "a"})], rest)
+    there.close()
+
+    with pytest.raises(IndexError):
+        bug.result()
+    assert 1 == rest.result()["detections"].fetched
+
+
 def test_a_run_with_two_processes_leaves_what_one_would(sightglass: Sightglass, expected: Tables) -> None:
     """All tables are the same, whoever made the rows."""
     assert not died(sightglass, Moment(AT_ONCE, 0))

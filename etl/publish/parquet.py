@@ -10,7 +10,7 @@ from duckdb import DuckDBPyConnection
 from etl.publish.slices import Slice, condition
 from etl.schema import LINEAGE_TIME, Table, quote
 
-ROW_GROUP = 32_768
+ROW_GROUP = 16_384
 
 
 def write_slice(connection: DuckDBPyConnection, table: Table, each: Slice, path: Path) -> None:
