@@ -15,7 +15,7 @@ from etl import schema
 from etl.aside import Aside, Cuts
 from etl.demo.cogniac import CogniacSimulator, CogniacSize
 from etl.demo.neurons import NeuronsSimulator, NeuronsSize
-from etl.extract.stream import Delivery, Page
+from etl.extract.stream import Delivery, File, Page
 from etl.registry import source_module
 from etl.transform.batch import Cut, Transformer
 
@@ -95,11 +95,11 @@ def test_another_process_makes_what_this_one_would() -> None:
 def test_a_bug_in_the_other_process_is_told_as_what_it_is() -> None:
     """It is raised where the rows are waited for, and what comes after it is still transformed."""
     there, bug, rest = Aside("cogniac"), Future[Cuts](), Future[Cuts]()
-    there.put([Page("no stream", [b"{}"])], bug)
+    there.put([File("no stream", "no name", {})], bug)
     there.put([Page("detections", RECORDS[:1], {"application_id": "a"})], rest)
     there.close()
 
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match="not enough values"):
         bug.result()
     assert 1 == rest.result()["detections"].fetched
 
