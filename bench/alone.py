@@ -24,7 +24,7 @@ from etl import schema
 from etl.cli import settings_for
 from etl.extract.raw import Archive
 from etl.extract.stream import Meter, Page, Position, World
-from etl.load.warehouse import MEMORY, prepare
+from etl.load.warehouse import LIMITS, prepare
 from etl.registry import source_module
 from etl.transform.batch import Transformer
 from etl.transform.flatten import RECORD, WHOLE, flatten
@@ -119,9 +119,9 @@ def insert(corpus: Corpus) -> Callable[[], object]:
     """DuckDB alone: the finished tables appended, history and versions too, a transaction for each batch."""
     declared = schema.source("cogniac")
     folder = tempfile.mkdtemp()
-    connection = duckdb.connect(f"{folder}/alone.duckdb")
+    connection = duckdb.connect(f"{folder}/alone.duckdb", config=LIMITS)
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute(f"SET memory_limit = '{MEMORY}'")
+    connection.execute("SET threads = 1")
     prepare(connection, declared)
     ready = transformed(corpus)
 
