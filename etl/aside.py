@@ -19,6 +19,12 @@ from etl.registry import source_module
 from etl.transform.batch import Cut, Transformer
 
 Cuts = dict[str, Cut]
+"""What `Transformer.cut` makes: the rows of each stream, by its name."""
+
+KILLED = (
+    "the process that makes rows of records was killed: is there enough memory? "
+    "What was loaded is kept, the next run goes on from there"
+)
 
 
 class Aside:
@@ -65,17 +71,11 @@ class Aside:
             try:
                 cuts, self._unknown = self._connection.recv()
             except (EOFError, OSError):
-                made.set_exception(
-                    SettingsError(
-                        "the process that makes rows of records was killed: is there enough memory? "
-                        "What was loaded is kept, the next run goes on from there"
-                    )
-                )
+                cuts = SettingsError(KILLED)
+            if isinstance(cuts, Exception):
+                made.set_exception(cuts)
             else:
-                if isinstance(cuts, Exception):
-                    made.set_exception(cuts)
-                else:
-                    made.set_result(cuts)
+                made.set_result(cuts)
 
 
 def serve(source: str, connection: Connection) -> None:

@@ -48,8 +48,8 @@ duckdb.connect = begin
 
 ARCHIVING = (
     ("_make_private", 1, "after"),
-    ("_sync", 1, "before"),
-    ("_sync", 4, "after"),
+    ("sync", 1, "before"),
+    ("sync", 4, "after"),
     ("_write_lines", 4, "after"),
     ("_write_tar", 1, "after"),
 )

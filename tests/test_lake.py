@@ -117,7 +117,7 @@ def test_a_version_that_is_late_gets_a_later_moment(small: Small, monkeypatch: p
     delays, before = iter((0.02, 0.03)), small.lake.newest()
 
     def slowly(state: State) -> bytes:
-        time.sleep(next(delays, 0))
+        time.sleep(next(delays, 0))  # the slow disk that this is about
         return msgspec.json.Encoder().encode(state)
 
     monkeypatch.setattr(msgspec.json, "encode", slowly)

@@ -66,7 +66,7 @@ while not last:
                 answer(f"SELECT count(hash(one)) FROM {name} AS one")
     except duckdb.Error as error:
         wrong.append(str(error))
-    time.sleep(float(sys.argv[3]) * (time.monotonic() - since))
+    time.sleep(float(sys.argv[3]) * (time.monotonic() - since))  # leaves the cores to the runs
 counts = {name: found[name] for name in tables}
 print(json.dumps({"version": duckdb.__version__, "rounds": rounds, "wrong": wrong, "counts": counts}))
 """

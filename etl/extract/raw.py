@@ -5,7 +5,6 @@
 """
 
 import io
-import os
 import shutil
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from etl.disk import sync
 from etl.errors import SettingsError
 from etl.extract.stream import Delivery, File, Page
 from etl.values import canonical
@@ -53,7 +53,7 @@ class Archive:
             with self._writing(part):
                 part.close()
                 for written in (part.aside, part.path.parent):
-                    _sync(written)
+                    sync(written)
                 part.aside.replace(part.path)
         self._open.clear()
 
@@ -142,11 +142,3 @@ def _make_private(folder: Path) -> None:
     if not folder.exists():
         _make_private(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -19,7 +19,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
@@ -62,9 +61,7 @@ class Changes:
 
     def among(self, first: int, after: int) -> Outcome:
         """How many there are among the records from the first number up to, without it, the other."""
-        within = pc.and_(
-            pc.greater_equal(self.records, pa.array([first])[0]), pc.less(self.records, pa.array([after])[0])
-        )
+        within = pc.and_(pc.greater_equal(self.records, first), pc.less(self.records, after))
         new = pc.sum(pc.and_(within, self.are_new)).as_py() or 0
         return Outcome(new, (pc.sum(within).as_py() or 0) - new)
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from etl.disk import sync
 from etl.errors import SettingsError
 from etl.load.warehouse import umask
 
@@ -35,15 +36,6 @@ def finish(path: Path) -> None:
     """See to it that the file outlives a power failure, and that those may read it whom the umask lets."""
     path.chmod(0o666 & ~umask())
     sync(path)
-
-
-def sync(path: Path) -> None:
-    """See to it that a file, or the names in a folder, outlive a power failure."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

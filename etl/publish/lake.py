@@ -25,8 +25,9 @@ import msgspec
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection
 
+from etl.disk import sync
 from etl.load.warehouse import umask
-from etl.publish.files import PART, finish, link, made, sync, writable
+from etl.publish.files import PART, finish, link, made, writable
 from etl.publish.parquet import write_slice
 from etl.publish.slices import Slice, cut
 from etl.schema import Table
@@ -169,7 +170,7 @@ class Lake:
                 before, ahead = since, 2 * ahead
             aside.rename(self._versions / f"{since}{COMMIT}")
             sync(self._versions)
-        time.sleep(max(0, min(moment - _now(), SET_BACK)) / 1_000_000)
+        time.sleep(max(0, min(moment - _now(), SET_BACK)) / 1_000_000)  # who reads next is to see the version
         for path in self._versions.glob(f"*{COMMIT}"):
             if path.stem > since:
                 path.unlink()

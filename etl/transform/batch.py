@@ -75,7 +75,7 @@ def joined(cuts: Sequence[Cut]) -> Cut:
 
 def _renumbered(rows: pa.Table, offset: int) -> pa.Table:
     place = rows.schema.get_field_index(RECORD)
-    return rows.set_column(place, RECORD, pc.add(rows[RECORD], pa.array([offset])[0])) if offset else rows
+    return rows.set_column(place, RECORD, pc.add(rows[RECORD], offset)) if offset else rows
 
 
 class Transformer:
