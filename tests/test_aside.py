@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Plant, Sightglass, serving
-from test_kills import AT_A_COMMIT, Moment, Tables, content, died, place, started, torn
+from conftest import Plant, Sightglass
+from test_kills import AT_A_COMMIT, Moment, Tables, a_little, content, died, place, started, torn, undisturbed
 
 from etl import schema
 from etl.aside import Aside, Cuts
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize
 from etl.extract.stream import Delivery, File, Page
 from etl.registry import source_module
 from etl.transform.batch import Cut, Transformer
@@ -51,18 +49,15 @@ RECORDS = [
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Plant]:
-    """Both simulators with a little of everything, for tests that change nothing in them."""
-    cogniac = CogniacSimulator(1, CogniacSize(applications=3, records=45))
-    with serving(cogniac, NeuronsSimulator(1, NeuronsSize(media=6, frames=(10, 12)))) as plant:
+    """Both simulators, for tests that change nothing in them."""
+    with a_little(applications=3, records=45) as plant:
         yield plant
 
 
 @pytest.fixture(scope="module")
 def expected(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """What a run leaves that does all in one process."""
-    alone = place(tmp_path_factory.mktemp("alone") / "place", served)
-    assert alone("run").code == 0
-    return content(alone.home)
+    return undisturbed(tmp_path_factory.mktemp("undisturbed"), served)
 
 
 @pytest.fixture

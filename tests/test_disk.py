@@ -4,11 +4,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Plant, Ran, Sightglass, serving
-from test_kills import SMALL_BATCHES, Moment, Tables, at_a_call, content, died, place, started, torn
-
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize
+from conftest import Plant, Ran, Sightglass
+from test_kills import (
+    SMALL_BATCHES,
+    Moment,
+    Tables,
+    a_little,
+    at_a_call,
+    content,
+    died,
+    place,
+    started,
+    torn,
+    undisturbed,
+)
 
 LIMITED = """
 import resource
@@ -57,18 +66,15 @@ ARCHIVING = (
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Plant]:
-    """Both simulators with a little of everything, for tests that change nothing in them."""
-    cogniac = CogniacSimulator(1, CogniacSize(applications=3, records=45))
-    with serving(cogniac, NeuronsSimulator(1, NeuronsSize(media=6, frames=(10, 12)))) as plant:
+    """Both simulators, for tests that change nothing in them."""
+    with a_little(applications=3, records=45) as plant:
         yield plant
 
 
 @pytest.fixture(scope="module")
 def expected(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """What a run on a disk with room leaves."""
-    roomy = place(tmp_path_factory.mktemp("roomy") / "place", served)
-    assert roomy("run").code == 0
-    return content(roomy.home)
+    return undisturbed(tmp_path_factory.mktemp("undisturbed"), served)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
 from subprocess import DEVNULL, PIPE, Popen
@@ -193,20 +194,32 @@ def place(folder: Path, plant: Plant, **settings: str) -> Sightglass:
     return Sightglass(folder, {**plant.settings, **settings})
 
 
+@contextmanager
+def a_little(applications: int, records: int) -> Iterator[Plant]:
+    """Both simulators, served, with a little of everything."""
+    cogniac = CogniacSimulator(1, CogniacSize(applications=applications, records=records))
+    with serving(cogniac, NeuronsSimulator(1, NeuronsSize(media=6, frames=(10, 12)))) as plant:
+        yield plant
+
+
+def undisturbed(folder: Path, plant: Plant) -> Tables:
+    """What a run leaves that nothing befalls."""
+    spared = place(folder / "place", plant)
+    assert spared("run").code == 0
+    return content(spared.home)
+
+
 @pytest.fixture(scope="module")
 def served() -> Iterator[Plant]:
-    """Both simulators with a little of everything, for tests that change nothing in them."""
-    cogniac = CogniacSimulator(1, CogniacSize(applications=2, records=24))
-    with serving(cogniac, NeuronsSimulator(1, NeuronsSize(media=6, frames=(10, 12)))) as plant:
+    """Both simulators, for tests that change nothing in them."""
+    with a_little(applications=2, records=24) as plant:
         yield plant
 
 
 @pytest.fixture(scope="module")
 def expected(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """What a run never killed leaves."""
-    never_killed = place(tmp_path_factory.mktemp("never") / "killed", served)
-    assert never_killed("run").code == 0
-    return content(never_killed.home)
+    return undisturbed(tmp_path_factory.mktemp("never"), served)
 
 
 def outcome(place: Sightglass, moment: Moment, expected: Tables, truth: Truth) -> list[str] | None:
@@ -270,14 +283,13 @@ def test_killed_at_any_request(served: Plant, expected: Tables, tmp_path: Path, 
 
 def test_killed_five_times_in_a_row(tmp_path: Path) -> None:
     """Runs that die one after the other over new records and corrections leave nothing but their names."""
-    cogniac = CogniacSimulator(1, CogniacSize(applications=2, records=24))
-    with serving(cogniac, NeuronsSimulator(1, NeuronsSize(media=6, frames=(10, 12)))) as plant:
+    with a_little(applications=2, records=24) as plant:
         spared = place(tmp_path / "spared", plant)
         first = spared("run")
         shutil.copytree(spared.folder, tmp_path / "killed")
         killed = Sightglass(tmp_path / "killed", plant.settings)
         before = content(killed.home)
-        cogniac.advance(records=20, corrections=20)
+        plant.cogniac.advance(records=20, corrections=20)
         plant.neurons.advance(media=2)
         second = spared("run")
         deaths = [died(killed, Moment(AT_A_COMMIT, number)) for number in (2, 3, 5, 6, 7)]

@@ -15,10 +15,22 @@ import pytest
 from conftest import Plant, Sightglass, Truth, serving
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
-from test_kills import AT_A_COMMIT, SMALL_BATCHES, Moment, Tables, books, content, died, place, started, torn
+from test_kills import (
+    AT_A_COMMIT,
+    SMALL_BATCHES,
+    Moment,
+    Tables,
+    a_little,
+    books,
+    content,
+    died,
+    place,
+    started,
+    torn,
+    undisturbed,
+)
 
 from etl.demo.cogniac import CogniacSimulator, CogniacSize
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize
 
 PROGRAM = f"{SMALL_BATCHES}\nfrom etl import cli\ncli.main()"
 TOLD = "sightglass: told to stop; what was loaded is kept, the next run goes on from there\n"
@@ -48,18 +60,15 @@ class Hanging:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Plant]:
-    """Both simulators with a little of everything, for tests that change nothing in them."""
-    cogniac = CogniacSimulator(1, CogniacSize(applications=3, records=45))
-    with serving(cogniac, NeuronsSimulator(1, NeuronsSize(media=6, frames=(10, 12)))) as plant:
+    """Both simulators, for tests that change nothing in them."""
+    with a_little(applications=3, records=45) as plant:
         yield plant
 
 
 @pytest.fixture(scope="module")
 def expected(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Tables:
     """What a run that nobody stops leaves."""
-    undisturbed = place(tmp_path_factory.mktemp("undisturbed") / "place", served)
-    assert undisturbed("run").code == 0
-    return content(undisturbed.home)
+    return undisturbed(tmp_path_factory.mktemp("undisturbed"), served)
 
 
 @pytest.fixture
