@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import httpx
 import msgspec
 import pyarrow as pa
+import urllib3
 
 from bench.lab import Corpus, cogniac, read_corpus
 from etl import schema
@@ -185,17 +186,17 @@ def extract(_corpus: Corpus, url: str) -> Callable[[], object]:
 
 def requests(corpus: Corpus, url: str, in_flight: str = "1") -> Callable[[], object]:
     """The pages alone, by cursor-free requests of equal size, so many in flight: what the server can give."""
-    client = httpx.Client(base_url=url, limits=httpx.Limits(max_connections=int(in_flight)))
+    client = urllib3.PoolManager(maxsize=int(in_flight))
     asked = []
     for application_id in corpus.applications:
         times = memoryview((corpus.folder / f"{application_id}.index").read_bytes()).cast("q")[0::2]
         for first in range(0, len(times), PAGE):
             start = f"{(times[first] - 1) / 1_000_000:.6f}"
-            asked.append(f"1/applications/{application_id}/detections?limit={PAGE}&start={start}")
+            asked.append(f"{url.rstrip('/')}/1/applications/{application_id}/detections?limit={PAGE}&start={start}")
 
     def ask() -> int:
         with ThreadPoolExecutor(int(in_flight)) as pool:
-            return sum(len(each.content) for each in pool.map(client.get, asked))
+            return sum(len(each.data) for each in pool.map(partial(client.request, "GET"), asked))
 
     return ask
 

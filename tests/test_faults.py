@@ -269,12 +269,12 @@ def test_nothing_that_opens_anything_is_kept_or_said(tmp_path: Path) -> None:
 
 
 BUG = """
-import httpx
+import urllib3
 
-def broken(self):
+def broken(self, *_given, **_options):
     raise RuntimeError("a bug")
 
-httpx.Response.iter_bytes = broken
+urllib3.HTTPResponse.read = broken
 """
 """A module that Python imports when it starts, where there is one of the name sitecustomize."""
 

@@ -115,7 +115,7 @@ def test_the_meter_counts_what_an_answer_took() -> None:
     assert (3, 1, len(b"busy") + 2 * len(OK.body)) == (meter.requests, meter.retries, meter.bytes)
 
 
-CUT = "peer closed connection without sending complete message body (received 4 bytes, expected 8)"
+CUT = "IncompleteRead(4 bytes read, 4 more expected)"
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_a_download_follows_redirects_and_carries_no_key() -> None:
 
 @pytest.mark.parametrize(
     ("location", "said"),
-    [("http://192.0.2.1/x", NOT_HTTPS), ("/a", "GET {url}a led nowhere: TooManyRedirects")],
+    [("http://192.0.2.1/x", NOT_HTTPS), ("/a", "GET {url}a failed: more than 20 redirects")],
 )
 def test_a_download_is_not_led_astray(location: str, said: str) -> None:
     """A redirect into the clear is refused, and one that goes round in circles ends."""

@@ -2,20 +2,20 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
-from urllib.parse import urlsplit
+from http import HTTPStatus
+from typing import Protocol, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
 
-import httpx
 import msgspec
 import stamina
 import stamina.instrumentation
 
-from etl import __version__
 from etl.config import Secret, Settings, is_loopback
 from etl.errors import Refused, SourceError
+from etl.extract.client import Answer, Client, Failed, Impossible, TooLarge
 from etl.extract.gate import Gate
 from etl.extract.stream import Meter
 
@@ -47,12 +47,26 @@ class TryAgain(SourceError):
         self.status = status
 
 
-class LoginFailed(Exception):
-    """Raised by an httpx.Auth that got no token; carries the answer to where all answers are judged."""
+Ask = Callable[[str, Mapping[str, str]], Answer]
+"""Asks an address with these headers, and says whatever the answer is."""
 
-    def __init__(self, response: httpx.Response, hint: str) -> None:
+
+class Auth(Protocol):
+    """Signs requests."""
+
+    def sign(self, ask: Ask, refused: Mapping[str, str] | None = None) -> Mapping[str, str]:
+        """The headers of a request; other ones than were refused, where it is for them to be renewed.
+
+        LoginFailed carries the answer of a login that gave none.
+        """
+
+
+class LoginFailed(Exception):
+    """A login gave no token; carries the answer to where all answers are judged."""
+
+    def __init__(self, answer: Answer, hint: str) -> None:
         super().__init__("login failed")
-        self.response = response
+        self.answer = answer
         self.hint = hint
 
 
@@ -64,7 +78,7 @@ class Api:
         base: str | None,
         settings: Settings,
         *,
-        auth: httpx.Auth | None = None,
+        auth: Auth | None = None,
         secrets: Sequence[Secret] = (),
         hint: str = "",
         rate: tuple[int, float] | None = None,
@@ -81,15 +95,8 @@ class Api:
         """Waits until the host's documented rate allows another request."""
         shown = {form for secret in secrets for form in (secret.reveal(), secret.reveal().strip())}
         self._secrets = [each for each in shown if len(each) >= SHORTEST_SECRET]
-        self._client = httpx.Client(
-            auth=auth,
-            headers={"User-Agent": f"sightglass/{__version__}"},
-            timeout=httpx.Timeout(60, connect=10),
-            follow_redirects=base is None,
-            # Judges the address of every request, redirects included, before it is sent.
-            event_hooks={"request": [self._judge]},
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-        )
+        self._auth = auth
+        self._client = Client(concurrency, self._judge, redirects=base is None)
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -140,7 +147,7 @@ class Api:
                 try:
                     answer = ask()
                 except TryAgain as error:
-                    if error.status == httpx.codes.TOO_MANY_REQUESTS:
+                    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                         self._gate.slower(since)
                     raise
                 self._gate.faster()
@@ -149,51 +156,54 @@ class Api:
 
     def _ask(self, url: str, meter: Meter, params: dict[str, str] | None) -> tuple[bytes, str]:
         full = url if "://" in url else f"{self.base}/{url.lstrip('/')}"
+        query = f"?{urlencode(params, quote_via=quote)}" if params else ""
         try:
-            # No params is None, not {}: an empty dict would erase the query of a `next` link.
-            with self._client.stream("GET", full, params=params or None) as response:
-                body = self._body(response, meter)
-        except (httpx.TransportError, httpx.DecodingError) as error:
-            raise TryAgain(
-                f"{self._named(full)} failed: {self._scrubbed(str(error)) or type(error).__name__}"
-            ) from error
+            answer = self._signed(full + query)
+        except Failed as error:
+            raise TryAgain(f"{self._named(full)} failed: {self._scrubbed(str(error))}") from error
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise TryAgain(
                 f"{self._named(full)} failed: the login answered something that is no token"
             ) from error
         except LoginFailed as failed:
-            raise self._complaint(failed.response, failed.response.content, failed.hint) from failed
-        except (httpx.InvalidURL, httpx.TooManyRedirects) as error:
-            raise Refused(f"{self._named(full)} led nowhere: {type(error).__name__}", 0) from error
-        if response.status_code == httpx.codes.OK:
-            return body, response.headers.get("content-type", "").split(";")[0].strip()
-        hint = self._hint if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN) else ""
-        raise self._complaint(response, body, hint)
+            raise self._complaint(failed.answer, failed.hint) from failed
+        except Impossible as error:
+            raise Refused(f"{self._named(full)} failed: {error}", 0) from error
+        except TooLarge as error:
+            raise SourceError(f"{self._named(full)} sent more than {self.largest_body} bytes") from error
+        meter.add(received=len(answer.body))
+        if answer.status == HTTPStatus.OK:
+            return answer.body, answer.headers.get("content-type", "").split(";")[0].strip()
+        hint = self._hint if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else ""
+        raise self._complaint(answer, hint)
 
-    def _judge(self, request: httpx.Request) -> None:
+    def _signed(self, url: str) -> Answer:
+        """The answer to a request with credentials; to a second one, if those of the first had expired."""
+        if self._auth is None:
+            return self._once(url, {})
+        headers = self._auth.sign(self._once)
+        answer = self._once(url, headers)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            renewed = self._auth.sign(self._once, headers)
+            if renewed != headers:
+                return self._once(url, renewed)
+        return answer
+
+    def _once(self, url: str, headers: Mapping[str, str]) -> Answer:
+        return self._client.get(url, headers, self.largest_body)
+
+    def _judge(self, url: str) -> None:
         """Refuse to send credentials anywhere but to the configured host, and anything in the clear."""
-        place = origin(str(request.url))
+        place = origin(url)
         if self.base is not None and place != origin(self.base):
             raise SourceError(f"{self._named(self.base)} names a page on another host, {place[1]}: refused")
 
-    def _body(self, response: httpx.Response, meter: Meter) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        for chunk in response.iter_bytes():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self.largest_body:
-                shown = self._named(str(response.url))
-                raise SourceError(f"{shown} sent more than {self.largest_body} bytes")
-        meter.add(received=size)
-        return b"".join(chunks)
-
-    def _complaint(self, response: httpx.Response, body: bytes, hint: str) -> SourceError:
-        status = response.status_code
-        said = self._scrubbed(_vendor_message(body), *_carried(response))
-        message = f"{self._named(str(response.url))} answered {status}{': ' if said else ''}{said}"
+    def _complaint(self, answer: Answer, hint: str) -> SourceError:
+        status = answer.status
+        said = self._scrubbed(_vendor_message(answer.body), *_parts(answer.sent))
+        message = f"{self._named(answer.url)} answered {status}{': ' if said else ''}{said}"
         if status in TRY_AGAIN:
-            return TryAgain(message, _retry_after(response.headers.get("retry-after", "")), status)
+            return TryAgain(message, _retry_after(answer.headers.get("retry-after", "")), status)
         return Refused(message + (f"; {hint}" if hint else ""), status)
 
     def _named(self, url: str) -> str:
@@ -207,12 +217,10 @@ class Api:
         return QUERY.sub(r"\1", text)
 
 
-def _carried(response: httpx.Response) -> Iterator[str]:
-    """What the requests behind an answer carried and must not be shown, should the answer repeat it."""
-    for request in (response.request, *(earlier.request for earlier in response.history)):
-        headers = (request.headers.get(name, "") for name in ("authorization", "x-api-key"))
-        for value in (*headers, *request.url.params.values()):
-            yield from (part for part in (value, *value.split()) if len(part) >= LONG)
+def _parts(sent: Sequence[str]) -> Iterator[str]:
+    """What was sent and must not be shown, should an answer repeat it."""
+    for value in sent:
+        yield from (part for part in (value, *value.split()) if len(part) >= LONG)
 
 
 def _pace(requests: int, interval: float) -> Callable[[], object]:

@@ -53,6 +53,9 @@ class Timed(msgspec.Struct):
     timestamp: float | None = None
 
 
+TIMED = msgspec.json.Decoder(Timed)
+
+
 class Window(NamedTuple):
     """What to ask for: records changed between two times, in microseconds since 1970, in either order."""
 
@@ -91,9 +94,10 @@ class Scan:
         page = self._filled(Window(since, self._end))
         known: set[bytes] = set()
         for number in range(1, MOST_PAGES):
-            times = times_of(page.data)
-            newest = max(times, default=0)
-            stretch.reached(min(times, default=0), newest)
+            times = [time_of(record) for record in page.data]
+            readable_times = [time for time in times if time is not None]
+            newest = max(readable_times, default=0)
+            stretch.reached(min(readable_times, default=0), newest)
             end = stretch.end
             yield [self._within(self._page(page), known, stretch, end)]
             if not following(page) or newest >= end:
@@ -101,7 +105,7 @@ class Scan:
             if number % MARK == 0:
                 yield self._mark(stretch, newest, newest)
             if newest - 1 > since:
-                known = at(newest, page)
+                known = {bytes(page.data[place]) for place, time in enumerate(times) if time == newest}
                 since = newest - 1
                 page = self._filled(Window(since, self._end))
                 continue
@@ -124,7 +128,7 @@ class Scan:
         if known:
             records = [record for record in records if bytes(record) not in known]
         if stretch.shared and max(times_of(records[-1:]), default=end) >= end:
-            records = [each for each in records if all(time < end for time in times_of([each]))]
+            records = [each for each in records if (time_of(each) or 0) < end]
         return replace(page, records=records, in_order=not stretch.shared)
 
     def _mark(self, stretch: Stretch, until: int, newest: int) -> Bundle:
@@ -227,13 +231,22 @@ def following(page: Records) -> str | None:
 
 def at(time: int, page: Records) -> set[bytes]:
     """The records of a page that changed at this time."""
-    return {bytes(record) for record in page.data if times_of([record]) == [time]}
+    return {bytes(record) for record in page.data if time_of(record) == time}
 
 
 def times_of(records: Iterable[bytes]) -> list[int]:
-    """The times of the records of a page that have one."""
-    said = (each.updated_at or each.timestamp for each in readable(records, Timed))
-    return [micros(time) for time in said if time is not None and abs(time) <= LATEST_EPOCH]
+    """The times of those records that have one, in microseconds since 1970."""
+    return [time for time in map(time_of, records) if time is not None]
+
+
+def time_of(record: bytes) -> int | None:
+    """When a record last changed, in microseconds since 1970; None where that cannot be read."""
+    try:
+        said = TIMED.decode(record)
+    except msgspec.MsgspecError:
+        return None
+    time = said.updated_at or said.timestamp
+    return micros(time) if time is not None and abs(time) <= LATEST_EPOCH else None
 
 
 def readable(records: Iterable[bytes], kind: type[T]) -> Iterator[T]:

@@ -6,16 +6,16 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-import httpx
 import msgspec
 
 from etl.config import Secret, Setting, Settings
 from etl.errors import Refused, SourceError, Unfit
-from etl.extract.http import Api
+from etl.extract.http import Api, Ask
 from etl.extract.stream import Bundle, Complete, Effect, File, Meter, Page, Picked, Position, Stream, World
 from etl.sources.neurons import assets
 from etl.sources.neurons.lease import Lease
@@ -66,16 +66,15 @@ def connect(settings: Settings) -> "Neurons | None":
     return Neurons(settings, key) if key else None
 
 
-class KeyHeader(httpx.Auth):
+class KeyHeader:
     """Signs requests with the API key."""
 
     def __init__(self, key: Secret) -> None:
         self._key = key
 
-    def auth_flow(self, request: httpx.Request) -> Iterator[httpx.Request]:  # type: ignore[override]
-        """The request with the key in its header."""
-        request.headers["X-API-Key"] = self._key.reveal()
-        yield request
+    def sign(self, _ask: Ask, _refused: Mapping[str, str] | None = None) -> Mapping[str, str]:
+        """The header with the key; there is no other."""
+        return {"X-API-Key": self._key.reveal()}
 
 
 class Neurons:
@@ -157,7 +156,7 @@ class Neurons:
         try:
             return self._api.get(msgspec.Raw, f"/predict/v2/media/{quote(media_id, safe='')}", meter)
         except Refused as refused:
-            if refused.status in (httpx.codes.NOT_FOUND, httpx.codes.GONE):
+            if refused.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
                 return None
             raise
 
