@@ -115,8 +115,9 @@ def agree(small: Small, name: str = "small.a") -> bool:
 
 @pytest.fixture(autouse=True)
 def _little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few rows make a slice, and a version is awaited for only a moment."""
+    """Few rows make a slice, fewer are sorted at once, and a version is awaited for only a moment."""
     monkeypatch.setattr(slices, "ROWS", 100)
+    monkeypatch.setattr(parquet, "SORTED", 7)
     monkeypatch.setattr(lake, "AHEAD", 0.005)
 
 
@@ -267,9 +268,13 @@ def test_any_time_that_can_be_loaded_can_be_published(small: Small, epoch: int) 
     assert ([50, 100, 101], True) == (sorted(small.cuts("small.a").values()), agree(small))
 
 
-def test_row_groups_are_in_the_order_of_time(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who asks for a stretch of time need read only the row groups that hold it."""
+@pytest.mark.parametrize(("at_once", "expected"), [(10_000, 5), (3_000, 8)])
+def test_row_groups_are_in_the_order_of_time(
+    small: Small, monkeypatch: pytest.MonkeyPatch, at_once: int, expected: int
+) -> None:
+    """Who asks for a stretch of time need read only the row groups that hold it, in however many sorts."""
     monkeypatch.setattr(parquet, "ROW_GROUP", 2048)
+    monkeypatch.setattr(parquet, "SORTED", at_once)
     monkeypatch.setattr(slices, "ROWS", 100_000)
     small.insert(MARCH, 10_000)
     small.execute("CREATE OR REPLACE TABLE small.a AS FROM small.a ORDER BY hash(id)")
@@ -279,7 +284,7 @@ def test_row_groups_are_in_the_order_of_time(small: Small, monkeypatch: pytest.M
     place = list(COLUMNS).index("seen_at")
     found = [groups.row_group(number).column(place).statistics for number in range(groups.num_row_groups)]
     edges = [edge for one in found for edge in (one.min, one.max)]
-    assert (5, sorted(edges), True) == (len(found), edges, agree(small))
+    assert (expected, sorted(edges), True) == (len(found), edges, agree(small))
 
 
 TIMES = (None, *(f"{month}{day} 00:00:00+00" for month in ("2026-03-0", "2026-04-0") for day in (1, 2, 3)))

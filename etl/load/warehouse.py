@@ -13,7 +13,7 @@ from etl import schema
 from etl.errors import BusyError, SettingsError, SightglassError
 
 NAME = "warehouse.duckdb"
-MEMORY = "160MB"
+MEMORY = "128MB"
 """What DuckDB may hold in memory: enough for a batch and what it is compared with."""
 LOG = "256MB"
 """How large the log of what was committed may grow. Whenever it is worked into the tables, the last part of

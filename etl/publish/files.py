@@ -17,7 +17,7 @@ def made(folder: Path) -> Path:
     """The folder, made if need be; the umask says who may read it."""
     for path in reversed([folder, *folder.parents]):
         if not path.is_dir():
-            path.mkdir()
+            path.mkdir(exist_ok=True)
             path.chmod(0o777 & ~umask())
     return folder
 

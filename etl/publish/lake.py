@@ -15,8 +15,11 @@ import hashlib
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -45,6 +48,9 @@ VERSION = re.compile(rf"[^.]+\.\d{{16,}}{re.escape(PARQUET)}")
 
 AHEAD = 0.05
 """Seconds between naming the time of a version and that time: by half of them all its files are in place."""
+
+AT_ONCE = 2
+"""Slices that are written at once."""
 
 SET_BACK = 2_000_000
 """Microseconds; a version whose time is farther away was made before the clock was set back."""
@@ -142,15 +148,29 @@ class Lake:
         return change
 
     def write(self, connection: DuckDBPyConnection, tables: Mapping[str, Table], change: Change) -> None:
-        """Write the fresh slices aside; SettingsError where there is no room for them."""
-        with writable(self._folder):
-            for name, slices in change.tables.items():
-                for each in slices:
-                    if each.name in change.fresh[name]:
-                        made(self._folder_of(name))
-                        path = self._part(name, each.name)
-                        write_slice(connection, tables[name], each, path)
-                        finish(path)
+        """Write the fresh slices of what is committed aside; SettingsError where there is no room."""
+        fresh = [
+            (name, each)
+            for name, slices in change.tables.items()
+            for each in slices
+            if each.name in change.fresh[name]
+        ]
+        # The largest first: else one core would wait for the end of the last.
+        fresh.sort(key=lambda one: -one[1].rows * len(tables[one[0]].columns))
+
+        def write(one: tuple[str, Slice]) -> None:
+            name, each = one
+            path = self._part(name, each.name)
+            with closing(connection.cursor()) as cursor:
+                write_slice(cursor, tables[name], each, path)
+            finish(path)
+
+        # Two sorts with a thread each need less memory than one with two, and one is encoded meanwhile.
+        connection.execute("SET threads = 1")
+        with writable(self._folder), ThreadPoolExecutor(AT_ONCE) as pool:
+            for name in change.tables:
+                made(self._folder_of(name))
+            deque(pool.map(write, fresh), maxlen=0)
 
     def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""
