@@ -167,10 +167,11 @@ def archive(corpus: Corpus) -> Callable[[], object]:
     return keep
 
 
-def extract(_corpus: Corpus, url: str) -> Callable[[], object]:
+def extract(_corpus: Corpus, url: str, in_flight: str = "8") -> Callable[[], object]:
     """Our extract stage: all streams read to their ends one after the other, and nothing done with them."""
     home = Path(tempfile.mkdtemp())
-    settings = settings_for({}, cogniac(url, home), Path("/dev/null"))
+    asking = {**cogniac(url, home), "SIGHTGLASS_CONCURRENCY": in_flight}
+    settings = settings_for({}, asking, Path("/dev/null"))
     session: Any = source_module("cogniac").connect(settings)
     now = datetime.now(UTC)
     position = Position(None, 0, round(now.timestamp() * 1_000_000))
@@ -192,7 +193,9 @@ def requests(corpus: Corpus, url: str, in_flight: str = "1") -> Callable[[], obj
         times = memoryview((corpus.folder / f"{application_id}.index").read_bytes()).cast("q")[0::2]
         for first in range(0, len(times), PAGE):
             start = f"{(times[first] - 1) / 1_000_000:.6f}"
-            asked.append(f"{url.rstrip('/')}/1/applications/{application_id}/detections?limit={PAGE}&start={start}")
+            asked.append(
+                f"{url.rstrip('/')}/1/applications/{application_id}/detections?limit={PAGE}&start={start}"
+            )
 
     def ask() -> int:
         with ThreadPoolExecutor(int(in_flight)) as pool:

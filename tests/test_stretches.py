@@ -74,14 +74,14 @@ def test_guesses_cost_few_requests() -> None:
 
     def read(stretch: Stretch) -> Iterator[Bundle]:
         begun.append(stretch)
-        for page in range(0 if stretch.shared else 2 * FIRST):
+        for page in range(0 if stretch.shared else 4 * FIRST):
             stretch.reached(page, page + 1)
             yield [Page("made-up", [])]
 
     bundles = list(Readers(16).read(Stretch(0, 10**12, 0), read))
 
-    assert 2 * FIRST == len(bundles)
-    assert 1 < len(begun) <= 1 + 2 * FIRST / PRICE
+    assert 4 * FIRST == len(bundles)
+    assert 1 < len(begun) <= 1 + 4 * FIRST / PRICE
 
 
 def test_a_busy_part_is_shared() -> None:

@@ -15,9 +15,9 @@ from etl.extract.stream import Bundle
 
 WORTH = 4
 """Pages that must seem to be left of a stretch before it is shared."""
-FIRST = 6
+FIRST = 4
 """Pages that one reader reads before the rest is shared: small increments are read by one alone."""
-PRICE = 3
+PRICE = 2
 """Pages that must have come for each stretch that is taken over. How much is left is a guess: changes come in
 bursts, and where nothing is left, a request was for nothing."""
 PATIENCE = 0.1  # seconds after which a waiting reader looks whether it is still wanted
