@@ -30,7 +30,7 @@ LARGE = 2**20
 """Bytes received from which on a process of its own is worth its start: what follows is transformed there."""
 
 PATIENCE = timedelta(seconds=5)
-"""How long what has come waits at most while more comes: a slow API must not put off a commit."""
+"""How long what has come waits at most: an API that is slow, or silent, must not put off a commit."""
 
 Progress = Callable[[Tally, int], None]
 """Told the counts of a stream, and how many more records have come of it, whenever either grows."""
@@ -116,7 +116,11 @@ class Load:
             ThreadPoolExecutor(1, "write") as self._writer,
             Reading(group, lambda stream: positions[id(stream)], at_once) as reading,
         ):
-            for stream, meter, item in reading:
+            for come in reading:
+                if come is None:
+                    self._work_off(opened.values())
+                    continue
+                stream, meter, item = come
                 each = opened[id(stream)]
                 each.tally.metered(meter)
                 each.take(item, self._now())

@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,6 +19,7 @@ from conftest import table
 from etl import loading
 from etl.config import CORE, load
 from etl.errors import SettingsError, SourceError, Unfit
+from etl.extract import reading
 from etl.extract.stream import Bundle, Delivery, File, Meter, Page, Position, Stream
 from etl.load.books import Tally
 from etl.loading import BATCH_BYTES
@@ -47,8 +49,10 @@ class Bench:
         self.source = SimpleNamespace(**vars(importlib.import_module(f"etl.sources.{name}")))
         self.seen: list[float] = []
         """Where a cursor stood, whenever it had moved."""
+        self.moved = threading.Event()
+        """Set once it has."""
         self.rows = partial(table, home)
-        self._now = NOW
+        self.now = NOW
         # Another process would not have this source.
         monkeypatch.setattr(loading, "LARGE", 2**40)
         monkeypatch.setitem(sys.modules, f"etl.sources.{name}", self.source)
@@ -58,13 +62,14 @@ class Bench:
         session = SimpleNamespace(streams=lambda _world: groups, close=lambda: None)
         self.source.connect = lambda _settings: session
         given = {"SIGHTGLASS_HOME": str(self.home), "SIGHTGLASS_RAW_DAYS": "0"} | settings
-        self._now += timedelta(hours=1)
-        return run(load(CORE, {}, given), [self.name], lambda: self._now, self._watch)
+        self.now += timedelta(hours=1)
+        return run(load(CORE, {}, given), [self.name], lambda: self.now, self._watch)
 
     def _watch(self, tally: Tally, _waiting: int) -> None:
         at = None if tally.cursor is None else tally.cursor / 1_000_000
         if at is not None and self.seen[-1:] != [at]:
             self.seen.append(at)
+            self.moved.set()
 
     def load(self, *deliveries: Delivery) -> Report:
         """Run once, with all of this in one bundle of one stream."""
@@ -126,6 +131,26 @@ def test_a_cursor_moves_while_records_come_in_order(cog: Bench, pages: Rows, see
 
     assert seen == cog.seen
     assert [("", seen[-1])] == cog.rows(CURSORS)
+
+
+def test_what_has_come_is_committed_though_nothing_more_comes(
+    cog: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An API that answers no more holds up what it has answered for some seconds only."""
+    monkeypatch.setattr(reading, "QUIET", 0.01)
+    committed = []
+
+    def deliver(_position: Position, _meter: Meter) -> Iterator[Bundle]:
+        yield page(1.0, heavy=False)
+        for _ in range(600):
+            cog.now += timedelta(seconds=10)
+            if cog.moved.wait(0.05):
+                break
+        committed.append(cog.moved.is_set())
+
+    cog.run([Stream("detections", deliver, "a")])
+
+    assert [True] == committed
 
 
 @pytest.mark.parametrize("ends", [[], [SourceError("broke off")]], ids=["ends", "fails"])

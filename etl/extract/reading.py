@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from types import TracebackType
 from typing import Self
 
@@ -12,6 +12,7 @@ from etl.errors import SourceError
 from etl.extract.stream import Bundle, Meter, Position, Stream
 
 PATIENCE = 0.1  # seconds after which a waiting thread looks whether it is still wanted
+QUIET = 1.0  # seconds without anything new after which whoever reads may see to what has come
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,17 @@ class Reading:
     ) -> None:
         self._unwanted.set()
 
-    def __iter__(self) -> Iterator[Item]:
-        """Each stream's bundles in their order, and its end; a bug in a source is raised here."""
+    def __iter__(self) -> Iterator[Item | None]:
+        """Each stream's bundles in their order, and its end; a bug in a source is raised here.
+
+        None stands for a while in which nothing came.
+        """
         while self._running:
-            item = self._queue.get()
+            try:
+                item = self._queue.get(timeout=QUIET)
+            except Empty:
+                yield None
+                continue
             if isinstance(item, BaseException):
                 raise item
             self._running -= isinstance(item[2], Ended)
