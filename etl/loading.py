@@ -119,6 +119,8 @@ class Load:
             for come in reading:
                 if come is None:
                     self._work_off(opened.values())
+                    if self._writing and self._writing.done():
+                        self._written()
                     continue
                 stream, meter, item = come
                 each = opened[id(stream)]

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Iterator
+from errno import ENOSPC
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 from typing import Any
 
 import duckdb
@@ -15,9 +17,11 @@ from hypothesis import strategies as st
 
 from etl.cli import settings_for
 from etl.config import Settings
+from etl.errors import SettingsError
 from etl.publish import lake, parquet, slices
 from etl.publish.bi import query
 from etl.publish.lake import Change, Lake
+from etl.publish.slices import Slice
 from etl.schema import Column, Declaration, Table
 
 
@@ -266,6 +270,27 @@ def test_any_time_that_can_be_loaded_can_be_published(small: Small, epoch: int) 
     small.publish()
 
     assert ([50, 100, 101], True) == (sorted(small.cuts("small.a").values()), agree(small))
+
+
+@pytest.mark.parametrize("fails", ["2026-03", "2026-04"])
+def test_a_slice_that_cannot_be_written_ends_the_other(
+    small: Small, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """Two are written at once; when one fails, or the run is told to stop, neither goes on to its end."""
+    told = []
+
+    def write(_connection: object, _table: Table, each: Slice, _path: Path, unwanted: Event) -> None:
+        if each.name == fails:
+            raise OSError(ENOSPC, "No space left on device")
+        told.append(unwanted.wait(30))
+
+    monkeypatch.setattr(lake, "write_slice", write)
+    small.insert(MARCH, 60)
+    small.insert(APRIL, 50, 60)
+    with pytest.raises(SettingsError, match="No space left on device; make room"):
+        small.publish()
+
+    assert [True] == told
 
 
 @pytest.mark.parametrize(("at_once", "expected"), [(10_000, 5), (3_000, 8)])

@@ -160,7 +160,8 @@ class Api:
         try:
             answer = self._signed(full + query)
         except Failed as error:
-            raise TryAgain(f"{self._named(full)} failed: {self._scrubbed(str(error))}") from error
+            reason = self._scrubbed(str(error), *_parts(error.sent))
+            raise TryAgain(f"{self._named(full)} failed: {reason}") from error
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise TryAgain(
                 f"{self._named(full)} failed: the login answered something that is no token"

@@ -14,11 +14,11 @@ no listing of the views shows any more and those who have listed the file can st
 import hashlib
 import os
 import re
+import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
@@ -158,11 +158,13 @@ class Lake:
         # The largest first: else one core would wait for the end of the last.
         fresh.sort(key=lambda one: -one[1].rows * len(tables[one[0]].columns))
 
+        unwanted = threading.Event()
+
         def write(one: tuple[str, Slice]) -> None:
             name, each = one
             path = self._part(name, each.name)
             with closing(connection.cursor()) as cursor:
-                write_slice(cursor, tables[name], each, path)
+                write_slice(cursor, tables[name], each, path, unwanted)
             finish(path)
 
         # Two sorts with a thread each need less memory than one with two, and one is encoded meanwhile.
@@ -170,7 +172,15 @@ class Lake:
         with writable(self._folder), ThreadPoolExecutor(AT_ONCE) as pool:
             for name in change.tables:
                 made(self._folder_of(name))
-            deque(pool.map(write, fresh), maxlen=0)
+            written = [pool.submit(write, one) for one in fresh]
+            try:
+                for each in as_completed(written):
+                    each.result()
+            except BaseException:
+                # Neither an error nor who told the run to stop waits for the others.
+                unwanted.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""
