@@ -84,6 +84,25 @@ def test_guesses_cost_few_requests() -> None:
     assert 1 < len(begun) <= 1 + 4 * FIRST / PRICE
 
 
+def test_what_nobody_has_looked_into_is_not_divided() -> None:
+    """As long as no page of a stretch has come, others take half of what the first reader has left."""
+    pages, starts, first_done = 4 * FIRST, list[int](), threading.Event()
+
+    def read(stretch: Stretch) -> Iterator[Bundle]:
+        if stretch.shared:
+            starts.append(stretch.start)
+            first_done.wait(30)
+            return
+        for page in range(pages):
+            stretch.reached(page, page + 1)
+            yield [Page("made-up", [])]
+        first_done.set()
+
+    assert pages == len(list(Readers(16).read(Stretch(0, 10**12, 0), read)))
+    halves = pairwise([10**12, *sorted(starts, reverse=True)])
+    assert [] == [(above, start) for above, start in halves if start > (above + pages) / 2]
+
+
 def test_a_busy_part_is_shared() -> None:
     """Where all records lie in a tenth of the time, more than one reader comes to read them."""
     times, seen, second = range(9_000, 10_000), set[str](), threading.Event()

@@ -169,4 +169,4 @@ def _later_half(stretch: Stretch) -> Stretch:
     middle, end = (stretch.at + stretch.end) // 2, stretch.end
     stretch.end = middle
     stretch.shared = True
-    return Stretch(middle, end, middle, stretch.pace, shared=True)
+    return Stretch(middle, end, middle, shared=True)
