@@ -153,6 +153,29 @@ def test_what_has_come_is_committed_though_nothing_more_comes(
     assert [True] == committed
 
 
+def test_a_commit_that_fails_is_told_though_nothing_more_comes(
+    cog: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that cannot write does not wait for an API that answers no more."""
+    released, given_up = threading.Event(), []
+
+    def fail(_load: loading.Load, _batches: object, _sealed: object) -> None:
+        raise SettingsError("the disk is full")
+
+    def deliver(_position: Position, _meter: Meter) -> Iterator[Bundle]:
+        yield page(1.0)
+        given_up.append(not released.wait(30))
+
+    monkeypatch.setattr(reading, "QUIET", 0.01)
+    monkeypatch.setattr(loading.Load, "_commit", fail)
+    with pytest.raises(SettingsError, match="the disk is full"):
+        cog.run([Stream("detections", deliver, "a")])
+    waited = list(given_up)
+    released.set()
+
+    assert [] == waited
+
+
 @pytest.mark.parametrize("ends", [[], [SourceError("broke off")]], ids=["ends", "fails"])
 def test_a_cursor_is_held_to_the_end_where_records_come_in_no_order(cog: Bench, ends: list[Step]) -> None:
     """Something older may still come, so that only a stream that ended well moves it, to the newest."""
