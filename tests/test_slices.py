@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from errno import ENOSPC
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Event
+from threading import Barrier, Event
 from typing import Any
 
 import duckdb
@@ -277,9 +277,10 @@ def test_a_slice_that_cannot_be_written_ends_the_other(
     small: Small, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     """Two are written at once; when one fails, or the run is told to stop, neither goes on to its end."""
-    told = []
+    both, told = Barrier(2), []
 
     def write(_connection: object, _table: Table, each: Slice, _path: Path, unwanted: Event) -> None:
+        both.wait(30)
         if each.name == fails:
             raise OSError(ENOSPC, "No space left on device")
         told.append(unwanted.wait(30))
