@@ -114,8 +114,10 @@ class Client:
         """The proxy to ask through; empty where there is none."""
         parts = urlsplit(url)
         proxy = self._proxies.get(parts.scheme) or self._proxies.get("all")
+        if not proxy:
+            return ""
         spared = [each.strip() for each in self._proxies.get("no", "").split(",")]
-        if not proxy or "*" in spared or any(map(proxy_bypass, (parts.netloc, parts.hostname or ""))):
+        if "*" in spared or any(map(proxy_bypass, (parts.netloc, parts.hostname or ""))):
             return ""
         return proxy if "://" in proxy else f"http://{proxy}"
 

@@ -63,8 +63,8 @@ def publish(warehouse: Warehouse, settings: Settings, *, force: bool = False) ->
         change = lake.compare(warehouse.connection, tables)
         if not force:
             check(warehouse.connection, tables, change, lake.state())
-        lake.write(warehouse.connection, tables, change)
         loaded_until = _loaded_until(warehouse.connection, tables)
+        lake.write(warehouse.connection, tables, change)
     version = lake.commit(tables, change, loaded_until) if change.files else lake.newest()
     lake.link()
     lake.clean(grace)

@@ -170,7 +170,7 @@ class Lake:
         # Two sorts with a thread each need less memory than one with two, and one is encoded meanwhile.
         connection.execute("SET threads = 1")
         with writable(self._folder), ThreadPoolExecutor(AT_ONCE) as pool:
-            for name in change.tables:
+            for name in {name for name, _ in fresh}:
                 made(self._folder_of(name))
             written = [pool.submit(write, one) for one in fresh]
             try:

@@ -32,7 +32,7 @@ def write_slice(
     )
     by = _order(table, each)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for piece in _pieces(connection, table, each) if by else [each] * (each.rows > 0):
+        for piece in _pieces(connection, table, each, in_order=bool(by)):
             rows = connection.sql(
                 f"SELECT {columns} FROM {table.qualified} WHERE {condition(table, piece)} {by}"
             )
@@ -52,11 +52,11 @@ def _order(table: Table, each: Slice) -> str:
     return f"ORDER BY {', '.join(map(quote, order))}"
 
 
-def _pieces(connection: DuckDBPyConnection, table: Table, each: Slice) -> Iterator[Slice]:
-    """The slice, one stretch of time after the other, each with few enough rows to be sorted."""
-    if each.rows == 0:
+def _pieces(connection: DuckDBPyConnection, table: Table, each: Slice, *, in_order: bool) -> Iterator[Slice]:
+    """The slice; to be sorted, one stretch of time after the other, each of few enough rows."""
+    if not each.rows:
         return
-    if each.start is None or each.end is None or each.rows <= SORTED:
+    if not in_order or each.start is None or each.end is None or each.rows <= SORTED:
         yield each
         return
     count = each.rows // SORTED + 1
