@@ -231,6 +231,16 @@ def test_a_key_that_no_request_can_carry_is_not_sent(key: str) -> None:
     assert "the key holds characters that no request can carry" == str(caught.value)
 
 
+def test_an_address_is_judged_as_it_is_written_and_as_it_is_asked_for() -> None:
+    """Two parsers can take different parts of it for the host; what is sent goes by the second."""
+    judged: list[str] = []
+    with saying() as host, closing(Client(1, judged.append, redirects=False)) as client:
+        answer = client.get(f"HTTP://{host}/a b", {}, 1000)
+
+    assert [f"HTTP://{host}/a b", f"http://{host}/a%20b"] == judged
+    assert b"GET /a%20b HTTP/1.1 None" == answer.body
+
+
 def test_an_answer_tells_what_was_sent() -> None:
     """The values of headers and query, so that no error shows them, whatever the answer repeats."""
     with saying() as host:
