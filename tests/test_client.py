@@ -185,7 +185,7 @@ BROKEN = {
     "103": (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK, [1, 1], "answered 103, and what follows"),
     "chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n", [1, 1], "read length"),
     "coding": (OK.replace(b"OK\r\n", b"OK\r\nContent-Encoding: gzip\r\n"), [2], "Error -3"),
-    "nothing": (b"\r\n\r\n", [1, 1], "\r\n"),
+    "nothing": (b"\r\n\r\n", [1, 1], "BadStatusLine"),
 }
 
 

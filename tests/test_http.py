@@ -12,6 +12,7 @@ import pytest
 import stamina
 import stamina.instrumentation
 from starlette.types import Receive, Scope, Send
+from test_client import scripted
 
 from etl.config import Secret, Settings
 from etl.demo.server import serve
@@ -212,6 +213,15 @@ def test_a_wrong_request_fails_at_once_in_the_vendors_words(status: int, body: b
         assert (Refused, f"GET {url}1/x answered {status}{said}", 1) == complaint(url, "/1/x")
 
 
+def test_a_key_that_is_refused_is_not_sent_again() -> None:
+    """There is no other key to try."""
+    server = Server(Answer(401))
+    with serve(server) as url:
+        complaint(url, "/1/x")
+
+    assert ["/1/x"] == server.asked
+
+
 def test_json_of_another_shape_is_not_asked_for_again() -> None:
     """An API that answers something else than documented will do so the next time."""
     said = "answered JSON of another shape than documented: Expected `object`, got `array`"
@@ -292,6 +302,15 @@ def test_an_error_shows_neither_secrets_nor_queries(path: str, message: str, sho
     """Not even those that the server repeats."""
     with serve(Server(Answer(400, f'{{"message": "{message}"}}'.encode()))) as url:
         assert f"GET {url}{shown}" == complaint(url, path)[1]
+
+
+def test_an_answer_that_is_none_is_told_without_what_it_repeats() -> None:
+    """What was sent may stand in what a broken proxy says instead of an answer."""
+    garbage = f"WHAT? {KEY} signature-1\r\n\r\n".encode()
+    with scripted(*[garbage] * ATTEMPTS) as (url, _):
+        _, text, _ = complaint(url, "/1/x?token=signature-1")
+
+    assert f"GET {url}/1/x failed: WHAT? *** ***" == text
 
 
 def test_an_error_about_a_key_that_cannot_be_sent_does_not_show_it() -> None:

@@ -195,4 +195,4 @@ def _reason(error: Exception) -> str:
     if isinstance(error, urllib3.exceptions.TimeoutError) and not error.__cause__:
         return "timed out"
     behind = error.__cause__ or next((each for each in error.args if isinstance(each, Exception)), error)
-    return str(behind) or type(behind).__name__
+    return " ".join(str(behind).split()) or type(behind).__name__
