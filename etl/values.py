@@ -61,3 +61,11 @@ def micros_of(moment: datetime) -> int:
 def seconds(microseconds: int) -> str:
     """Seconds since 1970 with six decimals, exact: a float would round some of them up."""
     return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}"
+
+
+def moment(microseconds: int | None) -> str | None:
+    """The time in ISO 8601 with microseconds, UTC; None stays None."""
+    if microseconds is None:
+        return None
+    whole, rest = divmod(microseconds, 1_000_000)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"

@@ -28,7 +28,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer; `Content-Length` is that of the body unless the case names another, or None for none."""
+    """A whole answer; its `Content-Length` is right unless the case names another, or None for none."""
 
     body: bytes = b""
     status: int = 200
@@ -61,70 +61,79 @@ class Hostile:
         return sum(each.path.endswith(path) for each in self.asked)
 
 
+class _Handler(BaseHTTPRequestHandler):
+    """Answers GET alone, over connections that are kept."""
+
+    server: "_Server"
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        """Say what the case says."""
+        parts = urlsplit(self.path)
+        path = re.sub("/+", "/", parts.path)
+        request = Request(path, dict(parse_qsl(parts.query)), dict(self.headers))
+        self.server.hostile.asked.append(request)
+        found = (said for pattern, said in self.server.routes.items() if re.fullmatch(pattern, path))
+        said = next(found, Answer(b'{"message": "no such thing"}', 404))
+        with suppress(OSError):
+            self._send(said(request) if callable(said) else said)
+
+    def _send(self, said: Said) -> None:
+        if isinstance(said, Bytes):
+            self.close_connection = True
+            self.wfile.write(said.sent)
+            self.wfile.flush()
+            if said.held:
+                self.server.over.wait()
+        elif isinstance(said, Answer):
+            self._answer(said)
+        elif isinstance(said, bytes):
+            self._answer(Answer(said))
+        else:
+            self._answer(Answer(json.dumps(said).encode(), headers={"Content-Type": "application/json"}))
+
+    def _answer(self, said: Answer) -> None:
+        self.send_response(said.status)
+        headers = {"Content-Length": str(len(said.body)), **said.headers}
+        if headers["Content-Length"] is None and "Transfer-Encoding" not in headers:
+            # Without a length the end of the connection is the end of the body.
+            headers["Connection"] = "close"
+            self.close_connection = True
+        for name, value in headers.items():
+            if value is not None:
+                self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(said.body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    """Ends without waiting for those it still talks to."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, routes: Routes) -> None:
+        self.routes, self.hostile, self.over = routes, Hostile(), threading.Event()
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.hostile.url = f"http://127.0.0.1:{self.server_address[1]}/"
+
+    def handle_error(self, *_: object) -> None:
+        """A client that goes away is no error."""
+
+
 @contextmanager
 def serving(routes: Routes) -> Iterator[Hostile]:
     """Serve these answers on loopback; what no pattern matches is 404."""
-    hostile, over = Hostile(), threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        """Answers GET alone, over connections that are kept."""
-
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def do_GET(self) -> None:
-            """Say what the case says."""
-            parts = urlsplit(self.path)
-            path = re.sub("/+", "/", parts.path)
-            request = Request(path, dict(parse_qsl(parts.query)), dict(self.headers))
-            hostile.asked.append(request)
-            found = (said for pattern, said in routes.items() if re.fullmatch(pattern, path))
-            said = next(found, Answer(b'{"message": "no such thing"}', 404))
-            with suppress(OSError):
-                self._send(said(request) if callable(said) else said)
-
-        def _send(self, said: Said) -> None:
-            if isinstance(said, Bytes):
-                self.close_connection = True
-                self.wfile.write(said.sent)
-                self.wfile.flush()
-                if said.held:
-                    over.wait()
-                return
-            if isinstance(said, bytes):
-                said = Answer(said)
-            elif not isinstance(said, Answer):
-                said = Answer(json.dumps(said).encode(), headers={"Content-Type": "application/json"})
-            self.send_response(said.status)
-            for name, value in {"Content-Length": str(len(said.body)), **said.headers}.items():
-                if value is not None:
-                    self.send_header(name, value)
-            if said.headers.get("Content-Length", "") is None:
-                # Without a length the end of the connection is the end of the body.
-                self.send_header("Connection", "close")
-                self.close_connection = True
-            self.end_headers()
-            self.wfile.write(said.body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- as the base class has it
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        """Ends without waiting for those it still talks to."""
-
-        daemon_threads = True
-        block_on_close = False
-
-        def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 -- as the base class has it
-            """A client that goes away is no error."""
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        hostile.url = f"http://127.0.0.1:{server.server_address[1]}/"
+    with _Server(routes) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         try:
-            yield hostile
+            yield server.hostile
         finally:
-            over.set()
+            server.over.set()
             server.shutdown()
 
 
@@ -181,7 +190,7 @@ class Placed:
     pages: int = 0
 
     def __call__(self, request: Request) -> Row:
-        """One page of the records after `start` and before `end`, oldest place first unless told otherwise."""
+        """A page of the records between `start` and `end`, oldest place first unless told otherwise."""
         self.pages += 1
         self.on_page(self.pages)
         query = request.query
@@ -211,7 +220,9 @@ class Placed:
 def of_cogniac(folder: Path, server: Hostile) -> Sightglass:
     """The command with the settings that lead to the server as Cogniac."""
     always = {"SIGHTGLASS_RETRY_BUDGET": "2", "SIGHTGLASS_RAW_DAYS": "0"}
-    return Sightglass(folder, {**always, "COG_API_KEY": "id:secret-of-the-case", "COG_URL_PREFIX": server.url})
+    return Sightglass(
+        folder, {**always, "COG_API_KEY": "id:secret-of-the-case", "COG_URL_PREFIX": server.url}
+    )
 
 
 # Neurons

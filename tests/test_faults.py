@@ -27,9 +27,9 @@ from etl.demo.neurons import NeuronsSimulator, NeuronsSize
 from etl.demo.script import FOREVER, LOGIN_PAGE, Answer, CutOff, Reset, Rule, Script
 from etl.extract.http import Api
 from etl.extract.stream import Meter
-from etl.load.books import moment
 from etl.sources import cogniac, neurons
 from etl.sources.cogniac.login import Login
+from etl.values import moment
 
 CROWD = 16
 PATIENCE = 30.0  # seconds after which a test fails that would wait for ever

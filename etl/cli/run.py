@@ -54,6 +54,8 @@ def say(report: Report) -> None:
     for tally in report.streams:
         if tally.error:
             click.echo(f"sightglass: {_named(tally)} failed: {tally.error}", err=True)
+        if tally.notice:
+            click.echo(f"sightglass: {_named(tally)}: {tally.notice}", err=True)
     if report.newly_quarantined:
         click.echo(
             f"sightglass: newly quarantined, see etl.quarantine: {report.newly_quarantined:,}", err=True

@@ -5,7 +5,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from etl import __version__, schema
@@ -13,7 +13,7 @@ from etl.errors import SettingsError
 from etl.extract.stream import Delivery, File, Meter, Page
 from etl.load.warehouse import Warehouse
 from etl.transform.batch import Reject
-from etl.values import text_of
+from etl.values import moment, text_of
 
 
 @dataclass(slots=True)
@@ -35,6 +35,8 @@ class Tally:
     """Microseconds since 1970."""
     status: str = "running"
     error: str | None = None
+    notice: str | None = None
+    """What was odd and needs to be known, though nothing is missing."""
 
     def metered(self, meter: Meter) -> None:
         """Take over what the stream cost so far."""
@@ -193,14 +195,6 @@ def refusals(warehouse: Warehouse, ids: Sequence[str] = ()) -> list[Refusal]:
             f"there is no {min(unknown)} in quarantine; `sightglass quarantine` lists what is"
         )
     return found
-
-
-def moment(microseconds: int | None) -> str | None:
-    """The time in ISO 8601 with microseconds, UTC; None stays None."""
-    if microseconds is None:
-        return None
-    seconds, rest = divmod(microseconds, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
 
 
 def tally_json(tally: Tally) -> dict[str, Any]:
