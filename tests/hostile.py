@@ -143,14 +143,14 @@ def serving(routes: Routes) -> Iterator[Hostile]:
 def cogniac(routes: Routes, *, applications: Said = None) -> Routes:
     """The routes of a tenant `t1` with the application `a1`, but for what the case answers otherwise."""
     listed = [{"application_id": "a1", "active": True}] if applications is None else applications
-    return {
-        **routes,
+    usual = {
         "/1/users/current/tenants": {"tenants": [{"tenant_id": "t1"}]},
         "/1/tenants/(t1|current)": {"tenant_id": "t1", "name": "one", "region": None},
         "/1/token": {"access_token": "token-of-the-case", "token_type": "Bearer"},
         "/1/tenants/[^/]+/applications": {"data": listed} if isinstance(listed, list) else listed,
         "/1/tenants/[^/]+/subjects": {"data": []},
     }
+    return {**routes, **{path: said for path, said in usual.items() if path not in routes}}
 
 
 DETECTIONS = "/1/applications/a1/detections"

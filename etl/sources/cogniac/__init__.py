@@ -128,9 +128,7 @@ class Cogniac:
             )
             raise SourceError(message)
         if nameless and not self._wanted:
-            raise SourceError(
-                f"{nameless} applications have no id that can be read: their detections are missing"
-            )
+            raise SourceError(f"applications without a readable id: {nameless}; their detections are missing")
 
     def _find(self, record: bytes, application_id: str = "") -> bool:
         """Take note of an application; False where nothing tells which it is."""

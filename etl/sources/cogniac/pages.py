@@ -1,7 +1,6 @@
 """Pages of Cogniac's lists: how one is asked for, where it says the next one is, what its records say."""
 
-from collections.abc import Iterable, Iterator
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -47,6 +46,71 @@ class Timed(msgspec.Struct):
 
     updated_at: Any = None
     timestamp: Any = None
+
+
+class DetectionPage(NamedTuple):
+    """A page of detections, with what is asked of it again and again."""
+
+    data: Sequence[bytes]
+    times: Sequence[int | None]
+    """When each record last changed, in microseconds since 1970; None where that cannot be read."""
+    next: str | None
+    """Where the page after this one is; None after the last."""
+
+    @property
+    def known_times(self) -> list[int]:
+        """The times of those records that have one."""
+        return [time for time in self.times if time is not None]
+
+    def at(self, time: int) -> set[bytes]:
+        """The records that changed at this time."""
+        return {bytes(record) for record, at in zip(self.data, self.times, strict=True) if at == time}
+
+    def since(self, time: int) -> "Tail":
+        """The records that changed at this time or later, and those whose time cannot be read."""
+        pairs = [
+            (bytes(record), at)
+            for record, at in zip(self.data, self.times, strict=True)
+            if at is None or at >= time
+        ]
+        return Tail(frozenset(record for record, _ in pairs), frozenset(at for _, at in pairs))
+
+    def before(self, end: int) -> "DetectionPage":
+        """The page without the records that changed at a time or later."""
+        kept = [
+            (record, at) for record, at in zip(self.data, self.times, strict=True) if at is None or at < end
+        ]
+        return self._replace(data=[record for record, _ in kept], times=[at for _, at in kept])
+
+    def is_last(self, longest: int) -> bool:
+        """Whether nothing follows: a page that is as long as those before it may have lost its `next`."""
+        return not self.next and len(self.data) < min(PAGE, longest or PAGE)
+
+
+class Tail(NamedTuple):
+    """The records with which a page ends, as far as the next one may repeat them."""
+
+    records: frozenset[bytes] = frozenset()
+    times: frozenset[int | None] = frozenset()
+
+    def without(self, page: DetectionPage) -> list[bytes]:
+        """The records of the page that are not among these."""
+        return [
+            record
+            for record, time in zip(page.data, page.times, strict=True)
+            if time not in self.times or bytes(record) not in self.records
+        ]
+
+    def joins(self, page: DetectionPage) -> bool:
+        """Whether a page repeats one of these."""
+        if len(self.without(page)) < len(page.data):
+            return True
+        # What is signed anew for each answer makes other bytes of the same record.
+        named = set(map(name_of, self.records))
+        return any(name_of(record) in named for record in page.data)
+
+
+NOTHING = Tail()
 
 
 class Named(Timed):
@@ -112,16 +176,15 @@ class DetectionPages:
         self._path = f"/1/applications/{quote(application_id, safe='')}/detections"
         self._meter = meter
 
-    def first(self, window: Window) -> Records:
+    def first(self, window: Window) -> DetectionPage:
         """The first page of the window that is not empty, or the last: an empty page may have a `next`."""
         for _ in range(TRIES):
-            page = self._api.get(Records, self._path, self._meter, window.params())
-            page = self._filled(page, window, set())
-            if page.data or not following(page):
+            page = self._filled(self._got(window.params()), window, set())
+            if page.data or not page.next:
                 return page
         raise SourceError(f"paging loop: an empty page of {self._application_id} leads to itself")
 
-    def after(self, page: Records, window: Window, followed: set[str]) -> Records | None:
+    def after(self, page: DetectionPage, window: Window, followed: set[str]) -> DetectionPage | None:
         """The page that `next` leads to, or the first after it that is not empty.
 
         None where there is no `next`, or it leads back to where a link of those `followed` has led.
@@ -129,7 +192,7 @@ class DetectionPages:
         found = self._followed(page, window, followed)
         return found and self._filled(found, window, followed)
 
-    def _filled(self, page: Records, window: Window, followed: set[str]) -> Records:
+    def _filled(self, page: DetectionPage, window: Window, followed: set[str]) -> DetectionPage:
         """The page, or the first after it that is not empty, as far as links lead on."""
         for _ in range(MOST_EMPTY):
             following_page = None if page.data else self._followed(page, window, followed)
@@ -138,18 +201,22 @@ class DetectionPages:
             page = following_page
         raise SourceError(f"{MOST_EMPTY} empty pages of {self._application_id} one after the other")
 
-    def _followed(self, page: Records, window: Window, followed: set[str]) -> Records | None:
-        link = following(page)
-        params = window.linked(link) if link else window.params()
+    def _followed(self, page: DetectionPage, window: Window, followed: set[str]) -> DetectionPage | None:
+        params = window.linked(page.next) if page.next else window.params()
         told = canonical(params).decode()
         if params == window.params() or told in followed:
             return None
         followed.add(told)
         # Only the parameters of the link are used: it may name another host.
-        found = self._api.get(Records, self._path, self._meter, params)
-        return Records([self._whole(record) for record in found.data], found.paging)
+        return self._got(params, whole=True)
 
-    def _whole(self, record: msgspec.Raw) -> msgspec.Raw:
+    def _got(self, params: Params, *, whole: bool = False) -> DetectionPage:
+        """The page with these parameters; with media in full also where they came abridged."""
+        found = self._api.get(Records, self._path, self._meter, params)
+        data = [self._whole(record) for record in found.data] if whole else found.data
+        return DetectionPage(data, list(map(time_of, data)), following(found))
+
+    def _whole(self, record: bytes) -> bytes:
         """The record with its medium in full, asked for by its id where a page came abridged."""
         with suppress(*UNREADABLE, SourceError):
             read = msgspec.json.decode(record)
@@ -159,26 +226,25 @@ class DetectionPages:
                 whole = bytes(self._api.get(msgspec.Raw, f"/1/media/{media_id}", self._meter))
                 if whole == as_received(whole):
                     read["media"] = msgspec.Raw(whole)
-                return msgspec.Raw(msgspec.json.encode(read))
+                return msgspec.json.encode(read)
         return record
 
-    def other_end(self, time: int, end: int) -> Records:
+    def other_end(self, time: int, end: int) -> DetectionPage:
         """The newest records up to a time, be the bound inclusive, strict, or compared in whole seconds."""
-        page = Records([])
         for bound in (time, time + 1, time + SECOND):
             page = self.first(Window(time - 1, min(bound, end), newest_first=True))
-            if at(time, page):
+            if page.at(time):
                 break
         return page
 
-    def beyond(self, time: int, end: int) -> tuple[Window, Records] | None:
+    def beyond(self, time: int, end: int) -> tuple[Window, DetectionPage] | None:
         """The page after all records of a time, and the window that led to it; None where there is none."""
         for start in (time, time + 1, time + SECOND):
             window = Window(start, end)
             page = self.first(window)
             if not page.data:
                 return None
-            if max(times_of(page.data), default=0) > time or not following(page):
+            if max(page.known_times, default=0) > time or not page.next:
                 return window, page
         raise SourceError(f"the detections of {self._application_id} do not go on after {seconds(time)}")
 
@@ -195,36 +261,12 @@ def linked(page: Records) -> Params:
     return found if page.last_key in (None, "") else {**found, "last_key": str(page.last_key)}
 
 
-def is_last(page: Records, longest: int) -> bool:
-    """Whether nothing follows a page: one that is as long as those before it may have lost its `next`."""
-    return not following(page) and len(page.data) < min(PAGE, longest or PAGE)
-
-
-def at(time: int, page: Records) -> set[bytes]:
-    """The records of a page that changed at this time."""
-    return {bytes(record) for record in page.data if time_of(record) == time}
-
-
-def times_of(records: Iterable[bytes]) -> list[int]:
-    """The times of those records that have one, in microseconds since 1970."""
-    return [time for time in map(time_of, records) if time is not None]
-
-
 def time_of(record: bytes) -> int | None:
     """When a record last changed, in microseconds since 1970; None where that cannot be read."""
     try:
         return _changed(TIMED.decode(record))
     except UNREADABLE:
         return None
-
-
-def meet(before: AbstractSet[bytes], page: Records) -> bool:
-    """Whether a page repeats one of the records with which the page before it ended."""
-    if any(bytes(record) in before for record in page.data):
-        return True
-    # What is signed anew for each answer makes other bytes of the same record.
-    named = set(map(name_of, before))
-    return any(name_of(record) in named for record in page.data)
 
 
 def name_of(record: bytes) -> bytes:

@@ -8,7 +8,6 @@ followed as it is. A list that leads to no end that way has not been read.
 
 import threading
 from collections.abc import Iterator
-from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from etl.errors import SourceError
@@ -17,16 +16,12 @@ from etl.extract.order import Circle, Direction, Order, order_of, rising
 from etl.extract.stream import Bundle, Delivery, Effect, Meter, Page, Position, Watermark
 from etl.extract.stretches import Stretch
 from etl.sources.cogniac.pages import (
+    NOTHING,
+    DetectionPage,
     DetectionPages,
-    Records,
+    Tail,
     Window,
-    at,
-    following,
-    is_last,
-    meet,
     name_of,
-    time_of,
-    times_of,
 )
 from etl.values import moment
 
@@ -39,8 +34,8 @@ class Step(NamedTuple):
     """A page, what was asked for to get it, and what of the page before it can be on it too."""
 
     window: Window
-    page: Records
-    known: AbstractSet[bytes] = frozenset()
+    page: DetectionPage
+    known: Tail = NOTHING
 
 
 class Scan:
@@ -69,7 +64,7 @@ class Scan:
             end = stretch.end
             order = self._judged(page, window, end)
             yield [*progress, *self._within(page, known, end if order.is_over and stretch.shared else None)]
-            if order.is_over or is_last(page, longest):
+            if order.is_over or page.is_last(longest):
                 self._ended(page)
                 break
             longest = max(longest, len(page.data))
@@ -100,54 +95,48 @@ class Scan:
             )
         return Watermark((self._newest or None) if self._is_sorted else None, "; ".join(notices))
 
-    def _judged(self, page: Records, window: Window, end: int) -> Order:
+    def _judged(self, page: DetectionPage, window: Window, end: int) -> Order:
         """What the page proves; its times are taken note of."""
-        times, link = times_of(page.data), following(page)
-        order = order_of(times, window.position(link) if link else None, end)
+        times = page.known_times
+        order = order_of(times, window.position(page.next) if page.next else None, end)
         with self._lock:
             self._newest = max([self._newest, *order.steps[-1:]])
             self._latest = max([self._latest, *(time for time in times if time >= self._end)])
         return order
 
-    def _ended(self, page: Records) -> None:
+    def _ended(self, page: DetectionPage) -> None:
         """Take note of a page after which nothing follows: here a few records in order prove enough."""
-        times = times_of(page.data)
+        times = page.known_times
         direction = Direction()
         direction.see(times)
-        if not following(page):
+        if not page.next:
             proven = times if direction.is_steady else rising(times)
             with self._lock:
                 self._newest = max([self._newest, *(time for time in proven if time < self._end)])
 
-    def _by_time(self, window: Window, page: Records, order: Order) -> Step | None:
+    def _by_time(self, window: Window, page: DetectionPage, order: Order) -> Step | None:
         """The next page asked for by time, where it is proven to begin at or before the end of this one.
 
         None where it is not, or where `next` leads on without naming a time, so that nothing but it is sure.
         """
-        link = following(page)
+        link = page.next
         if link and window.position(link) is None and window.linked(link) != window.params():
             return None
-        times = [time_of(record) for record in page.data]
         for base in _bases(order.steps, window.start):
-            known = {
-                bytes(record)
-                for record, time in zip(page.data, times, strict=True)
-                if time is None or time >= base
-            }
-            asked = window._replace(start=base - 1)
+            known, asked = page.since(base), window._replace(start=base - 1)
             found = self._pages.first(asked)
-            older = sum(time < base for time in times_of(found.data))
-            if 2 * older <= len(found.data) and meet(known, found):
+            older = sum(time < base for time in found.known_times)
+            if 2 * older <= len(found.data) and known.joins(found):
                 return Step(asked, found, known)
         return None
 
-    def _by_links(self, window: Window, page: Records, stretch: Stretch) -> Iterator[Bundle]:
+    def _by_links(self, window: Window, page: DetectionPage, stretch: Stretch) -> Iterator[Bundle]:
         """The pages to which `next` leads, up to one without; SourceError where it leads in a circle."""
         # How much is left cannot be told: nobody is to take over a part of it.
         stretch.pace = 0.0
         direction, circle, followed, newest = Direction(), Circle(), set[str](), 0
         while not circle.closes(map(name_of, page.data)):
-            times = times_of(page.data)
+            times = page.known_times
             direction.see(times)
             newest = max([newest, *(time for time in times if time < self._end)])
             more = self._pages.after(page, window, followed)
@@ -156,7 +145,7 @@ class Scan:
             page = more
             self._judged(page, window, self._end)
             yield self._within(page)
-        if following(page):
+        if page.next:
             raise SourceError(
                 f"the detections of {self._application_id} cannot be read to an end: they are not in order "
                 "by time, and `next` leads back to what was read"
@@ -179,39 +168,37 @@ class Scan:
         about = {"start_us": stretch.start, "end_us": until, "newest_us": newest}
         return [Effect("etl/stretch_read", {**self._about, **about})]
 
-    def _within(
-        self, page: Records, known: AbstractSet[bytes] = frozenset(), end: int | None = None
-    ) -> Bundle:
+    def _within(self, page: DetectionPage, known: Tail = NOTHING, end: int | None = None) -> Bundle:
         """The page without what the one before it ended with, and without what others read from an end on."""
-        records = [record for record in page.data if bytes(record) not in known] if known else page.data
         if end is not None:
-            records = [record for record in records if (time_of(record) or 0) < end]
+            page = page.before(end)
+        records = known.without(page) if known.records else page.data
         return [Page("detections", records, {"application_id": self._application_id})]
 
-    def _rest_of(self, time: int, page: Records) -> Iterator[Bundle]:
+    def _rest_of(self, time: int, page: DetectionPage) -> Iterator[Bundle]:
         """The other records of a time at which a page ends: what `next` adds, or the other end of them.
 
         When the two ends do not meet, records in the middle may be missing, which can be read by no means the
         API documents: they are a gap.
         """
-        known = at(time, page)
+        known = page.at(time)
         for more in self._linked(time, page):
             yield self._within(more)
-            found = at(time, more)
+            found = more.at(time)
             known |= found
-            if len(found) < len(more.data) or not following(more):
+            if len(found) < len(more.data) or not more.next:
                 return
         other = self._pages.other_end(time, self._end)
-        found = at(time, other)
+        found = other.at(time)
         yield self._within(other)
         if not found or not (found & known or len(found) < len(other.data)):
             yield [Effect("cogniac/skipped", {"application_id": self._application_id, "microseconds": time})]
 
-    def _linked(self, time: int, page: Records) -> Iterator[Records]:
+    def _linked(self, time: int, page: DetectionPage) -> Iterator[DetectionPage]:
         """The pages that `next` leads to, while each holds records of this time that the last one did not."""
         window, followed = Window(time - 1, self._end), set[str]()
         while (more := self._pages.after(page, window, followed)) and more.data:
-            if not at(time, more) - at(time, page):
+            if not more.at(time) - page.at(time):
                 return
             yield more
             page = more
