@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from conftest import Row, Sightglass
 
@@ -177,44 +177,38 @@ def record(number: int, at: Any = None, **more: Any) -> Row:  # noqa: ANN401 -- 
 class Placed:
     """A list of records, each at a place in time of its own, as the detections endpoint pages it.
 
-    A record's place is where the list has it, whatever its body says; by default they are the same.
+    A record's place is where the list has it, whatever its body says; what is no JSON is given as bytes.
     """
 
-    records: list[tuple[float, Row]]
+    records: list[tuple[float, Row | bytes]]
     limit: int = 100
     by_time: bool = True
     """Sorted by place; else as given, and only `next` leads on."""
     obeys_end: bool = True
+    names_place: bool = True
+    """`next` names the place of the last record of a page; else it can only be followed."""
     on_page: Callable[[int], None] = lambda _number: None
     """Told how many pages were asked for, before each is made."""
     pages: int = 0
 
-    def __call__(self, request: Request) -> Row:
+    def __call__(self, request: Request) -> Answer:
         """A page of the records between `start` and `end`, oldest place first unless told otherwise."""
         self.pages += 1
         self.on_page(self.pages)
         query = request.query
         start, end = float(query.get("start", 0)), float(query.get("end", "inf"))
-        found = [
-            (place, one)
-            for place, one in self.records
-            if place > start and (place < end or not self.obeys_end)
-        ]
+        found = [one for one in self.records if one[0] > start and (one[0] < end or not self.obeys_end)]
         if self.by_time:
             found.sort(key=lambda one: one[0], reverse=query.get("reverse", "False").lower() == "true")
-        return self.paged(request, found)
-
-    def paged(self, request: Request, found: list[tuple[float, Row]]) -> Row:
-        """The page of these that `skip` names; `cursor` is the place of its last record."""
-        skip = int(request.query.get("skip", 0))
-        page = found[skip : skip + min(self.limit, int(request.query.get("limit", 10)))]
-        if skip + len(page) >= len(found):
-            return {"data": [one for _, one in page], "paging": {}}
-        given = {**request.query, "skip": str(skip + len(page)), "cursor": f"{page[-1][0]:.6f}"}
-        link = f"http://{request.headers['Host']}{request.path}?" + "&".join(
-            f"{name}={value}" for name, value in given.items()
-        )
-        return {"data": [one for _, one in page], "paging": {"next": link}}
+        skip = int(query.get("skip", 0))
+        page = found[skip : skip + min(self.limit, int(query.get("limit", 10)))]
+        given = {**query, "skip": str(skip + len(page))}
+        if page and self.names_place:
+            given["cursor"] = f"{page[-1][0]:.6f}"
+        link = f"http://{request.headers['Host']}{request.path}?{urlencode(given)}"
+        paging = {"next": link} if skip + len(page) < len(found) else {}
+        data = [one if isinstance(one, bytes) else json.dumps(one).encode() for _, one in page]
+        return Answer(b'{"data": [%s], "paging": %s}' % (b",".join(data), json.dumps(paging).encode()))
 
 
 def of_cogniac(folder: Path, server: Hostile) -> Sightglass:
