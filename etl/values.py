@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 Form = Literal["number", "iso", "digits"]
-"""A way to write a time: seconds since 1970 as a number; ISO 8601 text with an offset; the seconds as text."""
+"""A way to write a time: seconds since 1970 as a number, ISO 8601 text with an offset, seconds as text."""
 FORMS: tuple[Form, ...] = ("number", "iso")
 """The forms of a time where none are declared."""
 

@@ -275,7 +275,15 @@ def test_undeclared_field_is_named_once_with_its_place() -> None:
     assert [f"detections:{place}" for place in places] == by.unknown()
 
 
-ODD = {'size 5"': 1, "a\\b": [2], "t\tb": None, "": {"": 3}, "+focus_key": "x", "+boxes": [1], "+undeclared_0": 5}
+ODD = {
+    'size 5"': 1,
+    "a\\b": [2],
+    "t\tb": None,
+    "": {"": 3},
+    "+focus_key": "x",
+    "+boxes": [1],
+    "+undeclared_0": 5,
+}
 
 
 @pytest.mark.parametrize("place", ["", "media/", "detections/0/", "other_media/0/"])
@@ -290,9 +298,16 @@ def test_undeclared_field_of_any_name_is_kept(place: str) -> None:
         inner[name] = value
     by = transformer()
 
-    found = cut(changed("media/media_id", "M0"), json.dumps(record).encode(), changed("media/media_id", "M3"), by=by)
+    found = cut(
+        changed("media/media_id", "M0"), json.dumps(record).encode(), changed("media/media_id", "M3"), by=by
+    )
 
-    extras = [json.loads(each) for name in ("results", "media", "detections") for each in found.tables[name]["_extra"].to_pylist() if each]
+    extras = [
+        json.loads(each)
+        for name in ("results", "media", "detections")
+        for each in found.tables[name]["_extra"].to_pylist()
+        if each
+    ]
     assert ([], ["M0", "M", "M3"], [{**ODD, "plain": 1}]) == (refusals(found), media_ids(found), extras)
     assert len({**ODD, "plain": 1}) == len(by.unknown())
 
@@ -311,7 +326,9 @@ def test_odd_name_does_not_hide_what_is_amiss() -> None:
     """A record with a field of an odd name is held to its declared types all the same."""
     record = json.loads(changed("detections/0/probability", 2))
 
-    found = cut(json.dumps({**record, 'size 5"': 1}).encode(), changed("other_media", [{"media_id": 5, "": 1}]))
+    found = cut(
+        json.dumps({**record, 'size 5"': 1}).encode(), changed("other_media", [{"media_id": 5, "": 1}])
+    )
 
     assert [
         ("Expected `float` <= 1.0", "$.detections[0].probability"),

@@ -1,7 +1,7 @@
 """The raw archive: records and files as received, written before the rows they became are committed.
 
-`raw/<source>/<stream>/<date>/<run>-<number>.jsonl.zst` holds records, one line each: the record under
-`record`, or its bytes under `record_base64` where they are no JSON, and what the request said under `context`.
+`raw/<source>/<stream>/<date>/<run>-<number>.jsonl.zst` holds records, one line each: what the request
+said under `context`, the record under `record`, or under `record_base64` its bytes where they are no JSON.
 `....tar.zst` holds files under their names.
 """
 

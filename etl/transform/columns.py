@@ -94,4 +94,3 @@ def _name_misfit(values: Sequence[Any], convert: Callable[[Any], Any]) -> None:
         except (pa.ArrowException, ValueError, OverflowError, TypeError) as error:
             shown = str(value)[:80] if isinstance(value, str | int | float) else type(value).__name__
             raise Misfit(index, f"{shown!r}: {error}") from error
-

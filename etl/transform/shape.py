@@ -110,7 +110,7 @@ class Place:
 
 
 NEVER = msgspec.UnsetType
-"""The type of what is set and never sent: no JSON is of it, so that a name which is sent all the same is seen."""
+"""The type of what is set and never sent: no JSON is of it, so a name that is sent all the same is seen."""
 
 
 def is_odd(name: str) -> bool:

@@ -87,7 +87,7 @@ def _plain(body: str, mark: str) -> str:
 
 
 def _is_id(cell: object, mark: str) -> bool:
-    """Whether the cell would not come back from a number: for leading zeros, or more digits than one holds."""
+    """Whether a number would not give the cell back: for leading zeros, or more digits than one holds."""
     if not isinstance(cell, str):
         return isinstance(cell, int) and abs(cell) > EXACT
     value, body = _number(cell, mark), cell.strip().lstrip("+-")

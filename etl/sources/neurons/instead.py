@@ -59,7 +59,8 @@ def _beginning(body: bytes) -> bytes:
     """The first bytes that say something, as UTF-8 where the body says that it is UTF-16."""
     begins = body[:LONGEST]
     if begins[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        begins = begins.decode("utf-16", errors="replace").encode()
+        # A mark with nothing behind it is no text.
+        begins = begins.decode("utf-16", errors="replace").encode() or begins
     return begins.removeprefix(b"\xef\xbb\xbf").lstrip()
 
 
@@ -85,11 +86,13 @@ def _parsed(body: bytes) -> Any:  # noqa: ANN401 -- any JSON
         return None
 
 
-def _is_error(value: Any) -> bool:
+def _is_error(value: Any) -> bool:  # noqa: ANN401 -- any JSON
     """Whether an object speaks of an error, or a list of nothing but such objects."""
     if isinstance(value, list):
         # Lines of a table can have a code and a status.
-        return bool(value) and all(_is_error(each) and any(_word(name) in TOLD for name in each) for each in value)
+        return bool(value) and all(
+            _is_error(each) and any(_word(name) in TOLD for name in each) for each in value
+        )
     words = set(map(_word, value)) if isinstance(value, dict) else set()
     is_enough = words <= TOLD | BESIDE and words & (TOLD | ENOUGH_BY_ITSELF)
     return bool(is_enough) and all(map(_is_said, value.values()))
