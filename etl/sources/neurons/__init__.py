@@ -18,6 +18,7 @@ from etl.errors import Refused, SourceError, Unfit
 from etl.extract.http import Api, Ask
 from etl.extract.stream import Bundle, Complete, Effect, File, Meter, Page, Picked, Position, Stream, World
 from etl.sources.neurons import assets
+from etl.sources.neurons.instead import sent_instead
 from etl.sources.neurons.lease import Lease
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
 from etl.sources.neurons.metrics import canonical_metric
@@ -236,17 +237,25 @@ class Neurons:
         return File("assets", path, row, body)
 
     def _download(self, lease: Lease, name: str, meter: Meter) -> tuple[bytes, str]:
-        """The file by its link, or by a new one where that has expired."""
+        """The file by its link, or by a new one where that has expired, however the server says so."""
         link = lease.link(name, self._world.now())
         try:
-            return self._files.download(link, meter)
+            return self._believed(link, meter)
         except Refused as refused:
             if refused.status not in EXPIRED:
                 raise
             newer = lease.instead_of(link, name, self._world.now())
             if newer is None:
                 raise
-            return self._files.download(newer, meter)
+            return self._believed(newer, meter)
+
+    def _believed(self, link: str, meter: Meter) -> tuple[bytes, str]:
+        """The file; Refused where the server says 200 and sends something else, such as a page to log in."""
+        body, content_type = self._files.download(link, meter)
+        instead = sent_instead(body, content_type)
+        if instead is not None:
+            raise Refused(f"the server sent {instead} in place of the file", HTTPStatus.GONE)
+        return body, content_type
 
 
 def _bundle(page: Page, files: Iterator[File], effects: Sequence[Effect]) -> Bundle:
