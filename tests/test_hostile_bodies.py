@@ -1,5 +1,6 @@
 """Bodies that break off, that are no JSON in one place, that never come: nothing is lost or invented."""
 
+import base64
 import gzip
 import json
 import zlib
@@ -63,8 +64,6 @@ def test_one_bad_record_takes_no_other_of_its_page_with_it(tmp_path: Path, bad: 
 
 def as_bytes(refused: dict[str, Any]) -> bytes:
     """A refused record as it was received."""
-    import base64  # noqa: PLC0415 -- for few
-
     text = refused["record"]
     return base64.b64decode(text) if refused["encoding"] == "base64" else text.encode()
 

@@ -1,5 +1,6 @@
-"""Whatever a list does while it is read: no record is lost in silence, and after a quiet run all are as they are."""
+"""Whatever a list does while it is read, no record is lost in silence; after a quiet run all is as it says."""
 
+import base64
 import random
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -125,9 +126,10 @@ class Lists(RuleBasedStateMachine):
             assert set() == self.unreadable - self.quarantined()
 
     def teardown(self) -> None:
-        """After a quiet run of a list in order all is as it says, and the cursor is no later than its data."""
+        """After a quiet run of a list in order all is as it says, the cursor no later than its data."""
         with self.stack:
             self.placed = Placed(self.placed.records)
+            self.broken, self.moving = {}, []
             self.run()
 
             assert [] == rows(self.home, "etl.gaps")
@@ -173,8 +175,6 @@ class Lists(RuleBasedStateMachine):
 
     def quarantined(self) -> set[bytes]:
         """What was refused, as received."""
-        import base64  # noqa: PLC0415
-
         return {
             base64.b64decode(row["record"]) if row["encoding"] == "base64" else row["record"].encode()
             for row in rows(self.home, "etl.quarantine")

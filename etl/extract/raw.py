@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from etl.disk import sync
 from etl.errors import SettingsError
-from etl.extract.stream import Delivery, File, Page
+from etl.extract.stream import Delivery, File, Page, as_received
 from etl.values import canonical
 
 
@@ -135,8 +135,9 @@ ANY = msgspec.json.Decoder(msgspec.Raw)
 
 def _record(record: bytes) -> bytes:
     """The record as a member of its line: as it is, or encoded where it would make the line no JSON."""
-    body = bytes(record)
-    if not _is_json(record, body):
+    given = bytes(record)
+    body = as_received(given)
+    if body is not given or not _is_json(record, body):
         return b'"record_base64":"' + base64.b64encode(body) + b'"'
     # A line feed in JSON is white space: inside a text it is escaped.
     return b'"record":' + body.replace(b"\n", b" ").replace(b"\r", b" ")
