@@ -1,4 +1,4 @@
-"""Whatever a list does while it is read, no record is lost in silence; after a quiet run all is as it says."""
+"""Whatever a list does while it is read, nothing is lost in silence; after a quiet run all is as it says."""
 
 import base64
 import random
