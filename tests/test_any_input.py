@@ -1,6 +1,7 @@
 """Whatever bytes come as a record, a time or a file, they become rows or are refused by name."""
 
 import json
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -172,6 +173,15 @@ def test_any_value_is_a_time_or_none(value: object, forms: set[Form]) -> None:
         except ValueError:
             continue
         assert 1 <= found[0].as_py().year
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, False, b"1", [1], {}, math.nan, math.inf, -math.inf, 10**400, "", "now"]
+)
+def test_what_is_no_time_is_a_value_error(value: object) -> None:
+    """A truth value is no second of 1970, and no type or size of a value is met with another error."""
+    with pytest.raises(ValueError, match=r"."):
+        micros(value)
 
 
 @given(st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=4))
