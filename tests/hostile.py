@@ -28,7 +28,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer; `Content-Length` is that of the body unless the case names another, or None for none."""
+    """A whole answer; `Content-Length` is that of the body unless a case names another, or None for none."""
 
     body: bytes = b""
     status: int = 200
@@ -62,7 +62,7 @@ class Hostile:
 
 
 @contextmanager
-def serving(routes: Routes) -> Iterator[Hostile]:
+def serving(routes: Routes) -> Iterator[Hostile]:  # noqa: C901 -- the handler sees what belongs to the case
     """Serve these answers on loopback; what no pattern matches is 404."""
     hostile, over = Hostile(), threading.Event()
 
@@ -181,7 +181,7 @@ class Placed:
     pages: int = 0
 
     def __call__(self, request: Request) -> Row:
-        """One page of the records after `start` and before `end`, oldest place first unless told otherwise."""
+        """One page of the records after `start` and before `end`, oldest place first by default."""
         self.pages += 1
         self.on_page(self.pages)
         query = request.query
@@ -211,7 +211,9 @@ class Placed:
 def of_cogniac(folder: Path, server: Hostile) -> Sightglass:
     """The command with the settings that lead to the server as Cogniac."""
     always = {"SIGHTGLASS_RETRY_BUDGET": "2", "SIGHTGLASS_RAW_DAYS": "0"}
-    return Sightglass(folder, {**always, "COG_API_KEY": "id:secret-of-the-case", "COG_URL_PREFIX": server.url})
+    return Sightglass(
+        folder, {**always, "COG_API_KEY": "id:secret-of-the-case", "COG_URL_PREFIX": server.url}
+    )
 
 
 # Neurons

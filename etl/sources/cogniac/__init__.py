@@ -11,9 +11,9 @@ import msgspec
 from etl.config import Secret, Setting, Settings
 from etl.errors import Refused, SettingsError, SourceError
 from etl.extract.http import Api
-from etl.extract.stream import Bundle, Meter, Page, Position, Stream, World
+from etl.extract.stream import Bundle, Meter, Page, Position, Query, Stream, World
 from etl.extract.stretches import Readers, unread
-from etl.sources.cogniac.login import LOGIN, Login
+from etl.sources.cogniac.login import LOGIN, Credentials, Login, Tenants
 from etl.sources.cogniac.records import COMPLETE, storable
 from etl.sources.cogniac.scan import Records, Scan, readable
 
@@ -21,7 +21,7 @@ __all__ = ["COMPLETE", "LOGIN", "SETTINGS", "connect", "storable"]
 
 SETTINGS = (
     Setting("COG_API_KEY", "Cogniac API key, id:secret.", kind="secret"),
-    Setting("COG_USER", "Cogniac user name, where there is no API key."),
+    Setting("COG_USER", "Cogniac user name, where there is no API key.", filled=True),
     Setting("COG_PASS", "Cogniac password of that user.", kind="secret"),
     Setting("COG_TENANT", "Cogniac tenant id; needed where the user has several."),
     Setting("COG_URL_PREFIX", "Base address of the Cogniac API.", "https://api.cogniac.io/", "url"),
@@ -75,13 +75,9 @@ class Cogniac:
     def __init__(self, settings: Settings, credentials: str, secrets: list[Secret]) -> None:
         base = re.sub(r"/+(1/*)?$", "", settings.text("COG_URL_PREFIX"))
         self._login = Login(base, credentials, settings.text("COG_TENANT"))
-        self._api = Api(
-            base,
-            settings,
-            auth=self._login,
-            secrets=secrets,
-            hint=f"check {LOGIN}",
-        )
+        asking = partial(Api, base, settings, secrets=secrets, hint=f"check {LOGIN}")
+        self._api = asking(auth=self._login)
+        self._tenants = asking(auth=Credentials(credentials))
         self._wanted = settings.listed("SIGHTGLASS_COGNIAC_APPLICATIONS")
         self._readers = Readers(settings.whole("SIGHTGLASS_CONCURRENCY"))
         self._found: list[Application] = []
@@ -90,6 +86,29 @@ class Cogniac:
     def close(self) -> None:
         """Let go of all connections."""
         self._api.close()
+        self._tenants.close()
+
+    def account(self) -> str:
+        """The tenant: the one that is set, or else the user's only one."""
+        if not self._login.tenant:
+            tenants = self._tenants.get(Tenants, "/1/users/current/tenants", Meter()).tenants
+            if len(tenants) != 1:
+                listed = ", ".join(f"{tenant.tenant_id} ({tenant.name})" for tenant in tenants)
+                message = f"set COG_TENANT to one of this user's tenants: {listed or 'there is none'}"
+                raise SourceError(message)
+            self._login.tenant = tenants[0].tenant_id
+        return self._login.tenant
+
+    def owns(self, ask: Query, bound: str | None) -> bool:
+        """Whether what a version before the binding has loaded is of this tenant.
+
+        Applications decide: subjects and media may be another tenant's who shares them.
+        """
+        if bound is not None:
+            return False
+        stored = [{row[0] for row in ask(f"cogniac/{name}")} for name in ("tenants", "tenants_of_parts")]
+        owners: set[str] = next(filter(None, stored), set())
+        return not owners or self.account() in owners
 
     def streams(self, _world: World) -> Iterator[list[Stream]]:
         """Applications first, for they name the subjects and the detections to ask for."""
