@@ -174,7 +174,7 @@ def _allow(name: str, given: Mapping[str, Setting], where: str) -> None:
     """Refuse a name that no setting has, and a secret in a place that others can read."""
     if not _is_setting(name, given):
         known = ", ".join(sorted(given))
-        raise SettingsError(f"{where}: {name} is no setting{_nearest(name, given)}; known are {known}")
+        raise SettingsError(f"{where}: {name} is no setting{_nearest(name, given)} Known are {known}")
     if name in given and given[name].kind == "secret":
         hint = f"give it in the environment, or name its file in {name}_FILE"
         raise SettingsError(f"{where}: {name} is a secret; {hint}")
@@ -186,7 +186,7 @@ def _nearest(name: str, given: Mapping[str, Setting]) -> str:
 
     secrets = [f"{each.name}_FILE" for each in given.values() if each.kind == "secret"]
     found = get_close_matches(name, [*given, *secrets], 1)
-    return f": did you mean {found[0]}?" if found else ""
+    return f": did you mean {found[0]}?" if found else "."
 
 
 def _joined(value: object) -> str:

@@ -13,7 +13,7 @@ from etl.errors import Refused, SettingsError, SourceError
 from etl.extract.http import Api
 from etl.extract.stream import Bundle, Meter, Page, Position, Query, Stream, World
 from etl.extract.stretches import Readers, unread
-from etl.sources.cogniac.login import LOGIN, Credentials, Login, Tenants
+from etl.sources.cogniac.login import LOGIN, Login
 from etl.sources.cogniac.records import COMPLETE, storable
 from etl.sources.cogniac.scan import Records, Scan, readable
 
@@ -75,28 +75,29 @@ class Cogniac:
     def __init__(self, settings: Settings, credentials: str, secrets: list[Secret]) -> None:
         base = re.sub(r"/+(1/*)?$", "", settings.text("COG_URL_PREFIX"))
         self._login = Login(base, credentials, settings.text("COG_TENANT"))
-        asking = partial(Api, base, settings, secrets=secrets, hint=f"check {LOGIN}")
-        self._api = asking(auth=self._login)
-        self._tenants = asking(auth=Credentials(credentials))
+        self._api = Api(
+            base,
+            settings,
+            auth=self._login,
+            secrets=secrets,
+            hint=f"check {LOGIN}",
+        )
         self._wanted = settings.listed("SIGHTGLASS_COGNIAC_APPLICATIONS")
         self._readers = Readers(settings.whole("SIGHTGLASS_CONCURRENCY"))
         self._found: list[Application] = []
         self._reached = False
+        self._opening: tuple[Records, Meter] | None = None
+        """The first page of the applications and what it cost, where it told the tenant."""
 
     def close(self) -> None:
         """Let go of all connections."""
         self._api.close()
-        self._tenants.close()
 
     def account(self) -> str:
-        """The tenant: the one that is set, or else the user's only one."""
+        """The tenant: the one that is set, or else the one that the first answer was for."""
         if not self._login.tenant:
-            tenants = self._tenants.get(Tenants, "/1/users/current/tenants", Meter()).tenants
-            if len(tenants) != 1:
-                listed = ", ".join(f"{tenant.tenant_id} ({tenant.name})" for tenant in tenants)
-                message = f"set COG_TENANT to one of this user's tenants: {listed or 'there is none'}"
-                raise SourceError(message)
-            self._login.tenant = tenants[0].tenant_id
+            meter = Meter()
+            self._opening = self._api.get(Records, "/1/tenants/current/applications", meter), meter
         return self._login.tenant
 
     def owns(self, ask: Query, bound: str | None) -> bool:
@@ -174,13 +175,21 @@ class Cogniac:
         while True:
             # "current" stands for the tenant of the token, which is not known before the first request.
             path = f"/1/tenants/{self._login.tenant or 'current'}/{what}"
-            answer = self._api.get(Records, path, meter, params)
+            answer = self._opened(what, meter) or self._api.get(Records, path, meter, params)
             yield Page(what, answer.data, self._tenant())
             last = str(answer.last_key or "")
             if not last or last in seen:
                 return
             seen.add(last)
             params = {"last_key": last}
+
+    def _opened(self, what: str, meter: Meter) -> Records | None:
+        """The first page of a list, where it is here already."""
+        if self._opening is None or what != "applications":
+            return None
+        (answer, spent), self._opening = self._opening, None
+        meter.add(requests=spent.requests, retries=spent.retries, received=spent.bytes)
+        return answer
 
     def _detections(self, application_id: str, position: Position, meter: Meter) -> Iterator[Bundle]:
         """The records changed since the position, oldest first."""

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from etl.errors import SourceError
 from etl.extract.http import Ask, LoginFailed
 
 LOGIN = "COG_API_KEY, or COG_USER and COG_PASS"
@@ -32,17 +33,6 @@ class Tenants(msgspec.Struct):
     tenants: list[Tenant]
 
 
-class Credentials:
-    """Signs requests with key or password themselves: the one that asks for the user's tenants."""
-
-    def __init__(self, credentials: str) -> None:
-        self._headers = {"Authorization": credentials, "Accept": "application/json"}
-
-    def sign(self, _ask: Ask, _refused: Mapping[str, str] | None = None) -> Mapping[str, str]:
-        """The header with the credentials; there is no other."""
-        return self._headers
-
-
 class Login:
     """Signs requests with a token of the tenant, minted when needed and once more when it has expired."""
 
@@ -50,7 +40,6 @@ class Login:
         self._base = base
         self._credentials = credentials
         self.tenant = tenant
-        """Empty until it is found out: no token can be had before."""
         self._signature: Mapping[str, str] = {}
         self._lock = threading.Lock()
 
@@ -63,9 +52,20 @@ class Login:
         return self._signature
 
     def _mint(self, ask: Ask) -> str:
+        if not self.tenant:
+            self.tenant = self._only_tenant(ask)
         query = urlencode({"tenant_id": self.tenant})
         answer = self._answer(ask, f"/1/token?{query}", f", and COG_TENANT ({self.tenant})")
         return msgspec.json.decode(answer, type=Token).access_token
+
+    def _only_tenant(self, ask: Ask) -> str:
+        answer = self._answer(ask, "/1/users/current/tenants")
+        tenants = msgspec.json.decode(answer, type=Tenants).tenants
+        if len(tenants) == 1:
+            return tenants[0].tenant_id
+        listed = ", ".join(f"{tenant.tenant_id} ({tenant.name})" for tenant in tenants)
+        message = f"set COG_TENANT to one of this user's tenants: {listed or 'there is none'}"
+        raise SourceError(message)
 
     def _answer(self, ask: Ask, path: str, more: str = "") -> bytes:
         answer = ask(self._base + path, {"Authorization": self._credentials, "Accept": "application/json"})

@@ -15,7 +15,7 @@ import msgspec
 
 from etl.config import Secret, Setting, Settings
 from etl.errors import Refused, SourceError, Unfit
-from etl.extract.http import Api, Ask
+from etl.extract.http import Api
 from etl.extract.stream import (
     Bundle,
     Complete,
@@ -30,6 +30,7 @@ from etl.extract.stream import (
     World,
 )
 from etl.sources.neurons import assets
+from etl.sources.neurons.account import KeyHeader, fingerprint, shares_media
 from etl.sources.neurons.lease import Lease
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
 from etl.sources.neurons.metrics import canonical_metric
@@ -67,15 +68,10 @@ class Known(NamedTuple):
     deleted: bool
 
 
-CONTEXT = b"sightglass: account of Neurons Predict"
-"""Keeps the fingerprint of a key from being of use anywhere else."""
 MOST_GONE = 0.1
 """Part of the stored media that one listing may mark as gone without anybody's word."""
 FEW_GONE = 1
 """So many it may mark in any case: of few media one is more than that part."""
-PROBED = 20
-"""Stored media that are asked for by their ids to see whether a key leads to them."""
-
 NEVER = Known((), (), deleted=False)
 EXPIRED = frozenset({403, 404, 410})
 """How a file server may say that a link has expired; no document does."""
@@ -85,23 +81,6 @@ def connect(settings: Settings) -> "Neurons | None":
     """A session, without having asked anything yet; None where there is no key."""
     key = settings.secret("NEURONS_API_KEY")
     return Neurons(settings, key) if key else None
-
-
-def fingerprint(key: Secret) -> str:
-    """A name for the key: slow to make, so that nobody finds the key by trying."""
-    made = hashlib.scrypt(key.reveal().strip().encode(), salt=CONTEXT, n=2**12, r=8, p=1, dklen=8)
-    return made.hex()
-
-
-class KeyHeader:
-    """Signs requests with the API key."""
-
-    def __init__(self, key: Secret) -> None:
-        self._key = key
-
-    def sign(self, _ask: Ask, _refused: Mapping[str, str] | None = None) -> Mapping[str, str]:
-        """The header with the key; there is no other."""
-        return {"X-API-Key": self._key.reveal()}
 
 
 class Neurons:
@@ -136,18 +115,8 @@ class Neurons:
 
     def owns(self, ask: Query, _bound: str | None) -> bool:
         """Whether the key leads to media that are stored, as a new key of the same account does."""
-        stored = {row[0] for row in ask("neurons/ever_stored")}
-        if not stored:
-            return True
         meter = Meter()
-        if not stored.isdisjoint(self._list.page(0, meter).keys):
-            return True
-        some = [row[0] for row in ask("neurons/to_probe", most=PROBED)]
-        found = (self._one(media_id, meter) for media_id in some)
-        return any(
-            record is not None and (medium := read_one(record)) is not None and medium.media_id in stored
-            for record in found
-        )
+        return shares_media(ask, lambda: self._list.page(0, meter).keys, lambda one: self._one(one, meter))
 
     def streams(self, world: World) -> Iterator[list[Stream]]:
         """The media with their files: all of the list when a sweep is due, else its end and what is open."""
