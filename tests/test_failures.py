@@ -44,6 +44,7 @@ def impatient(served: Plant, tmp_path: Path) -> Sightglass:
 NO_KEY = {"COG_API_KEY": ""}
 ANOTHER = "SIGHTGLASS_HOME to another folder"
 INSTEAD = "give it in the environment, or name its file in"
+MEANT = "did you mean SIGHTGLASS_OVERLAP"
 FOR_NEURONS = "for neurons set NEURONS_API_KEY"
 TOGETHER = "COG_USER and COG_PASS go together: set both, or COG_API_KEY"
 WRONG: dict[str, tuple[dict[str, str], str, str]] = {
@@ -99,7 +100,7 @@ WRONG: dict[str, tuple[dict[str, str], str, str]] = {
     "unknown setting": (
         {},
         "--set SIGHTGLASS_OVERLAPP=1",
-        f"the command line: SIGHTGLASS_OVERLAPP is no setting: did you mean SIGHTGLASS_OVERLAP? Known are {NAMES}",
+        f"the command line: SIGHTGLASS_OVERLAPP is no setting: {MEANT}? Known are {NAMES}",
     ),
     "secret on the command line": (
         {},

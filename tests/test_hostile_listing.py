@@ -112,8 +112,7 @@ def test_a_list_that_knows_no_offset_is_loaded_as_far_as_it_goes_and_named(
     assert [("media", "", unproven(100, said))] == gaps
 
 
-@pytest.mark.parametrize("first", [0, 1])
-@pytest.mark.parametrize("total", [N, None])
+@pytest.mark.parametrize(("first", "total"), [(0, N), (1, N), (1, None)])
 def test_a_list_that_pages_by_number_is_walked_by_number(
     tmp_path: Path, first: int, total: int | None
 ) -> None:
@@ -130,8 +129,7 @@ def test_a_list_that_pages_by_number_is_walked_by_number(
     assert (0, ids()) == (ran.code, loaded(tmp_path / "home"))
 
 
-@pytest.mark.parametrize("total", [N, None])
-@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize(("times", "total"), [(1, N), (1, None), (2, None), (3, N)])
 def test_an_empty_page_in_the_middle_loses_nothing(tmp_path: Path, times: int, total: int | None) -> None:
     """It is asked for again, and where it stays empty its media come with a page that overlaps it."""
     empty = iter(range(times))
@@ -169,8 +167,7 @@ def test_a_part_that_stays_empty_is_stepped_over_and_named(tmp_path: Path) -> No
     assert (True, ids()) == (0 < len(hidden) < 100, loaded(sightglass.home))
 
 
-@pytest.mark.parametrize("most", [1, 7, 50])
-@pytest.mark.parametrize("total", [60, None])
+@pytest.mark.parametrize(("most", "total"), [(1, 60), (1, None), (7, None), (50, 60)])
 def test_pages_may_be_shorter_than_what_was_asked_for(tmp_path: Path, most: int, total: int | None) -> None:
     """A server that caps the length of its pages is read on to the end."""
     with serving(routes(paged(media(60), total, most))) as server:
@@ -179,7 +176,7 @@ def test_pages_may_be_shorter_than_what_was_asked_for(tmp_path: Path, most: int,
     assert (0, ids(60)) == (ran.code, loaded(tmp_path / "home"))
 
 
-@pytest.mark.parametrize("total", [0, 30, 100, 199, None, "250", "many", -1, 2.5, True, [250], {"is": 250}])
+@pytest.mark.parametrize("total", [0, 100, 199, None, "250", -1, 2.5, True, [250]])
 def test_a_total_that_is_too_small_or_none_ends_nothing(tmp_path: Path, total: object) -> None:
     """A total that is less than what came, or no count, is not believed, and the list is read to its end."""
     with serving(routes(paged(media(), total))) as server:
@@ -188,7 +185,7 @@ def test_a_total_that_is_too_small_or_none_ends_nothing(tmp_path: Path, total: o
     assert (0, ids()) == (ran.code, loaded(tmp_path / "home"))
 
 
-@pytest.mark.parametrize("pagination", [None, [], "none", 7])
+@pytest.mark.parametrize("pagination", [None, []])
 def test_a_pagination_of_another_shape_is_none(tmp_path: Path, pagination: object) -> None:
     """Whatever stands there, the list is read to its end."""
     with serving(routes(lambda asked: {"media": window(media(), asked), "pagination": pagination})) as server:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 STDOUT, STDERR = 1, 2
+BUFFER = 2**16
 
 
 class Output(io.FileIO):
@@ -102,7 +103,7 @@ def _text(raw: io.FileIO, before: TextIO | None, *, line_buffering: bool) -> io.
     """A text stream in the encoding of the one before, which shows what that lacks by its number."""
     encoding = before.encoding if before else "utf-8"
     return io.TextIOWrapper(
-        io.BufferedWriter(raw),
+        io.BufferedWriter(raw, BUFFER),
         encoding=encoding,
         errors="backslashreplace",
         line_buffering=line_buffering or raw.isatty(),

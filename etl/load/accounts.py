@@ -1,6 +1,6 @@
 """Whose warehouse it is: every source is bound to the account that it was first loaded from."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from etl.errors import SettingsError, SourceError
@@ -71,9 +71,8 @@ def _failing(reason: str, _stream: Stream, _position: Position, _meter: Meter) -
     yield []
 
 
-def _binding(effects: Sequence[Effect], stream: Stream, position: Position, meter: Meter) -> Iterator[Bundle]:
-    """What the stream delivers, and the binding with the first that comes: by then the login has worked."""
-    first: Sequence[Effect] = effects
+def _binding(effects: list[Effect], stream: Stream, position: Position, meter: Meter) -> Iterator[Bundle]:
+    """What the stream delivers, and the binding with the first bundle of all: by then the login worked."""
     for bundle in stream.deliver(position, meter):
-        yield [*bundle, *first]
-        first = ()
+        now, effects[:] = list(effects), []
+        yield [*bundle, *now]

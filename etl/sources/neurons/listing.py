@@ -87,10 +87,12 @@ class MediaList:
         for _ in range(MOST_PASSES):
             before = len(seen)
             yield from walk.pages()
-            if walk.proven:
+            if walk.proven and (walk.in_place or walk.total is not None):
                 return
-            if len(seen) == before:
+            if len(seen) == before or walk.total == first + len(seen):
                 break
+        if walk.proven or walk.total == first + len(seen):
+            return
         said = "it says nowhere how many there are" if walk.total is None else f"it says {walk.total:,}"
         raise SourceError(
             f"the media list has no end that could be proven: {first + len(seen):,} media came, {said}"
@@ -132,16 +134,18 @@ class Walk:
         self._asked = 0
         self._longest = 0
         self._lied = False
-        self._reached, self._in_place = first, True
+        self._reached = first
         self._last: str | bytes | None = None
         self.total: int | None = None
         """How many media the list says it has; None where it does not say, or said fewer than came."""
         self.proven = False
         """Whether the last walk came to an end behind which there is nothing."""
+        self.in_place = True
+        """Whether each of its pages began where the one before ended, and was no longer than asked for."""
 
     def pages(self) -> Iterator[Sequence[bytes]]:
         """What the list holds and was not seen before."""
-        self._reached, self._last, self._in_place, self.proven = self._first, None, True, False
+        self._reached, self._last, self.in_place, self.proven = self._first, None, True, False
         page, repeats = self._next(self._first), 0
         opening = page.keys
         while repeats < MOST_REPEATS:
@@ -158,10 +162,11 @@ class Walk:
                 return
 
     def _arrive(self, page: MediaPage) -> None:
-        """Note how far the walk has come, and whether every page so far began where the one before ended."""
+        """Note how far the walk has come."""
         if page.media:
-            in_place = page.keys[0] == self._last if page.offset == self._reached - 1 else True
-            self._in_place &= in_place and self._reached - 1 <= page.offset <= self._reached
+            overlaps = page.offset == self._reached - 1 and page.keys[0] == self._last
+            is_next = overlaps or page.offset == self._reached
+            self.in_place = self.in_place and is_next and len(page.media) <= PAGE
             self._reached, self._last = page.end, page.keys[-1]
 
     def _ends(self, page: MediaPage, *, brought: bool) -> bool:
@@ -177,8 +182,8 @@ class Walk:
         # As many as a page can hold: what is called the total may be the length of the page.
         if brought and self._reached == self.total and len(page.media) >= page.limit:
             return False
-        self.proven = self._in_place or came >= self.total
-        return True
+        self.proven = self.in_place or came >= self.total
+        return self.proven or not brought
 
     def _next(self, offset: int) -> MediaPage:
         """The page that goes on from what was seen: at the offset, before it, or beyond what is missing."""
@@ -226,8 +231,6 @@ class Walk:
                 last, numbered = len(page.media), True
             elif number > 1:
                 last = last if page.media else 0
-                break
-            if self.total is not None and self._first + len(self._seen) >= self.total:
                 break
         if self.total is not None:
             self.proven = self._first + len(self._seen) >= self.total
