@@ -249,7 +249,7 @@ def test_nothing_that_opens_anything_is_kept_or_said(tmp_path: Path) -> None:
         plant.neurons.put(FILM | {"media_id": "seen"}, {"metrics": b"[]"})
         by_key = Sightglass(tmp_path / "key", plant.settings | {"SIGHTGLASS_RETRY_BUDGET": "0"})
         login = {"COG_API_KEY": "", "COG_USER": plant.cogniac.user, "COG_PASS": plant.cogniac.password}
-        by_password = replace(by_key, folder=tmp_path / "password", settings={**by_key.settings, **login})
+        by_password = replace(by_key.but_for(login), folder=tmp_path / "password")
         found = []
         for sightglass in (by_key, by_password):
             sightglass.folder.mkdir()

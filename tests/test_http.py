@@ -19,7 +19,7 @@ from etl.demo.server import serve
 from etl.errors import Refused, SourceError
 from etl.extract.http import Api
 from etl.extract.stream import Meter
-from etl.sources.neurons import KeyHeader
+from etl.sources.neurons.account import KeyHeader
 
 KEY = "open-sesame"
 ATTEMPTS = 3

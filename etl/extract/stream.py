@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from etl.config import Setting, Settings
 
@@ -123,13 +123,16 @@ class Stream:
     """Microseconds by which the API's clock is ahead of this machine's, as far as that is known."""
 
 
+Query = Callable[..., list[tuple[Any, ...]]]
+"""Answers a query in `sql/`, by its file and its parameters, over what is committed so far."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """What a session may ask of its surroundings."""
 
     now: Callable[[], datetime]
-    ask: Callable[..., list[tuple[Any, ...]]]
-    """Rows of a query in `sql/`, by its file and its parameters, over what is committed so far."""
+    ask: Query
     started: datetime
     """When the run began: by this it is decided what is due to be asked for again."""
     span: tuple[int, int] | None = None
@@ -147,6 +150,20 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Let go of all connections."""
+
+
+@runtime_checkable
+class AccountSession(Session, Protocol):
+    """A session of an API where each login leads to one of many accounts: a warehouse holds one of them."""
+
+    def account(self) -> str:
+        """A name of the account, which holds no secret; SourceError where the API should tell it."""
+
+    def owns(self, ask: Query, bound: str | None) -> bool:
+        """Whether what is stored came from this account although the warehouse is bound to another name.
+
+        `bound` is that name; None where it is bound to none. SourceError where the API should tell.
+        """
 
 
 class Source(Protocol):

@@ -71,6 +71,23 @@ class Refusal:
         return Page(self.stream, [content], about)
 
 
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """What a run did not do, for it would concern more than is usual."""
+
+    source: str
+    what: str
+    held: int
+    of: int
+
+    def __str__(self) -> str:
+        """What it is, and which command confirms it."""
+        return (
+            f"{self.source} {self.what} held back, {self.held:,} of {self.of:,} at once: if they are right, "
+            f"`sightglass confirm {self.what} {self.source}` lets the next run enter them"
+        )
+
+
 class Books:
     """The books of one run, kept in the warehouse."""
 
@@ -181,6 +198,10 @@ class Books:
         self._warehouse.run("etl/gaps_gone", source=source)
         self._warehouse.run("etl/gaps_found", since=started)
 
+    def held_back(self) -> list[HeldBack]:
+        """What waits until somebody confirms it."""
+        return [HeldBack(*row) for row in self._warehouse.run("etl/held_back")]
+
     def gaps(self) -> int:
         """How many gaps there are."""
         return int(self._warehouse.run("etl/gaps")[0][0])
@@ -200,3 +221,11 @@ def refusals(warehouse: Warehouse, ids: Sequence[str] = ()) -> list[Refusal]:
 def tally_json(tally: Tally) -> dict[str, Any]:
     """The counts as `run --json` prints them."""
     return {**dataclasses.asdict(tally), "cursor": moment(tally.cursor)}
+
+
+def loaded_before(warehouse: Warehouse, source: str) -> bool:
+    """Whether the warehouse has anything of a source."""
+    found = [f"SELECT 1 FROM {table.qualified}" for table in schema.source(source).tables.values()]
+    query = f"FROM ({' UNION ALL '.join(found)}) LIMIT 1"
+    rows = warehouse.connection.execute(query).fetchall()
+    return bool(rows or warehouse.ask("etl/account", source=source))

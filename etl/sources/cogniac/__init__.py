@@ -12,7 +12,7 @@ import msgspec
 from etl.config import Secret, Setting, Settings
 from etl.errors import Refused, SettingsError, SourceError
 from etl.extract.http import Api
-from etl.extract.stream import Bundle, Meter, Page, Position, Stream, World
+from etl.extract.stream import Bundle, Meter, Page, Position, Query, Stream, World
 from etl.extract.stretches import Readers, unread
 from etl.sources.cogniac.applications import Application, application_of
 from etl.sources.cogniac.login import LOGIN, Login
@@ -24,7 +24,7 @@ __all__ = ["COMPLETE", "LOGIN", "SETTINGS", "connect", "storable"]
 
 SETTINGS = (
     Setting("COG_API_KEY", "Cogniac API key, id:secret.", kind="secret"),
-    Setting("COG_USER", "Cogniac user name, where there is no API key."),
+    Setting("COG_USER", "Cogniac user name, where there is no API key.", filled=True),
     Setting("COG_PASS", "Cogniac password of that user.", kind="secret"),
     Setting("COG_TENANT", "Cogniac tenant id; needed where the user has several."),
     Setting("COG_URL_PREFIX", "Base address of the Cogniac API.", "https://api.cogniac.io/", "url"),
@@ -81,10 +81,30 @@ class Cogniac:
         self._readers = Readers(settings.whole("SIGHTGLASS_CONCURRENCY"))
         self._found: dict[str, Application] = {}
         self._reached = False
+        self._opening: tuple[Records, Meter] | None = None
+        """The first page of the applications and what it cost, where it told the tenant."""
 
     def close(self) -> None:
         """Let go of all connections."""
         self._api.close()
+
+    def account(self) -> str:
+        """The tenant: the one that is set, or else the one that the first answer was for."""
+        if not self._login.tenant:
+            meter = Meter()
+            self._opening = self._api.get(Records, "/1/tenants/current/applications", meter), meter
+        return self._login.tenant
+
+    def owns(self, ask: Query, bound: str | None) -> bool:
+        """Whether what a version before the binding has loaded is of this tenant.
+
+        Applications decide: subjects and media may be another tenant's who shares them.
+        """
+        if bound is not None:
+            return False
+        stored = [{row[0] for row in ask(f"cogniac/{name}")} for name in ("tenants", "tenants_of_parts")]
+        owners: set[str] = next(filter(None, stored), set())
+        return not owners or self.account() in owners
 
     def streams(self, world: World) -> Iterator[list[Stream]]:
         """Applications first, for they name the subjects and the detections to ask for."""
@@ -164,12 +184,20 @@ class Cogniac:
             asked.append(params)
             # "current" stands for the tenant of the token, which is not known before the first request.
             path = f"/1/tenants/{self._login.tenant or 'current'}/{what}"
-            answer = self._api.get(Records, path, meter, params)
+            answer = self._opened(what, meter) or self._api.get(Records, path, meter, params)
             yield Page(what, answer.data, self._tenant())
             if answer.last_key in (None, "") and not following(answer):
                 return
             params = linked(answer)
         raise SourceError(f"the list of {what} cannot be read to an end: it leads back to what was read")
+
+    def _opened(self, what: str, meter: Meter) -> Records | None:
+        """The first page of a list, where it is here already."""
+        if self._opening is None or what != "applications":
+            return None
+        (answer, spent), self._opening = self._opening, None
+        meter.add(requests=spent.requests, retries=spent.retries, received=spent.bytes)
+        return answer
 
     def _detections(self, application_id: str, position: Position, meter: Meter) -> Iterator[Bundle]:
         """The records changed since the position, oldest first."""
