@@ -57,8 +57,8 @@ def say(report: Report) -> None:
         click.echo(f"sightglass: {name} skipped, it has no credentials{_lapsed(name, report)}", err=True)
     for tally in report.streams:
         said = [f" failed: {tally.error}"] * bool(tally.error) + [f": {tally.notice}"] * bool(tally.notice)
-        for each in said:
-            click.echo(f"sightglass: {_named(tally)}{each}", err=True)
+        for odd in said:
+            click.echo(f"sightglass: {_named(tally)}{odd}", err=True)
     if report.newly_quarantined:
         click.echo(
             f"sightglass: newly quarantined, see etl.quarantine: {report.newly_quarantined:,}", err=True
