@@ -88,7 +88,7 @@ class _Page:
 
     def _records(self, at: int, done: list[str]) -> list[str]:
         """The records of a list from a place on, and what comes after the list."""
-        done = list(done)
+        done, at = list(done), self._after_commas(at)
         for _ in range(len(self._text)):
             if self._sign(at) == "]":
                 return self._after_list(_after_blank(self._text, at + 1), [*done, "]"])
@@ -101,13 +101,19 @@ class _Page:
                 except _Broken:
                     return self._resumed(at, done)
                 done.append(_stand_in(self._text[at:end]))
-            at = _after_blank(self._text, end)
-            if self._sign(at) == ",":
+            end = _after_blank(self._text, end)
+            at = self._after_commas(end)
+            if self._sign(at) != "]":
+                if at == end:
+                    raise _Broken
                 done.append(",")
-                at = _after_blank(self._text, at + 1)
-            elif self._sign(at) != "]":
-                raise _Broken
         raise _Broken
+
+    def _after_commas(self, at: int) -> int:
+        """The place after commas, of which there may be too many: nothing stands between them."""
+        while self._sign(at) == ",":
+            at = _after_blank(self._text, at + 1)
+        return at
 
     def _resumed(self, at: int, done: list[str]) -> list[str]:
         """The rest of a list in which brackets or quotes of the record at a place do not match."""
@@ -115,8 +121,8 @@ class _Page:
             self._tries += 1
             if self._tries > MOST_TRIES:
                 break
-            following = _after_blank(self._text, end + 1) if self._sign(end) == "," else end
-            comma = [","] if self._sign(end) == "," else []
+            following = self._after_commas(end)
+            comma = [] if self._sign(following) == "]" else [","]
             try:
                 return self._records(following, [*done, _stand_in(self._text[at:end]), *comma])
             except _Broken:
@@ -127,10 +133,10 @@ class _Page:
         """Places at which the record may end: before another one, or before the end of the list."""
         for found in FOLLOWING.finditer(self._text, at + 1):
             yield found.start()
-        end = self._text.rfind("]", at)
-        while end > at:
+        end = self._text.find("]", at)
+        while end >= 0:
             yield end
-            end = self._text.rfind("]", at, end)
+            end = self._text.find("]", end + 1)
 
     def _after_list(self, at: int, done: list[str]) -> list[str]:
         if done[0] == "[":
@@ -178,6 +184,8 @@ def _balanced_end(text: str, at: int) -> int:
         if token in CLOSES:
             opened.append(CLOSES[token])
         elif token in CLOSES.values() and (not opened or opened.pop() != token):
+            break
+        if not opened and token in (",", ":"):
             break
         if not opened:
             return at

@@ -73,6 +73,8 @@ MOST_GONE = 0.1
 """Part of the stored media that one listing may mark as gone without anybody's word."""
 FEW_GONE = 1
 """So many it may mark in any case: of few media one is more than that part."""
+LINK = re.compile(rb'(https?:(?:\\?/){2}[^\s"?]+?)(?:\?|\\u003[fF])[^\s"]*')
+"""An address with a query, whichever of its characters are escaped."""
 NEVER = Known((), (), deleted=False)
 EXPIRED = frozenset({403, 404, 410})
 """How a file server may say that a link has expired; no document does."""
@@ -351,4 +353,4 @@ def refuse(file: File, reason: str) -> File:
 
 def storable(_stream: str, record: bytes) -> bytes:
     """The record without the signatures of its links, which open the files to anybody who holds them."""
-    return re.sub(rb'(https?://[^\s"?]+)\?[^\s"]*', rb"\1", record)
+    return LINK.sub(rb"\1", record)

@@ -26,9 +26,9 @@ class Listed(msgspec.Struct):
     media_id: str
     status: str | None = None
     aoi_status: str | None = None
-    updated_at: str | None = None
-    created_at: str | None = None
-    created: str | None = None
+    updated_at: Any = None
+    created_at: Any = None
+    created: Any = None
     results: dict[str, Any] | None = None
     metrics: dict[str, float | None] | None = None
     """Not looked at: a medium whose metrics are refused has no files to fetch."""

@@ -1,0 +1,71 @@
+"""Bytes that a coverage-guided fuzzer makes up, thrown at all that takes in an answer; `make test-long` runs it.
+
+What it has found stands as an example in `test_any_input.py` and `test_tolerant.py`.
+
+    python tests/fuzz.py TARGET [FOLDER] -max_total_time=60     a finding ends it, and is printed
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+import atheris
+
+with atheris.instrument_imports(include=["etl.extract.tolerant", "etl.transform", "etl.sources", "etl.values"]):
+    import msgspec
+
+    from etl import schema
+    from etl.errors import Unfit
+    from etl.extract.http import UNREADABLE
+    from etl.extract.stream import Page, as_received
+    from etl.extract.tolerant import mended_page, mended_record
+    from etl.registry import source_module
+    from etl.sources.cogniac.applications import application_of
+    from etl.sources.cogniac.pages import name_of, time_of
+    from etl.sources.neurons.assets import READERS
+    from etl.sources.neurons.instead import sent_instead
+    from etl.sources.neurons.listing import changed_at, read_one
+    from etl.transform.batch import Transformer
+
+STREAMS = {"detections": "cogniac", "applications": "cogniac", "subjects": "cogniac", "media": "neurons"}
+CONTEXT = {"application_id": "A", "tenant_id": "T"}
+TRANSFORMERS = {name: Transformer(source_module(name), schema.source(name)) for name in ("cogniac", "neurons")}
+
+
+def page(body: bytes) -> None:
+    """A page is mended to JSON in which nothing is missing that was JSON before, or left alone."""
+    mended = mended_page(body)
+    if mended is not None:
+        found = msgspec.json.decode(mended)
+        with suppress(*UNREADABLE):
+            assert msgspec.json.decode(body) == found
+    record = mended_record(body)
+    assert record is None or as_received(record) == body
+
+
+def record(body: bytes) -> None:
+    """A record becomes rows or is refused as it is, in every stream."""
+    time_of(body), name_of(body), application_of(body)
+    medium = read_one(body)
+    if medium is not None:
+        changed_at(medium)
+    for stream, source in STREAMS.items():
+        (cut,) = TRANSFORMERS[source].cut([Page(stream, [body], CONTEXT)]).values()
+        assert (1, [body] * len(cut.rejects)) == (cut.fetched, [each.content for each in cut.rejects] or [])
+
+
+def file(body: bytes) -> None:
+    """A file becomes columns of one length, or is refused with a reason."""
+    for name, read in READERS.items():
+        sent_instead(body, "text/plain")
+        with suppress(Unfit):
+            _, columns = read(body)
+            assert len({len(column) for column in columns.values()}) <= 1, name
+
+
+TARGETS: Mapping[str, Callable[[bytes], None]] = {"page": page, "record": record, "file": file}
+
+if __name__ == "__main__":
+    target = TARGETS[sys.argv.pop(1)]
+    atheris.Setup(sys.argv, target)
+    atheris.Fuzz()
