@@ -211,7 +211,9 @@ class Placed:
 def of_cogniac(folder: Path, server: Hostile) -> Sightglass:
     """The command with the settings that lead to the server as Cogniac."""
     always = {"SIGHTGLASS_RETRY_BUDGET": "2", "SIGHTGLASS_RAW_DAYS": "0"}
-    return Sightglass(folder, {**always, "COG_API_KEY": "id:secret-of-the-case", "COG_URL_PREFIX": server.url})
+    return Sightglass(
+        folder, {**always, "COG_API_KEY": "id:secret-of-the-case", "COG_URL_PREFIX": server.url}
+    )
 
 
 # Neurons
