@@ -16,7 +16,7 @@ from etl.load.books import Books, Refusal, Tally
 from etl.load.save import Stamp, save
 from etl.load.warehouse import Warehouse
 from etl.registry import source_module
-from etl.transform.batch import Cut, Transformer, joined
+from etl.transform.batch import BEGINNING, Cut, Transformer, joined
 from etl.values import micros_of
 from etl.waiting import Batch, Waiting
 
@@ -252,6 +252,8 @@ class Load:
 
     def replay(self, refusal: Refusal) -> bool:
         """Load what was refused, unless it is refused still; what is stored meanwhile and newer stays."""
+        if refusal.encoding == BEGINNING:
+            return False
         (cut,) = self._transformer.cut([refusal.delivery()]).values()
         if cut.rejects:
             return False

@@ -22,7 +22,6 @@ from etl.transform.flatten import EXTRA, RECORD, WHOLE, BadRecord, flatten
 from etl.transform.pages import LARGEST_RECORD, few, read
 from etl.values import canonical
 
-
 KEPT = 2**16
 """Bytes that are stored of what is refused and too large to be stored whole."""
 
@@ -152,7 +151,6 @@ class Transformer:
     def _reject(self, stream: str, raw: bytes, context: Mapping[str, Any], why: Unfit) -> Reject:
         if len(raw) <= LARGEST_RECORD:
             return Reject(self._source.storable(stream, bytes(raw)), context, why)
-        # A beginning cannot be cleared of what may not be stored: where there is such, none is kept.
         stored = self._source.storable(stream, bytes(raw))
         return Reject(stored[:KEPT], context, why, whole=hashlib.sha256(stored).hexdigest())
 

@@ -61,7 +61,9 @@ def _of_size(raws: Sequence[bytes], context: Mapping[str, str], refuse: Refuse) 
     """The records that are not too large; the others are refused."""
     for raw in raws:
         if len(raw) > LARGEST_RECORD:
-            why = f"record of {len(raw):,} bytes is larger than {LARGEST_RECORD:,}, only its beginning is kept"
+            why = (
+                f"record of {len(raw):,} bytes is larger than {LARGEST_RECORD:,}, only its beginning is kept"
+            )
             refuse(raw, context, Unfit(why))
     return [raw for raw in raws if len(raw) <= LARGEST_RECORD]
 
