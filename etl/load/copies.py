@@ -14,11 +14,8 @@ import pyarrow.compute as pc
 
 from etl.load.batch import CARRIED, ROW, SAYS_SOMETHING, Batch
 from etl.load.sql import among, equal, names
-from etl.schema import Source, Table, quote
+from etl.schema import Source, Table
 from etl.transform.flatten import RECORD
-
-SHOWN = "coalesce('=' || CAST({} AS VARCHAR), '')"
-"""What is said of a value, or of its absence."""
 
 
 def carried(source: Source, table: Table, rows: Any, tables: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- pyarrow ships no types
@@ -32,16 +29,26 @@ def carried(source: Source, table: Table, rows: Any, tables: Mapping[str, Any]) 
 
 
 def content(table: Table, of: str) -> str:
-    """What a copy holds, as a list of texts that has an order; what changes by itself comes last in it."""
+    """What a copy holds, as a text that has an order; what changes by itself comes last in it."""
     compared = sorted([*table.content, "_extra"], key=lambda name: table.columns[name].volatile)
-    columns = (f"{of}.{quote(name)}" for name in compared)
-    return f"[{', '.join(map(SHOWN.format, columns))}]"
+    return f"CAST(ROW({names(compared, of)}) AS VARCHAR)"
+
+
+def order_of_copies(batch: Batch) -> str:
+    """In what order the incoming rows of one key come, the one that counts last."""
+    order = f"is_whole, {SAYS_SOMETHING}, {CARRIED} NULLS FIRST"
+    if not batch.has_ties:
+        return order
+    # To look at the content of all would take longer than to store it.
+    moment = names([*batch.table.key, CARRIED], "incoming")
+    tied = f"SELECT ({moment}) FROM incoming_{batch.table.name} AS incoming GROUP BY ALL HAVING count(*) > 1"
+    return f"{order}, CASE WHEN ({moment}) IN ({tied}) THEN {content(batch.table, 'incoming')} END"
 
 
 def contest(batch: Batch, kept: Table) -> Iterator[str]:
     """The statements that keep a row in `outcome` from replacing what is stored and newer."""
     table = batch.table
-    rivals = "outcome WHERE kind = 'changed' AND is_whole = stored_whole"
+    rivals = "outcome WHERE kind = 'rival'"
     yield f"""
         CREATE OR REPLACE TEMP TABLE losers AS
         WITH newest AS MATERIALIZED (
@@ -62,7 +69,13 @@ def contest(batch: Batch, kept: Table) -> Iterator[str]:
             )"""
     yield f"""
         CREATE OR REPLACE TEMP TABLE outcome AS
-        SELECT * REPLACE (CASE WHEN {ROW} IN (FROM losers) THEN 'unchanged' ELSE kind END AS kind)
+        SELECT * REPLACE (
+            CASE
+                WHEN kind <> 'rival' THEN kind
+                WHEN {ROW} IN (FROM losers) THEN 'unchanged'
+                ELSE 'changed'
+            END AS kind
+        )
         FROM outcome"""
 
 

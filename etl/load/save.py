@@ -7,6 +7,7 @@ that they were cut from; `outcome` says for each row what becomes of it:
 * changed    the row, or the set of its parts, differs from what is stored and is not older
 * unchanged  the same as stored, or abridged: nothing but a key, or less than what is stored in full
 * late       older than what is stored: the tables stay as they are, the history takes it in
+* rival      differs from what is stored, and is to be compared with when that was carried
 * unsure     neither older nor newer: changed or unchanged, once it is compared with what is stored
 
 There are no indexes: a look at the one key column that tells most finds what is stored of a batch. From then
@@ -24,7 +25,7 @@ from duckdb import DuckDBPyConnection
 
 from etl.load import history
 from etl.load.batch import CARRIED, ROW, SAYS_SOMETHING, Batch, prepared
-from etl.load.copies import carried, content, contest, enter_copies
+from etl.load.copies import carried, contest, enter_copies, order_of_copies
 from etl.load.sql import among, equal, names, plain, same
 from etl.schema import LINEAGE_TIME, Source, Table
 from etl.transform.flatten import RECORD, WHOLE
@@ -114,7 +115,7 @@ def _save_rows(connection: DuckDBPyConnection, batch: Batch, stamp: Stamp) -> No
             run(_judge(batch))
             found = kinds()
         if batch.copies is not None:
-            if "changed" in found:
+            if "rival" in found:
                 run(contest(batch, batch.copies))
                 found = kinds()
             run([enter_copies(batch, batch.copies, found)])
@@ -154,8 +155,7 @@ def _rank_versions(batch: Batch) -> str:
     order = f"{version} NULLS FIRST, " if version else ""
     order += f"is_whole, {SAYS_SOMETHING}, {RECORD}"
     if batch.copies:
-        order = f"is_whole, {SAYS_SOMETHING}, {CARRIED} NULLS FIRST"
-        order += f", {content(table, 'incoming')}, {RECORD}" if batch.has_ties else ""
+        order = order_of_copies(batch)
     whole = f"{table.whole_by} IS NOT NULL" if table.whole_by else "true"
     number, count, first = "1", "1", RECORD
     if not batch.is_plain:
@@ -252,7 +252,7 @@ def _judge(batch: Batch) -> Iterator[str]:
         SELECT * REPLACE (
             CASE
                 WHEN kind <> 'unsure' THEN kind
-                WHEN {ROW} IN (FROM differing) THEN 'changed'
+                WHEN {ROW} IN (FROM differing) THEN '{"rival" if batch.copies else "changed"}'
                 ELSE 'unchanged'
             END AS kind
         )
