@@ -11,7 +11,7 @@ from test_save import Bench, bench, page
 from etl.sources import cogniac
 
 Copy = tuple[str, int, str | None, bool, bool]
-"""Of which medium, the time of its result, its title, whether it is full, and whether it is beside another."""
+"""Of which medium, the time of its result, its title, whether it is full, and whether it is beside one."""
 
 COPIES = st.tuples(
     st.sampled_from(["m1", "m2"]),
