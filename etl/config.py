@@ -1,5 +1,6 @@
 """Settings: flag beats environment beats `sightglass.toml`; the only place that reads secrets."""
 
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 from etl.errors import SettingsError
 
 FILE = "sightglass.toml"
+PREFIX = "SIGHTGLASS_"
+"""What the names of all settings begin with that are no API's own: there, an unknown name is a mistake."""
 
 
 class Secret:
@@ -39,12 +42,20 @@ class Setting:
     name: str
     doc: str
     default: str = ""
-    kind: Literal["text", "number", "whole", "url", "secret"] = "text"
+    kind: Literal["text", "number", "whole", "url", "secret", "folder"] = "text"
     least: int = 0
+    filled: bool = False
+    """Refused where it is given and empty, as secrets and folders always are."""
+
+    @property
+    def must_hold_text(self) -> bool:
+        """Whether an empty value is a mistake, not a way to leave it out."""
+        return self.filled or self.kind in ("secret", "folder")
 
 
 CORE = (
-    Setting("SIGHTGLASS_HOME", "Folder of the warehouse.", "./warehouse"),
+    Setting("SIGHTGLASS_HOME", "Folder of the warehouse.", "./warehouse", "folder"),
+    Setting("SIGHTGLASS_SOURCES", "Comma-separated sources to load; by default those with credentials."),
     Setting("SIGHTGLASS_OVERLAP", "Seconds before the cursor that are read again.", "3600", "number"),
     Setting("SIGHTGLASS_LAG", "Newest seconds left for the next run.", "5", "number"),
     Setting("SIGHTGLASS_CONCURRENCY", "Requests in flight per source.", "8", "whole", least=1),
@@ -98,55 +109,84 @@ def load(
     """The settings in force; SettingsError names the one that is wrong and where it was given."""
     given = {setting.name: setting for setting in [*CORE, *declared]}
     found = file or Path(FILE)
-    written = _file(found, given) if file or found.exists() else {}
+    places: list[tuple[str, Mapping[str, str]]] = [
+        ("the command line", flags or {}),
+        ("the environment", environ),
+        (found.name, _file(found) if file or found.exists() else {}),
+    ]
     for name in flags or {}:
         _allow(name, given, "the command line")
-    values = {}
-    for name, setting in given.items():
-        where, value = _first(
-            ("the command line", (flags or {}).get(name)),
-            ("the environment", _environment(setting, environ)),
-            (found.name, written.get(name)),
-        )
-        values[name] = _checked(setting, setting.default if value is None else value, where)
-    return Settings(values)
+    for name in environ:
+        if name.startswith(PREFIX) and not _is_setting(name, given):
+            raise SettingsError(f"the environment: {name} is no setting{_nearest(name, given)}")
+    for name in places[-1][1]:
+        _allow(name, given, str(found))
+    return Settings({name: _checked(setting, *_given(setting, places)) for name, setting in given.items()})
 
 
-def _first(*choices: tuple[str, str | None]) -> tuple[str, str | None]:
-    return next((choice for choice in choices if choice[1] is not None), ("the default", None))
+def _given(setting: Setting, places: Iterable[tuple[str, Mapping[str, str]]]) -> tuple[str, str]:
+    """The value of the first place that gives one, and what that place is called."""
+    for where, values in places:
+        value, path = values.get(setting.name), values.get(f"{setting.name}_FILE")
+        if setting.kind == "secret" and path is not None and not value:
+            return _kept(setting, path, where), where
+        if value is None or (not value and where == "the environment" and not setting.must_hold_text):
+            continue  # an empty variable is a usual way to leave one out
+        if setting.must_hold_text and not value.strip():
+            raise SettingsError(f"{setting.name} from {where} is empty: give it a value, or leave it out")
+        return value, where
+    return setting.default, "the default"
 
 
-def _environment(setting: Setting, environ: Mapping[str, str]) -> str | None:
-    """The value in the environment, where empty means absent and a secret may stand in a file."""
-    value = environ.get(setting.name) or None
-    path = environ.get(f"{setting.name}_FILE")
-    if setting.kind != "secret" or value or not path:
-        return value
+def _kept(setting: Setting, path: str, where: str) -> str:
+    """The secret in a file; SettingsError where there is none."""
+    name = f"{setting.name}_FILE"
+    if not path.strip():
+        raise SettingsError(f"{name} from {where} is empty: name a file, or leave it out")
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise SettingsError(f"{setting.name}_FILE: cannot read {path}: {reason}") from error
+        secret = Path(path).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, ValueError, RuntimeError) as error:
+        # RuntimeError: a home folder that nobody has; ValueError: bytes that are no text, or no path.
+        is_bytes = isinstance(error, UnicodeDecodeError)
+        reason = "is not UTF-8 text" if is_bytes else getattr(error, "strerror", None) or error
+        raise SettingsError(f"{name}: cannot read {path}: {reason}") from error
+    if not secret:
+        raise SettingsError(f"{name}: {path} holds nothing")
+    return secret
 
 
-def _file(found: Path, given: Mapping[str, Setting]) -> dict[str, str]:
+def _file(found: Path) -> dict[str, str]:
     """What the settings file says."""
     try:
         written = tomllib.loads(found.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(f"cannot read the settings file {found}: {error}") from error
-    for name in written:
-        _allow(name, given, str(found))
     return {name: _joined(value) for name, value in written.items()}
+
+
+def _is_setting(name: str, given: Mapping[str, Setting]) -> bool:
+    """Whether it names a setting, or the file that holds a secret."""
+    kept = given.get(name.removesuffix("_FILE"))
+    return name in given or (kept is not None and kept.kind == "secret")
 
 
 def _allow(name: str, given: Mapping[str, Setting], where: str) -> None:
     """Refuse a name that no setting has, and a secret in a place that others can read."""
-    if name not in given:
-        raise SettingsError(f"{where}: {name} is no setting; known are {', '.join(sorted(given))}")
-    if given[name].kind == "secret":
+    if not _is_setting(name, given):
+        known = ", ".join(sorted(given))
+        raise SettingsError(f"{where}: {name} is no setting{_nearest(name, given)} Known are {known}")
+    if name in given and given[name].kind == "secret":
         hint = f"give it in the environment, or name its file in {name}_FILE"
         raise SettingsError(f"{where}: {name} is a secret; {hint}")
+
+
+def _nearest(name: str, given: Mapping[str, Setting]) -> str:
+    """The question whether the setting with the most similar name was meant; empty where none is similar."""
+    from difflib import get_close_matches  # noqa: PLC0415 -- only a mistake needs it
+
+    secrets = [f"{each.name}_FILE" for each in given.values() if each.kind == "secret"]
+    found = get_close_matches(name, [*given, *secrets], 1)
+    return f": did you mean {found[0]}?" if found else "."
 
 
 def _joined(value: object) -> str:
@@ -154,6 +194,12 @@ def _joined(value: object) -> str:
 
 
 def _checked(setting: Setting, value: str, where: str) -> Any:  # noqa: ANN401 -- the kind decides
+    try:
+        value.encode()
+        if setting.kind == "folder":
+            os.fsencode(value)  # a locale without UTF-8 can name no folder beyond ASCII
+    except UnicodeEncodeError as error:
+        raise SettingsError(f"{setting.name} from {where} is no text in this machine's encoding") from error
     if setting.kind == "secret":
         return Secret(value)
     if setting.kind == "url":

@@ -17,7 +17,7 @@ from etl.load.save import Stamp, save
 from etl.load.warehouse import Warehouse
 from etl.registry import source_module
 from etl.transform.batch import BEGINNING, Cut, Transformer, joined
-from etl.values import micros_of
+from etl.values import micros_of, moment
 from etl.waiting import Batch, Waiting
 
 BATCH_BYTES = 16 * 2**20
@@ -155,9 +155,16 @@ class Load:
         )
         if self._span is not None:
             return Position(None, *self._span)
-        cursor, end = each.tally.cursor, micros_of(self._now()) - lag
-        done = self._books.stretches(each.tally.source, each.tally.stream, each.tally.partition)
-        return Position(cursor, max(0, (cursor or 0) - overlap), end, done, end - overlap)
+        tally, each.end = each.tally, micros_of(self._now()) + each.stream.ahead - lag
+        if tally.cursor and tally.cursor - overlap >= each.end:
+            tally.notice = (
+                f"the cursor {moment(tally.cursor)} is not believed, for by all clocks it is yet to come: "
+                "the stream is read from its beginning"
+            )
+            tally.cursor = None
+        start = max(0, (tally.cursor or 0) - overlap)
+        done = self._books.stretches(tally.source, tally.stream, tally.partition)
+        return Position(tally.cursor, start, each.end, done, each.end - overlap)
 
     def _cut(self, each: Waiting) -> None:
         """Have rows made of what has come of a stream, and have it archived."""
@@ -246,7 +253,7 @@ class Load:
             each.tally.error = str(ended.error) if ended.error else None
             for tally in tallies:
                 tally.status = "failed" if ended.error else "ok"
-        self._move_cursor(each, cuts)
+        self._move_cursor(batch, cuts)
         for tally in tallies:
             self._books.save(tally)
 
@@ -291,23 +298,23 @@ class Load:
             tally.quarantined += len(cut.rejects)
             tally.unchanged += cut.fetched - outcome.inserted - outcome.updated - len(cut.rejects)
 
-    def _move_cursor(self, each: Waiting, cuts: Mapping[str, Cut]) -> None:
+    def _move_cursor(self, batch: Batch, cuts: Mapping[str, Cut]) -> None:
         """Let the cursor follow the data, but never past something that may still come."""
+        each, tally, watermark = batch.of, batch.of.tally, batch.watermark
+        if batch.ended and watermark and watermark.notice:
+            tally.notice = "; ".join(filter(None, [tally.notice, watermark.notice]))
         if self._span is not None:
             return
         table = next((t for t in self._declared.of_stream(each.stream.name) if t.version), None)
         cut = cuts.get(each.stream.name)
         if table is not None and cut is not None:
-            each.see(cut.tables[table.name][table.version].cast("int64").drop_null())
-        newest = each.newest
-        if each.tally.status == "ok":
-            tally = each.tally
+            each.see(cut.tables[table.name][table.version].cast("int64").drop_null(), each.end)
+        reached = [watermark.at] if watermark else []
+        if tally.status == "ok":
             before = self._books.end_stretches(tally.source, tally.stream, tally.partition)
-            newest = max(filter(None, (newest, before)), default=None)
-        elif not each.ascending:
-            return
-        if newest is not None:
-            each.tally.cursor = max(newest, each.tally.cursor or 0)
+            reached = [*(reached or [each.newest]), before]
+        if reached and (watermark is None or watermark.at is not None):
+            tally.cursor = max(filter(None, [*reached, tally.cursor]), default=None)
 
 
 def _after_load(source: str) -> list[str]:

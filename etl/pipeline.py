@@ -21,7 +21,8 @@ from etl.errors import (
 )
 from etl.extract.stream import Session
 from etl.load import lock
-from etl.load.books import Books, Refusal, Tally, refusals
+from etl.load.accounts import ACCOUNT, admitted
+from etl.load.books import Books, HeldBack, Refusal, Tally, loaded_before, refusals
 from etl.load.warehouse import NAME, Warehouse, make_folder, open_for_writing
 from etl.loading import Load, Progress, Shared
 from etl.publish import Published, publish
@@ -42,8 +43,12 @@ class Report:
     unknown: list[str] = field(default_factory=list)
     """Undeclared fields met, as source.stream:place/field."""
     gaps: int = 0
+    held_back: list[HeldBack] = field(default_factory=list)
+    """What waits until somebody confirms it."""
     skipped: list[str] = field(default_factory=list)
     """Sources without credentials."""
+    lapsed: list[str] = field(default_factory=list)
+    """Of these, the sources that were loaded before."""
     published: Published | None = None
     """What readers got to see; None where a check held it back."""
     unsound: str | None = None
@@ -66,7 +71,13 @@ def run(
         sessions = _connect(settings, wanted, report)
         for session in sessions.values():
             stack.callback(session.close)
-        warehouse, books = stack.enter_context(entered(settings, report, now))
+
+        def admit(warehouse: Warehouse) -> None:
+            for name, session in sessions.items():
+                sessions[name] = admitted(warehouse, name, session, report.run_id)
+            report.lapsed = [name for name in report.skipped if loaded_before(warehouse, name)]
+
+        warehouse, books = stack.enter_context(entered(settings, report, now, admit))
         shared = Shared(settings, warehouse, books, now, report.started_at, progress, span)
         for name, session in sessions.items():
             _read(Load(shared, name), session, report)
@@ -106,12 +117,30 @@ def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> None:
         publish(warehouse, settings)
 
 
+def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
+    """Let the next run do what runs hold back; SettingsError where nothing of the kind is."""
+    known_source(source)
+    _must_exist(settings)
+    with lock.hold(settings.home, now), closing(open_for_writing(settings.home)) as warehouse:
+        is_held = any(
+            held is not None for held, _ in warehouse.ask("etl/confirmation", source=source, what=what)
+        )
+        if what != ACCOUNT and not is_held:
+            raise SettingsError(f"no {what} of {source} are held back: there is nothing to confirm")
+        with warehouse.transaction():
+            warehouse.run("etl/confirm", source=source, what=what, now=now)
+
+
 def publish_again(settings: Settings, now: datetime, *, force: bool = False) -> Published:
     """Let readers see the warehouse as it is; Unsound where a check fails, unless forced."""
-    if not (settings.home / NAME).exists():
-        raise SettingsError(f"there is no warehouse in {settings.home} yet: run `sightglass run`")
+    _must_exist(settings)
     with lock.hold(settings.home, now), closing(open_for_writing(settings.home)) as warehouse:
         return publish(warehouse, settings, force=force)
+
+
+def _must_exist(settings: Settings) -> None:
+    if not (settings.home / NAME).exists():
+        raise SettingsError(f"there is no warehouse in {settings.home} yet: run `sightglass run`")
 
 
 def begun(now: datetime) -> Report:
@@ -121,11 +150,18 @@ def begun(now: datetime) -> Report:
 
 @contextmanager
 def entered(
-    settings: Settings, report: Report, now: Callable[[], datetime]
+    settings: Settings,
+    report: Report,
+    now: Callable[[], datetime],
+    admit: Callable[[Warehouse], None] = lambda _warehouse: None,
 ) -> Iterator[tuple[Warehouse, Books]]:
-    """The warehouse, held by this run alone, and its books, where beginning and end of it are entered."""
+    """The warehouse, held by this run alone, and its books, where beginning and end of it are entered.
+
+    `admit` looks at the warehouse before anything is written, and raises where nothing is to be.
+    """
     make_folder(settings.home)
     with lock.hold(settings.home, report.started_at), closing(open_for_writing(settings.home)) as warehouse:
+        admit(warehouse)
         books = Books(warehouse, report.run_id)
         books.start(report.started_at)
         try:
@@ -135,7 +171,7 @@ def entered(
             with suppress(SightglassError):
                 books.finish(now(), "failed", _code(error), report.unknown)
             raise
-        report.gaps = books.gaps()
+        report.gaps, report.held_back = books.gaps(), books.held_back()
         report.finished_at = now()
         books.finish(report.finished_at, report.status, report.exit_code, report.unknown)
         try:
@@ -167,27 +203,36 @@ def _code(error: BaseException) -> int:
 
 def _connect(settings: Settings, wanted: Sequence[str], report: Report) -> dict[str, Session]:
     """A session with each wanted source; those without credentials are skipped, unless asked for by name."""
-    sessions = {}
-    for name in wanted or schema.names():
-        if name not in schema.names():
-            raise SettingsError(f"{name} is no source; known are {', '.join(schema.names())}")
-        session = source_module(name).connect(settings)
-        if session is not None:
-            sessions[name] = session
-            continue
-        if wanted:
+    named = settings.listed("SIGHTGLASS_SOURCES")
+    for name in [*wanted, *named]:
+        known_source(name, "" if name in wanted else "SIGHTGLASS_SOURCES: ")
+    chosen = list(dict.fromkeys(wanted or named or schema.names()))
+    sessions = {name: source_module(name).connect(settings) for name in chosen}
+    without = [name for name, session in sessions.items() if session is None]
+    if wanted or named:
+        for name in without:
             raise SettingsError(f"{name} has no credentials: set {source_module(name).LOGIN}")
-        report.skipped.append(name)
-    if not sessions:
+    if len(without) == len(sessions):
         each = "; for ".join(f"{name} set {source_module(name).LOGIN}" for name in schema.names())
         raise SettingsError(f"no source has credentials: for {each}; or try `sightglass demo`")
-    return sessions
+    report.skipped += without
+    return {name: session for name, session in sessions.items() if session is not None}
+
+
+def known_source(name: str, where: str = "") -> None:
+    """SettingsError where there is no source of this name."""
+    if name not in schema.names():
+        raise SettingsError(f"{where}{name} is no source; known are {', '.join(schema.names())}")
 
 
 def _judge(report: Report) -> None:
     """Set status and exit code from what happened to the streams."""
     failed = [tally for tally in report.streams if tally.status == "failed"]
-    codes = [SourceError.exit_code] * bool(failed) + [QUARANTINED] * bool(report.newly_quarantined)
+    codes = [
+        *[SourceError.exit_code] * bool(failed),
+        *[QUARANTINED] * bool(report.newly_quarantined),
+        *[SettingsError.exit_code] * bool(report.lapsed),
+    ]
     report.exit_code = worst(codes)
     report.status = "ok"
     if codes:

@@ -11,6 +11,7 @@ import msgspec
 import pyarrow as pa
 
 from etl.errors import SettingsError
+from etl.values import FORMS, Form
 
 TYPES: dict[str, tuple[Any, str]] = {
     "text": (pa.string(), "VARCHAR"),
@@ -40,6 +41,8 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     required: bool = False
     volatile: bool = False
     maintained: bool = False
+    forms: tuple[Form, ...] = FORMS
+    """The ways in which a timestamp may be written."""
 
     @property
     def arrow(self) -> pa.DataType:

@@ -1,12 +1,24 @@
 """One form for each value, wherever it came from: canonical JSON, and microseconds since 1970."""
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 import msgspec
 
+Form = Literal["number", "iso", "digits"]
+"""A way to write a time: seconds since 1970 as a number, ISO 8601 text with an offset, seconds as text."""
+FORMS: tuple[Form, ...] = ("number", "iso")
+"""The forms of a time where none are declared."""
+
+EARLIEST = -62_135_596_800_000_000
+LATEST = 253_402_300_799_999_999
+"""The first and the last microsecond of the years 1 to 9999: beyond them no number is a count of seconds."""
 LATEST_EPOCH = 253_402_300_799.0
-"""The last second of the year 9999: a larger epoch number is no count of seconds."""
+"""The last second of the year 9999."""
+DIGITS = re.compile(r"[0-9]{9,}(?:\.[0-9]+)?")
+"""Seconds since 1970 as text. With fewer digits it could be a date or a year: "20240119", "2024"."""
 
 _CANONICAL = msgspec.json.Encoder(order="sorted")
 
@@ -39,15 +51,34 @@ def parsed(value: object) -> object:
     return value
 
 
-def micros(value: float | str) -> int:
-    """Microseconds since 1970 of seconds since 1970, or of ISO 8601 text with an offset; else ValueError."""
-    try:
-        seconds_since = float(value)
-    except ValueError:
-        return micros_of(datetime.fromisoformat(str(value)))
-    if not abs(seconds_since) <= LATEST_EPOCH:
+def micros(value: object) -> int:
+    """Microseconds since 1970 of a time in one of the usual forms; else ValueError."""
+    return epoch_micros(value, FORMS)
+
+
+def epoch_micros(value: object, forms: Sequence[Form]) -> int:
+    """Microseconds since 1970 of a time in one of these forms; else ValueError, whatever the value is."""
+    if isinstance(value, str):
+        if DIGITS.fullmatch(value):
+            if "digits" not in forms:
+                raise ValueError("is text where a number of seconds since 1970 must be")
+            return _of_seconds(float(value))
+        if "iso" in forms:
+            microseconds = micros_of(datetime.fromisoformat(value))
+            if EARLIEST <= microseconds <= LATEST:
+                return microseconds
+            raise ValueError("is not within the years 1 to 9999")
+    elif isinstance(value, int | float) and not isinstance(value, bool) and "number" in forms:
+        return _of_seconds(value)
+    raise ValueError("is no time in a form that is declared")
+
+
+def _of_seconds(count: float) -> int:
+    # Bounded before it is multiplied: an int can be too large for a float. NaN is within no bounds.
+    microseconds = round(count * 1_000_000) if abs(count) <= LATEST_EPOCH + 1 else None
+    if microseconds is None or not EARLIEST <= microseconds <= LATEST:
         raise ValueError("is no time in seconds since 1970")
-    return round(seconds_since * 1_000_000)
+    return microseconds
 
 
 def micros_of(moment: datetime) -> int:
@@ -61,3 +92,11 @@ def micros_of(moment: datetime) -> int:
 def seconds(microseconds: int) -> str:
     """Seconds since 1970 with six decimals, exact: a float would round some of them up."""
     return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}"
+
+
+def moment(microseconds: int | None) -> str | None:
+    """The time in ISO 8601 with microseconds, UTC; None stays None."""
+    if microseconds is None:
+        return None
+    whole, rest = divmod(microseconds, 1_000_000)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"

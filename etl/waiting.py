@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from etl.aside import Cuts
 from etl.extract.reading import Ended
-from etl.extract.stream import Bundle, Delivery, Effect, File, Page, Stream
+from etl.extract.stream import Bundle, Delivery, Effect, File, Page, Stream, Watermark
 from etl.load.books import Tally
 from etl.transform.batch import Cut, joined
 
@@ -36,17 +36,12 @@ class Waiting:
     since: datetime | None = None
     """When the first of what waits came."""
     ended: Ended | None = None
-    in_order: bool = True
-    """Whether every page that came was said to come after all records before it."""
+    end: int = 0
+    """Up to when the stream was asked for, in microseconds since 1970: the cursor never passes it."""
+    watermark: Watermark | None = None
+    """The last that came; a stream that gives none may move its cursor once it has ended well."""
     newest: int | None = None
-    """Newest time among the records loaded in this run."""
-    rises: bool = True
-    """Whether no record that was loaded was older than one before it."""
-
-    @property
-    def ascending(self) -> bool:
-        """Whether the cursor may move early; two threads tell, of what has come and of what was loaded."""
-        return self.in_order and self.rises
+    """Newest time among the records loaded in this run, of those before the end that was asked for."""
 
     def take(self, item: Bundle | Ended, now: datetime) -> None:
         """Add a bundle, or the end, to what is not loaded yet."""
@@ -58,7 +53,7 @@ class Waiting:
         self.raw += item
         self.raw_size += size
         self.size += size
-        self.in_order &= all(one.in_order for one in item if isinstance(one, Page))
+        self.watermark = next((one for one in reversed(item) if isinstance(one, Watermark)), self.watermark)
         self.records += sum(len(one.records) for one in item if isinstance(one, Page))
 
     def to_cut(self) -> list[Delivery]:
@@ -69,26 +64,24 @@ class Waiting:
 
     def to_commit(self) -> "Batch":
         """All that waits, which is no longer here."""
-        batch = Batch(self, self.parts, self.effects, self.ended)
+        batch = Batch(self, self.parts, self.effects, self.ended, self.watermark)
         self.parts, self.effects, self.size, self.records = [], [], 0, 0
         self.since = self.ended = None
         return batch
 
     def entered(self) -> dict[str, Any]:
         """What a commit changes here, for `enter` to bring back where the commit fails."""
-        return {"names": set(self.names), "newest": self.newest, "rises": self.rises}
+        return {"names": set(self.names), "newest": self.newest}
 
     def enter(self, known: Mapping[str, Any]) -> None:
         """Be as `entered` has told it."""
         for name, value in known.items():
             setattr(self, name, value)
 
-    def see(self, times: pa.ChunkedArray) -> None:
-        """Note the times of records in the order in which they came, in microseconds since 1970."""
-        if len(times):
-            in_order = pc.all(pc.greater_equal(times[1:], times[:-1])).as_py() is not False
-            self.rises &= in_order and (self.newest is None or times[0].as_py() >= self.newest)
-            self.newest = max(pc.max(times).as_py(), self.newest or 0)
+    def see(self, times: pa.ChunkedArray, end: int) -> None:
+        """Note the times of records, in microseconds since 1970; none after the end counts."""
+        found = pc.max(times.filter(pc.less_equal(times, end))).as_py()
+        self.newest = max((each for each in (found, self.newest) if each is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +93,8 @@ class Batch:
     effects: Sequence[Effect]
     ended: Ended | None
     """Where it is the last: how the stream ended."""
+    watermark: Watermark | None
+    """How far the stream has been read with this."""
 
     def cuts(self) -> dict[str, Cut]:
         """The rows by stream, once all of them are made."""

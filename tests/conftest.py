@@ -68,6 +68,11 @@ class Sightglass:
                 process.kill()
         return Ran(process.returncode, out, err)
 
+    def but_for(self, changed: Mapping[str, str]) -> "Sightglass":
+        """The command with these settings changed, and without those that are empty here."""
+        merged = {**self.settings, **changed}
+        return replace(self, settings={name: value for name, value in merged.items() if value})
+
     def start(self, *arguments: str, out: int = PIPE, err: int = PIPE) -> Popen[str]:
         """The command as a process that has begun."""
         machine = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from conftest import Row, Sightglass
 
@@ -28,7 +28,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer; `Content-Length` is that of the body unless the case names another, or None for none."""
+    """A whole answer; its `Content-Length` is right unless the case names another, or None for none."""
 
     body: bytes = b""
     status: int = 200
@@ -61,70 +61,79 @@ class Hostile:
         return sum(each.path.endswith(path) for each in self.asked)
 
 
+class _Handler(BaseHTTPRequestHandler):
+    """Answers GET alone, over connections that are kept."""
+
+    server: "_Server"
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        """Say what the case says."""
+        parts = urlsplit(self.path)
+        path = re.sub("/+", "/", parts.path)
+        request = Request(path, dict(parse_qsl(parts.query)), dict(self.headers))
+        self.server.hostile.asked.append(request)
+        found = (said for pattern, said in self.server.routes.items() if re.fullmatch(pattern, path))
+        said = next(found, Answer(b'{"message": "no such thing"}', 404))
+        with suppress(OSError):
+            self._send(said(request) if callable(said) else said)
+
+    def _send(self, said: Said) -> None:
+        if isinstance(said, Bytes):
+            self.close_connection = True
+            self.wfile.write(said.sent)
+            self.wfile.flush()
+            if said.held:
+                self.server.over.wait()
+        elif isinstance(said, Answer):
+            self._answer(said)
+        elif isinstance(said, bytes):
+            self._answer(Answer(said))
+        else:
+            self._answer(Answer(json.dumps(said).encode(), headers={"Content-Type": "application/json"}))
+
+    def _answer(self, said: Answer) -> None:
+        self.send_response(said.status)
+        headers = {"Content-Length": str(len(said.body)), **said.headers}
+        if headers["Content-Length"] is None and "Transfer-Encoding" not in headers:
+            # Without a length the end of the connection is the end of the body.
+            headers["Connection"] = "close"
+            self.close_connection = True
+        for name, value in headers.items():
+            if value is not None:
+                self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(said.body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    """Ends without waiting for those it still talks to."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, routes: Routes) -> None:
+        self.routes, self.hostile, self.over = routes, Hostile(), threading.Event()
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.hostile.url = f"http://127.0.0.1:{self.server_address[1]}/"
+
+    def handle_error(self, *_: object) -> None:
+        """A client that goes away is no error."""
+
+
 @contextmanager
 def serving(routes: Routes) -> Iterator[Hostile]:
     """Serve these answers on loopback; what no pattern matches is 404."""
-    hostile, over = Hostile(), threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        """Answers GET alone, over connections that are kept."""
-
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def do_GET(self) -> None:
-            """Say what the case says."""
-            parts = urlsplit(self.path)
-            path = re.sub("/+", "/", parts.path)
-            request = Request(path, dict(parse_qsl(parts.query)), dict(self.headers))
-            hostile.asked.append(request)
-            found = (said for pattern, said in routes.items() if re.fullmatch(pattern, path))
-            said = next(found, Answer(b'{"message": "no such thing"}', 404))
-            with suppress(OSError):
-                self._send(said(request) if callable(said) else said)
-
-        def _send(self, said: Said) -> None:
-            if isinstance(said, Bytes):
-                self.close_connection = True
-                self.wfile.write(said.sent)
-                self.wfile.flush()
-                if said.held:
-                    over.wait()
-                return
-            if isinstance(said, bytes):
-                said = Answer(said)
-            elif not isinstance(said, Answer):
-                said = Answer(json.dumps(said).encode(), headers={"Content-Type": "application/json"})
-            self.send_response(said.status)
-            for name, value in {"Content-Length": str(len(said.body)), **said.headers}.items():
-                if value is not None:
-                    self.send_header(name, value)
-            if said.headers.get("Content-Length", "") is None:
-                # Without a length the end of the connection is the end of the body.
-                self.send_header("Connection", "close")
-                self.close_connection = True
-            self.end_headers()
-            self.wfile.write(said.body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- as the base class has it
-            """Say nothing."""
-
-    class Server(ThreadingHTTPServer):
-        """Ends without waiting for those it still talks to."""
-
-        daemon_threads = True
-        block_on_close = False
-
-        def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 -- as the base class has it
-            """A client that goes away is no error."""
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        hostile.url = f"http://127.0.0.1:{server.server_address[1]}/"
+    with _Server(routes) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         try:
-            yield hostile
+            yield server.hostile
         finally:
-            over.set()
+            server.over.set()
             server.shutdown()
 
 
@@ -134,14 +143,14 @@ def serving(routes: Routes) -> Iterator[Hostile]:
 def cogniac(routes: Routes, *, applications: Said = None) -> Routes:
     """The routes of a tenant `t1` with the application `a1`, but for what the case answers otherwise."""
     listed = [{"application_id": "a1", "active": True}] if applications is None else applications
-    return {
-        **routes,
+    usual = {
         "/1/users/current/tenants": {"tenants": [{"tenant_id": "t1"}]},
         "/1/tenants/(t1|current)": {"tenant_id": "t1", "name": "one", "region": None},
         "/1/token": {"access_token": "token-of-the-case", "token_type": "Bearer"},
         "/1/tenants/[^/]+/applications": {"data": listed} if isinstance(listed, list) else listed,
         "/1/tenants/[^/]+/subjects": {"data": []},
     }
+    return {**routes, **{path: said for path, said in usual.items() if path not in routes}}
 
 
 DETECTIONS = "/1/applications/a1/detections"
@@ -168,44 +177,38 @@ def record(number: int, at: Any = None, **more: Any) -> Row:  # noqa: ANN401 -- 
 class Placed:
     """A list of records, each at a place in time of its own, as the detections endpoint pages it.
 
-    A record's place is where the list has it, whatever its body says; by default they are the same.
+    A record's place is where the list has it, whatever its body says; what is no JSON is given as bytes.
     """
 
-    records: list[tuple[float, Row]]
+    records: list[tuple[float, Row | bytes]]
     limit: int = 100
     by_time: bool = True
     """Sorted by place; else as given, and only `next` leads on."""
     obeys_end: bool = True
+    names_place: bool = True
+    """`next` names the place of the last record of a page; else it can only be followed."""
     on_page: Callable[[int], None] = lambda _number: None
     """Told how many pages were asked for, before each is made."""
     pages: int = 0
 
-    def __call__(self, request: Request) -> Row:
-        """One page of the records after `start` and before `end`, oldest place first unless told otherwise."""
+    def __call__(self, request: Request) -> Answer:
+        """A page of the records between `start` and `end`, oldest place first unless told otherwise."""
         self.pages += 1
         self.on_page(self.pages)
         query = request.query
         start, end = float(query.get("start", 0)), float(query.get("end", "inf"))
-        found = [
-            (place, one)
-            for place, one in self.records
-            if place > start and (place < end or not self.obeys_end)
-        ]
+        found = [one for one in self.records if one[0] > start and (one[0] < end or not self.obeys_end)]
         if self.by_time:
             found.sort(key=lambda one: one[0], reverse=query.get("reverse", "False").lower() == "true")
-        return self.paged(request, found)
-
-    def paged(self, request: Request, found: list[tuple[float, Row]]) -> Row:
-        """The page of these that `skip` names; `cursor` is the place of its last record."""
-        skip = int(request.query.get("skip", 0))
-        page = found[skip : skip + min(self.limit, int(request.query.get("limit", 10)))]
-        if skip + len(page) >= len(found):
-            return {"data": [one for _, one in page], "paging": {}}
-        given = {**request.query, "skip": str(skip + len(page)), "cursor": f"{page[-1][0]:.6f}"}
-        link = f"http://{request.headers['Host']}{request.path}?" + "&".join(
-            f"{name}={value}" for name, value in given.items()
-        )
-        return {"data": [one for _, one in page], "paging": {"next": link}}
+        skip = int(query.get("skip", 0))
+        page = found[skip : skip + min(self.limit, int(query.get("limit", 10)))]
+        given = {**query, "skip": str(skip + len(page))}
+        if page and self.names_place:
+            given["cursor"] = f"{page[-1][0]:.6f}"
+        link = f"http://{request.headers['Host']}{request.path}?{urlencode(given)}"
+        paging = {"next": link} if skip + len(page) < len(found) else {}
+        data = [one if isinstance(one, bytes) else json.dumps(one).encode() for _, one in page]
+        return Answer(b'{"data": [%s], "paging": %s}' % (b",".join(data), json.dumps(paging).encode()))
 
 
 def of_cogniac(folder: Path, server: Hostile) -> Sightglass:

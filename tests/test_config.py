@@ -16,7 +16,7 @@ DECLARED = (
 KNOWN = (
     "ACME_KEY, ACME_PARTS, ACME_URL, SIGHTGLASS_CONCURRENCY, SIGHTGLASS_HOME, SIGHTGLASS_LAG, "
     "SIGHTGLASS_LAKE_GRACE, SIGHTGLASS_LAKE_URI, SIGHTGLASS_OVERLAP, SIGHTGLASS_RAW_DAYS, "
-    "SIGHTGLASS_RETRY_BUDGET"
+    "SIGHTGLASS_RETRY_BUDGET, SIGHTGLASS_SOURCES"
 )
 
 
@@ -168,13 +168,13 @@ def test_unknown_setting_is_refused() -> None:
 
     found = [complaint({}, {"SIGHTGLASS_LAGG": "1"}), complaint({}, None, other)]
 
-    reason = f"SIGHTGLASS_LAGG is no setting; known are {KNOWN}"
+    reason = f"SIGHTGLASS_LAGG is no setting: did you mean SIGHTGLASS_LAG? Known are {KNOWN}"
     assert [f"the command line: {reason}", f"o.toml: {reason}"] == found
 
 
 def test_variables_of_other_programs_are_left_alone() -> None:
-    """The environment belongs to everybody: unknown names in it are no mistake."""
-    settings = load(DECLARED, {"PATH": "/bin", "SIGHTGLASS_LAGG": "1", "ACME_URL_FILE": "absent"})
+    """The environment belongs to everybody: unknown names of others are no mistake."""
+    settings = load(DECLARED, {"PATH": "/bin", "ACME_LAGG": "1", "ACME_URL_FILE": "absent"})
 
     assert "https://api.acme.example/" == settings.text("ACME_URL")
 

@@ -275,6 +275,67 @@ def test_undeclared_field_is_named_once_with_its_place() -> None:
     assert [f"detections:{place}" for place in places] == by.unknown()
 
 
+ODD = {
+    'size 5"': 1,
+    "a\\b": [2],
+    "t\tb": None,
+    "": {"": 3},
+    "+focus_key": "x",
+    "+boxes": [1],
+    "+undeclared_0": 5,
+}
+
+
+@pytest.mark.parametrize("place", ["", "media/", "detections/0/", "other_media/0/"])
+def test_undeclared_field_of_any_name_is_kept(place: str) -> None:
+    """Names that no type can have, and those that mark what a source adds, are kept like any other."""
+    record = json.loads(changed("other_media", [{"media_id": "M2"}]))
+    for name, value in {**ODD, "plain": 1}.items():
+        *way, _ = f"{place}x".split("/")
+        inner = record
+        for step in way:
+            inner = inner[int(step) if step.isdecimal() else step]
+        inner[name] = value
+    by = transformer()
+
+    found = cut(
+        changed("media/media_id", "M0"), json.dumps(record).encode(), changed("media/media_id", "M3"), by=by
+    )
+
+    extras = [
+        json.loads(each)
+        for name in ("results", "media", "detections")
+        for each in found.tables[name]["_extra"].to_pylist()
+        if each
+    ]
+    assert ([], ["M0", "M", "M3"], [{**ODD, "plain": 1}]) == (refusals(found), media_ids(found), extras)
+    assert len({**ODD, "plain": 1}) == len(by.unknown())
+
+
+def test_undeclared_field_of_several_objects_is_learnt_once() -> None:
+    """One name in two objects of a list, and another beside it, do not get in each other's way."""
+    said = [{**ASSERTION, "detection_id": f"D:{number}", "a": number, "b": None} for number in range(3)]
+
+    found = cut(changed("detections", said))
+
+    extras = found.tables["detections"]["_extra"].to_pylist()
+    assert ([], ['{"a":0,"b":null}', '{"a":1,"b":null}', '{"a":2,"b":null}']) == (refusals(found), extras)
+
+
+def test_odd_name_does_not_hide_what_is_amiss() -> None:
+    """A record with a field of an odd name is held to its declared types all the same."""
+    record = json.loads(changed("detections/0/probability", 2))
+
+    found = cut(
+        json.dumps({**record, 'size 5"': 1}).encode(), changed("other_media", [{"media_id": 5, "": 1}])
+    )
+
+    assert [
+        ("Expected `float` <= 1.0", "$.detections[0].probability"),
+        ("Expected `str`, got `int`", "$.+other_media[0].media_id"),
+    ] == refusals(found)
+
+
 NAMES = {f"name_{number}": number for number in range(201)}
 TOO_MANY = "more than 200 undeclared fields, this one: name_200"
 

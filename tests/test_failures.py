@@ -19,7 +19,7 @@ NAMES = (
     "COG_API_KEY, COG_PASS, COG_TENANT, COG_URL_PREFIX, COG_USER, NEURONS_API_KEY, NEURONS_URL, "
     "SIGHTGLASS_COGNIAC_APPLICATIONS, SIGHTGLASS_CONCURRENCY, SIGHTGLASS_HOME, SIGHTGLASS_LAG, "
     "SIGHTGLASS_LAKE_GRACE, SIGHTGLASS_LAKE_URI, SIGHTGLASS_NEURONS_SWEEP, SIGHTGLASS_OVERLAP, "
-    "SIGHTGLASS_RAW_DAYS, SIGHTGLASS_RETRY_BUDGET"
+    "SIGHTGLASS_RAW_DAYS, SIGHTGLASS_RETRY_BUDGET, SIGHTGLASS_SOURCES"
 )
 SECRETS = ("canary-id", "canary-secret", "canary-password")
 WRONG_KEY = {"COG_API_KEY": "canary-id:canary-secret"}
@@ -44,6 +44,7 @@ def impatient(served: Plant, tmp_path: Path) -> Sightglass:
 NO_KEY = {"COG_API_KEY": ""}
 ANOTHER = "SIGHTGLASS_HOME to another folder"
 INSTEAD = "give it in the environment, or name its file in"
+MEANT = "did you mean SIGHTGLASS_OVERLAP"
 FOR_NEURONS = "for neurons set NEURONS_API_KEY"
 TOGETHER = "COG_USER and COG_PASS go together: set both, or COG_API_KEY"
 WRONG: dict[str, tuple[dict[str, str], str, str]] = {
@@ -99,7 +100,7 @@ WRONG: dict[str, tuple[dict[str, str], str, str]] = {
     "unknown setting": (
         {},
         "--set SIGHTGLASS_OVERLAPP=1",
-        f"the command line: SIGHTGLASS_OVERLAPP is no setting; known are {NAMES}",
+        f"the command line: SIGHTGLASS_OVERLAPP is no setting: {MEANT}? Known are {NAMES}",
     ),
     "secret on the command line": (
         {},
@@ -137,7 +138,8 @@ def test_wrong_settings_end_with_one_line_before_any_api_is_asked(
     def filled(text: str) -> str:
         return text.replace("{folder}", str(folder))
 
-    ran = impatient("run", *filled(arguments).split(), **{name: filled(settings[name]) for name in settings})
+    changed = impatient.but_for({name: filled(settings[name]) for name in settings})
+    ran = changed("run", *filled(arguments).split())
     assert Ran(2, "", f"sightglass: {filled(message)}\n") == ran
     assert [] == [*served.cogniac.requests, *served.neurons.requests]
 
@@ -184,9 +186,8 @@ def test_a_source_that_fails_leaves_the_other_loaded(
     port, url = str(closed_port()), served.cogniac_login["COG_URL_PREFIX"].rstrip("/")
     home, complaint = impatient.home, complaint.replace("{url}", url).replace("{port}", port)
 
-    ran = impatient(
-        "run", "--json", **{name: value.replace("{port}", port) for name, value in settings.items()}
-    )
+    changed = impatient.but_for({name: value.replace("{port}", port) for name, value in settings.items()})
+    ran = changed("run", "--json")
     assert (3, "partial", expected_lines(ran, f"cogniac applications failed: {complaint}")) == (
         ran.code,
         ran.report["status"],

@@ -27,9 +27,9 @@ from etl.demo.neurons import NeuronsSimulator, NeuronsSize
 from etl.demo.script import FOREVER, LOGIN_PAGE, Answer, CutOff, Reset, Rule, Script
 from etl.extract.http import Api
 from etl.extract.stream import Meter
-from etl.load.books import moment
 from etl.sources import cogniac, neurons
 from etl.sources.cogniac.login import Login
+from etl.values import moment
 
 CROWD = 16
 PATIENCE = 30.0  # seconds after which a test fails that would wait for ever
@@ -249,7 +249,7 @@ def test_nothing_that_opens_anything_is_kept_or_said(tmp_path: Path) -> None:
         plant.neurons.put(FILM | {"media_id": "seen"}, {"metrics": b"[]"})
         by_key = Sightglass(tmp_path / "key", plant.settings | {"SIGHTGLASS_RETRY_BUDGET": "0"})
         login = {"COG_API_KEY": "", "COG_USER": plant.cogniac.user, "COG_PASS": plant.cogniac.password}
-        by_password = replace(by_key, folder=tmp_path / "password", settings={**by_key.settings, **login})
+        by_password = replace(by_key.but_for(login), folder=tmp_path / "password")
         found = []
         for sightglass in (by_key, by_password):
             sightglass.folder.mkdir()

@@ -19,7 +19,7 @@ from etl.demo.server import serve
 from etl.errors import Refused, SourceError
 from etl.extract.http import Api
 from etl.extract.stream import Meter
-from etl.sources.neurons import KeyHeader
+from etl.sources.neurons.account import KeyHeader
 
 KEY = "open-sesame"
 ATTEMPTS = 3
@@ -174,6 +174,7 @@ HOURS = format_datetime(datetime.now(UTC) + timedelta(hours=10), usegmt=True)
         ({"Retry-After": "soon"}, 0.5, 1.5),
         ({}, 0.5, 1.5),
     ],
+    ids=["seconds", "at once", "hours", "long ago", "no time", "nothing"],
 )
 def test_an_api_says_when_to_come_back(said: dict[str, str], least: float, most: float) -> None:
     """Retry-After is obeyed, in seconds or as a date; without it the first wait is about a second."""
@@ -186,7 +187,11 @@ def test_an_api_says_when_to_come_back(said: dict[str, str], least: float, most:
     assert least <= caught.value.args[0] <= most
 
 
-@pytest.mark.parametrize("wait", ["121", "9" * 20, HOURS, "Fri, 31 Dec 9999 23:59:59 GMT"])
+@pytest.mark.parametrize(
+    "wait",
+    ["121", "9" * 20, "9" * 5000, HOURS, "Fri, 31 Dec 9999 23:59:59 GMT"],
+    ids=["seconds", "many", "too many digits", "hours", "for ever"],
+)
 def test_a_wait_beyond_the_budget_ends_at_once(wait: str) -> None:
     """Who is told to come back after the budget need not wait to know that it failed."""
     with serve(Server(Answer(429, b'{"detail": "slow down"}', {"Retry-After": wait}))) as url:
@@ -201,7 +206,7 @@ def test_a_wait_beyond_the_budget_ends_at_once(wait: str) -> None:
         (400, b'{"message": "no such field"}', ": no such field"),
         (401, b'{"detail": "bad key"}', ": bad key; check KEY"),
         (403, b"", "; check KEY"),
-        (404, b'["gone", 1]', ': ["gone", 1]'),
+        (404, b'["gone", 1]', ': ["gone",1]'),
         (405, b'{"message": "' + b"x" * 400 + b'"}', f": {'x' * 300}"),
         (409, b'{"message": null}', ""),
         (501, b"<html>no</html>", ""),

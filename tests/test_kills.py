@@ -35,8 +35,8 @@ DUMP = """
 GAPS = "SELECT source, stream, key, what FROM etl.gaps ORDER BY ALL"
 SMALL_BATCHES = """
 from etl import loading
-from etl.sources.cogniac import scan
-loading.BATCH_BYTES, scan.PAGE = 4_000, 10
+from etl.sources.cogniac import pages, scan
+loading.BATCH_BYTES, pages.PAGE = 4_000, 10
 """
 AT_A_CALL = """
 import os, signal

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "values": set[str](),
     "config": {"errors"},
     "disk": set[str](),
-    "schema": {"errors"},
+    "schema": {"errors", "values"},
     "views": {"errors", "schema"},
     "dictionary": {"schema", "views"},
     "extract": {"config", "disk", "errors", "extract", "values", "version"},

@@ -20,7 +20,7 @@ from etl import loading
 from etl.config import CORE, load
 from etl.errors import SettingsError, SourceError, Unfit
 from etl.extract import reading
-from etl.extract.stream import Bundle, Delivery, File, Meter, Page, Position, Stream
+from etl.extract.stream import Bundle, Delivery, File, Meter, Page, Position, Stream, Watermark
 from etl.load.books import Tally
 from etl.loading import BATCH_BYTES
 from etl.pipeline import Report, run
@@ -110,27 +110,58 @@ def stream(*steps: Step, name: str = "detections", partition: str = "", told: To
 
 
 def page(*times: float, heavy: bool = True) -> Bundle:
-    """Records of these times; heavy enough to be loaded before anything else is read."""
-    record = b'{"media": {"media_id": "m%g"}, "updated_at": %g, "detections": []}'
+    """Records of these times, all up to the last; heavy enough to be loaded before anything else is read."""
+    record = b'{"media": {"media_id": "m%g"}, "updated_at": %a, "detections": []}'
     records = [record % (at, at) for at in times]
     records[0] += b" " * (BATCH_BYTES if heavy else 0)
-    return [Page("detections", records, {"application_id": "A"})]
+    return [Page("detections", records, {"application_id": "A"}), Watermark(round(times[-1] * 1_000_000))]
+
+
+def unproven(*times: float) -> Bundle:
+    """The same, of which nothing says that all up to a time has come."""
+    return page(*times)[:1]
 
 
 @pytest.mark.parametrize(
-    ("pages", "seen"),
+    ("bundles", "seen"),
     [
-        ([(100, 200), (200, 300)], [200, 300]),
-        ([(200, 300), (100,), (400,)], [300]),
-        ([(100,), (300, 200), (400,)], [100]),
+        ([page(100, 200), page(200, 300)], [200, 300]),
+        ([page(200, 300), unproven(100), unproven(400)], [300]),
+        ([page(100), unproven(300, 200), page(400)], [100, 400]),
+        ([unproven(300, 200), [Watermark(250_000_000)], unproven(400)], [250]),
+        ([page(100), page(200), [Watermark(None, "in no order")], unproven(300)], [100, 200]),
     ],
 )
-def test_a_cursor_moves_while_records_come_in_order(cog: Bench, pages: Rows, seen: list[float]) -> None:
-    """It follows what is loaded, page by page, until a record is older than one before it."""
-    cog.run([stream(*(page(*times) for times in pages), SourceError("broke off"))])
+def test_a_cursor_moves_over_what_is_proven_to_have_come(
+    cog: Bench, bundles: list[Bundle], seen: list[float]
+) -> None:
+    """It follows what the source says of it, whatever times the records have."""
+    cog.run([stream(*bundles, SourceError("broke off"))])
 
     assert seen == cog.seen
     assert [("", seen[-1])] == cog.rows(CURSORS)
+
+
+def test_a_cursor_never_passes_the_end_that_was_asked_for(cog: Bench) -> None:
+    """Where a source proves nothing, the newest time before the end counts once the stream has ended well."""
+    end = cog.now.timestamp() + 3600 - 5
+    cog.run([stream(unproven(100, end - 1, end + 1, 4e9))])
+
+    assert [("", end - 1)] == cog.rows(CURSORS)
+
+
+def test_a_cursor_that_is_yet_to_come_is_not_believed(cog: Bench) -> None:
+    """The stream is read from its beginning, and the cursor goes back to where the data is."""
+    told: list[Position] = []
+    cog.run([stream(page(cog.now.timestamp()))])
+    cog.now -= timedelta(days=400)
+    report = cog.run([stream(page(100, 200), told=told.append)])
+
+    assert (None, 0) == (told[0].cursor, told[0].start)
+    assert [("", 200)] == cog.rows(CURSORS)
+    (notice,) = cog.rows("SELECT notice FROM etl.run_streams WHERE notice IS NOT NULL")
+    assert (report.streams[0].notice,) == notice
+    assert "is yet to come: the stream is read from its beginning" in str(notice[0])
 
 
 def test_what_has_come_is_committed_though_nothing_more_comes(
@@ -179,7 +210,7 @@ def test_a_commit_that_fails_is_told_though_nothing_more_comes(
 @pytest.mark.parametrize("ends", [[], [SourceError("broke off")]], ids=["ends", "fails"])
 def test_a_cursor_is_held_to_the_end_where_records_come_in_no_order(cog: Bench, ends: list[Step]) -> None:
     """Something older may still come, so that only a stream that ended well moves it, to the newest."""
-    cog.run([stream(page(300, 100), page(200), *ends)])
+    cog.run([stream(unproven(300, 100), unproven(200), *ends)])
 
     assert ([] if ends else [300]) == cog.seen
     assert ([] if ends else [("", 300)]) == cog.rows(CURSORS)
@@ -198,7 +229,7 @@ def test_a_later_run_moves_the_cursor_on_and_never_back(cog: Bench) -> None:
 def test_a_cursor_does_not_pass_what_was_refused(cog: Bench) -> None:
     """Only records that are loaded move it, so that a refused one at the end is read again."""
     bad = Page("detections", [b'{"media": {"media_id": "m"}, "updated_at": 200}'], {"application_id": "A"})
-    report = cog.run([stream([*page(100), bad])])
+    report = cog.run([stream([*unproven(100), bad])])
 
     assert [("", 100)] == cog.rows(CURSORS)
     assert ("partial", 4, 1) == (report.status, report.exit_code, report.newly_quarantined)

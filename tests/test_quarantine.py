@@ -87,7 +87,7 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spoiled]:
 
         sightglass = Sightglass(tmp_path_factory.mktemp("spoiled"), plant.settings)
         login = {"COG_USER": cogniac.user, "COG_PASS": cogniac.password, "COG_API_KEY": ""}
-        first, copy = sightglass("run", "--json", **login), tmp_path_factory.mktemp("earlier")
+        first, copy = sightglass.but_for(login)("run", "--json"), tmp_path_factory.mktemp("earlier")
         shutil.copy(sightglass.home / "warehouse.duckdb", copy)
         second = sightglass("run", "--json")
         tokens = {seen.headers["authorization"].split()[1] for seen in cogniac.requests}

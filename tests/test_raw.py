@@ -1,5 +1,6 @@
 """The raw archive: what was received can be read back with common tools, for as long as it is kept."""
 
+import base64
 import json
 import os
 import stat
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pytest
 
@@ -92,6 +94,34 @@ def test_a_record_of_several_lines_becomes_one(tmp_path: Path, ends: str) -> Non
 
     lines = content(tmp_path / "detections/2026-03-31/run-00001.jsonl.zst").splitlines()
     assert [record, record] == [json.loads(line)["record"] for line in lines]
+
+
+BROKEN = {
+    "control": b'{"text":"two\nlines\r"}',
+    "cut": b'{"text":\n1',
+    "utf8": b'{"text":"\xff"}',
+    "surrogate": b'{"text":"\\ud800"}\n',
+    "nan": b'{"number":NaN}',
+    "several": b"{}\n{}",
+    "empty": b"",
+    "deep": b"[" * 3000 + b"\n" + b"]" * 3000,
+}
+
+
+@pytest.mark.parametrize(
+    "record", [*BROKEN.values(), msgspec.Raw(BROKEN["utf8"])], ids=[*BROKEN, "of a page"]
+)
+def test_a_record_that_is_no_json_is_kept_byte_for_byte(tmp_path: Path, record: bytes) -> None:
+    """What would break its line, or be altered in it, is encoded; the lines beside it can be read."""
+    keep(archive(tmp_path), [Page("detections", [b"[1]", record, b"[2]"])])
+
+    lines = content(tmp_path / "detections/2026-03-31/run-00001.jsonl.zst").splitlines()
+    first, broken, last = map(json.loads, lines)
+    assert ([1], bytes(record), [2]) == (
+        first["record"],
+        base64.b64decode(broken["record_base64"]),
+        last["record"],
+    )
 
 
 def test_duckdb_reads_the_lines_of_all_days(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from starlette.types import ASGIApp
-from test_readings import APPLICATION, LONGER, differing, expected_of, load, sound, stored
+from test_readings import APPLICATION, LONGER, confirm_deletions, differing, expected_of, load, sound, stored
 
 from etl.demo.cogniac import CogniacSimulator, CogniacSize, Readings
 from etl.demo.cogniac_written import late_record
@@ -211,6 +211,9 @@ class Warehouse(RuleBasedStateMachine):
             self.cogniac.readings = Readings(clock_resolution=self.cogniac.readings.clock_resolution)
             self.neurons.readings = NeuronsReadings()
             self.run()
+            if rows(self.home, "etl.confirmations"):
+                confirm_deletions(self.home)
+                self.run()
 
             assert expected_of(self.plant) == stored(self.home)
             assert [] == differing(self.home, self.plant)

@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from etl import __version__
-from etl.errors import BUG, INTERRUPTED, TERMINATED, SightglassError
+from etl.cli.output import FilePath, is_unicode, prepare_streams, readable
+from etl.errors import BUG, INTERRUPTED, TERMINATED, SettingsError, SightglassError
 
 if TYPE_CHECKING:
     from etl.config import Settings
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "Load what is new; the line for cron.",
     "backfill": "Load a range of time again.",
+    "confirm": "Let the next run do what runs hold back.",
     "demo": "See all of it work on this machine, without keys.",
     "sql": "Query what is published.",
     "report": "Make an HTML page of what was found.",
@@ -62,9 +65,13 @@ def group() -> None:
 
 def main() -> None:
     """Run the command and leave with one of the exit codes that the README explains."""
+    prepare_streams()
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        sys.exit(group.main(standalone_mode=False, prog_name="sightglass"))
+        code = group.main(readable(sys.argv[1:]), standalone_mode=False, prog_name="sightglass")
+        with suppress(BrokenPipeError):
+            sys.stdout.flush()
+        sys.exit(code)
     except (click.Abort, Terminated) as told:
         click.echo(
             "sightglass: told to stop; what was loaded is kept, the next run goes on from there", err=True
@@ -77,7 +84,8 @@ def main() -> None:
     except SightglassError as error:
         click.echo(f"sightglass: {error}", err=True)
         # Not sys.exit: DuckDB would complain of what an error that is still alive holds on to.
-        sys.stdout.flush()
+        with suppress(SettingsError, BrokenPipeError):
+            sys.stdout.flush()
         os._exit(error.exit_code)
     except Exception:  # noqa: BLE001 -- whatever it is, it is a bug of ours, and must show where it is
         if Terminated.told:
@@ -136,14 +144,14 @@ def _flags(home: str | None, pairs: tuple[str, ...]) -> dict[str, str]:
         if not equals:
             raise click.UsageError(f"--set takes NAME=VALUE, not {pair}")
         flags[name] = value
-    return flags | ({"SIGHTGLASS_HOME": home} if home else {})
+    return flags | ({} if home is None else {"SIGHTGLASS_HOME": home})
 
 
 home_option = click.option("--home", metavar="DIR", help="Folder of the warehouse (SIGHTGLASS_HOME).")
 config_option = click.option(
     "--config",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="Settings file instead of ./sightglass.toml.",
 )
 set_option = click.option(
@@ -155,5 +163,6 @@ json_option = click.option(
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Print exactly one JSON object to standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    """Print exactly one JSON object to standard output; one that has gone away is no mistake."""
+    with suppress(BrokenPipeError):
+        print(json.dumps(value, ensure_ascii=not is_unicode()), flush=True)  # noqa: T201 -- click's ignores the encoding

@@ -10,9 +10,10 @@ import click
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.run import report_json
 from etl.config import Settings
-from etl.load.books import Refusal, moment, refusals
+from etl.load.books import Refusal, refusals
 from etl.load.warehouse import open_for_reading
 from etl.pipeline import dismiss, replay
+from etl.values import moment
 
 
 @click.group("quarantine", invoke_without_command=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from etl.cli import json_option, print_json, takes_settings
+from etl.cli.output import FilePath
 from etl.config import Settings
 from etl.errors import SettingsError
 from etl.publish.bi import open_bi
@@ -15,7 +16,7 @@ from etl.publish.report import page
 
 @click.command("report")
 @click.argument(
-    "file", type=click.Path(dir_okay=False, path_type=Path), default="report.html", metavar="[FILE]"
+    "file", type=FilePath(dir_okay=False, path_type=Path), default="report.html", metavar="[FILE]"
 )
 @json_option
 @takes_settings

@@ -1,5 +1,6 @@
 """`sightglass run`: load what is new."""
 
+import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from etl.cli.progress import watched
 from etl.config import Settings
 from etl.load.books import Tally, tally_json
 from etl.pipeline import Report, run
+from etl.registry import source_module
 
 
 @click.command("run")
@@ -43,17 +45,20 @@ def report_json(report: Report) -> dict[str, Any]:
         "gaps": report.gaps,
         "newly_quarantined": report.newly_quarantined,
         "unknown_fields": report.unknown,
+        "held_back": [dataclasses.asdict(each) for each in report.held_back],
         "skipped": report.skipped,
+        "lapsed": report.lapsed,
     }
 
 
 def say(report: Report) -> None:
     """Tell people what the run did, on standard error."""
     for name in report.skipped:
-        click.echo(f"sightglass: {name} skipped, it has no credentials", err=True)
+        click.echo(f"sightglass: {name} skipped, it has no credentials{_lapsed(name, report)}", err=True)
     for tally in report.streams:
-        if tally.error:
-            click.echo(f"sightglass: {_named(tally)} failed: {tally.error}", err=True)
+        said = [f" failed: {tally.error}"] * bool(tally.error) + [f": {tally.notice}"] * bool(tally.notice)
+        for odd in said:
+            click.echo(f"sightglass: {_named(tally)}{odd}", err=True)
     if report.newly_quarantined:
         click.echo(
             f"sightglass: newly quarantined, see etl.quarantine: {report.newly_quarantined:,}", err=True
@@ -62,6 +67,8 @@ def say(report: Report) -> None:
         click.echo(f"sightglass: undeclared fields, kept in _extra: {', '.join(report.unknown)}", err=True)
     if report.unsound:
         click.echo(f"sightglass: {report.unsound}", err=True)
+    for each in report.held_back:
+        click.echo(f"sightglass: {each}", err=True)
     if report.gaps:
         click.echo(f"sightglass: gaps, listed in etl.gaps: {report.gaps:,}", err=True)
     total = {
@@ -71,6 +78,16 @@ def say(report: Report) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in total.items())
     changed = "" if total["inserted"] + total["updated"] else ", nothing changed"
     click.echo(f"sightglass: run {report.run_id} {report.status}: {counts}{changed}", err=True)
+
+
+def _lapsed(name: str, report: Report) -> str:
+    """What is to be done where a source without credentials was loaded before; empty where it was not."""
+    if name not in report.lapsed:
+        return ""
+    return (
+        f" and was loaded before: set {source_module(name).LOGIN}, or name the sources to load in "
+        "SIGHTGLASS_SOURCES"
+    )
 
 
 def _named(tally: Tally) -> str:

@@ -5,13 +5,14 @@ from pathlib import Path
 import click
 
 from etl.cli import json_option, print_json, takes_settings
+from etl.cli.output import FilePath
 from etl.config import Settings
 from etl.publish import moment_of
 from etl.publish.snapshot import write_snapshot
 
 
 @click.command("snapshot")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@click.argument("file", type=FilePath(dir_okay=False, path_type=Path), metavar="FILE")
 @json_option
 @takes_settings
 def command(settings: Settings, file: Path, *, as_json: bool) -> None:

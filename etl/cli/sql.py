@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 import sys
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -14,7 +13,8 @@ import click
 import duckdb
 import pyarrow as pa
 
-from etl.cli import json_option, takes_settings
+from etl.cli import json_option, print_json, takes_settings
+from etl.cli.output import distinct
 from etl.config import Settings
 from etl.errors import SettingsError
 from etl.publish.bi import open_bi
@@ -42,9 +42,9 @@ def command(settings: Settings, query: str, *, as_csv: bool, as_json: bool) -> N
     connection = open_bi(settings)
     try:
         _answer(connection, query, as_csv=as_csv, as_json=as_json)
+        sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has enough, `head` for one: what Python still wants to flush goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        pass  # the reader has enough, `head` for one
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise SettingsError(f"the query failed: {error}") from error
     finally:
@@ -64,7 +64,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: str, *, as_csv: bool, 
     if relation is None:
         raise SettingsError("the query failed: it asks for nothing")
     batches = relation.to_arrow_reader(AT_ONCE)
-    names = batches.schema.names
+    names = distinct(batches.schema.names)
     rows = (
         [_plain(value) for value in row]
         for batch in batches
@@ -72,7 +72,7 @@ def _answer(connection: duckdb.DuckDBPyConnection, query: str, *, as_csv: bool, 
     )
     if as_json:
         objects = [dict(zip(names, row, strict=True)) for row in rows]
-        click.echo(json.dumps({"columns": names, "rows": objects}, ensure_ascii=False))
+        print_json({"columns": names, "rows": objects})
         return
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)

@@ -3,7 +3,9 @@
 import os
 import ssl
 import threading
-from collections.abc import Callable, Mapping, Sequence
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urljoin, urlsplit
@@ -20,12 +22,12 @@ CHUNK = 2**20
 """Bytes that are read at once: nearly all pages and files are smaller."""
 MOST_REDIRECTS = 20
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-TIMEOUT = urllib3.Timeout(connect=10, read=60)
-ALWAYS = {
-    "User-Agent": f"sightglass/{__version__}",
-    "Accept": "*/*",
-    **urllib3.make_headers(accept_encoding=True),
-}
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 60.0
+ALWAYS = {"User-Agent": f"sightglass/{__version__}", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
+"""Only what can be told to be whole is accepted: both of these say where they end."""
+WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+"""By content encoding, what tells zlib which it is."""
 
 
 class Failed(Exception):
@@ -76,8 +78,14 @@ class Client:
         for each in self._managers.values():
             each.clear()
 
-    def get(self, url: str, headers: Mapping[str, str], largest: int) -> Answer:
-        """The answer to a GET, of at most so many bytes; else Failed, Impossible or TooLarge."""
+    def get(
+        self, url: str, headers: Mapping[str, str], largest: int, seconds: float = READ_SECONDS
+    ) -> Answer:
+        """The answer to a GET, of at most so many bytes; else Failed, Impossible or TooLarge.
+
+        `seconds` is how long it may take until the answer is there.
+        """
+        until = time.monotonic() + seconds
         sent = tuple(value for name, value in headers.items() if name not in ALWAYS)
         if not all(value.isascii() and value.isprintable() for value in sent):
             raise Impossible("the key holds characters that no request can carry")
@@ -86,8 +94,8 @@ class Client:
             sent += tuple(value for _, value in parse_qsl(urlsplit(url).query))
             manager = self._manager(self._proxy(url), secure=url.startswith("https:"))
             try:
-                status, found, body = _asked(manager, url, {**ALWAYS, **headers}, largest)
-            except (HTTPError, ValueError) as error:
+                status, found, body = _asked(manager, url, {**ALWAYS, **headers}, largest, until)
+            except (HTTPError, ValueError, zlib.error) as error:
                 # ValueError: http.client's, of chunks whose size is no number.
                 raise Failed(_reason(error), sent) from error
             location = found.get("location") if self._redirects and status in REDIRECTS else None
@@ -162,32 +170,84 @@ def _trusting() -> ssl.SSLContext:
 
 
 def _asked(
-    manager: urllib3.PoolManager, url: str, headers: Mapping[str, str], largest: int
+    manager: urllib3.PoolManager, url: str, headers: Mapping[str, str], largest: int, until: float
 ) -> tuple[int, Mapping[str, str], bytes]:
-    """Status, headers and body."""
+    """Status, headers and body, all before a time of the monotonic clock."""
+    left = max(0.1, until - time.monotonic())
+    timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, left), read=min(READ_SECONDS, left))
     response = manager.request(
-        "GET", url, headers=headers, redirect=False, retries=False, preload_content=False, timeout=TIMEOUT
+        "GET", url, headers=headers, redirect=False, retries=False, preload_content=False, timeout=timeout
     )
     try:
-        return response.status, response.headers, _body(response, largest)
+        return response.status, response.headers, _body(response, largest, until)
     except BaseException:
         response.close()
         raise
 
 
-def _body(response: urllib3.BaseHTTPResponse, largest: int) -> bytes:
+def _body(response: urllib3.BaseHTTPResponse, largest: int, until: float) -> bytes:
     if response.status < HTTPStatus.OK:
         # Of these http.client knows one only, and takes what follows for the answer to the next request.
         raise ProtocolError(f"answered {response.status}, and what follows was not waited for")
-    packed = "content-encoding" in response.headers
+    unpack = _unpacker(response.headers.get("content-encoding", ""))
     chunks: list[bytes] = []
     size = 0
-    while chunk := response.read(CHUNK, decode_content=packed):
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > largest:
-            raise TooLarge
+    while chunk := response.read(CHUNK, decode_content=False):
+        for piece in (chunk,) if unpack is None else unpack.unpacked(chunk):
+            chunks.append(piece)
+            size += len(piece)
+            if size > largest:
+                raise TooLarge
+        if time.monotonic() > until:
+            raise ProtocolError("the answer took too long")
+    if unpack is not None and not unpack.is_whole and (chunks or response.status == HTTPStatus.OK):
+        raise ProtocolError("the compressed body breaks off")
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+class _Unpacker:
+    """Unpacks a compressed body, and knows whether its end has come."""
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+        self._member = zlib.decompressobj(bits)
+        self._begun = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether what has come ends where a compressed body may end."""
+        return self._begun and self._member.eof
+
+    def unpacked(self, packed: bytes) -> Iterator[bytes]:
+        """What is in the next part of the body, in pieces of bounded size; zlib.error where it is damaged."""
+        if not self._begun and self._bits > 0 and not _has_header(packed, self._bits):
+            # Some servers send `deflate` without the header that it is defined with.
+            self._bits = -15
+            self._member = zlib.decompressobj(self._bits)
+        while packed:
+            if self._member.eof:
+                # Files that were compressed one by one may stand one after the other, padded with zeros.
+                packed = packed.lstrip(b"\0")
+                if not packed:
+                    return
+                self._member = zlib.decompressobj(self._bits)
+            self._begun = True
+            yield self._member.decompress(packed, CHUNK)
+            packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+
+
+def _has_header(packed: bytes, bits: int) -> bool:
+    return bits != WINDOW_BITS["deflate"] or (packed[:1] == b"\x78" or not packed)
+
+
+def _unpacker(encoding: str) -> _Unpacker | None:
+    """What unpacks a body of this encoding; None where it is not packed."""
+    named = encoding.strip().lower()
+    if named in ("", "identity"):
+        return None
+    if named not in WINDOW_BITS:
+        raise ProtocolError(f"answered in the encoding {named[:20]}, which was not asked for")
+    return _Unpacker(WINDOW_BITS[named])
 
 
 def _reason(error: Exception) -> str:

@@ -1,8 +1,9 @@
 """One way to ask an API: timed out, retried, refused elsewhere, and named without its secrets."""
 
-import json
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -15,14 +16,19 @@ import stamina.instrumentation
 
 from etl.config import Secret, Settings, is_loopback
 from etl.errors import Refused, SourceError
-from etl.extract.client import Answer, Client, Failed, Impossible, TooLarge
+from etl.extract.client import READ_SECONDS, Answer, Client, Failed, Impossible, TooLarge
 from etl.extract.gate import Gate
 from etl.extract.stream import Meter
+from etl.extract.tolerant import mended_page, mended_record
+from etl.values import text_of
 
 TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 LONG = 8
 """Characters from which on a value that a request carried may be a token or a signature."""
 LONGEST_WAIT = 10**9  # seconds; more than any budget, less than overflows
+DIGITS = 20
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""By how much two clocks may differ, and their bearers mean the same time."""
 LARGEST_BODY = 512 * 2**20
 """Bytes of a body beyond which it is not read on: no page or asset of these APIs comes near."""
 
@@ -33,6 +39,8 @@ QUERY = re.compile(r"(https?://[^\s?]+)\?\S*")
 """An address with a query, in which tokens and signatures travel."""
 
 T = TypeVar("T")
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises of bytes that are no JSON of the wanted type."""
 
 # The default hook would log the call's arguments, link signatures included.
 stamina.instrumentation.set_on_retry_hooks([])
@@ -97,6 +105,8 @@ class Api:
         self._secrets = [each for each in shown if len(each) >= SHORTEST_SECRET]
         self._auth = auth
         self._client = Client(concurrency, self._judge, redirects=base is None)
+        self._clock: tuple[str, float] | None = None
+        """What the host last said the time is, and when it said so by the monotonic clock."""
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -104,11 +114,13 @@ class Api:
 
     def get(self, kind: type[T], url: str, meter: Meter, params: dict[str, str] | None = None) -> T:
         """The body of a GET, decoded as this type, from a path below the base or an address on its host."""
-        return self._retried(meter, lambda: self._decode(kind, url, self._ask(url, meter, params)))
+        return self._retried(
+            meter, lambda seconds: self._decode(kind, url, self._ask(url, meter, params, seconds))
+        )
 
     def download(self, url: str, meter: Meter) -> tuple[bytes, str]:
         """The body of a GET and its content type."""
-        return self._retried(meter, lambda: self._ask(url, meter, None))
+        return self._retried(meter, lambda seconds: self._ask(url, meter, None, seconds))
 
     def _wait(self, error: Exception) -> bool | timedelta:
         """Whether to try again, and after how long where the API said so; never longer than the budget."""
@@ -126,12 +138,18 @@ class Api:
             raise SourceError(
                 f"{self._named(url)} answered JSON of another shape than documented: {error}"
             ) from error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
+            mended = mended_record(body) if kind is msgspec.Raw else mended_page(body)
+            if mended is not None:
+                with suppress(*UNREADABLE):
+                    return msgspec.json.decode(mended, type=kind)
             raise TryAgain(
                 f"{self._named(url)} answered {content_type or 'something'} that is not JSON"
             ) from error
 
-    def _retried(self, meter: Meter, ask: Callable[[], T]) -> T:
+    def _retried(self, meter: Meter, ask: Callable[[float], T]) -> T:
+        """What comes of asking, tried again as long as the budget lasts; `ask` is told the seconds it has."""
+        until = time.monotonic() + self.budget
         tries = stamina.retry_context(
             on=self._wait,
             attempts=None if self.budget else 1,
@@ -145,7 +163,7 @@ class Api:
                 self._pace()
                 meter.add(requests=1, retries=int(attempt.num > 1))
                 try:
-                    answer = ask()
+                    answer = ask(max(1.0, until - time.monotonic()) if self.budget else READ_SECONDS)
                 except TryAgain as error:
                     if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                         self._gate.slower(since)
@@ -154,11 +172,13 @@ class Api:
                 return answer
         raise AssertionError("a retry loop ended without a result")
 
-    def _ask(self, url: str, meter: Meter, params: dict[str, str] | None) -> tuple[bytes, str]:
+    def _ask(
+        self, url: str, meter: Meter, params: dict[str, str] | None, seconds: float
+    ) -> tuple[bytes, str]:
         full = url if "://" in url else f"{self.base}/{url.lstrip('/')}"
         query = f"?{urlencode(params, quote_via=quote)}" if params else ""
         try:
-            answer = self._signed(full + query)
+            answer = self._signed(full + query, seconds)
         except Failed as error:
             reason = self._scrubbed(str(error), *_parts(error.sent))
             raise TryAgain(f"{self._named(full)} failed: {reason}") from error
@@ -178,20 +198,38 @@ class Api:
         hint = self._hint if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else ""
         raise self._complaint(answer, hint)
 
-    def _signed(self, url: str) -> Answer:
+    def _signed(self, url: str, seconds: float) -> Answer:
         """The answer to a request with credentials; to a second one, if those of the first had expired."""
+
+        def once(url: str, headers: Mapping[str, str]) -> Answer:
+            answer = self._client.get(url, headers, self.largest_body, seconds)
+            self._note_clock(answer)
+            return answer
+
         if self._auth is None:
-            return self._once(url, {})
-        headers = self._auth.sign(self._once)
-        answer = self._once(url, headers)
+            return once(url, {})
+        headers = self._auth.sign(once)
+        answer = once(url, headers)
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            renewed = self._auth.sign(self._once, headers)
+            renewed = self._auth.sign(once, headers)
             if renewed != headers:
-                return self._once(url, renewed)
+                return once(url, renewed)
         return answer
 
-    def _once(self, url: str, headers: Mapping[str, str]) -> Answer:
-        return self._client.get(url, headers, self.largest_body)
+    def _note_clock(self, answer: Answer) -> None:
+        if date := answer.headers.get("date"):
+            self._clock = date, time.monotonic()
+
+    def ahead(self, now: datetime) -> timedelta:
+        """By how much the host's clock is ahead of a moment that is now by another; 0 where it is not."""
+        if self._clock is None:
+            return timedelta(0)
+        try:
+            said = parsedate_to_datetime(self._clock[0])
+            ahead = said + timedelta(seconds=time.monotonic() - self._clock[1]) - now
+        except (TypeError, ValueError, OverflowError, IndexError):
+            return timedelta(0)
+        return ahead if ahead > CLOCKS_DIFFER else timedelta(0)
 
     def _judge(self, url: str) -> None:
         """Refuse to send credentials anywhere but to the configured host, and anything in the clear."""
@@ -246,10 +284,11 @@ def origin(url: str) -> tuple[str, str, int]:
 def _retry_after(value: str) -> timedelta | None:
     """What a Retry-After header asks for, in seconds or as a date; None where it says nothing usable."""
     if value.isdecimal():
-        return timedelta(seconds=min(int(value), LONGEST_WAIT))
+        # Of so many digits Python makes no number.
+        return timedelta(seconds=LONGEST_WAIT if len(value) > DIGITS else min(int(value), LONGEST_WAIT))
     try:
         wait = parsedate_to_datetime(value) - datetime.now(UTC)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, IndexError):
         return None
     return max(wait, timedelta(0))
 
@@ -257,10 +296,10 @@ def _retry_after(value: str) -> timedelta | None:
 def _vendor_message(body: bytes) -> str:
     """What the API said about an error, on one short line; empty where it said nothing readable."""
     try:
-        said = json.loads(body)
-    except ValueError:
+        said = msgspec.json.decode(body)
+    except UNREADABLE:
         return ""
     if isinstance(said, dict):
         said = said.get("message") or said.get("detail") or ""
-    text = said if isinstance(said, str) else json.dumps(said)
+    text = said if isinstance(said, str) else text_of(said) or ""
     return " ".join(text.split())[:300]

@@ -1,9 +1,11 @@
 """The raw archive: records and files as received, written before the rows they became are committed.
 
-`raw/<source>/<stream>/<date>/<run>-<number>.jsonl.zst` holds records, one line each: the record under
-`record`, what the request said under `context`. `....tar.zst` holds files under their names.
+`raw/<source>/<stream>/<date>/<run>-<number>.jsonl.zst` holds records, one line each: what the request
+said under `context`, the record under `record`, or under `record_base64` its bytes where they are no JSON.
+`....tar.zst` holds files under their names.
 """
 
+import base64
 import io
 import shutil
 import tarfile
@@ -14,11 +16,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 
 from etl.disk import sync
 from etl.errors import SettingsError
-from etl.extract.stream import Delivery, File, Page
+from etl.extract.stream import Delivery, File, Page, as_received
 from etl.values import canonical
 
 
@@ -122,11 +125,32 @@ class _Part:
 
 def _write_lines(part: _Part, pages: Iterable[Page]) -> None:
     for page in pages:
-        head = b'{"context":' + canonical(dict(page.context)) + b',"record":'
-        # A line feed in JSON is white space: inside a text it is escaped. One write for a page: each lets
-        # other threads go first.
-        lines = (head + bytes(record).replace(b"\n", b" ").replace(b"\r", b" ") for record in page.records)
-        part.out.write(b"".join(line + b"}\n" for line in lines))
+        head = b'{"context":' + canonical(dict(page.context)) + b","
+        # One write for a page: each lets other threads go first.
+        part.out.write(b"".join(head + _record(each) + b"}\n" for each in page.records))
+
+
+ANY = msgspec.json.Decoder(msgspec.Raw)
+
+
+def _record(record: bytes) -> bytes:
+    """The record as a member of its line: as it is, or encoded where it would make the line no JSON."""
+    given = bytes(record)
+    body = as_received(given)
+    if body is not given or not _is_json(record, body):
+        return b'"record_base64":"' + base64.b64encode(body) + b'"'
+    # A line feed in JSON is white space: inside a text it is escaped.
+    return b'"record":' + body.replace(b"\n", b" ").replace(b"\r", b" ")
+
+
+def _is_json(record: bytes, body: bytes) -> bool:
+    try:
+        # What was taken from a page as `Raw` has been looked through already, but for its texts.
+        if not isinstance(record, msgspec.Raw):
+            ANY.decode(body)
+        return body.isascii() or bool(body.decode())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def _write_tar(part: _Part, files: Iterable[File]) -> None:

@@ -1,11 +1,12 @@
 """The contract between a source and the pipeline: what a source yields, and what it is told."""
 
+import base64
 import threading
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from etl.config import Setting, Settings
 
@@ -29,13 +30,11 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Records as received, one JSON text each, and what the request said that they do not."""
+    """Records as received, one JSON text each (`stand_in` where one is none), and what the request said."""
 
     stream: str
     records: Sequence[bytes]
     context: Mapping[str, str] = field(default_factory=dict)
-    in_order: bool = True
-    """Whether it comes after all records before it; False where others read them meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,17 @@ class Effect:
 
     statement: str
     parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """How far a stream has been read: all that changed up to a time came before this, or is stored."""
+
+    at: int | None
+    """A time of the data in microseconds since 1970, at most the end of the position: the cursor may move
+    there. None: nothing is proven, and the cursor stays however the stream ends."""
+    notice: str = ""
+    """What was odd and needs to be known, though all was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +90,7 @@ class Picked(Sequence[Any]):
         return self.values[place] if isinstance(place, int) else [self.values[each] for each in place]
 
 
-Delivery = Page | File | Effect
+Delivery = Page | File | Effect | Watermark
 Bundle = Sequence[Delivery]
 """What a stream yields: deliveries that belong together, loaded in one transaction."""
 
@@ -109,6 +119,12 @@ class Stream:
     name: str
     deliver: Callable[[Position, Meter], Iterator[Bundle]]
     partition: str = ""
+    ahead: int = 0
+    """Microseconds by which the API's clock is ahead of this machine's, as far as that is known."""
+
+
+Query = Callable[..., list[tuple[Any, ...]]]
+"""Answers a query in `sql/`, by its file and its parameters, over what is committed so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +132,7 @@ class World:
     """What a session may ask of its surroundings."""
 
     now: Callable[[], datetime]
-    ask: Callable[..., list[tuple[Any, ...]]]
-    """Rows of a query in `sql/`, by its file and its parameters, over what is committed so far."""
+    ask: Query
     started: datetime
     """When the run began: by this it is decided what is due to be asked for again."""
     span: tuple[int, int] | None = None
@@ -135,6 +150,20 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Let go of all connections."""
+
+
+@runtime_checkable
+class AccountSession(Session, Protocol):
+    """A session of an API where each login leads to one of many accounts: a warehouse holds one of them."""
+
+    def account(self) -> str:
+        """A name of the account, which holds no secret; SourceError where the API should tell it."""
+
+    def owns(self, ask: Query, bound: str | None) -> bool:
+        """Whether what is stored came from this account although the warehouse is bound to another name.
+
+        `bound` is that name; None where it is bound to none. SourceError where the API should tell.
+        """
 
 
 class Source(Protocol):
@@ -167,3 +196,18 @@ class FileSource(Source, Protocol):
 
     def refuse(self, file: File, reason: str) -> File:
         """The same file, marked as one that could not be read."""
+
+
+STAND_IN = b'{"+received":"'
+"""How what stands in for a record begins that is no JSON: no API has names with a plus sign."""
+
+
+def stand_in(record: bytes) -> bytes:
+    """JSON that stands in for a record that is none, and holds it as received."""
+    return STAND_IN + base64.b64encode(record) + b'"}'
+
+
+def as_received(record: bytes) -> bytes:
+    """The record as received, also where something stands in for it."""
+    is_stand_in = record.startswith(STAND_IN)
+    return base64.b64decode(record[len(STAND_IN) : -len(b'"}')]) if is_stand_in else record

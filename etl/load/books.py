@@ -5,7 +5,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from etl import __version__, schema
@@ -13,7 +13,7 @@ from etl.errors import SettingsError
 from etl.extract.stream import Delivery, File, Meter, Page
 from etl.load.warehouse import Warehouse
 from etl.transform.batch import Reject
-from etl.values import text_of
+from etl.values import moment, text_of
 
 
 @dataclass(slots=True)
@@ -35,6 +35,8 @@ class Tally:
     """Microseconds since 1970."""
     status: str = "running"
     error: str | None = None
+    notice: str | None = None
+    """What was odd and needs to be known, though nothing is missing."""
 
     def metered(self, meter: Meter) -> None:
         """Take over what the stream cost so far."""
@@ -74,6 +76,23 @@ class Refusal:
         if self.kind == "file":
             return File(self.stream, self.quarantine_id, about, content)
         return Page(self.stream, [content], about)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """What a run did not do, for it would concern more than is usual."""
+
+    source: str
+    what: str
+    held: int
+    of: int
+
+    def __str__(self) -> str:
+        """What it is, and which command confirms it."""
+        return (
+            f"{self.source} {self.what} held back, {self.held:,} of {self.of:,} at once: if they are right, "
+            f"`sightglass confirm {self.what} {self.source}` lets the next run enter them"
+        )
 
 
 class Books:
@@ -186,6 +205,10 @@ class Books:
         self._warehouse.run("etl/gaps_gone", source=source)
         self._warehouse.run("etl/gaps_found", since=started)
 
+    def held_back(self) -> list[HeldBack]:
+        """What waits until somebody confirms it."""
+        return [HeldBack(*row) for row in self._warehouse.run("etl/held_back")]
+
     def gaps(self) -> int:
         """How many gaps there are."""
         return int(self._warehouse.run("etl/gaps")[0][0])
@@ -204,14 +227,14 @@ def refusals(warehouse: Warehouse, ids: Sequence[str] = ()) -> list[Refusal]:
     return found
 
 
-def moment(microseconds: int | None) -> str | None:
-    """The time in ISO 8601 with microseconds, UTC; None stays None."""
-    if microseconds is None:
-        return None
-    seconds, rest = divmod(microseconds, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
-
-
 def tally_json(tally: Tally) -> dict[str, Any]:
     """The counts as `run --json` prints them."""
     return {**dataclasses.asdict(tally), "cursor": moment(tally.cursor)}
+
+
+def loaded_before(warehouse: Warehouse, source: str) -> bool:
+    """Whether the warehouse has anything of a source."""
+    found = [f"SELECT 1 FROM {table.qualified}" for table in schema.source(source).tables.values()]
+    query = f"FROM ({' UNION ALL '.join(found)}) LIMIT 1"
+    rows = warehouse.connection.execute(query).fetchall()
+    return bool(rows or warehouse.ask("etl/account", source=source))

@@ -1,13 +1,14 @@
 """Python values to Arrow arrays of exactly the declared type; the first value that does not fit is named."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from etl.schema import Column
-from etl.values import LATEST_EPOCH, canonical_lines, micros, text_of
+from etl.values import EARLIEST, LATEST, Form, canonical_lines, epoch_micros, text_of
 
 # Made once: making a scalar, pyarrow looks for pandas each time.
 TRUE = pa.scalar(value=True)
@@ -28,8 +29,9 @@ def array(column: Column, values: Sequence[Any]) -> pa.Array:
     """The values as an Arrow array of the column's type; Misfit names the first that cannot be."""
     if not any(values) and values.count(None) == len(values):
         return pa.nulls(len(values), column.arrow)
-    convert = _CONVERTERS.get(column.type)
-    return convert(values) if convert else _plain(column, values)
+    if column.type == "timestamp":
+        return _timestamps(values, column.forms)
+    return _json(values) if column.type == "json" else _plain(column, values)
 
 
 def hold_to_presence(made: pa.Array) -> None:
@@ -46,16 +48,23 @@ def _plain(column: Column, values: Sequence[Any]) -> pa.Array:
         raise
 
 
-def _timestamps(values: Sequence[Any]) -> pa.Array:
+def _timestamps(values: Sequence[Any], forms: Sequence[Form]) -> pa.Array:
+    counts = _all_numbers(values) if "number" in forms else None
+    if counts is None:
+        counts = pa.array(_each(values, partial(epoch_micros, forms=forms)), pa.int64())
+    return counts.view(pa.timestamp("us", "UTC"))
+
+
+def _all_numbers(values: Sequence[Any]) -> pa.Array | None:
+    """What `epoch_micros` makes of numbers; None where something else is among them."""
     try:
         seconds = pa.array(values, pa.float64())
-        if not (pc.max(pc.abs(seconds)).as_py() or 0) <= LATEST_EPOCH:
-            message = "out of range"
-            raise pa.ArrowInvalid(message)
         counts = pc.cast(pc.round(pc.multiply(seconds, MICROS)), pa.int64())
     except pa.ArrowException:
-        counts = pa.array(_each(values, micros), pa.int64())
-    return counts.view(pa.timestamp("us", "UTC"))
+        return None
+    bounds = pc.min_max(counts)
+    least, most = bounds["min"].as_py(), bounds["max"].as_py()
+    return counts if least is None or EARLIEST <= least <= most <= LATEST else None
 
 
 def _json(values: Sequence[Any]) -> pa.Array:
@@ -85,6 +94,3 @@ def _name_misfit(values: Sequence[Any], convert: Callable[[Any], Any]) -> None:
         except (pa.ArrowException, ValueError, OverflowError, TypeError) as error:
             shown = str(value)[:80] if isinstance(value, str | int | float) else type(value).__name__
             raise Misfit(index, f"{shown!r}: {error}") from error
-
-
-_CONVERTERS: dict[str, Callable[[Sequence[Any]], Any]] = {"timestamp": _timestamps, "json": _json}

@@ -9,7 +9,7 @@ import msgspec
 from etl.errors import Unfit
 from etl.extract.stream import Complete
 from etl.schema import Table
-from etl.transform.shape import ADDED, Place, attribute_of, tree
+from etl.transform.shape import ADDED, Place, attribute_of, is_odd, tree
 
 
 def unfit(error: msgspec.MsgspecError, below: str = "$") -> Unfit:
@@ -46,29 +46,35 @@ class Decoder:
             record = self._typed(raw)
             if self.complete:
                 self.complete(record, context)
+            self._convert([record], self.root, "$")
         except msgspec.MsgspecError as error:
             raise unfit(error) from error
         except UnicodeDecodeError as error:
             raise Unfit("is not UTF-8 text") from error
         except RecursionError as error:
             raise Unfit("nested too deeply") from error
-        self._convert([record], self.root, "$")
         return record
 
     def _typed(self, raw: bytes) -> Any:  # noqa: ANN401 -- a type made at run time
         try:
             return self._decoder.decode(raw)
         except msgspec.ValidationError:
-            if not self._learned(msgspec.json.decode(raw), self.root, "$"):
+            value = msgspec.json.decode(raw)
+            learned = self._learned(value, self.root, "$")
+            if any(_odd(value, self.root)):
+                return _with_odd(value, self.root, self._type)
+            if not learned:
                 raise
             return self._decoder.decode(raw)
 
     def _compile(self) -> None:
-        self._decoder = msgspec.json.Decoder(self.root.type())
+        self._type = self.root.type()
+        self._decoder = msgspec.json.Decoder(self._type)
         self._added = {
-            id(place): list[list[place.type()] if place.many else place.type()]  # type: ignore[misc]
+            id(place): list[place.type()] if place.many else place.type()  # type: ignore[misc]
             for place in _added(self.root)
         }
+        self._lists_of_added = {place: list[kind] for place, kind in self._added.items()}  # type: ignore[valid-type]
 
     def _learned(self, value: object, place: Place, path: str) -> bool:
         """Take in every undeclared name found below this place; True when there was one."""
@@ -76,8 +82,8 @@ class Decoder:
         try:
             for where, inner, name in list(_undeclared(value, place, path)):
                 inner.learn(name, where)
-                place_name = re.sub(r"\[\d+\]", "", f"{where}.{name}").removeprefix("$.")
-                self.undeclared.add(place_name.replace(".", "/"))
+                place_name = re.sub(r"\[\d+\]", "", where).removeprefix("$").replace(".", "/")
+                self.undeclared.add(f"{place_name}/{name}".removeprefix("/"))
                 found = True
         finally:
             if found:
@@ -100,13 +106,22 @@ class Decoder:
 
     def _typed_additions(self, values: list[Any], place: Place, path: str) -> list[Any]:
         try:
-            return cast("list[Any]", msgspec.convert(values, self._added[id(place)]))
+            return cast("list[Any]", msgspec.convert(values, self._lists_of_added[id(place)]))
         except msgspec.ValidationError as error:
-            why = unfit(error)
-            index, below = re.findall(r"^\$\[(\d+)\](.*)", why.path)[0]
-            if not self._learned(values[int(index)], place, path):
-                raise Unfit(why.reason, path + below) from error
-            return self._typed_additions(values, place, path)
+            # All of them, and not only until the first: each would be another type to compile.
+            learned = [self._learned(value, place, path) for value in values]
+            if not any(learned) and not any(_odd(values, place)):
+                why = unfit(error)
+                raise Unfit(why.reason, path + re.sub(r"^\$\[\d+\]", "", why.path)) from error
+        if any(_odd(values, place)):
+            return [self._typed_addition(value, place, path) for value in values]
+        return self._typed_additions(values, place, path)
+
+    def _typed_addition(self, value: object, place: Place, path: str) -> Any:  # noqa: ANN401 -- a type made at run time
+        try:
+            return _with_odd(value, place, self._added[id(place)])
+        except msgspec.ValidationError as error:
+            raise unfit(error, path) from error
 
 
 def _undeclared(value: object, place: Place, path: str) -> Iterator[tuple[str, Place, str]]:
@@ -118,8 +133,50 @@ def _undeclared(value: object, place: Place, path: str) -> Iterator[tuple[str, P
     for name, inner in value.items() if isinstance(value, dict) else ():
         if name in place.places and not name.startswith(ADDED):
             yield from _undeclared(inner, place.places[name], f"{path}.{name}")
-        elif name not in place.columns and name not in place.undeclared:
+        elif name not in place.undeclared and (is_odd(name) or name not in place.columns):
             yield path, place, name
+
+
+def _odd(value: object, place: Place) -> Iterator[bool]:
+    """True for each name below this place that msgspec cannot read."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _odd(item, place)
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        if is_odd(name):
+            yield True
+        elif name in place.places:
+            yield from _odd(inner, place.places[name])
+
+
+def _with_odd(value: object, place: Place, kind: Any) -> Any:  # noqa: ANN401 -- a type made at run time
+    """The value as a type of this place, with what stands under odd names set in it."""
+    typed = msgspec.convert(_without_odd(value, place), kind)
+    _set_odd(typed, value, place)
+    return typed
+
+
+def _without_odd(value: object, place: Place) -> object:
+    if isinstance(value, list):
+        return [_without_odd(item, place) for item in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {name: inner for name, inner in value.items() if not is_odd(name)}
+    return {
+        name: _without_odd(inner, place.places[name]) if name in place.places else inner
+        for name, inner in plain.items()
+    }
+
+
+def _set_odd(typed: Any, value: object, place: Place) -> None:  # noqa: ANN401 -- a type made at run time
+    if isinstance(value, list):
+        for each, item in zip(typed, value, strict=True):
+            _set_odd(each, item, place)
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        if is_odd(name):
+            setattr(typed, place.undeclared[name], inner)
+        elif name in place.places:
+            _set_odd(getattr(typed, attribute_of(name)), inner, place.places[name])
 
 
 def _added(place: Place) -> Iterator[Place]:

@@ -26,7 +26,7 @@ class Level:
         """For each object the place of the one above it, in the level above."""
         self.ordinals: list[int] = [above.ordinals[row] for row in parents] if above else [*range(len(items))]
         """For each object the place of its record."""
-        self._arrays: dict[tuple[tuple[str, ...], str], pa.Array] = {}
+        self._arrays: dict[tuple[tuple[str, ...], str, tuple[str, ...]], pa.Array] = {}
 
     def below(self, segment: str) -> "Level":
         """The objects that this segment of a place leads to."""
@@ -70,7 +70,7 @@ class Level:
         if start and self.above:
             above, rows = (self.root, self._rows[0]) if start == "/" else (self.above, self._rows[1])
             return pc.take(above.shared(column, rest), rows)
-        key = (paths, column.type)
+        key = (paths, column.type, column.forms)
         if key not in self._arrays:
             self._arrays[key] = array(column, self.values(paths))
         return self._arrays[key]

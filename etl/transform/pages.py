@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from etl.errors import Unfit
-from etl.extract.stream import Page
+from etl.extract.stream import Page, as_received
 from etl.transform.decode import Decoder
 
 FEW = 400
@@ -74,10 +74,11 @@ def _decoded(context: Mapping[str, str], raws: Sequence[bytes], decoder: Decoder
         return Read(context, raws, records)
     taken, records = [], []
     for raw in raws:
+        received = as_received(bytes(raw))
         try:
-            records.append(decoder.decode(raw, context))
+            records.append(decoder.decode(received, context))
         except Unfit as why:
-            refuse(raw, context, why)
+            refuse(received, context, why)
             continue
         taken.append(raw)
     return Read(context, taken, records)

@@ -14,6 +14,8 @@ ADDED = "+"
 """Marks what the source module adds to a record, in paths and in the encoded names of fields."""
 
 INT64 = 2**63 - 1
+ODD = re.compile(r'[\\"\x00-\x1f]|^$|^\+')
+"""Names that msgspec reads under no field: those it refuses, and those that stand for what a source adds."""
 MOST_UNDECLARED = 200
 """Undeclared names one object type may gather; beyond it the names are data, and the declaration is wrong."""
 
@@ -63,6 +65,8 @@ class Place:
 
     def learn(self, name: str, path: str) -> None:
         """Take a name nobody declared into the type, so that the fast path reads it from now on."""
+        if name in self.undeclared:
+            return
         if len(self.undeclared) >= MOST_UNDECLARED:
             raise Unfit(f"more than {MOST_UNDECLARED} undeclared fields, this one: {name[:80]}", path)
         self.undeclared[name] = f"undeclared_{len(self.undeclared)}"
@@ -77,12 +81,14 @@ class Place:
                 message = f"two fields of one object are called {attribute}"
                 raise SettingsError(message)
             encoded[attribute] = name
-            fields.append(
-                (attribute, kind, msgspec.NODEFAULT) if required else (attribute, kind | None, None)
-            )
+            if required:
+                fields.append((attribute, kind, msgspec.NODEFAULT))
+            else:
+                fields.append((attribute, kind if kind is NEVER else kind | None, None))
         for name, attribute in self.undeclared.items():
-            encoded[attribute] = name
-            fields.append((attribute, Any, msgspec.UNSET))
+            odd = is_odd(name)
+            encoded[attribute] = ADDED + attribute if odd else name
+            fields.append((attribute, NEVER if odd else Any, msgspec.UNSET))
         return msgspec.defstruct(
             "Object", fields, kw_only=True, forbid_unknown_fields=True, gc=False, rename=encoded
         )
@@ -92,12 +98,24 @@ class Place:
             if name in self.places:
                 message = f"{name} is declared as a value and as an object"
                 raise SettingsError(message)
-            yield name, scalar(column), required and not name.startswith(ADDED)
+            if name.startswith(ADDED):
+                yield name, NEVER, False
+            else:
+                yield name, scalar(column), required
         for name, place in self.places.items():
             if name.startswith(ADDED):
-                yield name, Any, False
+                yield name, NEVER, False
             else:
                 yield name, list[place.type()] if place.many else place.type(), place.required  # type: ignore[misc]
+
+
+NEVER = msgspec.UnsetType
+"""The type of what is set and never sent: no JSON is of it, so a name that is sent all the same is seen."""
+
+
+def is_odd(name: str) -> bool:
+    """Whether a field of this name must be set, since it cannot be read."""
+    return ODD.search(name) is not None
 
 
 def scalar(column: Column) -> Any:  # noqa: ANN401 -- a type made at run time

@@ -1,4 +1,4 @@
--- Move the cursor of a stream, never back.
+-- Move the cursor of a stream.
 MERGE INTO etl.cursors AS kept
 USING (
     SELECT
@@ -9,5 +9,5 @@ USING (
         $run_id AS run_id
 ) AS now
 ON (kept.source = now.source AND kept.stream = now.stream AND kept.partition = now.partition)
-WHEN MATCHED AND now.cursor_at > kept.cursor_at THEN UPDATE SET cursor_at = now.cursor_at, run_id = now.run_id
+WHEN MATCHED AND now.cursor_at <> kept.cursor_at THEN UPDATE SET cursor_at = now.cursor_at, run_id = now.run_id
 WHEN NOT MATCHED THEN INSERT BY NAME

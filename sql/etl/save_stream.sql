@@ -17,7 +17,8 @@ USING (
         $retries AS retries,
         $bytes AS bytes,
         make_timestamptz(CAST($cursor AS BIGINT)) AS cursor,
-        $error AS error
+        $error AS error,
+        $notice AS notice
 ) AS now
 ON (
     kept.run_id = now.run_id
@@ -36,5 +37,6 @@ WHEN MATCHED THEN UPDATE SET
     retries = now.retries,
     bytes = now.bytes,
     cursor = now.cursor,
-    error = now.error
+    error = now.error,
+    notice = now.notice
 WHEN NOT MATCHED THEN INSERT BY NAME

@@ -33,3 +33,14 @@ FROM neurons.media
 WHERE deleted_at IS NULL
     AND status IS DISTINCT FROM 'done'
     AND status IS DISTINCT FROM 'failed'
+UNION ALL
+SELECT
+    'neurons',
+    'media',
+    'deletions',
+    'whether ' || held || ' of ' || held_of || ' media are deleted: the list has them no more, and none is marked',
+    'more than a tenth at once: `sightglass confirm deletions neurons` lets the next run mark them'
+FROM etl.confirmations
+WHERE source = 'neurons'
+    AND what = 'deletions'
+    AND held IS NOT NULL

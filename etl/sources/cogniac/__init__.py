@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 from urllib.parse import quote
 
@@ -11,17 +12,19 @@ import msgspec
 from etl.config import Secret, Setting, Settings
 from etl.errors import Refused, SettingsError, SourceError
 from etl.extract.http import Api
-from etl.extract.stream import Bundle, Meter, Page, Position, Stream, World
+from etl.extract.stream import Bundle, Meter, Page, Position, Query, Stream, World
 from etl.extract.stretches import Readers, unread
+from etl.sources.cogniac.applications import Application, application_of
 from etl.sources.cogniac.login import LOGIN, Login
+from etl.sources.cogniac.pages import Records, following, linked, readable
 from etl.sources.cogniac.records import COMPLETE, storable
-from etl.sources.cogniac.scan import Records, Scan, readable
+from etl.sources.cogniac.scan import Scan
 
 __all__ = ["COMPLETE", "LOGIN", "SETTINGS", "connect", "storable"]
 
 SETTINGS = (
     Setting("COG_API_KEY", "Cogniac API key, id:secret.", kind="secret"),
-    Setting("COG_USER", "Cogniac user name, where there is no API key."),
+    Setting("COG_USER", "Cogniac user name, where there is no API key.", filled=True),
     Setting("COG_PASS", "Cogniac password of that user.", kind="secret"),
     Setting("COG_TENANT", "Cogniac tenant id; needed where the user has several."),
     Setting("COG_URL_PREFIX", "Base address of the Cogniac API.", "https://api.cogniac.io/", "url"),
@@ -31,15 +34,7 @@ SETTINGS = (
 )
 
 SUBJECTS_AT_ONCE = 100
-
-
-class Application(msgspec.Struct):
-    """What must be known of an application to read it."""
-
-    application_id: str
-    active: bool | None = None
-    input_subjects: list[str] | None = None
-    output_subjects: list[str] | None = None
+MICROSECOND = timedelta(microseconds=1)
 
 
 class Subject(msgspec.Struct):
@@ -84,49 +79,83 @@ class Cogniac:
         )
         self._wanted = settings.listed("SIGHTGLASS_COGNIAC_APPLICATIONS")
         self._readers = Readers(settings.whole("SIGHTGLASS_CONCURRENCY"))
-        self._found: list[Application] = []
+        self._found: dict[str, Application] = {}
         self._reached = False
+        self._opening: tuple[Records, Meter] | None = None
+        """The first page of the applications and what it cost, where it told the tenant."""
 
     def close(self) -> None:
         """Let go of all connections."""
         self._api.close()
 
-    def streams(self, _world: World) -> Iterator[list[Stream]]:
+    def account(self) -> str:
+        """The tenant: the one that is set, or else the one that the first answer was for."""
+        if not self._login.tenant:
+            meter = Meter()
+            self._opening = self._api.get(Records, "/1/tenants/current/applications", meter), meter
+        return self._login.tenant
+
+    def owns(self, ask: Query, bound: str | None) -> bool:
+        """Whether what a version before the binding has loaded is of this tenant.
+
+        Applications decide: subjects and media may be another tenant's who shares them.
+        """
+        if bound is not None:
+            return False
+        stored = [{row[0] for row in ask(f"cogniac/{name}")} for name in ("tenants", "tenants_of_parts")]
+        owners: set[str] = next(filter(None, stored), set())
+        return not owners or self.account() in owners
+
+    def streams(self, world: World) -> Iterator[list[Stream]]:
         """Applications first, for they name the subjects and the detections to ask for."""
         yield [Stream("applications", self._applications)]
         if not self._reached:
             # The login or the host failed: one complaint says so.
             return
+        ahead = self._api.ahead(world.now()) // MICROSECOND
         yield [
             Stream("subjects", self._subjects),
-            *(Stream("detections", partial(self._detections, each), each) for each in self._to_read()),
+            *(Stream("detections", partial(self._detections, each), each, ahead) for each in self._to_read()),
         ]
 
     def _to_read(self) -> list[str]:
         if self._wanted:
-            return [each.application_id for each in self._found if each.application_id in self._wanted]
-        return [each.application_id for each in self._found if each.active is not False]
+            return [each for each in self._found if each in self._wanted]
+        return [each.application_id for each in self._found.values() if each.is_active]
 
     def _applications(self, _position: Position, meter: Meter) -> Iterator[Bundle]:
-        """All applications the tenant lists, then those that are wanted by id and were not among them."""
+        """All applications the tenant lists, then those that are wanted by id and were not among them.
+
+        One that does not fit its table is refused there, and its detections are read all the same.
+        """
+        nameless = 0
         for page in self._listed("applications", meter):
             self._reached = True
-            self._found += readable(page.records, Application)
+            nameless += sum(not self._find(record) for record in page.records)
             yield [page]
         refusals = []
-        for wanted in set(self._wanted) - {each.application_id for each in self._found}:
+        for wanted in set(self._wanted) - self._found.keys():
             try:
                 record = self._api.get(msgspec.Raw, f"/1/applications/{quote(wanted, safe='')}", meter)
             except Refused as refused:
                 refusals.append(f"{wanted} ({refused})")
                 continue
-            self._found += readable([record], Application)
+            self._find(record, wanted)
             yield [Page("applications", [record], self._tenant())]
         if refusals:
             message = (
                 f"SIGHTGLASS_COGNIAC_APPLICATIONS names what cannot be read: {', '.join(sorted(refusals))}"
             )
             raise SourceError(message)
+        if nameless and not self._wanted:
+            raise SourceError(f"applications without a readable id: {nameless}; their detections are missing")
+
+    def _find(self, record: bytes, application_id: str = "") -> bool:
+        """Take note of an application; False where nothing tells which it is."""
+        found = application_of(record, application_id)
+        if found is not None:
+            self._found.setdefault(found.application_id, found)
+        return found is not None
 
     def _subjects(self, _position: Position, meter: Meter) -> Iterator[Bundle]:
         """All subjects the tenant lists, then those that applications name and that were not among them.
@@ -137,11 +166,7 @@ class Cogniac:
         for page in self._listed("subjects", meter):
             known |= {each.subject_uid for each in readable(page.records, Subject)}
             yield [page]
-        named = {
-            uid
-            for each in self._found
-            for uid in [*(each.input_subjects or []), *(each.output_subjects or [])]
-        }
+        named = {uid for each in self._found.values() for uid in each.subjects}
         missing = sorted(named - known)
         for first in range(0, len(missing), SUBJECTS_AT_ONCE):
             asked = {"ids": ",".join(missing[first : first + SUBJECTS_AT_ONCE])}
@@ -149,25 +174,37 @@ class Cogniac:
             yield [Page("subjects", answer.data, self._tenant())]
 
     def _listed(self, what: str, meter: Meter) -> Iterator[Page]:
-        """Pages of a list of the tenant, which go on as long as the answer holds another `last_key`."""
+        """Pages of a list of the tenant, which go on as long as the answer holds a `last_key`, or a `next`.
+
+        SourceError where these lead back to where they have led: the end was not seen.
+        """
         params: dict[str, str] = {}
-        seen: set[str] = set()
-        while True:
+        asked: list[dict[str, str]] = []
+        while params not in asked:
+            asked.append(params)
             # "current" stands for the tenant of the token, which is not known before the first request.
             path = f"/1/tenants/{self._login.tenant or 'current'}/{what}"
-            answer = self._api.get(Records, path, meter, params)
+            answer = self._opened(what, meter) or self._api.get(Records, path, meter, params)
             yield Page(what, answer.data, self._tenant())
-            last = str(answer.last_key or "")
-            if not last or last in seen:
+            if answer.last_key in (None, "") and not following(answer):
                 return
-            seen.add(last)
-            params = {"last_key": last}
+            params = linked(answer)
+        raise SourceError(f"the list of {what} cannot be read to an end: it leads back to what was read")
+
+    def _opened(self, what: str, meter: Meter) -> Records | None:
+        """The first page of a list, where it is here already."""
+        if self._opening is None or what != "applications":
+            return None
+        (answer, spent), self._opening = self._opening, None
+        meter.add(requests=spent.requests, retries=spent.retries, received=spent.bytes)
+        return answer
 
     def _detections(self, application_id: str, position: Position, meter: Meter) -> Iterator[Bundle]:
         """The records changed since the position, oldest first."""
         scan = Scan(self._api, application_id, position, meter)
         for stretch in unread(position.start, position.end, position.done):
             yield from self._readers.read(stretch, scan.bundles)
+        yield [scan.watermark()]
 
     def _tenant(self) -> dict[str, str]:
         return {"tenant_id": self._login.tenant}

@@ -21,9 +21,9 @@ def complete_application(application: Any, context: Mapping[str, str]) -> None: 
 
 def complete_result(result: Any, context: Mapping[str, str]) -> None:  # noqa: ANN401 -- a type made from the schema
     """Identify the result, and bring what comes in several shapes to one."""
-    focus = result.focus
+    focus = parsed(result.focus)
     result.added_application_id = context["application_id"]
-    result.added_focus_key = "" if focus is None else canonical(focus).decode()
+    result.added_focus_key = "" if focus is None else focus_key(focus)
     if isinstance(focus, dict):
         result.added_focus_box = _corners(focus.get("box"), "$.focus.box")
     result.added_detection_count = len(result.detections)
@@ -36,6 +36,28 @@ def complete_result(result: Any, context: Mapping[str, str]) -> None:  # noqa: A
             _complete_detection(detection)
         except Unfit as why:
             raise Unfit(why.reason, f"$.detections[{index}].app_data{why.path}") from why
+
+
+def focus_key(focus: object) -> str:
+    """The key of a region: canonical JSON of its value, so that each spelling of it makes the same key.
+
+    Numbers count by value (`50.0` is `50`, `-0.0` is `0`), members that are null are left out, and a region
+    that has no members then is the whole media item: the empty string.
+    """
+    text = canonical(focus).decode()
+    # What another spelling of the same value could have; most often a box of whole numbers has nothing of it.
+    if "." in text or "e" in text or "null" in text or "-0" in text:
+        text = canonical(_by_value(focus)).decode()
+    return "" if text == "{}" else text
+
+
+def _by_value(value: Any) -> Any:  # noqa: ANN401 -- any JSON
+    if isinstance(value, dict):
+        return {name: _by_value(inner) for name, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_by_value(inner) for inner in value]
+    # As an int, a float beyond 2**53 is written with all of its digits, like the int that equals it.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _media(listed: object) -> Iterator[object]:

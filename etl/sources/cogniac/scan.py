@@ -1,256 +1,216 @@
 """The detections of one application, oldest change first, whatever the API's paging turns out to do.
 
-No document settles how its paging treats records that share one time. So `next` is followed only where it
-must be: after each page the next is asked for anew, from the newest time that came. That repeats the few
-records of that time, and skips none.
+No document settles how its paging treats records that share one time. So where a page is in order and `next`
+names the time at which it ends, the next page is asked for anew, from just before that time: it must begin
+with what the page before ended with, which repeats a record and skips none. Where that is not so, `next` is
+followed as it is. A list that leads to no end that way has not been read.
 """
 
-from collections.abc import Iterable, Iterator
-from collections.abc import Set as AbstractSet
-from contextlib import suppress
-from dataclasses import replace
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import parse_qsl, quote, urlsplit
-
-import msgspec
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from etl.errors import SourceError
 from etl.extract.http import Api
-from etl.extract.stream import Bundle, Effect, Meter, Page, Position
+from etl.extract.order import Circle, Direction, Order, order_of, rising
+from etl.extract.stream import Bundle, Delivery, Effect, Meter, Page, Position, Watermark
 from etl.extract.stretches import Stretch
-from etl.values import LATEST_EPOCH, micros, seconds
+from etl.sources.cogniac.pages import (
+    NOTHING,
+    DetectionPage,
+    DetectionPages,
+    Tail,
+    Window,
+    name_of,
+)
+from etl.values import moment
 
-T = TypeVar("T")
-
-PAGE = 100
-"""Records a page: the most the detections endpoint gives, says the vendor's SDK."""
 MOST_PAGES = 10_000_000
 MARK = 50
 """Pages after which it is entered how far a stretch was read: what a run that is broken off costs at most."""
-TRIES = 5
-"""How often an empty page that leads nowhere is asked for before the scan gives up."""
-SECOND = 1_000_000
 
 
-class Paging(msgspec.Struct):
-    """Where the next page is."""
+class Step(NamedTuple):
+    """A page, what was asked for to get it, and what of the page before it can be on it too."""
 
-    next: str | None = None
-
-
-class Records(msgspec.Struct):
-    """A page of any list of this API."""
-
-    data: list[msgspec.Raw]
-    paging: Paging | None = None
-    last_key: Any = None
-
-
-class Timed(msgspec.Struct):
-    """When a record last changed; documents disagree about the name."""
-
-    updated_at: float | None = None
-    timestamp: float | None = None
-
-
-TIMED = msgspec.json.Decoder(Timed)
-
-
-class Window(NamedTuple):
-    """What to ask for: records changed between two times, in microseconds since 1970, in either order."""
-
-    start: int
-    end: int
-    newest_first: bool = False
-
-    def params(self) -> dict[str, str]:
-        """The parameters of the request, every default spelt out, for documents disagree about them."""
-        return {
-            "start": seconds(self.start),
-            "end": seconds(self.end).removesuffix(".000000"),
-            "limit": str(PAGE),
-            "reverse": str(self.newest_first),
-            "only_user": "False",
-            "only_model": "False",
-            "abridged_media": "False",
-        }
+    window: Window
+    page: DetectionPage
+    known: Tail = NOTHING
 
 
 class Scan:
     """One pass over the detections of an application, up to the end of a position."""
 
     def __init__(self, api: Api, application_id: str, position: Position, meter: Meter) -> None:
-        self._api = api
+        self._pages = DetectionPages(api, application_id, meter)
         self._application_id = application_id
-        self._path = f"/1/applications/{quote(application_id, safe='')}/detections"
-        self._end = position.end // SECOND * SECOND
+        self._end = position.end // 1_000_000 * 1_000_000
         self._settled = position.settled
         self._about = {"source": "cogniac", "stream": "detections", "partition": application_id}
-        self._meter = meter
+        self._lock = threading.Lock()
+        self._newest = self._latest = 0
+        self._is_sorted = True
 
     def bundles(self, stretch: Stretch) -> Iterator[Bundle]:
         """The pages of records changed within a stretch of time, and of those whose time cannot be read."""
-        since = max(0, stretch.start - 1)
-        page = self._filled(Window(since, self._end))
-        known: set[bytes] = set()
+        window = Window(max(0, stretch.start - 1), self._end)
+        step: Step | None = Step(window, self._pages.first(window))
+        progress: list[Delivery] = []
+        longest = 0
         for number in range(1, MOST_PAGES):
-            times = [time_of(record) for record in page.data]
-            readable_times = [time for time in times if time is not None]
-            newest = max(readable_times, default=0)
-            stretch.reached(min(readable_times, default=0), newest)
+            if step is None:
+                break
+            window, page, known = step
             end = stretch.end
-            yield [self._within(self._page(page), known, stretch, end)]
-            if not following(page) or newest >= end:
+            order = self._judged(page, window, end)
+            yield [*progress, *self._within(page, known, end if order.is_over and stretch.shared else None)]
+            if order.is_over or page.is_last(longest):
+                self._ended(page)
                 break
-            if number % MARK == 0:
-                yield self._mark(stretch, newest, newest)
-            if newest - 1 > since:
-                known = {bytes(page.data[place]) for place, time in enumerate(times) if time == newest}
-                since = newest - 1
-                page = self._filled(Window(since, self._end))
-                continue
-            yield from self._rest_of(newest, page)
-            beyond = self._beyond(newest)
-            if beyond is None:
-                break
-            since, page = beyond
+            longest = max(longest, len(page.data))
+            base = order.steps[-1] if order.steps else 0
+            if base:
+                stretch.reached(order.steps[0], base)
+            step = self._by_time(window, page, order)
+            if step is None and 0 < base <= window.start + 1:
+                yield from self._rest_of(base, page)
+                step = self._beyond(base)
+            elif step is None:
+                yield from self._by_links(window, page, stretch)
+            progress = self._progress(stretch, base, marked=number % MARK == 0) if step else []
         else:
             raise SourceError(f"the detections of {self._application_id} have no end")
-        if stretch.shared:
-            yield self._mark(stretch, stretch.end, newest)
+        if stretch.shared and self._is_sorted:
+            yield self._mark(stretch, stretch.end)
 
-    def _page(self, page: Records) -> Page:
-        return Page("detections", page.data, {"application_id": self._application_id})
+    def watermark(self) -> Watermark:
+        """How far the cursor may move once all stretches have been read to their ends, and what was odd."""
+        notices = []
+        if not self._is_sorted:
+            notices.append("the list is not sorted by time: all of it was read, and the cursor stays")
+        if self._latest:
+            notices.append(
+                f"records are dated after the end that was asked for, the latest {moment(self._latest)}: "
+                "they are loaded, and the cursor stays before them"
+            )
+        return Watermark((self._newest or None) if self._is_sorted else None, "; ".join(notices))
 
-    def _within(self, page: Page, known: AbstractSet[bytes], stretch: Stretch, end: int) -> Page:
-        """The page without what the one before it ended with, and without what others read."""
-        records = page.records
-        if known:
-            records = [record for record in records if bytes(record) not in known]
-        if stretch.shared and max(times_of(records[-1:]), default=end) >= end:
-            records = [each for each in records if (time_of(each) or 0) < end]
-        return replace(page, records=records, in_order=not stretch.shared)
+    def _judged(self, page: DetectionPage, window: Window, end: int) -> Order:
+        """What the page proves; its times are taken note of."""
+        times = page.known_times
+        order = order_of(times, window.position(page.next) if page.next else None, end)
+        with self._lock:
+            self._newest = max([self._newest, *order.steps[-1:]])
+            self._latest = max([self._latest, *(time for time in times if time >= self._end)])
+        return order
 
-    def _mark(self, stretch: Stretch, until: int, newest: int) -> Bundle:
+    def _ended(self, page: DetectionPage) -> None:
+        """Take note of a page after which nothing follows: here a few records in order prove enough."""
+        times = page.known_times
+        direction = Direction()
+        direction.see(times)
+        if not page.next:
+            proven = times if direction.is_steady else rising(times)
+            with self._lock:
+                self._newest = max([self._newest, *(time for time in proven if time < self._end)])
+
+    def _by_time(self, window: Window, page: DetectionPage, order: Order) -> Step | None:
+        """The next page asked for by time, where it is proven to begin at or before the end of this one.
+
+        None where it is not, or where `next` leads on without naming a time, so that nothing but it is sure.
+        """
+        link = page.next
+        if link and window.position(link) is None and window.linked(link) != window.params():
+            return None
+        for base in _bases(order.steps, window.start):
+            known, asked = page.since(base), window._replace(start=base - 1)
+            found = self._pages.first(asked)
+            older = sum(time < base for time in found.known_times)
+            if 2 * older <= len(found.data) and known.joins(found):
+                return Step(asked, found, known)
+        return None
+
+    def _by_links(self, window: Window, page: DetectionPage, stretch: Stretch) -> Iterator[Bundle]:
+        """The pages to which `next` leads, up to one without; SourceError where it leads in a circle."""
+        # How much is left cannot be told: nobody is to take over a part of it.
+        stretch.pace = 0.0
+        direction, circle, followed, newest = Direction(), Circle(), set[str](), 0
+        while not circle.closes(map(name_of, page.data)):
+            times = page.known_times
+            direction.see(times)
+            newest = max([newest, *(time for time in times if time < self._end)])
+            more = self._pages.after(page, window, followed)
+            if more is None:
+                break
+            page = more
+            self._judged(page, window, self._end)
+            yield self._within(page)
+        if page.next:
+            raise SourceError(
+                f"the detections of {self._application_id} cannot be read to an end: they are not in order "
+                "by time, and `next` leads back to what was read"
+            )
+        with self._lock:
+            self._is_sorted &= direction.is_steady
+            self._newest = max(self._newest, newest)
+
+    def _progress(self, stretch: Stretch, reached: int, *, marked: bool) -> list[Delivery]:
+        """What tells how far the stretch was read, once the next page was seen to join."""
+        said: list[Delivery] = [] if stretch.shared else [Watermark(reached)]
+        return [*said, *self._mark(stretch, reached)] if marked else said
+
+    def _mark(self, stretch: Stretch, until: int) -> Bundle:
         """What tells a later run how far the stretch was read, should this one be broken off."""
         until = min(until, self._settled)
         if until <= stretch.start:
             return []
-        about = {"start_us": stretch.start, "end_us": until, "newest_us": newest or None}
+        newest = min(self._newest, until) or None
+        about = {"start_us": stretch.start, "end_us": until, "newest_us": newest}
         return [Effect("etl/stretch_read", {**self._about, **about})]
 
-    def _filled(self, window: Window) -> Records:
-        """The first page of the window that is not empty, or the last: an empty page may have a `next`."""
-        for _ in range(TRIES):
-            page = self._api.get(Records, self._path, self._meter, window.params())
-            followed: set[str] = set()
-            while not page.data and (link := following(page)) and link not in followed:
-                followed.add(link)
-                page = self._followed(link, window)
-            if page.data or not following(page):
-                return page
-        raise SourceError(f"paging loop: an empty page of {self._application_id} leads to itself")
+    def _within(self, page: DetectionPage, known: Tail = NOTHING, end: int | None = None) -> Bundle:
+        """The page without what the one before it ended with, and without what others read from an end on."""
+        if end is not None:
+            page = page.before(end)
+        records = known.without(page) if known.records else page.data
+        return [Page("detections", records, {"application_id": self._application_id})]
 
-    def _followed(self, link: str, window: Window) -> Records:
-        """The page that `next` leads to.
-
-        Only what the link adds to the parameters asked with is taken from it, such as the cursor: it may
-        name another host, has forgotten `abridged_media` before, and reprints times with two decimals. Media
-        that come abridged all the same are asked for by their ids.
-        """
-        params = {**dict(parse_qsl(urlsplit(link).query)), **window.params()}
-        page = self._api.get(Records, self._path, self._meter, params)
-        return Records([self._whole(record) for record in page.data], page.paging)
-
-    def _whole(self, record: msgspec.Raw) -> msgspec.Raw:
-        """The record with its medium in full, asked for by its id where it is abridged."""
-        with suppress(msgspec.MsgspecError, SourceError):
-            read = msgspec.json.decode(record)
-            medium = read.get("media") if isinstance(read, dict) else None
-            if isinstance(medium, dict) and medium.keys() == {"media_id"}:
-                media_id = quote(str(medium["media_id"]), safe="")
-                read["media"] = self._api.get(msgspec.Raw, f"/1/media/{media_id}", self._meter)
-                return msgspec.Raw(msgspec.json.encode(read))
-        return record
-
-    def _rest_of(self, time: int, page: Records) -> Iterator[Bundle]:
+    def _rest_of(self, time: int, page: DetectionPage) -> Iterator[Bundle]:
         """The other records of a time at which a page ends: what `next` adds, or the other end of them.
 
         When the two ends do not meet, records in the middle may be missing, which can be read by no means the
         API documents: they are a gap.
         """
-        known = at(time, page)
+        known = page.at(time)
         for more in self._linked(time, page):
-            yield [self._page(more)]
-            found = at(time, more)
+            yield self._within(more)
+            found = more.at(time)
             known |= found
-            if len(found) < len(more.data) or not following(more):
+            if len(found) < len(more.data) or not more.next:
                 return
-        other = self._other_end(time)
-        found = at(time, other)
-        yield [self._page(other)]
+        other = self._pages.other_end(time, self._end)
+        found = other.at(time)
+        yield self._within(other)
         if not found or not (found & known or len(found) < len(other.data)):
             yield [Effect("cogniac/skipped", {"application_id": self._application_id, "microseconds": time})]
 
-    def _linked(self, time: int, page: Records) -> Iterator[Records]:
+    def _linked(self, time: int, page: DetectionPage) -> Iterator[DetectionPage]:
         """The pages that `next` leads to, while each holds records of this time that the last one did not."""
-        window = Window(time - 1, self._end)
-        followed: set[str] = set()
-        while (link := following(page)) and link not in followed:
-            followed.add(link)
-            before, page = page, self._followed(link, window)
-            if page.data:
-                if not at(time, page) - at(time, before):
-                    return
-                yield page
+        window, followed = Window(time - 1, self._end), set[str]()
+        while (more := self._pages.after(page, window, followed)) and more.data:
+            if not more.at(time) - page.at(time):
+                return
+            yield more
+            page = more
 
-    def _other_end(self, time: int) -> Records:
-        """The newest records up to a time, be the bound inclusive, strict, or compared in whole seconds."""
-        page = Records([])
-        for end in (time, time + 1, time + SECOND):
-            page = self._filled(Window(time - 1, end, newest_first=True))
-            if at(time, page):
-                break
-        return page
-
-    def _beyond(self, time: int) -> tuple[int, Records] | None:
-        """The page after all records of a time, and the start that led to it; None where there is none."""
-        for start in (time, time + 1, time + SECOND):
-            page = self._filled(Window(start, self._end))
-            if not page.data:
-                return None
-            if max(times_of(page.data), default=0) > time or not following(page):
-                return start, page
-        raise SourceError(f"the detections of {self._application_id} do not go on after {seconds(time)}")
+    def _beyond(self, time: int) -> Step | None:
+        """The page after all records of a time; None where there is none."""
+        found = self._pages.beyond(time, self._end)
+        return found and Step(*found)
 
 
-def following(page: Records) -> str | None:
-    """Where the page after this one is; None after the last."""
-    return page.paging.next if page.paging else None
-
-
-def at(time: int, page: Records) -> set[bytes]:
-    """The records of a page that changed at this time."""
-    return {bytes(record) for record in page.data if time_of(record) == time}
-
-
-def times_of(records: Iterable[bytes]) -> list[int]:
-    """The times of those records that have one, in microseconds since 1970."""
-    return [time for time in map(time_of, records) if time is not None]
-
-
-def time_of(record: bytes) -> int | None:
-    """When a record last changed, in microseconds since 1970; None where that cannot be read."""
-    try:
-        said = TIMED.decode(record)
-    except msgspec.MsgspecError:
-        return None
-    time = said.updated_at or said.timestamp
-    return micros(time) if time is not None and abs(time) <= LATEST_EPOCH else None
-
-
-def readable(records: Iterable[bytes], kind: type[T]) -> Iterator[T]:
-    """The records as this type, without those that are not: the tables' decoder refuses them by name."""
-    for record in records:
-        with suppress(msgspec.MsgspecError):
-            yield msgspec.json.decode(record, type=kind)
+def _bases(steps: tuple[int, ...], start: int) -> Iterator[int]:
+    """Times from which the next page may be asked for, the newest first; with each the page repeats more."""
+    times = sorted({time for time in steps if time > start + 1})
+    places = dict.fromkeys((-1, -2, len(times) // 2, 0))
+    yield from dict.fromkeys(times[place] for place in places if -len(times) <= place < len(times))

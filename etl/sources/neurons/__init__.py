@@ -15,9 +15,23 @@ import msgspec
 
 from etl.config import Secret, Setting, Settings
 from etl.errors import Refused, SourceError, Unfit
-from etl.extract.http import Api, Ask
-from etl.extract.stream import Bundle, Complete, Effect, File, Meter, Page, Picked, Position, Stream, World
+from etl.extract.http import Api
+from etl.extract.stream import (
+    Bundle,
+    Complete,
+    Effect,
+    File,
+    Meter,
+    Page,
+    Picked,
+    Position,
+    Query,
+    Stream,
+    World,
+)
 from etl.sources.neurons import assets
+from etl.sources.neurons.account import KeyHeader, fingerprint, shares_media
+from etl.sources.neurons.instead import sent_instead
 from etl.sources.neurons.lease import Lease
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
 from etl.sources.neurons.metrics import canonical_metric
@@ -55,6 +69,10 @@ class Known(NamedTuple):
     deleted: bool
 
 
+MOST_GONE = 0.1
+"""Part of the stored media that one listing may mark as gone without anybody's word."""
+FEW_GONE = 1
+"""So many it may mark in any case: of few media one is more than that part."""
 NEVER = Known((), (), deleted=False)
 EXPIRED = frozenset({403, 404, 410})
 """How a file server may say that a link has expired; no document does."""
@@ -64,17 +82,6 @@ def connect(settings: Settings) -> "Neurons | None":
     """A session, without having asked anything yet; None where there is no key."""
     key = settings.secret("NEURONS_API_KEY")
     return Neurons(settings, key) if key else None
-
-
-class KeyHeader:
-    """Signs requests with the API key."""
-
-    def __init__(self, key: Secret) -> None:
-        self._key = key
-
-    def sign(self, _ask: Ask, _refused: Mapping[str, str] | None = None) -> Mapping[str, str]:
-        """The header with the key; there is no other."""
-        return {"X-API-Key": self._key.reveal()}
 
 
 class Neurons:
@@ -92,6 +99,7 @@ class Neurons:
             rate=RATE,
         )
         self._list = MediaList(self._api)
+        self._account = fingerprint(key)
         # Links are for anybody who holds them: the key must not travel along.
         self._files = Api(None, settings)
         self._pool = ThreadPoolExecutor(self._at_once, "neurons")
@@ -101,6 +109,15 @@ class Neurons:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._api.close()
         self._files.close()
+
+    def account(self) -> str:
+        """A name of the account made of its key, from which the key cannot be found: the API tells none."""
+        return self._account
+
+    def owns(self, ask: Query, _bound: str | None) -> bool:
+        """Whether the key leads to media that are stored, as a new key of the same account does."""
+        meter = Meter()
+        return shares_media(ask, lambda: self._list.page(0, meter).keys, lambda one: self._one(one, meter))
 
     def streams(self, world: World) -> Iterator[list[Stream]]:
         """The media with their files: all of the list when a sweep is due, else its end and what is open."""
@@ -116,11 +133,14 @@ class Neurons:
 
     def _all(self, _position: Position, meter: Meter) -> Iterator[Bundle]:
         """All media the list names, then those it does not any more: gone, or left out by mistake."""
-        seen: set[str] = set()
+        stored = [row[0] for row in self._world.ask("neurons/stored")]
+        seen: set[str | bytes] = set()
+        # Where its end is not proven this raises, and nothing is held to be gone.
         for page in self._list.pages(0, seen, meter):
             yield from self._with_files(page, meter)
-        stored = (row[0] for row in self._world.ask("neurons/stored"))
-        yield from self._asked_for([media_id for media_id in stored if media_id not in seen], meter)
+        gone: list[str] = []
+        yield from self._asked_for([media_id for media_id in stored if media_id not in seen], meter, gone)
+        yield from self._deletions(gone, len(stored))
 
     def _within(self, start: int, end: int, _position: Position, meter: Meter) -> Iterator[Bundle]:
         """The media that changed between two times, with all of their files; only the whole list has them."""
@@ -133,23 +153,35 @@ class Neurons:
         first = self._world.ask("neurons/count")[0][0]
         while first > 0:
             first = max(0, first - PAGE)
-            page, _ = self._list.page(first, meter)
+            page = self._list.page(first, meter).media
             if not page or any(each.media_id in self._known([each]) for each in readable(page)):
                 break
-        seen: set[str] = set()
-        for page in self._list.pages(first, seen, meter):
-            yield from self._with_files(page, meter)
+        seen: set[str | bytes] = set()
+        for some in self._list.pages(first, seen, meter):
+            yield from self._with_files(some, meter)
         still_open = (row[0] for row in self._world.ask("neurons/open"))
-        yield from self._asked_for([media_id for media_id in still_open if media_id not in seen], meter)
+        # Who is gone is for a full listing to say.
+        yield from self._asked_for([media_id for media_id in still_open if media_id not in seen], meter, [])
 
-    def _asked_for(self, media_ids: Sequence[str], meter: Meter) -> Iterator[Bundle]:
-        """These media, each asked for by its id; a mark on those that are gone."""
+    def _asked_for(self, media_ids: Sequence[str], meter: Meter, gone: list[str]) -> Iterator[Bundle]:
+        """These media, each asked for by its id; `gone` gathers those that are not there any more."""
         for some in _chunks(media_ids, self._at_once):
             found = list(self._pool.map(lambda media_id: self._one(media_id, meter), some))
-            gone = [media_id for media_id, medium in zip(some, found, strict=True) if medium is None]
-            if gone:
-                yield [Effect("neurons/gone", {"ids": gone})]
+            gone += [media_id for media_id, medium in zip(some, found, strict=True) if medium is None]
             yield from self._with_files([medium for medium in found if medium is not None], meter)
+
+    def _deletions(self, gone: Sequence[str], stored: int) -> Iterator[Bundle]:
+        """A mark on the media that are gone; none where they are so many that somebody must confirm it."""
+        about = {"source": "neurons", "what": "deletions"}
+        held = self._world.ask("etl/confirmation", **about)
+        is_confirmed = any(confirmed for _, confirmed in held)
+        if len(gone) > max(FEW_GONE, MOST_GONE * stored) and not is_confirmed:
+            yield [Effect("etl/hold_back", {**about, "held": len(gone), "of": stored})]
+            return
+        effects = [Effect("neurons/gone", {"ids": gone})] if gone else []
+        effects += [Effect("etl/forget_confirmation", about)] if held else []
+        if effects:
+            yield effects
 
     def _one(self, media_id: str, meter: Meter) -> msgspec.Raw | None:
         """One medium as it is now; None where it is gone."""
@@ -236,17 +268,25 @@ class Neurons:
         return File("assets", path, row, body)
 
     def _download(self, lease: Lease, name: str, meter: Meter) -> tuple[bytes, str]:
-        """The file by its link, or by a new one where that has expired."""
+        """The file by its link, or by a new one where that has expired, however the server says so."""
         link = lease.link(name, self._world.now())
         try:
-            return self._files.download(link, meter)
+            return self._believed(link, meter)
         except Refused as refused:
             if refused.status not in EXPIRED:
                 raise
             newer = lease.instead_of(link, name, self._world.now())
             if newer is None:
                 raise
-            return self._files.download(newer, meter)
+            return self._believed(newer, meter)
+
+    def _believed(self, link: str, meter: Meter) -> tuple[bytes, str]:
+        """The file; Refused where the server says 200 and sends something else, such as a page to log in."""
+        body, content_type = self._files.download(link, meter)
+        instead = sent_instead(body, content_type)
+        if instead is not None:
+            raise Refused(f"the server sent {instead} in place of the file", HTTPStatus.GONE)
+        return body, content_type
 
 
 def _bundle(page: Page, files: Iterator[File], effects: Sequence[Effect]) -> Bundle:

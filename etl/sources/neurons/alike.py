@@ -19,6 +19,8 @@ DIGITS = 15  # no video has a frame with a longer number
 NUMBERS = frozenset([int, float, type(None)])
 EXACT = 2**53
 """Whole numbers below it are the same as floats."""
+SLOWEST = 1e-9
+"""Frames per second below which the time of a frame may be no number."""
 
 T = TypeVar("T")
 
@@ -161,13 +163,13 @@ def _labels(
     if stated:
         numbers = stated[0]
         _hold({int} == set(map(type, numbers)))
-    _hold(len(set(numbers)) == size and max(numbers) < EXACT)
+    _hold(len(set(numbers)) == size and -EXACT < min(numbers) <= max(numbers) < EXACT)
     if timed:
         _hold(None not in timed[0] and _are_numbers(timed[0]))
         return numbers, timed[0]
     if fps is None:
         return numbers, [None] * size
-    if not isinstance(fps, float | int) or isinstance(fps, bool) or not 0 < fps < EXACT:
+    if not isinstance(fps, float | int) or isinstance(fps, bool) or not SLOWEST < fps < EXACT:
         raise _Unsure
     first = min([1, *numbers])
     return numbers, [(number - first) / fps for number in numbers]

@@ -7,13 +7,15 @@ anything else is refused by name, never guessed.
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any, TypeGuard
 
 import msgspec
 
 from etl.errors import Unfit
 from etl.extract.stream import Picked
-from etl.sources.neurons.alike import FRAME, TIME, areas_alike, frame_keys, grid, metrics_alike
+from etl.sources.neurons.alike import EXACT, FRAME, TIME, areas_alike, frame_keys, grid, metrics_alike
+from etl.sources.neurons.figures import Cell, read_cells
 from etl.sources.neurons.lines import csv_lines
 from etl.sources.neurons.metrics import NEWER
 from etl.values import text_of
@@ -26,7 +28,6 @@ CORNERS = ("x0", "y0", "x1", "y1")
 
 BOM = b"\xef\xbb\xbf"
 LARGEST = sys.float_info.max
-NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 
 
 def frame_metrics(body: bytes) -> tuple[str, Columns]:
@@ -126,30 +127,46 @@ def aoi_metrics(body: bytes) -> tuple[str, Columns]:
 def aoi_scores(body: bytes) -> tuple[str, Columns]:
     """Rows of (row_number, metric, aoi_name, value, text_value) from a table of scores, CSV or JSON."""
     lines = _json_lines(body) if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else csv_lines(body)
-    namer = _naming_column(lines)
+    cells = read_cells(lines)
+    namer = _naming_column(cells)
     columns: dict[str, list[Any]] = {
         name: [] for name in ("row_number", "metric", "aoi_name", "value", "text_value", "metric_raw")
     }
-    for row_number, line in enumerate(lines, start=1):
-        for metric, cell in line.items():
+    for row_number, (line, read) in enumerate(zip(lines, cells, strict=True), start=1):
+        name = None if namer is None else line.get(namer)
+        for metric, (value, text) in read.items():
             if metric == namer:
                 continue
-            value, text = _cell(cell)
             columns["row_number"].append(row_number)
             columns["metric"].append(NEWER.get(metric, metric))
-            columns["aoi_name"].append(None if namer is None else line.get(namer))
+            columns["aoi_name"].append(name if isinstance(name, str) else text_of(name))
             columns["value"].append(value)
             columns["text_value"].append(text)
             columns["metric_raw"].append(metric)
     return "aoi_scores", columns
 
 
-READERS: Mapping[str, Callable[[bytes], tuple[str, Columns]]] = {
-    "metrics": frame_metrics,
-    "frt_frame_metrics": frame_metrics,
-    "brand_detection": aoi_frames,
-    "brand_detection_metrics": aoi_metrics,
-    "aoi_scores": aoi_scores,
+Reader = Callable[[bytes], tuple[str, Columns]]
+
+
+def _of_any_depth(reader: Reader) -> Reader:
+    """The reader, for which what is nested too deeply to be read is no known shape either."""
+
+    def read(body: bytes) -> tuple[str, Columns]:
+        try:
+            return reader(body)
+        except RecursionError as error:
+            raise Unfit("nested too deeply") from error
+
+    return read
+
+
+READERS: Mapping[str, Reader] = {
+    "metrics": _of_any_depth(frame_metrics),
+    "frt_frame_metrics": _of_any_depth(frame_metrics),
+    "brand_detection": _of_any_depth(aoi_frames),
+    "brand_detection_metrics": _of_any_depth(aoi_metrics),
+    "aoi_scores": _of_any_depth(aoi_scores),
 }
 """By asset: its bytes to the name of a table and columns of equal length; Unfit for unknown shapes."""
 
@@ -225,7 +242,7 @@ def _frame_numbers(stated: Sequence[Any]) -> list[int]:
     if all(number is None for number in stated):
         return list(range(1, len(stated) + 1))
     for index, number in enumerate(stated):
-        if not _is_number(number) or number % 1:
+        if not _is_number(number) or number % 1 or abs(number) > EXACT:
             raise Unfit(f"a frame number must be a whole number, not {_shown(number)}", f"$[{index}].frame")
     return [int(number) for number in stated]
 
@@ -235,12 +252,15 @@ def _times(numbers: Sequence[int], fields: Sequence[Mapping[str, Any]], fps: obj
     stated = [next((each[name] for name in TIME if name in each), None) for each in fields]
     rate = fps if _is_number(fps) and fps > 0 else None
     first = min([1, *numbers])
-    return [
+    times = [
         _number(time, f"$[{number}].time")
         if time is not None
         else (None if rate is None else (number - first) / rate)
         for number, time in zip(numbers, stated, strict=True)
     ]
+    if inf in times:
+        raise Unfit(f"{fps} is no number of frames per second")
+    return times
 
 
 def _number(value: object, path: str) -> float | None:
@@ -325,23 +345,11 @@ def _json_lines(body: bytes) -> list[dict[str, Any]]:
     ]
 
 
-def _naming_column(lines: Sequence[Mapping[str, Any]]) -> str | None:
+def _naming_column(lines: Sequence[Mapping[str, Cell]]) -> str | None:
     """The first column of texts whose header speaks of a name or an id, else the first column of texts."""
-    names = list(lines[0]) if lines else []
-    texts = [name for name in names if any(_cell(line.get(name))[1] is not None for line in lines)]
+    texts = dict.fromkeys(name for line in lines for name, (_, text) in line.items() if text is not None)
+    first = [name for name in (lines[0] if lines else ()) if name in texts]
     naming = [
-        name for name in texts if re.search(r"name|label|brand|aoi|\bid\b|uuid|_id$", name, re.IGNORECASE)
+        name for name in first if re.search(r"name|label|brand|aoi|\bid\b|uuid|_id$", name, re.IGNORECASE)
     ]
-    return next(iter([*naming, *texts]), None)
-
-
-def _cell(cell: object) -> tuple[float | None, str | None]:
-    """The number in a cell, or its text."""
-    if isinstance(cell, str):
-        text = cell.strip()
-        if NUMBER.fullmatch(text):
-            return float(text.replace(",", ".")), None
-        return None, text or None
-    if _is_number(cell):
-        return float(cell), None
-    return None, text_of(cell)
+    return next(iter([*naming, *first]), None)

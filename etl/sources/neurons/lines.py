@@ -3,9 +3,15 @@
 import csv
 import io
 import re
+from collections import Counter
 from typing import Any
 
 from etl.errors import Unfit
+
+SEPARATORS = ",;\t"
+
+HINT = re.compile(r'"?sep=(.)"?[^\S\n]*(?:\n|$)', re.IGNORECASE)
+"""A first line by which spreadsheets are told the separator."""
 
 
 def csv_lines(body: bytes) -> list[dict[str, Any]]:
@@ -14,21 +20,32 @@ def csv_lines(body: bytes) -> list[dict[str, Any]]:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Unfit(f"is not UTF-8 text: {error.reason}") from error
+    if "\x00" in text:
+        raise Unfit("is not a CSV table: holds NUL characters, as UTF-16 text does")
     if "\n" not in text:
         text = text.replace("\r", "\n")
+    hint = HINT.match(text)
+    text = text[hint.end() :] if hint else text
     header = re.sub(r'"[^"]*"', "", text.lstrip().split("\n", 1)[0])
-    separator = max(",;\t", key=header.count)
+    separator = hint[1] if hint else max(SEPARATORS, key=header.count)
+    if separator not in SEPARATORS:
+        raise Unfit(f"is not a CSV table: says that {separator!r} is its separator")
+    _hold_to_header(text.lstrip().split("\n", 1)[0], separator)
+    plain = plain_lines(text, separator)
+    return lines(text, separator) if plain is None else plain
+
+
+def _hold_to_header(line: str, separator: str) -> None:
+    """Refuse a table whose columns its header does not tell apart."""
     try:
-        names = next(csv.reader([text.lstrip().split("\n", 1)[0]], delimiter=separator), [])
+        names = next(csv.reader([line], delimiter=separator), [])
     except csv.Error as error:
         raise Unfit(f"is not a CSV table: {error}") from error
     if len(names) == 1:
         raise Unfit("is not a CSV table: has one column only")
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(names).items():
+        if count > 1:
             raise Unfit(f"is not a CSV table: two columns are called {name[:40]}")
-    plain = plain_lines(text, separator)
-    return lines(text, separator) if plain is None else plain
 
 
 def plain_lines(text: str, separator: str) -> list[dict[str, Any]] | None:
@@ -40,7 +57,11 @@ def plain_lines(text: str, separator: str) -> list[dict[str, Any]] | None:
     odd = text[:1].isspace() or any(sign in row for row in rows for sign in "\r\x00")
     if odd or '""' in rows[0] or not all(map(line.fullmatch, rows)):
         return None
-    names, *cells = csv.reader(rows, delimiter=separator)
+    try:
+        names, *cells = csv.reader(rows, delimiter=separator)
+    except csv.Error:
+        # A cell of more than 128 kB.
+        return None
     widths = {len(set(names)), len(names), *map(len, cells)}
     if len(widths) > 1 or not names or not all(names) or not all(map(any, cells)):
         return None

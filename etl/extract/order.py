@@ -1,0 +1,99 @@
+"""What the times on a page of a list prove about the list: the place in it is one thing, the time another.
+
+A record that is corrected while its list is read can stand in its old place with its new time; a list can be
+sorted another way than was asked for, or not at all. So a time is a base for the next request only where the
+page around it is in order, and the link to the next page does not contradict it.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+ENOUGH = 8
+"""Records of a page that must be in order: fewer can be so by chance."""
+CLEAR = 3
+"""Records beyond the end that end what is asked for: one or two can have a time that is not their place."""
+
+
+class Order(NamedTuple):
+    """What a page proves."""
+
+    steps: tuple[int, ...]
+    """Times, oldest first, each at or before every later one on the page: places from which to go on."""
+    is_over: bool
+    """Whether the page ends beyond the end of what was asked for, and all after it is beyond it too."""
+
+
+UNPROVEN = Order((), is_over=False)
+
+
+def order_of(times: Sequence[int], position: int | None, end: int) -> Order:
+    """What is proven by the times of a page, in the order in which they stand there.
+
+    `position` is the time that the link to the next page names, None where it names none; `end` is the time
+    up to which, without it, records were asked for. All in microseconds since 1970. A page that is in no
+    order by time proves nothing.
+    """
+    in_order = rising(times)
+    if len(times) < ENOUGH or 2 * len(in_order) < len(times):
+        return UNPROVEN
+    last = in_order[-1] if position is None else min(position, in_order[-1])
+    if 2 * sum(time <= last for time in in_order) < len(times):
+        return UNPROVEN
+    is_over = last >= end and all(time >= end for time in in_order[-CLEAR:])
+    return Order(tuple(time for time in in_order if time <= last and time < end), is_over)
+
+
+def rising(times: Sequence[int]) -> Sequence[int]:
+    """The times, in order, that are not newer than any later one: what is left without those out of place."""
+    if all(earlier <= later for earlier, later in pairwise(times)):
+        return times
+    kept: list[int] = []
+    for time in reversed(times):
+        if not kept or time <= kept[-1]:
+            kept.append(time)
+    return kept[::-1]
+
+
+class Direction:
+    """Whether times that come one after the other only rise, or only fall."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+        self._rises = self._falls = False
+
+    def see(self, times: Sequence[int]) -> None:
+        """Take in the times of the next page."""
+        for time in times:
+            if self._last is not None:
+                self._rises |= time > self._last
+                self._falls |= time < self._last
+            self._last = time
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether no time went against the others: the list is sorted by time, one way or the other."""
+        return not (self._rises and self._falls)
+
+
+class Circle:
+    """Tells when pages begin to come again, however long the circle is and whatever the links say.
+
+    One page is remembered, a later one each time twice as many have come (Brent's way): so the memory needed
+    is that of one number.
+    """
+
+    def __init__(self) -> None:
+        self._remembered: int | None = None
+        self._count = 0
+        self._until = 1
+
+    def closes(self, page: Iterable[bytes]) -> bool:
+        """Whether this page, given by the names of what is on it, is the one that is remembered."""
+        told = hash(frozenset(page))
+        if told == self._remembered:
+            return True
+        self._count += 1
+        if self._count == self._until:
+            self._remembered, self._until = told, 2 * self._until
+        return False

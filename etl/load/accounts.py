@@ -1,0 +1,78 @@
+"""Whose warehouse it is: every source is bound to the account that it was first loaded from."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from etl.errors import SettingsError, SourceError
+from etl.extract.stream import AccountSession, Bundle, Effect, Meter, Position, Session, Stream, World
+from etl.load.warehouse import Warehouse
+
+ACCOUNT = "account"
+DELETIONS = "deletions"
+WHAT = (DELETIONS, ACCOUNT)
+"""What can be confirmed."""
+
+
+def admitted(warehouse: Warehouse, source: str, session: Session, run_id: str) -> Session:
+    """The session, which binds its source where it is not bound yet; SettingsError for another account.
+
+    Nothing is written here. Where the API does not say which account it is, all streams fail with its reason.
+    """
+    if not isinstance(session, AccountSession):
+        return session
+    stored = [row[0] for row in warehouse.ask("etl/account", source=source)]
+    bound = stored[0] if stored else None
+    is_confirmed = any(at for _, at in warehouse.ask("etl/confirmation", source=source, what=ACCOUNT))
+    try:
+        account = session.account()
+        if account != bound and not is_confirmed and not session.owns(warehouse.ask, bound):
+            raise _another(source, account, bound)
+    except SourceError as error:
+        return Wrapped(session, partial(_failing, str(error)))
+    if account == bound and not is_confirmed:
+        return session
+    effects = [Effect("etl/bind_account", {"source": source, "account": account, "run_id": run_id})]
+    if is_confirmed:
+        effects.append(Effect("etl/forget_confirmation", {"source": source, "what": ACCOUNT}))
+    return Wrapped(session, partial(_binding, effects))
+
+
+def _another(source: str, account: str, bound: str | None) -> SettingsError:
+    stored = f" ({bound})" if bound else ""
+    return SettingsError(
+        f"the warehouse holds {source} data of another account{stored} than the credentials lead to "
+        f"({account}): set SIGHTGLASS_HOME to another folder, or, to load both accounts into this one, run "
+        f"`sightglass confirm account {source}` first"
+    )
+
+
+Deliver = Callable[[Stream, Position, Meter], Iterator[Bundle]]
+
+
+class Wrapped:
+    """A session whose streams deliver in another way."""
+
+    def __init__(self, session: Session, deliver: Deliver) -> None:
+        self._session = session
+        self._deliver = deliver
+
+    def streams(self, world: World) -> Iterator[list[Stream]]:
+        """The groups of streams of the session."""
+        for group in self._session.streams(world):
+            yield [Stream(each.name, partial(self._deliver, each), each.partition) for each in group]
+
+    def close(self) -> None:
+        """Close the session."""
+        self._session.close()
+
+
+def _failing(reason: str, _stream: Stream, _position: Position, _meter: Meter) -> Iterator[Bundle]:
+    raise SourceError(reason)
+    yield []
+
+
+def _binding(effects: list[Effect], stream: Stream, position: Position, meter: Meter) -> Iterator[Bundle]:
+    """What the stream delivers, and the binding with the first bundle of all: by then the login worked."""
+    for bundle in stream.deliver(position, meter):
+        now, effects[:] = list(effects), []
+        yield [*bundle, *now]

@@ -1,0 +1,306 @@
+"""Pages of Cogniac's lists: how one is asked for, where it says the next one is, what its records say."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import msgspec
+
+from etl.errors import SourceError
+from etl.extract.http import UNREADABLE, Api
+from etl.extract.stream import Meter, as_received
+from etl.values import canonical, micros, seconds
+
+T = TypeVar("T")
+
+PAGE = 100
+"""Records a page: the most the detections endpoint gives, says the vendor's SDK."""
+TRIES = 5
+"""How often an empty page that leads nowhere is asked for before the scan gives up."""
+MOST_EMPTY = 100
+"""Pages that may come empty one after the other, each with a link to the next."""
+SECOND = 1_000_000
+ROUNDED = SECOND // 100
+"""By how much a link may round a time that was asked for: the service prints two decimals."""
+
+Params = dict[str, str]
+
+
+class Paging(msgspec.Struct):
+    """Where the next page is."""
+
+    next: str | None = None
+
+
+class Records(msgspec.Struct):
+    """A page of any list of this API."""
+
+    data: list[msgspec.Raw]
+    paging: Paging | None = None
+    last_key: Any = None
+
+
+class Timed(msgspec.Struct):
+    """When a record last changed; documents disagree about the name."""
+
+    updated_at: Any = None
+    timestamp: Any = None
+
+
+class DetectionPage(NamedTuple):
+    """A page of detections, with what is asked of it again and again."""
+
+    data: Sequence[bytes]
+    times: Sequence[int | None]
+    """When each record last changed, in microseconds since 1970; None where that cannot be read."""
+    next: str | None
+    """Where the page after this one is; None after the last."""
+
+    @property
+    def known_times(self) -> list[int]:
+        """The times of those records that have one."""
+        return [time for time in self.times if time is not None]
+
+    def at(self, time: int) -> set[bytes]:
+        """The records that changed at this time."""
+        return {bytes(record) for record, at in zip(self.data, self.times, strict=True) if at == time}
+
+    def since(self, time: int) -> "Tail":
+        """The records that changed at this time or later, and those whose time cannot be read."""
+        pairs = [
+            (bytes(record), at)
+            for record, at in zip(self.data, self.times, strict=True)
+            if at is None or at >= time
+        ]
+        return Tail(frozenset(record for record, _ in pairs), frozenset(at for _, at in pairs))
+
+    def before(self, end: int) -> "DetectionPage":
+        """The page without the records that changed at a time or later."""
+        kept = [
+            (record, at) for record, at in zip(self.data, self.times, strict=True) if at is None or at < end
+        ]
+        return self._replace(data=[record for record, _ in kept], times=[at for _, at in kept])
+
+    def is_last(self, longest: int) -> bool:
+        """Whether nothing follows: a page that is as long as those before it may have lost its `next`."""
+        return not self.next and len(self.data) < min(PAGE, longest or PAGE)
+
+
+class Tail(NamedTuple):
+    """The records with which a page ends, as far as the next one may repeat them."""
+
+    records: frozenset[bytes] = frozenset()
+    times: frozenset[int | None] = frozenset()
+
+    def without(self, page: DetectionPage) -> list[bytes]:
+        """The records of the page that are not among these."""
+        return [
+            record
+            for record, time in zip(page.data, page.times, strict=True)
+            if time not in self.times or bytes(record) not in self.records
+        ]
+
+    def joins(self, page: DetectionPage) -> bool:
+        """Whether a page repeats one of these."""
+        if len(self.without(page)) < len(page.data):
+            return True
+        # What is signed anew for each answer makes other bytes of the same record.
+        named = set(map(name_of, self.records))
+        return any(name_of(record) in named for record in page.data)
+
+
+NOTHING = Tail()
+
+
+class Named(Timed):
+    """What tells a record of an application from the others, besides."""
+
+    media: Any = None
+    media_id: Any = None
+    focus: Any = None
+
+
+TIMED = msgspec.json.Decoder(Timed)
+NAMED = msgspec.json.Decoder(Named)
+
+
+class Window(NamedTuple):
+    """What to ask for: records changed between two times, in microseconds since 1970, in either order."""
+
+    start: int
+    end: int
+    newest_first: bool = False
+
+    def params(self) -> Params:
+        """The parameters of the request, every default spelt out, for documents disagree about them."""
+        return {
+            "start": seconds(self.start),
+            "end": seconds(self.end).removesuffix(".000000"),
+            "limit": str(PAGE),
+            "reverse": str(self.newest_first),
+            "only_user": "False",
+            "only_model": "False",
+            "abridged_media": "False",
+        }
+
+    def linked(self, link: str) -> Params:
+        """The parameters of the page that a link leads to.
+
+        The link has forgotten `abridged_media` before, and reprints times with two decimals: what it does not
+        move stays as it was asked for.
+        """
+        asked, found = self.params(), dict(parse_qsl(urlsplit(link).query))
+        moved = {
+            name: value
+            for name, value in found.items()
+            if name not in asked or (name in ("start", "end") and _is_moved(value, getattr(self, name)))
+        }
+        return {**asked, **moved}
+
+    def position(self, link: str) -> int | None:
+        """The time at which the page begins that a link leads to; None where the link names none."""
+        params = self.linked(link)
+        named = params.get("cursor")
+        if named is None and params["start"] != self.params()["start"]:
+            named = params["start"]
+        return _time_in(named)
+
+
+class DetectionPages:
+    """The pages of the detections of one application, none of them believed to be the last without reason."""
+
+    def __init__(self, api: Api, application_id: str, meter: Meter) -> None:
+        self._api = api
+        self._application_id = application_id
+        self._path = f"/1/applications/{quote(application_id, safe='')}/detections"
+        self._meter = meter
+
+    def first(self, window: Window) -> DetectionPage:
+        """The first page of the window that is not empty, or the last: an empty page may have a `next`."""
+        for _ in range(TRIES):
+            page = self._filled(self._got(window.params()), window, set())
+            if page.data or not page.next:
+                return page
+        raise SourceError(f"paging loop: an empty page of {self._application_id} leads to itself")
+
+    def after(self, page: DetectionPage, window: Window, followed: set[str]) -> DetectionPage | None:
+        """The page that `next` leads to, or the first after it that is not empty.
+
+        None where there is no `next`, or it leads back to where a link of those `followed` has led.
+        """
+        found = self._followed(page, window, followed)
+        return found and self._filled(found, window, followed)
+
+    def _filled(self, page: DetectionPage, window: Window, followed: set[str]) -> DetectionPage:
+        """The page, or the first after it that is not empty, as far as links lead on."""
+        for _ in range(MOST_EMPTY):
+            following_page = None if page.data else self._followed(page, window, followed)
+            if following_page is None:
+                return page
+            page = following_page
+        raise SourceError(f"{MOST_EMPTY} empty pages of {self._application_id} one after the other")
+
+    def _followed(self, page: DetectionPage, window: Window, followed: set[str]) -> DetectionPage | None:
+        params = window.linked(page.next) if page.next else window.params()
+        told = canonical(params).decode()
+        if params == window.params() or told in followed:
+            return None
+        followed.add(told)
+        # Only the parameters of the link are used: it may name another host.
+        return self._got(params, whole=True)
+
+    def _got(self, params: Params, *, whole: bool = False) -> DetectionPage:
+        """The page with these parameters; with media in full also where they came abridged."""
+        found = self._api.get(Records, self._path, self._meter, params)
+        data = [self._whole(record) for record in found.data] if whole else found.data
+        return DetectionPage(data, list(map(time_of, data)), following(found))
+
+    def _whole(self, record: bytes) -> bytes:
+        """The record with its medium in full, asked for by its id where a page came abridged."""
+        with suppress(*UNREADABLE, SourceError):
+            read = msgspec.json.decode(record)
+            medium = read.get("media") if isinstance(read, dict) else None
+            if isinstance(medium, dict) and medium.keys() == {"media_id"}:
+                media_id = quote(str(medium["media_id"]), safe="")
+                whole = bytes(self._api.get(msgspec.Raw, f"/1/media/{media_id}", self._meter))
+                if whole == as_received(whole):
+                    read["media"] = msgspec.Raw(whole)
+                return msgspec.json.encode(read)
+        return record
+
+    def other_end(self, time: int, end: int) -> DetectionPage:
+        """The newest records up to a time, be the bound inclusive, strict, or compared in whole seconds."""
+        for bound in (time, time + 1, time + SECOND):
+            page = self.first(Window(time - 1, min(bound, end), newest_first=True))
+            if page.at(time):
+                break
+        return page
+
+    def beyond(self, time: int, end: int) -> tuple[Window, DetectionPage] | None:
+        """The page after all records of a time, and the window that led to it; None where there is none."""
+        for start in (time, time + 1, time + SECOND):
+            window = Window(start, end)
+            page = self.first(window)
+            if not page.data:
+                return None
+            if max(page.known_times, default=0) > time or not page.next:
+                return window, page
+        raise SourceError(f"the detections of {self._application_id} do not go on after {seconds(time)}")
+
+
+def following(page: Records) -> str | None:
+    """Where the page after this one is; None after the last."""
+    return (page.paging.next or None) if page.paging else None
+
+
+def linked(page: Records) -> Params:
+    """The parameters of the page after one of a list by name, as its `last_key` or `next` gives them."""
+    link = following(page)
+    found = dict(parse_qsl(urlsplit(link).query)) if link else {}
+    return found if page.last_key in (None, "") else {**found, "last_key": str(page.last_key)}
+
+
+def time_of(record: bytes) -> int | None:
+    """When a record last changed, in microseconds since 1970; None where that cannot be read."""
+    try:
+        return _changed(TIMED.decode(record))
+    except UNREADABLE:
+        return None
+
+
+def name_of(record: bytes) -> bytes:
+    """What is the same of a record however often it is sent: its medium, focus and time; else all of it."""
+    try:
+        read = NAMED.decode(record)
+        media_id = read.media.get("media_id") if isinstance(read.media, dict) else read.media_id
+        return canonical([media_id, read.focus, _changed(read)])
+    except UNREADABLE:
+        return bytes(record)
+
+
+def readable(records: Iterable[bytes], kind: type[T]) -> Iterator[T]:
+    """The records as this type, without those that are not: the tables' decoder refuses them by name."""
+    for record in records:
+        with suppress(*UNREADABLE):
+            yield msgspec.json.decode(record, type=kind)
+
+
+def _changed(said: Timed) -> int | None:
+    time = said.timestamp if said.updated_at is None else said.updated_at
+    with suppress(ValueError):
+        return None if time is None else micros(time)
+    return None
+
+
+def _time_in(text: str | None) -> int | None:
+    """The time that a parameter names in seconds; None where it is something else."""
+    try:
+        return None if text is None else micros(float(text))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _is_moved(value: str, asked: int) -> bool:
+    time = _time_in(value)
+    return time is not None and abs(time - asked) > ROUNDED

@@ -1,0 +1,51 @@
+"""Which account a key of Neurons leads to: the API tells no name, so the key and what it shows must do."""
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+
+from etl.config import Secret
+from etl.extract.http import Ask
+from etl.extract.stream import Query
+from etl.sources.neurons.listing import read_one
+
+CONTEXT = b"sightglass: account of Neurons Predict"
+"""Keeps the fingerprint of a key from being of use anywhere else."""
+PROBED = 20
+"""Stored media that are asked for by their ids to see whether a key leads to them."""
+
+
+class KeyHeader:
+    """Signs requests with the API key."""
+
+    def __init__(self, key: Secret) -> None:
+        self._key = key
+
+    def sign(self, _ask: Ask, _refused: Mapping[str, str] | None = None) -> Mapping[str, str]:
+        """The header with the key; there is no other."""
+        return {"X-API-Key": self._key.reveal()}
+
+
+def fingerprint(key: Secret) -> str:
+    """A name for the key: slow to make, so that nobody finds the key by trying."""
+    made = hashlib.scrypt(key.reveal().strip().encode(), salt=CONTEXT, n=2**12, r=8, p=1, dklen=8)
+    return made.hex()
+
+
+def shares_media(
+    ask: Query,
+    listed: Callable[[], Collection[str | bytes]],
+    one: Callable[[str], bytes | None],
+) -> bool:
+    """Whether the key leads to media that are stored, or nothing is stored yet.
+
+    `listed` gives the ids on the first page of the list, `one` a medium by its id.
+    """
+    stored = {row[0] for row in ask("neurons/ever_stored")}
+    if not stored or not stored.isdisjoint(listed()):
+        return True
+    for (media_id,) in ask("neurons/to_probe", most=PROBED):
+        record = one(media_id)
+        medium = read_one(record) if record is not None else None
+        if medium is not None and medium.media_id == media_id:
+            return True
+    return False
