@@ -2,6 +2,7 @@
 
 * SightglassError
   + SettingsError  exit 2   fix the settings or the machine; nothing was asked of any API
+    + OutOfMemory           the machine has too little memory for what the API holds
   + SourceError    exit 3   an API refused or kept failing; wait, or fix the login, and run again
     + Refused               the API said no to this very request (4xx): asking again will not help
   + Unsound        exit 4   what was loaded fails a check: readers keep the version that they have
@@ -32,6 +33,10 @@ class SettingsError(SightglassError):
     """A setting, a schema file or the machine itself is not as it must be."""
 
     exit_code = 2
+
+
+class OutOfMemory(SettingsError):
+    """DuckDB has too little memory for what it is to do."""
 
 
 class SourceError(SightglassError):

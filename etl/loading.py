@@ -1,8 +1,9 @@
 """Load one source: what its streams bring becomes archive, rows, quarantine, cursor and counts."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from etl import schema
@@ -15,7 +16,7 @@ from etl.load.books import Books, Refusal, Tally
 from etl.load.save import Stamp, save
 from etl.load.warehouse import Warehouse
 from etl.registry import source_module
-from etl.transform.batch import Cut, Transformer, joined
+from etl.transform.batch import BEGINNING, Cut, Transformer, joined
 from etl.values import micros_of, moment
 from etl.waiting import Batch, Waiting
 
@@ -207,8 +208,13 @@ class Load:
     def _commit(self, batches: Sequence[Batch], sealed: Future[None]) -> None:
         cuts = [batch.cuts() for batch in batches]
         sealed.result()
+        self._warehouse.with_memory(lambda: self._write(batches, cuts))
+        for batch in batches:
+            self._progress(batch.of.tally, batch.of.records)
+
+    def _write(self, batches: Sequence[Batch], cuts: Sequence[Mapping[str, Cut]]) -> None:
         stamp = Stamp(self._books.run_id, self._now())
-        with self._warehouse.transaction():
+        with self._counted([batch.of for batch in batches]), self._warehouse.transaction():
             for stream in dict.fromkeys(name for each in cuts for name in each):
                 some = [
                     (batch, each[stream]) for batch, each in zip(batches, cuts, strict=True) if stream in each
@@ -222,8 +228,21 @@ class Load:
             self._settle()
             for batch, each in zip(batches, cuts, strict=True):
                 self._enter(batch, each)
-        for batch in batches:
-            self._progress(batch.of.tally, batch.of.records)
+
+    @contextmanager
+    def _counted(self, streams: Sequence[Waiting]) -> Iterator[None]:
+        """Count what is committed inside; where it fails, count nothing: it may be tried again."""
+        tallies = {key: replace(tally) for key, tally in self._tallies.items()}
+        before, new = [each.entered() for each in streams], self._newly_quarantined
+        try:
+            yield
+        except BaseException:
+            for key, tally in self._tallies.items():
+                tally.count_as(tallies.get(key, Tally(self._declared.name, *key)))
+            for each, known in zip(streams, before, strict=True):
+                each.enter(known)
+            self._newly_quarantined = new
+            raise
 
     def _enter(self, batch: Batch, cuts: Mapping[str, Cut]) -> None:
         """Enter how far a stream has come, and how it ended."""
@@ -240,17 +259,23 @@ class Load:
 
     def replay(self, refusal: Refusal) -> bool:
         """Load what was refused, unless it is refused still; what is stored meanwhile and newer stays."""
+        if refusal.encoding == BEGINNING:
+            return False
         (cut,) = self._transformer.cut([refusal.delivery()]).values()
         if cut.rejects:
             return False
         tally = self._tally(refusal.stream, refusal.partition)
         tally.status = "ok"
         sent = datetime.fromtimestamp(refusal.seen_us / 1_000_000, UTC)
-        with self._warehouse.transaction():
-            self._save([(tally, cut)], Stamp(self._books.run_id, self._now(), as_of=sent))
-            self._settle()
-            self._books.mark(refusal, "replayed")
-            self._books.save(tally)
+
+        def write() -> None:
+            with self._counted([]), self._warehouse.transaction():
+                self._save([(tally, cut)], Stamp(self._books.run_id, self._now(), as_of=sent))
+                self._settle()
+                self._books.mark(refusal, "replayed")
+                self._books.save(tally)
+
+        self._warehouse.with_memory(write)
         return True
 
     def _settle(self) -> None:

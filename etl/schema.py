@@ -79,6 +79,8 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     history_of: str = ""
     versions_of: str = ""
     whole_by: str = ""
+    carried_by: str = ""
+    copies_of: str = ""
     reads: tuple[str, ...] = ()
     by_month: str = ""
     floor: Annotated[float, msgspec.Meta(ge=0)] = 0
@@ -180,7 +182,8 @@ class Source:
         return [
             t
             for t in self.tables.values()
-            if t.declared.stream == stream and not t.declared.history_of and not t.declared.versions_of
+            if t.declared.stream == stream
+            and not (t.declared.history_of or t.declared.versions_of or t.declared.copies_of)
         ]
 
     def parts_of(self, table: Table) -> list[Table]:
@@ -194,6 +197,14 @@ class Source:
     def versions_of(self, table: Table) -> Table | None:
         """The table that lists the times of every version of this one's rows."""
         return next((t for t in self.tables.values() if t.declared.versions_of == table.name), None)
+
+    def carrier_of(self, table: Table) -> Table | None:
+        """The table whose row, cut from the same record, says how new a row of this one is."""
+        return self.tables.get(table.declared.carried_by)
+
+    def copies_of(self, table: Table) -> Table | None:
+        """The table that lists when rows of this one were carried."""
+        return next((t for t in self.tables.values() if t.declared.copies_of == table.name), None)
 
 
 def quote(name: str) -> str:
@@ -263,6 +274,8 @@ def _check(made: Source, table: Table) -> None:
         problems.append(f"part_of names no table: {table.declared.part_of}")
     if whole is not None:
         problems += [f"lacks {name}, key of {whole.name}" for name in whole.key if name not in table.columns]
+    if table.declared.carried_by and not (made.carrier_of(table) and made.copies_of(table)):
+        problems.append("carried_by names no table, or none lists the copies")
     problems += [
         f"{what} column {name} is not declared"
         for what, name in (

@@ -1,9 +1,10 @@
 """What has come of a stream and is not loaded yet, and what of it is committed at once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -67,6 +68,15 @@ class Waiting:
         self.parts, self.effects, self.size, self.records = [], [], 0, 0
         self.since = self.ended = None
         return batch
+
+    def entered(self) -> dict[str, Any]:
+        """What a commit changes here, for `enter` to bring back where the commit fails."""
+        return {"names": set(self.names), "newest": self.newest}
+
+    def enter(self, known: Mapping[str, Any]) -> None:
+        """Be as `entered` has told it."""
+        for name, value in known.items():
+            setattr(self, name, value)
 
     def see(self, times: pa.ChunkedArray, end: int) -> None:
         """Note the times of records, in microseconds since 1970; none after the end counts."""

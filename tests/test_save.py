@@ -259,11 +259,11 @@ def test_a_medium_cut_to_a_few_fields_wipes_nothing(cog: Bench) -> None:
 
 def test_a_new_link_alone_is_no_change_but_travels_with_one(cog: Bench) -> None:
     """A column that changes by itself is written only along with another change."""
-    versions = [("t", "u1"), ("t", "u2"), ("new", "u3")]
+    versions = [("t", "u1"), ("t", "u2"), ("title", "u3")]
     sent = [page(result("m1", 100, media={"title": title, "media_url": url})) for title, url in versions]
 
     assert [[Outcome(1, 0)], [Outcome(0, 0)], [Outcome(0, 1)]] == [cog.load(each) for each in sent]
-    assert [("m1", "new", "u3", "r3")] == cog.rows(MEDIA)
+    assert [("m1", "title", "u3", "r3")] == cog.rows(MEDIA)
 
 
 @pytest.mark.parametrize("table", ["results", "detections", "media"])

@@ -72,7 +72,7 @@ def test_commas_too_many_hide_no_record(body: bytes) -> None:
     "body",
     [
         *(b"", b"<html></html>", b'"text"', b"1", b'{"data":[', b'{"data":[{"a":1}', b'{"data":[1]', b"[1]]"),
-        *(b'{"data":[1]} x', b'{"data":[1],"paging":{"next":NaN}}', b'{data:[1]}', b"\xff", GOOD[:-5]),
+        *(b'{"data":[1]} x', b'{"data":[1],"paging":{"next":NaN}}', b"{data:[1]}", b"\xff", GOOD[:-5]),
     ],
 )
 def test_what_is_no_list_of_records_is_left_alone(body: bytes) -> None:
@@ -89,7 +89,7 @@ def test_any_bytes_are_mended_to_json_or_left_alone(body: bytes) -> None:
     assert record is None or as_received(record) == body
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner), max_leaves=8))
+@given(st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=8))
 def test_json_is_mended_to_itself(value: object) -> None:
     """Where nothing is bad, nothing is changed."""
     body = json.dumps({"data": [value]}).encode()

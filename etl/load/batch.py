@@ -14,6 +14,8 @@ ROW = "_row"
 """Numbers the incoming rows of one table."""
 SAYS_SOMETHING = "_says_something"
 """Name of the column that says whether an incoming row holds more than its key."""
+CARRIED = "_carried_at"
+"""Name of the column that says when an incoming row was carried, where it has no time of its own."""
 FALSE = pa.scalar(value=False)
 
 
@@ -35,6 +37,16 @@ class Batch:
         """Whether no key comes twice, and every row with its parts: there is nothing to choose among."""
         once = len(self.rows.group_by(self.table.key).aggregate([])) == len(self.rows)
         return once and pc.all(self.rows[WHOLE]).as_py() is not False
+
+    @cached_property
+    def has_ties(self) -> bool:
+        """Whether a row is carried twice at one time."""
+        return len(self.rows.group_by([*self.table.key, CARRIED]).aggregate([])) < len(self.rows)
+
+    @property
+    def copies(self) -> Table | None:
+        """The table that lists when rows were carried, where they have no time of their own."""
+        return self.source.copies_of(self.table)
 
     @property
     def parts(self) -> list[Table]:

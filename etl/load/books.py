@@ -42,6 +42,13 @@ class Tally:
         """Take over what the stream cost so far."""
         self.requests, self.retries, self.bytes = meter.requests, meter.retries, meter.bytes
 
+    def count_as(self, other: "Tally") -> None:
+        """Take over what a commit counts; what the stream cost stays."""
+        cost = self.requests, self.retries, self.bytes
+        for each in dataclasses.fields(self):
+            setattr(self, each.name, getattr(other, each.name))
+        self.requests, self.retries, self.bytes = cost
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -209,7 +216,9 @@ class Books:
 
 def refusals(warehouse: Warehouse, ids: Sequence[str] = ()) -> list[Refusal]:
     """What is in quarantine, oldest first: all, or these; SettingsError names an id that is not there."""
-    found = [Refusal(*row) for row in warehouse.run("etl/quarantined", ids=list(ids))]
+    found = warehouse.with_memory(
+        lambda: [Refusal(*row) for row in warehouse.run("etl/quarantined", ids=list(ids))]
+    )
     unknown = set(ids) - {refusal.quarantine_id for refusal in found}
     if unknown:
         raise SettingsError(

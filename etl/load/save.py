@@ -7,6 +7,7 @@ that they were cut from; `outcome` says for each row what becomes of it:
 * changed    the row, or the set of its parts, differs from what is stored and is not older
 * unchanged  the same as stored, or abridged: nothing but a key, or less than what is stored in full
 * late       older than what is stored: the tables stay as they are, the history takes it in
+* rival      differs from what is stored, and is to be compared with when that was carried
 * unsure     neither older nor newer: changed or unchanged, once it is compared with what is stored
 
 There are no indexes: a look at the one key column that tells most finds what is stored of a batch. From then
@@ -23,7 +24,8 @@ import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
 from etl.load import history
-from etl.load.batch import ROW, SAYS_SOMETHING, Batch, prepared
+from etl.load.batch import CARRIED, ROW, SAYS_SOMETHING, Batch, prepared
+from etl.load.copies import carried, contest, enter_copies, order_of_copies
 from etl.load.sql import among, equal, names, plain, same
 from etl.schema import LINEAGE_TIME, Source, Table
 from etl.transform.flatten import RECORD, WHOLE
@@ -68,10 +70,11 @@ class Changes:
 
 def save(connection: DuckDBPyConnection, source: Source, tables: Mapping[str, Any], stamp: Stamp) -> Changes:
     """Write the rows of one stream, Arrow tables by table name, inside the transaction that is open."""
-    for name, rows in tables.items():
+    incoming = {name: carried(source, source.tables[name], rows, tables) for name, rows in tables.items()}
+    for name, rows in incoming.items():
         connection.register(f"incoming_{name}", prepared(source.tables[name], rows))
     connection.execute("CREATE OR REPLACE TEMP TABLE changes (record BIGINT, is_new BOOLEAN)")
-    for name, rows in tables.items():
+    for name, rows in incoming.items():
         table = source.tables[name]
         if len(rows) and not table.declared.part_of:
             _save_rows(connection, Batch(source, table, rows), stamp)
@@ -111,6 +114,11 @@ def _save_rows(connection: DuckDBPyConnection, batch: Batch, stamp: Stamp) -> No
         if "unsure" in found:
             run(_judge(batch))
             found = kinds()
+        if batch.copies is not None:
+            if "rival" in found:
+                run(contest(batch, batch.copies))
+                found = kinds()
+            run([enter_copies(batch, batch.copies, found)])
         if found & {"inserted", "changed", "late"}:
             run(_statements(batch, found))
 
@@ -143,12 +151,16 @@ def _stands_for(table: Table) -> bool:
 def _rank_versions(batch: Batch) -> str:
     """Number the rows of each key from the oldest version on; a row that says nothing counts as oldest."""
     table = batch.table
-    version = f"{table.version} NULLS FIRST, " if table.version else ""
+    version = CARRIED if batch.copies else table.version
+    order = f"{version} NULLS FIRST, " if version else ""
+    order += f"is_whole, {SAYS_SOMETHING}, {RECORD}"
+    if batch.copies:
+        order = order_of_copies(batch)
     whole = f"{table.whole_by} IS NOT NULL" if table.whole_by else "true"
     number, count, first = "1", "1", RECORD
     if not batch.is_plain:
         of_key = f"PARTITION BY {names(table.key)}"
-        number = f"row_number() OVER ({of_key} ORDER BY {version}is_whole, {SAYS_SOMETHING}, {RECORD})"
+        number = f"row_number() OVER ({of_key} ORDER BY {order})"
         count, first = f"count(*) OVER ({of_key})", f"min({RECORD}) OVER ({of_key})"
     return f"""
         CREATE OR REPLACE TEMP TABLE ranked AS
@@ -157,13 +169,13 @@ def _rank_versions(batch: Batch) -> str:
             {RECORD},
             {WHOLE},
             {names(table.key)},
-            {table.version or "NULL"} AS version,
+            {version or "NULL"} AS version,
             {whole} AS is_whole,
             {SAYS_SOMETHING},
             {number} AS version_number,
             {count} AS version_count,
             {first} AS first_record
-        FROM incoming_{table.name}
+        FROM incoming_{table.name} AS incoming
     """
 
 
@@ -173,6 +185,8 @@ def _outcome(batch: Batch, which: str) -> str:
     stored_version = f"stored.{table.version}" if table.version else "NULL"
     older = "ranked.version < stored_version" if table.version else "stored_at > $as_of"
     newer = "false"
+    if batch.copies:
+        older, newer = "false", "is_whole AND NOT stored_whole"
     if table.version and not table.columns[table.version].volatile:
         newer = "ranked.version > stored_version"
     stored_whole = f"stored.{table.whole_by} IS NOT NULL" if table.whole_by else "false"
@@ -181,6 +195,7 @@ def _outcome(batch: Batch, which: str) -> str:
         SELECT
             ranked.*,
             stored_version,
+            stored_whole,
             CASE
                 WHEN is_stored IS NULL THEN 'inserted'
                 WHEN NOT {SAYS_SOMETHING} OR (stored_whole AND NOT is_whole) THEN 'unchanged'
@@ -237,7 +252,7 @@ def _judge(batch: Batch) -> Iterator[str]:
         SELECT * REPLACE (
             CASE
                 WHEN kind <> 'unsure' THEN kind
-                WHEN {ROW} IN (FROM differing) THEN 'changed'
+                WHEN {ROW} IN (FROM differing) THEN '{"rival" if batch.copies else "changed"}'
                 ELSE 'unchanged'
             END AS kind
         )

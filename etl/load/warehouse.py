@@ -1,44 +1,86 @@
 """The warehouse file: opened by one process, its tables as declared."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 import duckdb
 
 from etl import schema
-from etl.errors import BusyError, SettingsError, SightglassError
+from etl.errors import BusyError, OutOfMemory, SettingsError, SightglassError
 
 NAME = "warehouse.duckdb"
-MEMORY = "128MB"
-"""What DuckDB may hold in memory: enough for a batch and what it is compared with."""
+SPILL = "spill"
+"""Folder for what DuckDB cannot hold in memory; it is there only while there is any."""
+MEMORY = 128
+"""Megabytes that DuckDB may hold in memory: enough for a batch of ordinary records and what it is compared
+with. It reads 2,048 rows at a time, whatever their size: where records are large it is given more."""
+MEMORY_SHARE = 0.5
+"""What part of the memory that DuckDB would take by itself it is given at most."""
 LOG = "256MB"
 """How large the log of what was committed may grow. Whenever it is worked into the tables, the last part of
 each is written anew: done often, that takes longer than all the rest."""
 
 LIMITS: dict[str, str | bool | int | float | list[str]] = {
-    "memory_limit": MEMORY,
+    "memory_limit": f"{MEMORY}MB",
     "checkpoint_threshold": LOG,
 }
 """Set before anything is read: after a kill, the log is worked in when the file is opened."""
+
+UNITS = {"bytes": 1e-6, "KiB": 1024e-6, "MiB": 1024**2 / 1e6, "GiB": 1024**3 / 1e6, "TiB": 1024**4 / 1e6}
+"""Megabytes in the units in which DuckDB tells its settings."""
+
+GROWING = Lock()
+"""Held while more memory is given: `ask` is called from any thread."""
+
+T = TypeVar("T")
 
 
 class Warehouse:
     """An open warehouse; all SQL of the project goes through here."""
 
+    memory = MEMORY
+    """Megabytes that DuckDB may hold."""
+
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
 
+    def with_memory(self, work: Callable[[], T]) -> T:
+        """Do the work, again from its beginning with twice the memory as long as DuckDB had too little.
+
+        Raises OutOfMemory where the machine has no more to give. What is given is kept until the end.
+        """
+        while True:
+            given = self.memory
+            try:
+                return work()
+            except (OutOfMemory, duckdb.OutOfMemoryException) as error:
+                if not self._grow(given):
+                    raise _unwritable(error) if isinstance(error, duckdb.Error) else error from error
+
+    def _grow(self, given: int) -> bool:
+        """Let DuckDB hold twice as much as this, unless it may already; whether it may now."""
+        with GROWING:
+            if self.memory == given:
+                if 2 * given > _most():
+                    return False
+                self.memory = 2 * given
+                with closing(self.connection.cursor()) as cursor:
+                    cursor.execute(f"SET memory_limit = '{self.memory}MB'")
+        return True
+
     def ask(self, name: str, /, **parameters: object) -> list[tuple[Any, ...]]:
         """The rows of `sql/<name>.sql`; safe to call from any thread, sees what is committed."""
-        cursor = self.connection.cursor()
-        try:
-            return cursor.execute(schema.statement(name), parameters or None).fetchall()
-        finally:
-            cursor.close()
+
+        def rows() -> list[tuple[Any, ...]]:
+            with closing(self.connection.cursor()) as cursor:
+                return cursor.execute(schema.statement(name), parameters or None).fetchall()
+
+        return self.with_memory(rows)
 
     def run(self, name: str, /, **parameters: object) -> list[tuple[Any, ...]]:
         """The rows of `sql/<name>.sql`, within the open transaction; it need not use all parameters."""
@@ -75,17 +117,41 @@ class Warehouse:
 
 
 def _unwritable(error: duckdb.Error) -> SettingsError:
+    if is_out_of_memory(error):
+        return OutOfMemory(
+            f"DuckDB needs more memory than the {_most():,} MB that it is given at most on this machine: "
+            "some records are very large; what was loaded is kept: give it more memory, then run again"
+        )
     return SettingsError(f"the warehouse cannot be written: {_first_line(error)}; make room, then run again")
+
+
+def is_out_of_memory(error: duckdb.Error) -> bool:
+    """Whether DuckDB ran out of memory, and not of the disk that it spills to."""
+    text = str(error)
+    if "max_temp_directory_size" in text:
+        return False
+    # A commit tells what ended it in its text alone.
+    words = ("failed to pin block", "allocate block", "failed to allocate data", "Out of Memory")
+    return isinstance(error, duckdb.OutOfMemoryException) or (
+        isinstance(error, duckdb.TransactionException) and any(each in text for each in words)
+    )
+
+
+@cache
+def _most() -> int:
+    """Megabytes that DuckDB is given at most; by itself it takes 80 % of what machine or container have."""
+    with closing(duckdb.connect()) as connection:
+        ((told,),) = connection.execute("SELECT current_setting('memory_limit')").fetchall()
+    number, unit = told.split()
+    return max(MEMORY, round(float(number) * UNITS[unit] * MEMORY_SHARE))
 
 
 def open_for_writing(home: Path) -> Warehouse:
     """The warehouse of this folder, made if need be, with every declared table in it."""
     path = home / NAME
-    # DuckDB makes the file, its log and its spill files by the umask; nobody else is to read them.
-    umask()
-    os.umask(0o077)
     _begin(path)
-    warehouse = Warehouse(_connect(path, read_only=False))
+    warehouse = _connect(path, read_only=False)
+    _clear(home / SPILL)
     try:
         warehouse.connection.execute("SET TimeZone = 'UTC'")
         for source in schema.sources():
@@ -106,7 +172,7 @@ def open_for_reading(home: Path) -> Warehouse:
         raise SettingsError(
             f"there is no warehouse in {home} yet: run `sightglass run`, or name another --home"
         )
-    warehouse = Warehouse(_connect(path, read_only=True))
+    warehouse = _connect(path, read_only=True)
     warehouse.connection.execute("SET TimeZone = 'UTC'")
     # Read-only is the database alone: COPY could still write over any file, the warehouse included.
     warehouse.connection.execute("SET enable_external_access = false")
@@ -144,13 +210,36 @@ def _begin(path: Path) -> None:
         raise SettingsError(f"cannot write in {path.parent}: {error.strerror}; make it writable") from error
 
 
-def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    try:
-        return duckdb.connect(path, read_only=read_only, config=LIMITS)
-    except duckdb.IOException as error:
-        raise _reason(path, error) from error
-    except duckdb.Error as error:
-        raise SettingsError(f"{path} cannot be opened: {_first_line(error)}") from error
+def _connect(path: Path, *, read_only: bool) -> Warehouse:
+    """Open the file; after a kill its log is worked in at once, which can take much memory as well."""
+    # What is spilled is for the owner alone too.
+    umask()
+    os.umask(0o077)
+    memory = MEMORY
+    while True:
+        own = {"memory_limit": f"{memory}MB", "temp_directory": str(path.parent / SPILL)}
+        try:
+            warehouse = Warehouse(duckdb.connect(path, read_only=read_only, config={**LIMITS, **own}))
+        except duckdb.IOException as error:
+            raise _reason(path, error) from error
+        except duckdb.Error as error:
+            if not is_out_of_memory(error):
+                raise SettingsError(f"{path} cannot be opened: {_first_line(error)}") from error
+            if 2 * memory > _most():
+                raise _unwritable(error) from error
+            memory *= 2
+        else:
+            warehouse.memory = memory
+            return warehouse
+
+
+def _clear(spill: Path) -> None:
+    """Remove what a process that was killed has left there; what this one has there bears its number."""
+    with suppress(OSError):
+        for path in spill.iterdir():
+            if f"_{os.getpid()}_" not in path.name:
+                path.unlink()
+        spill.rmdir()
 
 
 def _reason(path: Path, error: duckdb.IOException) -> SightglassError:

@@ -9,9 +9,9 @@ import duckdb
 from etl import schema
 from etl.config import Settings
 from etl.load.warehouse import Warehouse
-from etl.publish.bi import LAKE, write_bi
+from etl.publish.bi import LAKE, remove_bi, write_bi
 from etl.publish.checks import check
-from etl.publish.lake import Lake
+from etl.publish.lake import Change, Lake
 from etl.schema import LINEAGE_TIME, Table
 
 
@@ -56,15 +56,24 @@ def publish(warehouse: Warehouse, settings: Settings, *, force: bool = False) ->
     lake = Lake(settings.home / LAKE)
     grace = settings.number("SIGHTGLASS_LAKE_GRACE")
     tables = {table.qualified: table for source in schema.sources() for table in source.tables.values()}
-    # While records are loaded, the other stages take the other cores.
-    warehouse.connection.execute("RESET threads")
-    with warehouse.transaction():
-        lake.clean(grace)
-        change = lake.compare(warehouse.connection, tables)
-        if not force:
-            check(warehouse.connection, tables, change, lake.state())
-        loaded_until = _loaded_until(warehouse.connection, tables)
-        lake.write(warehouse.connection, tables, change)
+    if lake.is_empty():
+        # Its views could not be read until all files are in place again.
+        remove_bi(settings)
+
+    def written() -> tuple[Change, int]:
+        """What has changed, written aside, and when the newest row of it was loaded."""
+        # While records are loaded, the other stages take the other cores.
+        warehouse.connection.execute("RESET threads")
+        with warehouse.transaction():
+            lake.clean(grace)
+            change = lake.compare(warehouse.connection, tables)
+            if not force:
+                check(warehouse.connection, tables, change, lake.state())
+            loaded_until = _loaded_until(warehouse.connection, tables)
+            lake.write(warehouse.connection, tables, change)
+        return change, loaded_until
+
+    change, loaded_until = warehouse.with_memory(written)
     version = lake.commit(tables, change, loaded_until) if change.files else lake.newest()
     lake.link()
     lake.clean(grace)

@@ -16,8 +16,8 @@ from etl import schema
 from etl.config import Settings
 from etl.errors import SettingsError
 from etl.load.warehouse import umask
-from etl.publish.files import PART
-from etl.publish.lake import COMMIT, VERSIONS
+from etl.publish.files import PART, writable
+from etl.publish.lake import COMMIT, VERSIONS, Lake
 from etl.schema import Table, literal, quote
 from etl.views import SCHEMA, marts
 
@@ -60,14 +60,20 @@ def write_bi(settings: Settings) -> bool:
     return True
 
 
+def remove_bi(settings: Settings) -> None:
+    """Take `bi.duckdb` away from readers, until what its views look at is there."""
+    with writable(settings.home):
+        (settings.home / NAME).unlink(missing_ok=True)
+
+
 def open_bi(settings: Settings) -> duckdb.DuckDBPyConnection:
     """A connection to what is published: nothing can be changed through it, and no other file be read."""
     lake, path = settings.home / LAKE, settings.home / NAME
-    if not (lake / VERSIONS).is_dir():
+    elsewhere = _prefix(settings) != str(lake)
+    if Lake(lake).is_empty() or not (elsewhere or path.exists()):
         raise SettingsError(
             f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
         )
-    elsewhere = _prefix(settings) != str(lake)
     try:
         connection = duckdb.connect() if elsewhere else duckdb.connect(path, read_only=True)
         # Where the file's own views lead to a place that only other readers have, the same are made here.

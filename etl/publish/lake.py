@@ -14,25 +14,23 @@ no listing of the views shows any more and those who have listed the file can st
 import hashlib
 import os
 import re
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pyarrow.parquet as pq
-from duckdb import DuckDBPyConnection
+from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl.disk import sync
 from etl.load.warehouse import umask
 from etl.publish.files import PART, finish, link, made, writable
-from etl.publish.parquet import write_slice
+from etl.publish.parquet import write_large_slice, write_slice
 from etl.publish.slices import Slice, cut
+from etl.publish.writing import write_slices
 from etl.schema import Table
 
 VERSIONS = ".versions"
@@ -126,6 +124,11 @@ class Lake:
         if not state.tables or not all(path.exists() and not path.is_symlink() for path in paths):
             raise FileNotFoundError("this took longer than replaced files stay; raise SIGHTGLASS_LAKE_GRACE")
 
+    def is_empty(self) -> bool:
+        """Whether nothing is published, or a table of it has lost all its files."""
+        named = (self._folder_of(name) for name in self.state().tables)
+        return not self.newest() or not all(any(each.glob(f"*{PARQUET}")) for each in named)
+
     def compare(self, connection: DuckDBPyConnection, tables: Mapping[str, Table]) -> Change:
         """What of these tables is not published as it is now."""
         state, set_back = self.state(), self._set_back()
@@ -149,38 +152,21 @@ class Lake:
 
     def write(self, connection: DuckDBPyConnection, tables: Mapping[str, Table], change: Change) -> None:
         """Write the fresh slices of what is committed aside; SettingsError where there is no room."""
-        fresh = [
-            (name, each)
+        left = [
+            (tables[name], each)
             for name, slices in change.tables.items()
             for each in slices
             if each.name in change.fresh[name]
         ]
         # The largest first: else one core would wait for the end of the last.
-        fresh.sort(key=lambda one: -one[1].rows * len(tables[one[0]].columns))
-
-        unwanted = threading.Event()
-
-        def write(one: tuple[str, Slice]) -> None:
-            name, each = one
-            path = self._part(name, each.name)
-            with closing(connection.cursor()) as cursor:
-                write_slice(cursor, tables[name], each, path, unwanted)
-            finish(path)
-
-        # Two sorts with a thread each need less memory than one with two, and one is encoded meanwhile.
-        connection.execute("SET threads = 1")
-        with writable(self._folder), ThreadPoolExecutor(AT_ONCE) as pool:
-            for name in {name for name, _ in fresh}:
-                made(self._folder_of(name))
-            written = [pool.submit(write, one) for one in fresh]
+        left.sort(key=lambda one: -one[1].rows * len(one[0].columns))
+        with writable(self._folder):
+            for table in dict.fromkeys(table.qualified for table, _ in left):
+                made(self._folder_of(table))
             try:
-                for each in as_completed(written):
-                    each.result()
-            except BaseException:
-                # Neither an error nor who told the run to stop waits for the others.
-                unwanted.set()
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+                write_slices(connection, left, self._part, write_slice, AT_ONCE)
+            except OutOfMemoryException:
+                write_slices(connection, left, self._part, write_large_slice, 1)
 
     def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""

@@ -1,7 +1,7 @@
 """A slice of a table as a Parquet file."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,8 +14,17 @@ from etl.publish.slices import Slice, condition
 from etl.schema import LINEAGE_TIME, Table, quote
 
 ROW_GROUP = 16_384
+GROUP_BYTES = 2**24
+"""Bytes of a row group, which is held in memory: once it has so many, it gets no more rows."""
+VECTOR = 2_048
+"""Rows that are taken from DuckDB at a time: as many as it reads at a time itself."""
 SORTED = 65_536
 """Rows that are sorted at once: two sorts of 130,000 detections each have found 150 MB too little."""
+SORTED_BYTES = 2**24
+"""Bytes of texts that are sorted at once: a sort holds them several times."""
+WIDE = 2**13
+"""Bytes of texts in a row from which on such rows are written as they stand, which is nearly in order: each
+piece that is sorted would read again all the rows that stand among its own."""
 
 
 def write_slice(
@@ -25,21 +34,61 @@ def write_slice(
 
     Once it is unwanted, only a part is written.
     """
-    schema = table.arrow()
+    by = _order(table, each)
+    pieces = _pieces(connection, table, each, 0 if by else None)
+    _write(_groups(connection, table, pieces, by), table, path, unwanted)
+
+
+def write_large_slice(
+    connection: DuckDBPyConnection, table: Table, each: Slice, path: Path, unwanted: threading.Event
+) -> None:
+    """Write one slice likewise, after a look at the size of its rows, which would cost ordinary ones time."""
+    size = _size(connection, table, each)
+    by = _order(table, each) if size < WIDE * each.rows else ""
+    pieces = _pieces(connection, table, each, size if by else None)
+    _write(_groups(connection, table, pieces, by), table, path, unwanted)
+
+
+def _groups(
+    connection: DuckDBPyConnection, table: Table, pieces: Iterable[Slice], by: str
+) -> Iterator[list[pa.RecordBatch]]:
+    """The rows of these pieces, each in this order, in groups of neither too many rows nor too many bytes."""
     columns = ", ".join(
         f"CAST({quote(name)} AS VARCHAR)" if column.type == "json" else quote(name)
         for name, column in table.columns.items()
     )
-    by = _order(table, each)
+    for piece in pieces:
+        rows = connection.sql(f"SELECT {columns} FROM {table.qualified} WHERE {condition(table, piece)} {by}")
+        group: list[pa.RecordBatch] = []
+        for batch in rows.to_arrow_reader(VECTOR):
+            group.append(batch)
+            size = sum(one.get_total_buffer_size() for one in group)
+            if size >= GROUP_BYTES or sum(map(len, group)) >= ROW_GROUP:
+                yield group
+                group = []
+        if group:
+            yield group
+
+
+def _write(
+    groups: Iterable[list[pa.RecordBatch]], table: Table, path: Path, unwanted: threading.Event
+) -> None:
+    schema = table.arrow()
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for piece in _pieces(connection, table, each, in_order=bool(by)):
-            rows = connection.sql(
-                f"SELECT {columns} FROM {table.qualified} WHERE {condition(table, piece)} {by}"
-            )
-            for batch in rows.to_arrow_reader(ROW_GROUP):
-                if unwanted.is_set():
-                    return
-                writer.write_table(pa.Table.from_arrays(batch.columns, names=schema.names).cast(schema))
+        for group in groups:
+            if unwanted.is_set():
+                return
+            writer.write_table(pa.Table.from_batches(group).rename_columns(schema.names).cast(schema))
+
+
+def _size(connection: DuckDBPyConnection, table: Table, each: Slice) -> int:
+    """The bytes of all texts in a slice."""
+    texts = [quote(name) for name, column in table.columns.items() if column.sql in ("VARCHAR", "JSON")]
+    sizes = " + ".join(["0", *(f"coalesce(sum(strlen({name})), 0)" for name in texts)])
+    ((size,),) = connection.execute(
+        f"SELECT {sizes} FROM {table.qualified} WHERE {condition(table, each)}"
+    ).fetchall()
+    return int(size)
 
 
 def _order(table: Table, each: Slice) -> str:
@@ -52,14 +101,17 @@ def _order(table: Table, each: Slice) -> str:
     return f"ORDER BY {', '.join(map(quote, order))}"
 
 
-def _pieces(connection: DuckDBPyConnection, table: Table, each: Slice, *, in_order: bool) -> Iterator[Slice]:
-    """The slice; to be sorted, one stretch of time after the other, each of few enough rows."""
+def _pieces(connection: DuckDBPyConnection, table: Table, each: Slice, size: int | None) -> Iterator[Slice]:
+    """The slice; to be sorted, one stretch of time after the other, each of few enough rows and bytes.
+
+    Without a size it need not be sorted.
+    """
     if not each.rows:
         return
-    if not in_order or each.start is None or each.end is None or each.rows <= SORTED:
+    count = 1 if size is None else max((each.rows - 1) // SORTED, size // SORTED_BYTES) + 1
+    if each.start is None or each.end is None or count == 1:
         yield each
         return
-    count = each.rows // SORTED + 1
     shares = [place / count for place in range(1, count)]
     ((edges,),) = connection.execute(
         f"SELECT quantile_disc(epoch_us({quote(table.by_month)}), {shares}) "

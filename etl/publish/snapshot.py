@@ -33,16 +33,11 @@ def write_snapshot(settings: Settings, path: Path) -> str:
     _refuse_own(settings.home.resolve(), path)
     aside = path.with_name(path.name + PART)
     try:
-        aside.unlink(missing_ok=True)
-        with closing(duckdb.connect()) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            connection.execute(f"SET memory_limit = '{MEMORY}'")
-            connection.execute(f"SET temp_directory = {literal(f'{aside}.tmp')}")
-            connection.execute(f"ATTACH {literal(str(aside))} AS snapshot (STORAGE_VERSION '{STORAGE}')")
-            connection.execute("USE snapshot")
-            _fill(connection, str(folder), version)
-            connection.execute("USE memory")
-            connection.execute("DETACH snapshot")
+        try:
+            _write(aside, folder, version, f"SET memory_limit = '{MEMORY}'")
+        except duckdb.OutOfMemoryException:
+            # Rows that are large: as much as DuckDB takes by itself.
+            _write(aside, folder, version, "RESET memory_limit")
         lake.want(version)
         aside.chmod(0o666 & ~umask())
         aside.replace(path)
@@ -51,6 +46,19 @@ def write_snapshot(settings: Settings, path: Path) -> str:
             aside.unlink(missing_ok=True)
         raise SettingsError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
     return version
+
+
+def _write(aside: Path, lake: Path, version: str, memory: str) -> None:
+    aside.unlink(missing_ok=True)
+    with closing(duckdb.connect()) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(memory)
+        connection.execute(f"SET temp_directory = {literal(f'{aside}.tmp')}")
+        connection.execute(f"ATTACH {literal(str(aside))} AS snapshot (STORAGE_VERSION '{STORAGE}')")
+        connection.execute("USE snapshot")
+        _fill(connection, str(lake), version)
+        connection.execute("USE memory")
+        connection.execute("DETACH snapshot")
 
 
 def _refuse_own(home: Path, path: Path) -> None:

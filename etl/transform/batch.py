@@ -19,8 +19,14 @@ from etl.extract.stream import Delivery, File, FileSource, Page, Source
 from etl.transform.decode import Decoder
 from etl.transform.files import Columns, flatten_columns, flatten_files
 from etl.transform.flatten import EXTRA, RECORD, WHOLE, BadRecord, flatten
-from etl.transform.pages import few, read
+from etl.transform.pages import LARGEST_RECORD, few, read
 from etl.values import canonical
+
+KEPT = 2**16
+"""Bytes that are stored of what is refused and too large to be stored whole."""
+
+BEGINNING = "beginning"
+"""How content is stored of which only so much is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +38,18 @@ class Reject:
     why: Unfit
     row: Mapping[str, Any] | None = None
     """The row of a file; None for a record."""
+    whole: str = ""
+    """The digest of all of the content, where it is so large that only its beginning may be stored."""
 
     def fingerprint(self, *of: str) -> str:
         """A name that is the same whenever the same content comes by the same stream again."""
-        told = canonical([*of, dict(self.context), hashlib.sha256(self.content).hexdigest()])
-        return hashlib.sha256(told).hexdigest()[:24]
+        digest = self.whole or hashlib.sha256(self.content).hexdigest()
+        return hashlib.sha256(canonical([*of, dict(self.context), digest])).hexdigest()[:24]
 
     def text(self) -> tuple[str, str]:
         """The content as text, and how it was made text."""
+        if self.whole:
+            return self.content.decode(errors="replace"), BEGINNING
         try:
             return self.content.decode(), "utf-8"
         except UnicodeDecodeError:
@@ -139,7 +149,10 @@ class Transformer:
         return cut
 
     def _reject(self, stream: str, raw: bytes, context: Mapping[str, Any], why: Unfit) -> Reject:
-        return Reject(self._source.storable(stream, bytes(raw)), context, why)
+        if len(raw) <= LARGEST_RECORD:
+            return Reject(self._source.storable(stream, bytes(raw)), context, why)
+        stored = self._source.storable(stream, bytes(raw))
+        return Reject(stored[:KEPT], context, why, whole=hashlib.sha256(stored).hexdigest())
 
     def _files(self, stream: str, files: Sequence[File]) -> Cut:
         """The row of each file, and the rows inside the files that could be read."""

@@ -11,6 +11,9 @@ from etl.transform.decode import Decoder
 FEW = 400
 """Records to make rows of at a time: so few fit the processor's cache, and use the memory of those before."""
 
+LARGEST_RECORD = 16 * 2**20
+"""Bytes of a record, and of what the quarantine holds whole: each is held in memory many times over."""
+
 Refuse = Callable[[bytes, Mapping[str, str], Unfit], None]
 """Told each record that does not fit, what the request said of it, and what is wrong."""
 
@@ -35,6 +38,8 @@ def read(pages: Iterable[Page], decoder: Decoder, refuse: Refuse) -> Iterator[Re
     for page in pages:
         known = [raw for raw in page.records if _is_among(raw, before)] if page.context == context else []
         fresh = [raw for raw in page.records if raw not in known] if known else page.records
+        if max(map(len, fresh), default=0) > LARGEST_RECORD:
+            fresh = _of_size(fresh, page.context, refuse)
         made = _decoded(page.context, fresh, decoder, refuse)
         before, context = _by_size([*known, *made.raws]), page.context
         yield made
@@ -50,6 +55,17 @@ def few(reads: Iterable[Read]) -> Iterator[list[Read]]:
             some.clear()
     if some:
         yield some
+
+
+def _of_size(raws: Sequence[bytes], context: Mapping[str, str], refuse: Refuse) -> Sequence[bytes]:
+    """The records that are not too large; the others are refused."""
+    for raw in raws:
+        if len(raw) > LARGEST_RECORD:
+            why = (
+                f"record of {len(raw):,} bytes is larger than {LARGEST_RECORD:,}, only its beginning is kept"
+            )
+            refuse(raw, context, Unfit(why))
+    return [raw for raw in raws if len(raw) <= LARGEST_RECORD]
 
 
 def _decoded(context: Mapping[str, str], raws: Sequence[bytes], decoder: Decoder, refuse: Refuse) -> Read:
