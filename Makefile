@@ -1,5 +1,6 @@
 PYTHON ?= python3
 UV ?= uv
+FUZZ_SECONDS ?= 90
 
 bin := .venv/bin
 ready := .venv/ready
@@ -22,8 +23,15 @@ demo: $(ready) ## Run the whole pipeline against simulated APIs; needs no keys
 test: $(ready) ## Run all tests
 	$(bin)/python -m pytest --numprocesses auto --dist worksteal
 
-test-long: $(ready) ## Run the property tests many times over, for as long as one likes (stop with Ctrl-C)
-	SIGHTGLASS_TEST_LONG=1 $(bin)/python -m pytest tests/test_readings.py tests/test_stateful.py tests/test_history.py
+test-long: .venv/fuzz ## Fuzz what takes in answers (FUZZ_SECONDS each), then run the property tests many times over
+	for target in page record file; do \
+		mkdir -p .hypothesis/fuzz/$$target && PYTHONPATH=.venv/fuzz:. $(bin)/python tests/fuzz.py $$target \
+			.hypothesis/fuzz/$$target tests/samples -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
+			-artifact_prefix=.hypothesis/fuzz/ || exit 1; \
+	done
+	SIGHTGLASS_TEST_LONG=1 $(bin)/python -m pytest tests/test_readings.py tests/test_stateful.py \
+		tests/test_stateful_lists.py tests/test_history.py tests/test_any_input.py tests/test_tolerant.py \
+		tests/test_copies.py
 
 check: $(ready) ## Check format, lint and types
 	$(bin)/ruff format --check .
@@ -43,6 +51,7 @@ lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
 	sed -n 's/^ *"duckdb>=\([0-9.]*\)".*/duckdb==\1/p' pyproject.toml | $(compile) \
 		--output-file requirements-floor.lock -
 	echo hatchling | $(compile) $(ARGS) --extra demo --group bench --output-file requirements-bench.lock pyproject.toml -
+	$(compile) $(ARGS) --group fuzz --output-file requirements-fuzz.lock
 	echo duckdb==1.2.0 | $(compile) --output-file requirements-reader.lock -
 
 docs: $(ready) ## Write the data dictionary, schemas/README.md, from the declarations
@@ -60,6 +69,10 @@ $(ready): pyproject.toml requirements.lock requirements-floor.lock requirements-
 	$(pip) --no-deps --no-build-isolation --editable .
 	$(pip) --no-deps --require-hashes --target .venv/duckdb-floor --requirement requirements-floor.lock
 	$(pip) --no-deps --require-hashes --target .venv/duckdb-reader --requirement requirements-reader.lock
+	@touch $@
+
+.venv/fuzz: $(ready) requirements-fuzz.lock
+	$(pip) --no-deps --require-hashes --target .venv/fuzz --requirement requirements-fuzz.lock
 	@touch $@
 
 .venv-bench/ready: pyproject.toml requirements-bench.lock
