@@ -1,10 +1,16 @@
 """Lists that are out of order, that end too soon, or whose times are not their places: nothing is lost."""
 
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import rows
-from hostile import DETECTIONS, Placed, T, cogniac, of_cogniac, record, serving
+from hostile import DETECTIONS, Answer, Placed, Request, T, cogniac, of_cogniac, record, serving
+from test_readings import load
 
 
 def media_of(home: Path) -> list[int]:
@@ -75,3 +81,136 @@ def test_a_time_in_the_future_makes_no_later_run_blind(tmp_path: Path, time: int
     assert loaded == media_of(tmp_path / "home")
     assert [(T + 1002) * 1_000_000] == [row["cursor_at"] for row in rows(tmp_path / "home", "etl.cursors")]
     assert (4, 0) if time > 10**12 else (0, 0) == (first.code, second.code)
+
+
+def in_order(many: int, *, names_place: bool = True) -> Placed:
+    """A list of so many records, one each second, in order."""
+    return Placed([(T + number, record(number)) for number in range(many)], names_place=names_place)
+
+
+def stands_at(home: Path) -> list[int]:
+    """Where the cursor stands, in seconds after T."""
+    return [row["cursor_at"] // 1_000_000 - T for row in rows(home, "etl.cursors")]
+
+
+def test_links_that_name_no_time_are_followed_and_the_cursor_moves_once_they_end(tmp_path: Path) -> None:
+    """What is in order all along is in order, whatever its links look like."""
+    with serving(cogniac({DETECTIONS: in_order(250, names_place=False)})) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    assert (0, []) == (ran.code, rows(tmp_path / "home", "etl.gaps"))
+    assert (list(range(250)), [249]) == (media_of(tmp_path / "home"), stands_at(tmp_path / "home"))
+
+
+@pytest.mark.parametrize("many", [100, 200, 300])
+def test_a_full_page_without_a_link_is_not_believed_to_be_the_last(tmp_path: Path, many: int) -> None:
+    """A server that never sends `next` gives 100 of 300; asked for anew from there, it gives the rest."""
+    placed = in_order(many)
+
+    def without_next(request: Request) -> Answer:
+        page = json.loads(placed(request).body)
+        return Answer(json.dumps({**page, "paging": {}}).encode())
+
+    with serving(cogniac({DETECTIONS: without_next})) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    assert (0, []) == (ran.code, rows(tmp_path / "home", "etl.gaps"))
+    assert (list(range(many)), [many - 1]) == (media_of(tmp_path / "home"), stands_at(tmp_path / "home"))
+
+
+@pytest.mark.parametrize("token", ["constant", "new"])
+def test_links_that_lead_in_a_circle_are_named_and_the_cursor_stays(tmp_path: Path, token: str) -> None:
+    """Two pages in no order that lead to each other, with the same links or with ever new ones."""
+    halves = [[record(number * 97 % 200) for number in range(first, first + 100)] for first in (0, 100)]
+    number = count()
+
+    def circle(request: Request) -> Any:  # noqa: ANN401 -- any JSON
+        half = int(request.query.get("half", 0))
+        name = next(number) if token == "new" else "same"
+        return {"data": halves[half], "paging": {"next": f"/x?half={1 - half}&token={name}"}}
+
+    with serving(cogniac({DETECTIONS: circle})) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    home = tmp_path / "home"
+    (gap,) = rows(home, "etl.gaps")
+    assert (3, list(range(200)), []) == (ran.code, media_of(home), stands_at(home))
+    assert ("a1", "what changed after the beginning") == (gap["key"], gap["what"])
+    assert gap["error"].startswith("the detections of a1 cannot be read to an end")
+
+
+def test_empty_pages_that_lead_ever_on_are_named(tmp_path: Path) -> None:
+    """Each empty page has a new link; the run ends all the same."""
+    number = count()
+    more = {DETECTIONS: lambda _request: {"data": [], "paging": {"next": f"/x?token={next(number)}"}}}
+    with serving(cogniac(more)) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    assert (3, ["a1"]) == (ran.code, [row["key"] for row in rows(tmp_path / "home", "etl.gaps")])
+
+
+def test_a_server_that_ignores_where_to_begin_is_read_by_its_links(tmp_path: Path) -> None:
+    """Every request without a link is answered with the first page."""
+    placed = in_order(250)
+
+    def from_the_start(request: Request) -> Answer:
+        return placed(replace(request, query={**request.query, "start": "0"}))
+
+    with serving(cogniac({DETECTIONS: from_the_start})) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    assert (0, []) == (ran.code, rows(tmp_path / "home", "etl.gaps"))
+    assert (list(range(250)), [249]) == (media_of(tmp_path / "home"), stands_at(tmp_path / "home"))
+
+
+def test_times_that_are_all_older_than_their_places_hide_nothing(tmp_path: Path) -> None:
+    """The list is sorted and cut by another time than the one that its records show."""
+    placed = Placed([(T + 3600 + number, record(number)) for number in range(250)])
+    with serving(cogniac({DETECTIONS: placed})) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    assert (0, list(range(250))) == (ran.code, media_of(tmp_path / "home"))
+
+
+def test_small_pages_in_no_order_are_not_taken_for_sorted_by_chance(tmp_path: Path) -> None:
+    """Of five records many are in order although the list is not."""
+    numbers = [number * 61 % 120 for number in range(120)]
+    placed = Placed([(T + number, record(number)) for number in numbers], limit=5, by_time=False)
+    with serving(cogniac({DETECTIONS: placed})) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    assert (0, []) == (ran.code, rows(tmp_path / "home", "etl.gaps"))
+    assert list(range(120)) == media_of(tmp_path / "home")
+
+
+@pytest.mark.parametrize("time", [None, "2026-03-04T05:00:00Z", "1772600100.5", "20260304", True, [1], {}])
+def test_a_record_without_a_time_blocks_none_after_it(tmp_path: Path, time: Any) -> None:  # noqa: ANN401 -- any JSON
+    """Wherever they stand, all others are loaded; what is a time by the declaration is one for the list."""
+    placed = in_order(250)
+    for number in (0, 99, 100, 249):
+        placed.records[number] = (T + number, {**record(number), "updated_at": time})
+    with serving(cogniac({DETECTIONS: placed})) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    readable = time == "2026-03-04T05:00:00Z"
+    others = [number for number in range(250) if readable or number not in (0, 99, 100, 249)]
+    refused = rows(tmp_path / "home", "etl.quarantine")
+    assert (0 if readable else 4, others) == (ran.code, media_of(tmp_path / "home"))
+    assert ([0, 4][not readable], []) == (len(refused), rows(tmp_path / "home", "etl.gaps"))
+
+
+def test_no_clock_of_this_machine_makes_a_stream_blind(tmp_path: Path) -> None:
+    """One that stands in 1970 reads all there is; one that was ten years ahead leaves no such cursor."""
+    placed = in_order(150)
+    placed.records.append((T + 150, record(150, T + 9 * 365 * 86_400)))
+    with serving(cogniac({DETECTIONS: placed})) as server:
+        environ = {"COG_API_KEY": "id:secret", "COG_URL_PREFIX": server.url}
+        codes = [load(tmp_path, environ, datetime(1970, 1, 2, tzinfo=UTC)).exit_code]
+        behind = media_of(tmp_path)
+        codes.append(load(tmp_path, environ, datetime(2036, 1, 2, tzinfo=UTC)).exit_code)
+        placed.records += [(T + number, record(number)) for number in (1000, 1001)]
+        codes.append(load(tmp_path, environ).exit_code)
+
+    assert ([0, 0, 0], list(range(151))) == (codes, behind)
+    assert [*range(151), 1000, 1001] == media_of(tmp_path)
+    assert [1001] == stands_at(tmp_path)

@@ -1,6 +1,7 @@
 """Whose warehouse it is: every source is bound to the account that it was first loaded from."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from etl.errors import SettingsError, SourceError
@@ -59,7 +60,7 @@ class Wrapped:
     def streams(self, world: World) -> Iterator[list[Stream]]:
         """The groups of streams of the session."""
         for group in self._session.streams(world):
-            yield [Stream(each.name, partial(self._deliver, each), each.partition) for each in group]
+            yield [replace(each, deliver=partial(self._deliver, each)) for each in group]
 
     def close(self) -> None:
         """Close the session."""
