@@ -157,18 +157,24 @@ def entered(
 ) -> Iterator[tuple[Warehouse, Books]]:
     """The warehouse, held by this run alone, and its books, where beginning and end of it are entered.
 
-    `admit` looks at the warehouse before anything is written, and raises where nothing is to be.
+    `admit` looks at the warehouse before anything is written; SettingsError where nothing is to be.
     """
     make_folder(settings.home)
     with lock.hold(settings.home, report.started_at), closing(open_for_writing(settings.home)) as warehouse:
-        admit(warehouse)
         books = Books(warehouse, report.run_id)
-        books.start(report.started_at)
+        is_entered = False
         try:
+            admit(warehouse)
+            books.start(report.started_at)
+            is_entered = True
             yield warehouse, books
         except BaseException as error:
+            if not is_entered and isinstance(error, SettingsError):
+                raise
             # Where even this cannot be written, the next run enters it.
             with suppress(SightglassError):
+                if not is_entered:
+                    books.start(report.started_at)
                 books.finish(now(), "failed", _code(error), report.unknown)
             raise
         report.gaps, report.held_back = books.gaps(), books.held_back()
