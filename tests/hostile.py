@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from conftest import Row, Sightglass
@@ -185,8 +185,8 @@ class Placed:
     by_time: bool = True
     """Sorted by place; else as given, and only `next` leads on."""
     obeys_end: bool = True
-    names_place: bool = True
-    """`next` names the place of the last record of a page; else it can only be followed."""
+    names: Literal["place", "time", "nothing"] = "place"
+    """What of the last record of a page its `next` names as the cursor; nothing: it can only be followed."""
     on_page: Callable[[int], None] = lambda _number: None
     """Told how many pages were asked for, before each is made."""
     pages: int = 0
@@ -203,8 +203,10 @@ class Placed:
         skip = int(query.get("skip", 0))
         page = found[skip : skip + min(self.limit, int(query.get("limit", 10)))]
         given = {**query, "skip": str(skip + len(page))}
-        if page and self.names_place:
-            given["cursor"] = f"{page[-1][0]:.6f}"
+        if page and self.names != "nothing":
+            place, last = page[-1]
+            at = last["updated_at"] if self.names == "time" and isinstance(last, dict) else place
+            given["cursor"] = f"{at:.6f}"
         link = f"http://{request.headers['Host']}{request.path}?{urlencode(given)}"
         paging = {"next": link} if skip + len(page) < len(found) else {}
         data = [one if isinstance(one, bytes) else json.dumps(one).encode() for _, one in page]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from conftest import rows
@@ -83,9 +83,9 @@ def test_a_time_in_the_future_makes_no_later_run_blind(tmp_path: Path, time: int
     assert (4, 0) if time > 10**12 else (0, 0) == (first.code, second.code)
 
 
-def in_order(many: int, *, names_place: bool = True) -> Placed:
+def in_order(many: int, names: Literal["place", "time", "nothing"] = "place") -> Placed:
     """A list of so many records, one each second, in order."""
-    return Placed([(T + number, record(number)) for number in range(many)], names_place=names_place)
+    return Placed([(T + number, record(number)) for number in range(many)], names=names)
 
 
 def stands_at(home: Path) -> list[int]:
@@ -95,7 +95,7 @@ def stands_at(home: Path) -> list[int]:
 
 def test_links_that_name_no_time_are_followed_and_the_cursor_moves_once_they_end(tmp_path: Path) -> None:
     """What is in order all along is in order, whatever its links look like."""
-    with serving(cogniac({DETECTIONS: in_order(250, names_place=False)})) as server:
+    with serving(cogniac({DETECTIONS: in_order(250, names="nothing")})) as server:
         ran = of_cogniac(tmp_path, server)("run", "--json")
 
     assert (0, []) == (ran.code, rows(tmp_path / "home", "etl.gaps"))
@@ -214,3 +214,25 @@ def test_no_clock_of_this_machine_makes_a_stream_blind(tmp_path: Path) -> None:
     assert ([0, 0, 0], list(range(151))) == (codes, behind)
     assert [*range(151), 1000, 1001] == media_of(tmp_path)
     assert [1001] == stands_at(tmp_path)
+
+
+@pytest.mark.parametrize("names", ["place", "time"])
+def test_a_run_that_fails_leaves_no_cursor_beyond_what_has_come(
+    tmp_path: Path, names: Literal["place", "time"]
+) -> None:
+    """The first page ends with a time that is far from its place, and the API breaks down after the next."""
+    placed, asked = in_order(350, names=names), count()
+    placed.records[99] = (T + 99, record(99, T + 5000))
+
+    def breaking_down(request: Request) -> Answer:
+        return placed(request) if next(asked) < 3 else Answer(status=500)
+
+    with serving(cogniac({DETECTIONS: breaking_down})) as server:
+        first = of_cogniac(tmp_path, server)("run", SIGHTGLASS_CONCURRENCY="1")
+        (stopped,), loaded = stands_at(tmp_path / "home"), media_of(tmp_path / "home")
+    with serving(cogniac({DETECTIONS: placed})) as server:
+        second = of_cogniac(tmp_path, server)("run")
+
+    assert (3, 0) == (first.code, second.code)
+    assert set(range(stopped + 1)) <= set(loaded)
+    assert list(range(350)) == media_of(tmp_path / "home")

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from conftest import Row, rows
 from hostile import DETECTIONS, Answer, Placed, Request, T, cogniac, record, serving
@@ -80,16 +81,13 @@ class Lists(RuleBasedStateMachine):
 
     @rule(
         order=st.sampled_from(["by time", "newest first", "any"]),
-        names_place=st.booleans(),
+        names=st.sampled_from(["place", "time", "nothing"]),
         limit=st.sampled_from([100, 60, 20]),
     )
-    def reorder(self, order: str, names_place: bool, limit: int) -> None:  # noqa: FBT001 -- drawn
+    def reorder(self, order: str, names: Literal["place", "time", "nothing"], limit: int) -> None:
         """The list is sorted in another way, has other pages and other links."""
-        self.placed.by_time, self.placed.names_place, self.placed.limit = (
-            order == "by time",
-            names_place,
-            limit,
-        )
+        self.placed.by_time, self.placed.names = order == "by time", names
+        self.placed.limit = limit
         self.placed.records.sort(key=lambda one: one[0], reverse=True)
         if order == "any":
             random.Random(1).shuffle(self.placed.records)  # noqa: S311 -- repeatable

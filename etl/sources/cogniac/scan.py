@@ -35,6 +35,8 @@ class Step(NamedTuple):
 
     window: Window
     page: DetectionPage
+    reached: int = 0
+    """The time before which everything has come, and at which something has."""
     known: Tail = NOTHING
 
 
@@ -60,7 +62,7 @@ class Scan:
         for number in range(1, MOST_PAGES):
             if step is None:
                 break
-            window, page, known = step
+            window, page, _, known = step
             end = stretch.end
             order = self._judged(page, window, end)
             yield [*progress, *self._within(page, known, end if order.is_over and stretch.shared else None)]
@@ -77,7 +79,7 @@ class Scan:
                 step = self._beyond(base)
             elif step is None:
                 yield from self._by_links(window, page, stretch)
-            progress = self._progress(stretch, base, marked=number % MARK == 0) if step else []
+            progress = self._progress(stretch, step.reached, marked=number % MARK == 0) if step else []
         else:
             raise SourceError(f"the detections of {self._application_id} have no end")
         if stretch.shared and self._is_sorted:
@@ -127,7 +129,7 @@ class Scan:
             found = self._pages.first(asked)
             older = sum(time < base for time in found.known_times)
             if 2 * older <= len(found.data) and known.joins(found):
-                return Step(asked, found, known)
+                return Step(asked, found, base, known)
         return None
 
     def _by_links(self, window: Window, page: DetectionPage, stretch: Stretch) -> Iterator[Bundle]:
@@ -206,7 +208,7 @@ class Scan:
     def _beyond(self, time: int) -> Step | None:
         """The page after all records of a time; None where there is none."""
         found = self._pages.beyond(time, self._end)
-        return found and Step(*found)
+        return found and Step(*found, time)
 
 
 def _bases(steps: tuple[int, ...], start: int) -> Iterator[int]:
