@@ -1,7 +1,7 @@
 """The ways a run can end without success, named by what the operator does next.
 
 * SightglassError
-  + SettingsError  exit 2   fix the settings or the machine; nothing was asked of any API
+  + SettingsError  exit 2   fix the settings or the machine
     + OutOfMemory           the machine has too little memory for what the API holds
   + SourceError    exit 3   an API refused or kept failing; wait, or fix the login, and run again
     + Refused               the API said no to this very request (4xx): asking again will not help

@@ -313,7 +313,7 @@ class Load:
         if tally.status == "ok":
             before = self._books.end_stretches(tally.source, tally.stream, tally.partition)
             reached = [*(reached or [each.newest]), before]
-        if reached and (watermark is None or watermark.at is not None):
+        if not (watermark and watermark.holds):
             tally.cursor = max(filter(None, [*reached, tally.cursor]), default=None)
 
 

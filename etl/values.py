@@ -20,6 +20,9 @@ LATEST_EPOCH = 253_402_300_799.0
 DIGITS = re.compile(r"[0-9]{9,}(?:\.[0-9]+)?")
 """Seconds since 1970 as text. With fewer digits it could be a date or a year: "20240119", "2024"."""
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises of bytes that are no JSON of the wanted type."""
+
 _CANONICAL = msgspec.json.Encoder(order="sorted")
 
 canonical: Callable[[object], bytes] = _CANONICAL.encode

@@ -17,7 +17,6 @@ with atheris.instrument_imports(include=FUZZED):
 
     from etl import schema
     from etl.errors import Unfit
-    from etl.extract.http import UNREADABLE
     from etl.extract.stream import Page, as_received
     from etl.extract.tolerant import mended_page, mended_record
     from etl.registry import source_module
@@ -27,6 +26,7 @@ with atheris.instrument_imports(include=FUZZED):
     from etl.sources.neurons.instead import sent_instead
     from etl.sources.neurons.listing import changed_at, read_one
     from etl.transform.batch import Transformer
+    from etl.values import UNREADABLE
 
 STREAMS = {"cogniac": ("detections", "applications", "subjects"), "neurons": ("media",)}
 CONTEXT = {"application_id": "A", "tenant_id": "T"}

@@ -210,3 +210,38 @@ def test_a_page_that_is_no_json_at_all_is_asked_for_again(tmp_path: Path) -> Non
 
     assert (0, 2) == (ran.code, server.count("detections"))
     assert ["m1"] == [row["media_id"] for row in rows(tmp_path / "home", "cogniac.results")]
+
+
+def test_ids_that_are_no_text_take_nothing_else_with_them(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8: an id of an application, a subject that one names, one that is listed."""
+    bad = [
+        b'{"application_id": "a1", "output_subjects": ["\xff"]}',
+        b'{"application_id": "\xfe"}',
+        b'{"subject_uid": "\xfd"}',
+    ]
+    routes = {
+        DETECTIONS: {"data": [record(1)], "paging": {}},
+        "/1/tenants/[^/]+/applications": b'{"data": [%s, %s]}' % (bad[0], bad[1]),
+        "/1/tenants/[^/]+/subjects": b'{"data": [{"subject_uid": "cat"}, %s]}' % bad[2],
+    }
+    with serving(cogniac(routes)) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    home = tmp_path / "home"
+    assert sorted(bad) == sorted(as_bytes(row) for row in rows(home, "etl.quarantine"))
+    assert (3, ["applications"]) == (ran.code, [row["stream"] for row in rows(home, "etl.gaps")])
+    assert ["cat"] == [row["subject_uid"] for row in rows(home, "cogniac.subjects")]
+    assert ["m1"] == [row["media_id"] for row in rows(home, "cogniac.results")]
+
+
+def test_a_medium_whose_id_is_no_text_takes_no_other_with_it(tmp_path: Path) -> None:
+    """It is quarantined as received, whether the list is JSON but for it or not at all."""
+    bad = [b'{"media_id": "\xff"}', b'{"media_id": "n2", "name": NaN}', b'{"media_id": "n3", "name": "a\nb"}']
+    listed = b'{"pagination": {"total": 4}, "media": [%s, %s]}'
+    body = listed % (json.dumps(medium(1)).encode(), b", ".join(bad))
+    with serving({MEDIA: body}) as server:
+        ran = of_neurons(tmp_path, server)("run", "--json")
+
+    refused = sorted(as_bytes(row) for row in rows(tmp_path / "home", "etl.quarantine"))
+    assert (4, ["n1"]) == (ran.code, [row["media_id"] for row in rows(tmp_path / "home", "neurons.media")])
+    assert sorted(bad) == refused

@@ -80,7 +80,7 @@ def test_a_time_in_the_future_makes_no_later_run_blind(tmp_path: Path, time: int
     loaded = [*range(249 if time > 10**12 else 250), 1000, 1001, 1002]
     assert loaded == media_of(tmp_path / "home")
     assert [(T + 1002) * 1_000_000] == [row["cursor_at"] for row in rows(tmp_path / "home", "etl.cursors")]
-    assert (4, 0) if time > 10**12 else (0, 0) == (first.code, second.code)
+    assert (4 if time > 10**12 else 0, 0) == (first.code, second.code)
 
 
 def in_order(many: int, names: Literal["place", "time", "nothing"] = "place") -> Placed:

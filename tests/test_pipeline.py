@@ -129,7 +129,7 @@ def unproven(*times: float) -> Bundle:
         ([page(200, 300), unproven(100), unproven(400)], [300]),
         ([page(100), unproven(300, 200), page(400)], [100, 400]),
         ([unproven(300, 200), [Watermark(250_000_000)], unproven(400)], [250]),
-        ([page(100), page(200), [Watermark(None, "in no order")], unproven(300)], [100, 200]),
+        ([page(100), page(200), [Watermark(300_000_000, holds=True)], unproven(300)], [100, 200]),
     ],
 )
 def test_a_cursor_moves_over_what_is_proven_to_have_come(

@@ -78,14 +78,12 @@ class Client:
         for each in self._managers.values():
             each.clear()
 
-    def get(
-        self, url: str, headers: Mapping[str, str], largest: int, seconds: float = READ_SECONDS
-    ) -> Answer:
+    def get(self, url: str, headers: Mapping[str, str], largest: int, until: float | None = None) -> Answer:
         """The answer to a GET, of at most so many bytes; else Failed, Impossible or TooLarge.
 
-        `seconds` is how long it may take until the answer is there.
+        `until` is when it must be there, by the monotonic clock; in a minute, where none is given.
         """
-        until = time.monotonic() + seconds
+        until = time.monotonic() + READ_SECONDS if until is None else until
         sent = tuple(value for name, value in headers.items() if name not in ALWAYS)
         if not all(value.isascii() and value.isprintable() for value in sent):
             raise Impossible("the key holds characters that no request can carry")
@@ -192,7 +190,8 @@ def _body(response: urllib3.BaseHTTPResponse, largest: int, until: float) -> byt
     unpack = _unpacker(response.headers.get("content-encoding", ""))
     chunks: list[bytes] = []
     size = 0
-    while chunk := response.read(CHUNK, decode_content=False):
+    # What has come is taken at once, so that time is looked at however slowly the rest comes.
+    while chunk := response.read1(CHUNK, decode_content=False):
         for piece in (chunk,) if unpack is None else unpack.unpacked(chunk):
             chunks.append(piece)
             size += len(piece)

@@ -20,7 +20,7 @@ from etl.extract.client import READ_SECONDS, Answer, Client, Failed, Impossible,
 from etl.extract.gate import Gate
 from etl.extract.stream import Meter
 from etl.extract.tolerant import mended_page, mended_record
-from etl.values import text_of
+from etl.values import UNREADABLE, text_of
 
 TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 LONG = 8
@@ -39,8 +39,6 @@ QUERY = re.compile(r"(https?://[^\s?]+)\?\S*")
 """An address with a query, in which tokens and signatures travel."""
 
 T = TypeVar("T")
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises of bytes that are no JSON of the wanted type."""
 
 # The default hook would log the call's arguments, link signatures included.
 stamina.instrumentation.set_on_retry_hooks([])
@@ -178,7 +176,7 @@ class Api:
         full = url if "://" in url else f"{self.base}/{url.lstrip('/')}"
         query = f"?{urlencode(params, quote_via=quote)}" if params else ""
         try:
-            answer = self._signed(full + query, seconds)
+            answer = self._signed(full + query, time.monotonic() + seconds)
         except Failed as error:
             reason = self._scrubbed(str(error), *_parts(error.sent))
             raise TryAgain(f"{self._named(full)} failed: {reason}") from error
@@ -198,11 +196,11 @@ class Api:
         hint = self._hint if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else ""
         raise self._complaint(answer, hint)
 
-    def _signed(self, url: str, seconds: float) -> Answer:
+    def _signed(self, url: str, until: float) -> Answer:
         """The answer to a request with credentials; to a second one, if those of the first had expired."""
 
         def once(url: str, headers: Mapping[str, str]) -> Answer:
-            answer = self._client.get(url, headers, self.largest_body, seconds)
+            answer = self._client.get(url, headers, self.largest_body, until)
             self._note_clock(answer)
             return answer
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 from etl.disk import sync
 from etl.errors import SettingsError
 from etl.extract.stream import Delivery, File, Page, as_received
-from etl.values import canonical
+from etl.values import UNREADABLE, canonical
 
 
 class Archive:
@@ -149,7 +149,7 @@ def _is_json(record: bytes, body: bytes) -> bool:
         if not isinstance(record, msgspec.Raw):
             ANY.decode(body)
         return body.isascii() or bool(body.decode())
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False
 
 

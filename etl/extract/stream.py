@@ -62,7 +62,9 @@ class Watermark:
 
     at: int | None
     """A time of the data in microseconds since 1970, at most the end of the position: the cursor may move
-    there. None: nothing is proven, and the cursor stays however the stream ends."""
+    there. None where there is no such time."""
+    holds: bool = False
+    """Whether the order of the records proves nothing, so that the cursor stays however the stream ends."""
     notice: str = ""
     """What was odd and needs to be known, though all was read."""
 
@@ -198,8 +200,8 @@ class FileSource(Source, Protocol):
         """The same file, marked as one that could not be read."""
 
 
-STAND_IN = b'{"+received":"'
-"""How what stands in for a record begins that is no JSON: no API has names with a plus sign."""
+STAND_IN = b'{"+received of d2f0a6c4-8a44-4c1e-9d43-6c0a1c1f7b52":"'
+"""How what stands in for a record begins that is no JSON: no API has such a name by chance."""
 
 
 def stand_in(record: bytes) -> bytes:
@@ -209,5 +211,9 @@ def stand_in(record: bytes) -> bytes:
 
 def as_received(record: bytes) -> bytes:
     """The record as received, also where something stands in for it."""
-    is_stand_in = record.startswith(STAND_IN)
-    return base64.b64decode(record[len(STAND_IN) : -len(b'"}')]) if is_stand_in else record
+    if not record.startswith(STAND_IN):
+        return record
+    try:
+        return base64.b64decode(record[len(STAND_IN) : -len(b'"}')], validate=True)
+    except ValueError:
+        return record

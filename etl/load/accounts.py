@@ -26,13 +26,15 @@ def admitted(warehouse: Warehouse, source: str, session: Session, run_id: str) -
     is_confirmed = any(at for _, at in warehouse.ask("etl/confirmation", source=source, what=ACCOUNT))
     try:
         account = session.account()
-        if account != bound and not is_confirmed and not session.owns(warehouse.ask, bound):
+        is_another = account != bound and not session.owns(warehouse.ask, bound)
+        if is_another and not is_confirmed:
             raise _another(source, account, bound)
     except SourceError as error:
         return Wrapped(session, partial(_failing, str(error)))
     if account == bound and not is_confirmed:
         return session
-    effects = [Effect("etl/bind_account", {"source": source, "account": account, "run_id": run_id})]
+    about = {"source": source, "account": account, "is_mixed": is_another, "run_id": run_id}
+    effects = [Effect("etl/bind_account", about)]
     if is_confirmed:
         effects.append(Effect("etl/forget_confirmation", {"source": source, "what": ACCOUNT}))
     return Wrapped(session, partial(_binding, effects))

@@ -59,8 +59,11 @@ class Warehouse:
             try:
                 return work()
             except (OutOfMemory, duckdb.OutOfMemoryException) as error:
-                if not self._grow(given):
-                    raise _unwritable(error) if isinstance(error, duckdb.Error) else error from error
+                if self._grow(given):
+                    continue
+                if isinstance(error, duckdb.Error):
+                    raise _unwritable(error) from error
+                raise
 
     def _grow(self, given: int) -> bool:
         """Let DuckDB hold twice as much as this, unless it may already; whether it may now."""

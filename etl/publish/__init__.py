@@ -56,7 +56,7 @@ def publish(warehouse: Warehouse, settings: Settings, *, force: bool = False) ->
     lake = Lake(settings.home / LAKE)
     grace = settings.number("SIGHTGLASS_LAKE_GRACE")
     tables = {table.qualified: table for source in schema.sources() for table in source.tables.values()}
-    if lake.is_empty():
+    if lake.is_incomplete():
         # Its views could not be read until all files are in place again.
         remove_bi(settings)
 

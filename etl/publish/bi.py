@@ -70,7 +70,7 @@ def open_bi(settings: Settings) -> duckdb.DuckDBPyConnection:
     """A connection to what is published: nothing can be changed through it, and no other file be read."""
     lake, path = settings.home / LAKE, settings.home / NAME
     elsewhere = _prefix(settings) != str(lake)
-    if Lake(lake).is_empty() or not (elsewhere or path.exists()):
+    if Lake(lake).is_incomplete() or not (elsewhere or path.exists()):
         raise SettingsError(
             f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
         )

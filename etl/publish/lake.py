@@ -124,7 +124,7 @@ class Lake:
         if not state.tables or not all(path.exists() and not path.is_symlink() for path in paths):
             raise FileNotFoundError("this took longer than replaced files stay; raise SIGHTGLASS_LAKE_GRACE")
 
-    def is_empty(self) -> bool:
+    def is_incomplete(self) -> bool:
         """Whether nothing is published, or a table of it has lost all its files."""
         named = (self._folder_of(name) for name in self.state().tables)
         return not self.newest() or not all(any(each.glob(f"*{PARQUET}")) for each in named)

@@ -12,6 +12,7 @@ import msgspec
 from etl.config import Secret, Setting, Settings
 from etl.errors import Refused, SettingsError, SourceError
 from etl.extract.http import Api
+from etl.extract.order import Circle
 from etl.extract.stream import Bundle, Meter, Page, Position, Query, Stream, World
 from etl.extract.stretches import Readers, unread
 from etl.sources.cogniac.applications import Application, application_of
@@ -19,6 +20,7 @@ from etl.sources.cogniac.login import LOGIN, Login
 from etl.sources.cogniac.pages import Records, following, linked, readable
 from etl.sources.cogniac.records import COMPLETE, storable
 from etl.sources.cogniac.scan import Scan
+from etl.values import canonical
 
 __all__ = ["COMPLETE", "LOGIN", "SETTINGS", "connect", "storable"]
 
@@ -179,9 +181,8 @@ class Cogniac:
         SourceError where these lead back to where they have led: the end was not seen.
         """
         params: dict[str, str] = {}
-        asked: list[dict[str, str]] = []
-        while params not in asked:
-            asked.append(params)
+        circle = Circle()
+        while not circle.closes([canonical(params)]):
             # "current" stands for the tenant of the token, which is not known before the first request.
             path = f"/1/tenants/{self._login.tenant or 'current'}/{what}"
             answer = self._opened(what, meter) or self._api.get(Records, path, meter, params)

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from etl.extract.http import UNREADABLE
 from etl.extract.stream import as_received
+from etl.values import UNREADABLE
 
 ID = re.compile(rb'"application_id"\s*:\s*"([^"\\]+)"')
 

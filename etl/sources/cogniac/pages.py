@@ -7,10 +7,10 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
 
-from etl.errors import SourceError
-from etl.extract.http import UNREADABLE, Api
+from etl.errors import Refused, SourceError
+from etl.extract.http import Api
 from etl.extract.stream import Meter, as_received
-from etl.values import canonical, micros, seconds
+from etl.values import UNREADABLE, canonical, micros, seconds
 
 T = TypeVar("T")
 
@@ -218,7 +218,7 @@ class DetectionPages:
 
     def _whole(self, record: bytes) -> bytes:
         """The record with its medium in full, asked for by its id where a page came abridged."""
-        with suppress(*UNREADABLE, SourceError):
+        with suppress(*UNREADABLE, Refused):
             read = msgspec.json.decode(record)
             medium = read.get("media") if isinstance(read, dict) else None
             if isinstance(medium, dict) and medium.keys() == {"media_id"}:

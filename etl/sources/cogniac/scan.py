@@ -95,7 +95,7 @@ class Scan:
                 f"records are dated after the end that was asked for, the latest {moment(self._latest)}: "
                 "they are loaded, and the cursor stays before them"
             )
-        return Watermark((self._newest or None) if self._is_sorted else None, "; ".join(notices))
+        return Watermark(self._newest or None, holds=not self._is_sorted, notice="; ".join(notices))
 
     def _judged(self, page: DetectionPage, window: Window, end: int) -> Order:
         """What the page proves; its times are taken note of."""
@@ -137,7 +137,9 @@ class Scan:
         # How much is left cannot be told: nobody is to take over a part of it.
         stretch.pace = 0.0
         direction, circle, followed, newest = Direction(), Circle(), set[str](), 0
-        while not circle.closes(map(name_of, page.data)):
+        for _ in range(MOST_PAGES):
+            if circle.closes(map(name_of, page.data)):
+                break
             times = page.known_times
             direction.see(times)
             newest = max([newest, *(time for time in times if time < self._end)])

@@ -142,7 +142,9 @@ class Neurons:
             yield from self._with_files(page, meter)
         gone: list[str] = []
         yield from self._asked_for([media_id for media_id in stored if media_id not in seen], meter, gone)
-        yield from self._deletions(gone, len(stored))
+        # Of another account's media nothing says whether they are deleted.
+        if not any(is_mixed for _, is_mixed in self._world.ask("etl/account", source="neurons")):
+            yield from self._deletions(gone, len(stored))
 
     def _within(self, start: int, end: int, _position: Position, meter: Meter) -> Iterator[Bundle]:
         """The media that changed between two times, with all of their files; only the whole list has them."""
@@ -156,7 +158,7 @@ class Neurons:
         while first > 0:
             first = max(0, first - PAGE)
             page = self._list.page(first, meter).media
-            if not page or any(each.media_id in self._known([each]) for each in readable(page)):
+            if any(each.media_id in self._known([each]) for each in readable(page)):
                 break
         seen: set[str | bytes] = set()
         for some in self._list.pages(first, seen, meter):
@@ -176,7 +178,7 @@ class Neurons:
         """A mark on the media that are gone; none where they are so many that somebody must confirm it."""
         about = {"source": "neurons", "what": "deletions"}
         held = self._world.ask("etl/confirmation", **about)
-        is_confirmed = any(confirmed for _, confirmed in held)
+        is_confirmed = any(confirmed and len(gone) <= (most or 0) for most, confirmed in held)
         if len(gone) > max(FEW_GONE, MOST_GONE * stored) and not is_confirmed:
             yield [Effect("etl/hold_back", {**about, "held": len(gone), "of": stored})]
             return

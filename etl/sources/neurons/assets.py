@@ -18,7 +18,7 @@ from etl.sources.neurons.alike import EXACT, FRAME, TIME, areas_alike, frame_key
 from etl.sources.neurons.figures import Cell, read_cells
 from etl.sources.neurons.lines import csv_lines
 from etl.sources.neurons.metrics import NEWER
-from etl.values import text_of
+from etl.values import UNREADABLE, text_of
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -174,7 +174,7 @@ READERS: Mapping[str, Reader] = {
 def _json(body: bytes) -> Any:  # noqa: ANN401 -- any JSON
     try:
         return msgspec.json.decode(body.removeprefix(BOM))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise Unfit(f"is not JSON: {error}") from error
 
 

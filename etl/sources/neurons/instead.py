@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from etl.values import UNREADABLE
+
 TOLD = frozenset(
     {
         *("error", "errors", "errorcode", "errormessage", "errordescription", "errortype", "fault"),
@@ -82,7 +84,7 @@ def _message(body: bytes) -> str | None:
 def _parsed(body: bytes) -> Any:  # noqa: ANN401 -- any JSON
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return None
 
 

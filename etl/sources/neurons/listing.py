@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from etl.errors import Refused, SourceError
-from etl.extract.http import UNREADABLE, Api
+from etl.extract.http import Api
 from etl.extract.stream import Meter
-from etl.values import micros
+from etl.values import UNREADABLE, micros
 
 PAGE = 100
 MOST_PAGES = 10_000_000
