@@ -56,6 +56,11 @@ def parsed(value: object) -> object:
 
 def micros(value: object) -> int:
     """Microseconds since 1970 of a time in one of the usual forms; else ValueError."""
+    if type(value) is float and abs(value) < LATEST_EPOCH:
+        # Nearly all are, and each record of a list is asked for its time.
+        microseconds = round(value * 1_000_000)
+        if microseconds >= EARLIEST:
+            return microseconds
     return epoch_micros(value, FORMS)
 
 

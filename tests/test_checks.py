@@ -37,7 +37,7 @@ SOUND = (
     FROM cogniac.detections""",
     """
     INSERT INTO etl.run_streams
-    SELECT 'r', name, 'media', part, now(), 'ok', 3, 1, 1, 1, 0, 1, 0, 9, NULL, NULL
+    SELECT 'r', name, 'media', part, now(), 'ok', 3, 1, 1, 1, 0, 1, 0, 9, NULL, NULL, NULL
     FROM (VALUES ('cogniac', ''), ('neurons', 'p')) t(name, part)""",
 )
 """Rows of which none contradicts another."""

@@ -168,9 +168,9 @@ HOURS = format_datetime(datetime.now(UTC) + timedelta(hours=10), usegmt=True)
     ("said", "least", "most"),
     [
         ({"Retry-After": "7"}, 7, 7),
-        ({"Retry-After": "0"}, 0, 0),
+        ({"Retry-After": "0"}, 0.5, 1.5),
         ({"Retry-After": HOURS}, 30_000, 36_000),
-        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0, 0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.5, 1.5),
         ({"Retry-After": "soon"}, 0.5, 1.5),
         ({}, 0.5, 1.5),
     ],

@@ -22,9 +22,10 @@ from etl.errors import SettingsError, SourceError, Unfit
 from etl.extract import reading
 from etl.extract.stream import Bundle, Delivery, File, Meter, Page, Position, Stream, Watermark
 from etl.load.books import Tally
-from etl.loading import BATCH_BYTES
 from etl.pipeline import Report, run
 
+HEAVY = 2**16
+"""Bytes of a batch that is committed at once, in these tests."""
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 CURSORS = "SELECT partition, epoch(cursor_at) FROM etl.cursors ORDER BY ALL"
 STREAMS = "SELECT partition, status, inserted FROM etl.run_streams ORDER BY ALL"
@@ -55,6 +56,7 @@ class Bench:
         self.now = NOW
         # Another process would not have this source.
         monkeypatch.setattr(loading, "LARGE", 2**40)
+        monkeypatch.setattr(loading, "BATCH_BYTES", HEAVY)
         monkeypatch.setitem(sys.modules, f"etl.sources.{name}", self.source)
 
     def run(self, *groups: list[Stream], **settings: str) -> Report:
@@ -113,7 +115,7 @@ def page(*times: float, heavy: bool = True) -> Bundle:
     """Records of these times, all up to the last; heavy enough to be loaded before anything else is read."""
     record = b'{"media": {"media_id": "m%g"}, "updated_at": %a, "detections": []}'
     records = [record % (at, at) for at in times]
-    records[0] += b" " * (BATCH_BYTES if heavy else 0)
+    records[0] += b" " * (HEAVY if heavy else 0)
     return [Page("detections", records, {"application_id": "A"}), Watermark(round(times[-1] * 1_000_000))]
 
 

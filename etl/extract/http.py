@@ -27,6 +27,7 @@ LONG = 8
 """Characters from which on a value that a request carried may be a token or a signature."""
 LONGEST_WAIT = 10**9  # seconds; more than any budget, less than overflows
 DIGITS = 20
+SHORTEST_WAIT = timedelta(seconds=1)
 CLOCKS_DIFFER = timedelta(minutes=1)
 """By how much two clocks may differ, and their bearers mean the same time."""
 LARGEST_BODY = 512 * 2**20
@@ -125,6 +126,9 @@ class Api:
         if not isinstance(error, TryAgain):
             return False
         if error.wait is None:
+            return True
+        if error.wait < SHORTEST_WAIT:
+            # Who says "at once" again and again would be asked thousands of times.
             return True
         return error.wait if error.wait.total_seconds() <= self.budget else False
 

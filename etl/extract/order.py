@@ -44,6 +44,11 @@ def order_of(times: Sequence[int], position: int | None, end: int) -> Order:
     return Order(tuple(time for time in in_order if time <= last and time < end), is_over)
 
 
+def goes_beyond(times: Sequence[int], time: int) -> bool:
+    """Whether a page, given by its times, ends after a time: one that is out of its place is no proof."""
+    return bool(times) and all(each > time for each in rising(times)[-CLEAR:])
+
+
 def rising(times: Sequence[int]) -> Sequence[int]:
     """The times, in order, that are not newer than any later one: what is left without those out of place."""
     if all(earlier <= later for earlier, later in pairwise(times)):

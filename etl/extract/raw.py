@@ -24,6 +24,9 @@ from etl.errors import SettingsError
 from etl.extract.stream import Delivery, File, Page, as_received
 from etl.values import UNREADABLE, canonical
 
+FOREVER = 365_000
+"""Days from which on none is so old: further back than a date can be."""
+
 
 class Archive:
     """The archive of one source during one run."""
@@ -64,6 +67,8 @@ class Archive:
         """Remove the days that are older than the archive is kept, and what a killed run left unfinished."""
         for torn in self._folder.glob("*/*/*.part"):
             torn.unlink(missing_ok=True)
+        if self._days >= FOREVER:
+            return
         oldest = self._today - timedelta(days=self._days)
         for day in self._folder.glob("*/*/"):
             with suppress(ValueError):

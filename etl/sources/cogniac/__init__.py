@@ -156,7 +156,10 @@ class Cogniac:
         """Take note of an application; False where nothing tells which it is."""
         found = application_of(record, application_id)
         if found is not None:
-            self._found.setdefault(found.application_id, found)
+            before = self._found.get(found.application_id, found)
+            self._found[found.application_id] = found._replace(
+                is_active=found.is_active or before.is_active, subjects=found.subjects | before.subjects
+            )
         return found is not None
 
     def _subjects(self, _position: Position, meter: Meter) -> Iterator[Bundle]:

@@ -9,7 +9,8 @@ import msgspec
 
 from etl.errors import Refused, SourceError
 from etl.extract.http import Api
-from etl.extract.stream import Meter, as_received
+from etl.extract.order import goes_beyond
+from etl.extract.stream import Meter
 from etl.values import UNREADABLE, canonical, micros, seconds
 
 T = TypeVar("T")
@@ -76,7 +77,10 @@ class DetectionPage(NamedTuple):
         return Tail(frozenset(record for record, _ in pairs), frozenset(at for _, at in pairs))
 
     def before(self, end: int) -> "DetectionPage":
-        """The page without the records that changed at a time or later."""
+        """The page without the records that changed at a time or later; all of it if it is out of order."""
+        if self.known_times != sorted(self.known_times):
+            # Who reads on from there asks by place, and one of these may have another.
+            return self
         kept = [
             (record, at) for record, at in zip(self.data, self.times, strict=True) if at is None or at < end
         ]
@@ -101,13 +105,13 @@ class Tail(NamedTuple):
             if time not in self.times or bytes(record) not in self.records
         ]
 
-    def joins(self, page: DetectionPage) -> bool:
-        """Whether a page repeats one of these."""
-        if len(self.without(page)) < len(page.data):
+    def joins(self, page: DetectionPage, time: int) -> bool:
+        """Whether a page repeats one of these that has this time."""
+        there = page.at(time)
+        if not self.records.isdisjoint(there):
             return True
         # What is signed anew for each answer makes other bytes of the same record.
-        named = set(map(name_of, self.records))
-        return any(name_of(record) in named for record in page.data)
+        return not set(map(name_of, self.records)).isdisjoint(map(name_of, there))
 
 
 NOTHING = Tail()
@@ -121,6 +125,13 @@ class Named(Timed):
     focus: Any = None
 
 
+class Usual(msgspec.Struct):
+    """The same, as nearly all records have it."""
+
+    updated_at: float
+
+
+USUAL = msgspec.json.Decoder(Usual)
 TIMED = msgspec.json.Decoder(Timed)
 NAMED = msgspec.json.Decoder(Named)
 
@@ -150,7 +161,7 @@ class Window(NamedTuple):
         The link has forgotten `abridged_media` before, and reprints times with two decimals: what it does not
         move stays as it was asked for.
         """
-        asked, found = self.params(), dict(parse_qsl(urlsplit(link).query))
+        asked, found = self.params(), _query_of(link)
         moved = {
             name: value
             for name, value in found.items()
@@ -224,7 +235,7 @@ class DetectionPages:
             if isinstance(medium, dict) and medium.keys() == {"media_id"}:
                 media_id = quote(str(medium["media_id"]), safe="")
                 whole = bytes(self._api.get(msgspec.Raw, f"/1/media/{media_id}", self._meter))
-                if whole == as_received(whole):
+                if _media_id_of(whole) == medium["media_id"]:
                     read["media"] = msgspec.Raw(whole)
                 return msgspec.json.encode(read)
         return record
@@ -239,14 +250,15 @@ class DetectionPages:
 
     def beyond(self, time: int, end: int) -> tuple[Window, DetectionPage] | None:
         """The page after all records of a time, and the window that led to it; None where there is none."""
-        for start in (time, time + 1, time + SECOND):
+        # A whole second is left out only where nothing can be between two of them.
+        for start in (time, time + 1, *[time + SECOND] * (time % SECOND == 0)):
             window = Window(start, end)
             page = self.first(window)
             if not page.data:
                 return None
-            if max(page.known_times, default=0) > time or not page.next:
+            if goes_beyond(page.known_times, time) or not page.next:
                 return window, page
-        raise SourceError(f"the detections of {self._application_id} do not go on after {seconds(time)}")
+        return window, page
 
 
 def following(page: Records) -> str | None:
@@ -257,12 +269,16 @@ def following(page: Records) -> str | None:
 def linked(page: Records) -> Params:
     """The parameters of the page after one of a list by name, as its `last_key` or `next` gives them."""
     link = following(page)
-    found = dict(parse_qsl(urlsplit(link).query)) if link else {}
+    found = _query_of(link) if link else {}
     return found if page.last_key in (None, "") else {**found, "last_key": str(page.last_key)}
 
 
 def time_of(record: bytes) -> int | None:
     """When a record last changed, in microseconds since 1970; None where that cannot be read."""
+    try:
+        return micros(USUAL.decode(record).updated_at)
+    except (*UNREADABLE, ValueError):
+        pass
     try:
         return _changed(TIMED.decode(record))
     except UNREADABLE:
@@ -291,6 +307,19 @@ def _changed(said: Timed) -> int | None:
     with suppress(ValueError):
         return None if time is None else micros(time)
     return None
+
+
+def _media_id_of(record: bytes) -> object:
+    """Whose medium an answer is; None where that cannot be read."""
+    read = msgspec.json.decode(record)
+    return read.get("media_id") if isinstance(read, dict) else None
+
+
+def _query_of(link: str) -> Params:
+    """The parameters in a link; none where it is no address."""
+    with suppress(ValueError):
+        return dict(parse_qsl(urlsplit(link).query))
+    return {}
 
 
 def _time_in(text: str | None) -> int | None:

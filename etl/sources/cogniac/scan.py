@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from etl.errors import SourceError
 from etl.extract.http import Api
-from etl.extract.order import Circle, Direction, Order, order_of, rising
+from etl.extract.order import CLEAR, Circle, Direction, Order, goes_beyond, order_of, rising
 from etl.extract.stream import Bundle, Delivery, Effect, Meter, Page, Position, Watermark
 from etl.extract.stretches import Stretch
 from etl.sources.cogniac.pages import (
     NOTHING,
+    SECOND,
     DetectionPage,
     DetectionPages,
     Tail,
@@ -47,6 +48,7 @@ class Scan:
         self._pages = DetectionPages(api, application_id, meter)
         self._application_id = application_id
         self._end = position.end // 1_000_000 * 1_000_000
+        self._start = max(0, position.start - 1)
         self._settled = position.settled
         self._about = {"source": "cogniac", "stream": "detections", "partition": application_id}
         self._lock = threading.Lock()
@@ -58,13 +60,13 @@ class Scan:
         window = Window(max(0, stretch.start - 1), self._end)
         step: Step | None = Step(window, self._pages.first(window))
         progress: list[Delivery] = []
-        longest = 0
+        longest = tied = 0
         for number in range(1, MOST_PAGES):
             if step is None:
                 break
             window, page, _, known = step
             end = stretch.end
-            order = self._judged(page, window, end)
+            order = self._judged(page, window, end, known)
             yield [*progress, *self._within(page, known, end if order.is_over and stretch.shared else None)]
             if order.is_over or page.is_last(longest):
                 self._ended(page)
@@ -74,7 +76,8 @@ class Scan:
             if base:
                 stretch.reached(order.steps[0], base)
             step = self._by_time(window, page, order)
-            if step is None and 0 < base <= window.start + 1:
+            if step is None and base == window.start + 1 and base != tied:
+                tied = base
                 yield from self._rest_of(base, page)
                 step = self._beyond(base)
             elif step is None:
@@ -97,14 +100,16 @@ class Scan:
             )
         return Watermark(self._newest or None, holds=not self._is_sorted, notice="; ".join(notices))
 
-    def _judged(self, page: DetectionPage, window: Window, end: int) -> Order:
+    def _judged(self, page: DetectionPage, window: Window, end: int, known: Tail = NOTHING) -> Order:
         """What the page proves; its times are taken note of."""
-        times = page.known_times
+        # What is dated after the end proves nothing: who asked for no such time must not go by one.
+        times = [time for time in page.known_times if time < self._end]
         order = order_of(times, window.position(page.next) if page.next else None, end)
         with self._lock:
             self._newest = max([self._newest, *order.steps[-1:]])
-            self._latest = max([self._latest, *(time for time in times if time >= self._end)])
-        return order
+            self._latest = max([self._latest, *(time for time in page.known_times if time >= self._end)])
+        fresh = [time for time in page.known_times if time not in known.times]
+        return order._replace(is_over=True) if fresh and min(fresh) >= self._end else order
 
     def _ended(self, page: DetectionPage) -> None:
         """Take note of a page after which nothing follows: here a few records in order prove enough."""
@@ -127,8 +132,9 @@ class Scan:
         for base in _bases(order.steps, window.start):
             known, asked = page.since(base), window._replace(start=base - 1)
             found = self._pages.first(asked)
-            older = sum(time < base for time in found.known_times)
-            if 2 * older <= len(found.data) and known.joins(found):
+            # A clock of whole seconds gives back the rest of the second before.
+            older = sum(time < base - SECOND for time in found.known_times)
+            if 2 * older <= len(found.data) and known.joins(found, base):
                 return Step(asked, found, base, known)
         return None
 
@@ -137,6 +143,11 @@ class Scan:
         # How much is left cannot be told: nobody is to take over a part of it.
         stretch.pace = 0.0
         direction, circle, followed, newest = Direction(), Circle(), set[str](), 0
+        if window.start != self._start:
+            # What was asked for by time may have left out what is not in order.
+            window = Window(self._start, self._end)
+            page = self._pages.first(window)
+            yield self._within(page)
         for _ in range(MOST_PAGES):
             if circle.closes(map(name_of, page.data)):
                 break
@@ -188,14 +199,14 @@ class Scan:
         known = page.at(time)
         for more in self._linked(time, page):
             yield self._within(more)
-            found = more.at(time)
-            known |= found
-            if len(found) < len(more.data) or not more.next:
+            known |= more.at(time)
+            if goes_beyond(more.known_times, time) or not more.next:
                 return
         other = self._pages.other_end(time, self._end)
         found = other.at(time)
         yield self._within(other)
-        if not found or not (found & known or len(found) < len(other.data)):
+        is_reached = not other.next or all(each < time for each in other.known_times[-CLEAR:])
+        if not found or not (found & known or is_reached):
             yield [Effect("cogniac/skipped", {"application_id": self._application_id, "microseconds": time})]
 
     def _linked(self, time: int, page: DetectionPage) -> Iterator[DetectionPage]:
@@ -214,7 +225,12 @@ class Scan:
 
 
 def _bases(steps: tuple[int, ...], start: int) -> Iterator[int]:
-    """Times from which the next page may be asked for, the newest first; with each the page repeats more."""
+    """Times from which the next page may be asked for, one after the other; with each the page repeats more.
+
+    Not first the newest, if one record alone has it: that may have moved to its time by now, and would prove
+    nothing of those between.
+    """
     times = sorted({time for time in steps if time > start + 1})
-    places = dict.fromkeys((-1, -2, len(times) // 2, 0))
+    newest = [-1] if steps[-2:-1] == steps[-1:] else []
+    places = dict.fromkeys((*newest, -2, -3, len(times) // 2, 0, -1))
     yield from dict.fromkeys(times[place] for place in places if -len(times) <= place < len(times))

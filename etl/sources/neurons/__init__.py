@@ -28,6 +28,7 @@ from etl.extract.stream import (
     Query,
     Stream,
     World,
+    as_received,
 )
 from etl.sources.neurons import assets
 from etl.sources.neurons.account import KeyHeader, fingerprint, shares_media
@@ -190,11 +191,15 @@ class Neurons:
     def _one(self, media_id: str, meter: Meter) -> msgspec.Raw | None:
         """One medium as it is now; None where it is gone."""
         try:
-            return self._api.get(msgspec.Raw, f"/predict/v2/media/{quote(media_id, safe='')}", meter)
+            found = self._api.get(msgspec.Raw, f"/predict/v2/media/{quote(media_id, safe='')}", meter)
         except Refused as refused:
             if refused.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
                 return None
             raise
+        medium = read_one(found)
+        if as_received(bytes(found)) == bytes(found) and (medium is None or medium.media_id != media_id):
+            raise SourceError(f"who asks for the medium {media_id} is answered with another, or with none")
+        return found
 
     def _with_files(self, page: Sequence[bytes], meter: Meter, *, again: bool = False) -> Iterator[Bundle]:
         """The media of a page a few at a time, each few with the files that must be fetched for them.
@@ -308,7 +313,11 @@ def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 def _is_picture(name: str, url: str) -> bool:
     """Whether the file is a picture or film, by its ending, or by its name where the link has none."""
-    ending = PurePosixPath(urlsplit(url).path).suffix.lower().removeprefix(".")
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        path = ""
+    ending = PurePosixPath(path).suffix.lower().removeprefix(".")
     if name in assets.READERS or ending in ("json", "csv", "txt"):
         return False
     return ending in PICTURES or name in ("heat", "fog", "formatted") or name.endswith(("_heat", "_fog"))

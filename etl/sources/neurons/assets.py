@@ -112,6 +112,8 @@ def aoi_metrics(body: bytes) -> tuple[str, Columns]:
         aoi_id, aoi_name = _identity(area, key)
         rest = {name: value for name, value in area.items() if name not in (*AOI_ID, *AOI_NAME)}
         extra = {name: value for name, value in rest.items() if isinstance(value, str | bool)}
+        if extra and len(extra) == len(rest):
+            raise Unfit(f"the area {aoi_id[:40]} has no metric that is a number")
         for metric, value in rest.items():
             if metric in extra:
                 continue

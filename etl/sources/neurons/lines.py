@@ -26,13 +26,20 @@ def csv_lines(body: bytes) -> list[dict[str, Any]]:
         text = text.replace("\r", "\n")
     hint = HINT.match(text)
     text = text[hint.end() :] if hint else text
-    header = re.sub(r'"[^"]*"', "", text.lstrip().split("\n", 1)[0])
-    separator = hint[1] if hint else max(SEPARATORS, key=header.count)
+    separator = hint[1] if hint else _separator_of(text.lstrip())
     if separator not in SEPARATORS:
         raise Unfit(f"is not a CSV table: says that {separator!r} is its separator")
     _hold_to_header(text.lstrip().split("\n", 1)[0], separator)
     plain = plain_lines(text, separator)
     return lines(text, separator) if plain is None else plain
+
+
+def _separator_of(text: str) -> str:
+    """What stands between columns: as often in every line as in the header, else most often there."""
+    rows = [re.sub(r'"(?:[^"]|"")*"', "", row) for row in text.split("\n") if row.strip()]
+    widths = {sign: {row.count(sign) for row in rows} for sign in SEPARATORS}
+    even = [sign for sign, found in widths.items() if len(found) == 1 and found != {0}]
+    return max(even or SEPARATORS, key=(rows or [""])[0].count)
 
 
 def _hold_to_header(line: str, separator: str) -> None:

@@ -87,15 +87,17 @@ class MediaList:
 
         SourceError, after all that could be read, where it cannot be walked to a proven end.
         """
-        walk = Walk(self, first, seen, meter)
+        walk, proven = Walk(self, first, seen, meter), False
         for _ in range(MOST_PASSES):
             before = len(seen)
             yield from walk.pages()
-            if walk.proven and (walk.in_place or walk.total is not None):
+            proven |= walk.proven
+            came = first + len(seen)
+            if walk.proven and not walk.repeated and (walk.total is None or came >= walk.total):
                 return
             if len(seen) == before or walk.total == first + len(seen):
                 break
-        if walk.proven or walk.total == first + len(seen):
+        if proven or walk.total == first + len(seen):
             return
         said = "it says nowhere how many there are" if walk.total is None else f"it says {walk.total:,}"
         raise SourceError(
@@ -140,12 +142,15 @@ class Walk:
         """How many media the list says it has; None where it does not say, or said fewer than came."""
         self.proven = False
         """Whether the last walk came to an end behind which there is nothing."""
+        self.repeated = False
+        """Whether a page with new media showed others again, besides the last one of the page before."""
         self.in_place = True
         """Whether each of its pages began where the one before ended, and was no longer than asked for."""
 
     def pages(self) -> Iterator[Sequence[bytes]]:
         """What the list holds and was not seen before."""
         self._reached, self._last, self.in_place, self.proven = self._first, None, True, False
+        self.repeated = False
         page, repeats = self._next(self._first), 0
         opening = page.keys
         while repeats < MOST_REPEATS:
@@ -251,6 +256,8 @@ class Walk:
         """The media of a page that were not seen before, which they are from now on."""
         keys = page.keys
         fresh = [each for each, key in zip(page.media, keys, strict=True) if key not in self._seen]
+        # One place of overlap with the page before is asked for; more than that has moved meanwhile.
+        self.repeated |= len(keys) - len(fresh) > 1 and bool(fresh)
         self._seen.update(keys)
         return fresh
 
