@@ -236,3 +236,85 @@ def test_a_run_that_fails_leaves_no_cursor_beyond_what_has_come(
     assert (3, 0) == (first.code, second.code)
     assert set(range(stopped + 1)) <= set(loaded)
     assert list(range(350)) == media_of(tmp_path / "home")
+
+
+def test_displaced_records_are_kept_by_readers_side_by_side(tmp_path: Path) -> None:
+    """Every twentieth of many stands in its old place with a time of another reader's part."""
+    placed = in_order(1500)
+    for number in range(0, 1500, 20):
+        placed.records[number] = (T + number, record(number, T + 2000 + number))
+    with serving(cogniac({DETECTIONS: placed})) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    assert (0, list(range(1500))) == (ran.code, media_of(tmp_path / "home"))
+
+
+def test_a_displaced_record_among_ties_ends_them_not(tmp_path: Path) -> None:
+    """350 share one time; one on the second page of these shows another."""
+    groups = [(T + number, number) for number in range(50)]
+    groups += [(T + 50, number) for number in range(50, 400)]
+    groups += [(T + 100 + number, number) for number in range(400, 450)]
+    placed = Placed([(at, record(number, at)) for at, number in groups])
+    placed.records[210] = (T + 50, record(210, T + 60))
+    with serving(cogniac({DETECTIONS: placed})) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    assert (0, list(range(450))) == (ran.code, media_of(tmp_path / "home"))
+
+
+def test_several_times_in_the_future_end_no_list(tmp_path: Path) -> None:
+    """Three at the end of the first page, which `next` confirms."""
+    placed = in_order(350, names="time")
+    for number in (97, 98, 99):
+        placed.records[number] = (T + number, record(number, T + 10 * 365 * 86_400 + number))
+    with serving(cogniac({DETECTIONS: placed})) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    assert (0, list(range(350))) == (ran.code, media_of(tmp_path / "home"))
+    assert [349] == stands_at(tmp_path / "home")
+
+
+def test_a_record_that_moves_to_its_new_place_proves_nothing_of_those_between(tmp_path: Path) -> None:
+    """It ends the first page with its new time, and has moved there when the second is asked for."""
+    placed = Placed([(T + 100 * number, record(number, T + 100 * number)) for number in range(350)])
+    placed.names = "time"
+    placed.records[99] = (T + 9900, record(99, T + 30_050))
+
+    def move(page: int) -> None:
+        if page == 2:
+            placed.records[99] = (T + 30_050, record(99, T + 30_050))
+
+    placed.on_page = move
+    with serving(cogniac({DETECTIONS: placed})) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    assert (0, list(range(350))) == (ran.code, media_of(tmp_path / "home"))
+
+
+def test_two_sorted_lists_one_after_the_other_are_read_by_their_links(tmp_path: Path) -> None:
+    """What was asked for by time before the disorder showed has left some out: they are read again."""
+    numbers = [*range(0, 700, 2), *range(1, 700, 2)]
+    placed = Placed([(T + number, record(number)) for number in numbers], by_time=False)
+    with serving(cogniac({DETECTIONS: placed})) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    assert (0, list(range(700))) == (ran.code, media_of(tmp_path / "home"))
+
+
+def test_a_link_that_is_no_address_fails_its_stream_alone(tmp_path: Path) -> None:
+    """In a list of detections; the applications are loaded."""
+    page = {"data": [record(n * 97 % 250) for n in range(100)], "paging": {"next": "http://["}}
+    with serving(cogniac({DETECTIONS: page})) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    assert (3, ["a1"]) == (ran.code, [row["key"] for row in rows(tmp_path / "home", "etl.gaps")])
+
+
+def test_an_application_that_is_listed_twice_is_read_if_either_is_active(tmp_path: Path) -> None:
+    """First inactive, then active."""
+    listed = [{"application_id": "a1", "active": False}, {"application_id": "a1", "active": True}]
+    routes = cogniac({DETECTIONS: {"data": [record(1)], "paging": {}}}, applications=listed)
+    with serving(routes) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json")
+
+    assert (0, [1]) == (ran.code, media_of(tmp_path / "home"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from etl.errors import Unfit
 
-SEPARATORS = ",;\t"
+SEPARATORS = "\t;,"
 
 HINT = re.compile(r'"?sep=(.)"?[^\S\n]*(?:\n|$)', re.IGNORECASE)
 """A first line by which spreadsheets are told the separator."""
