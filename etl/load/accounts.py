@@ -33,8 +33,8 @@ def admitted(warehouse: Warehouse, source: str, session: Session, run_id: str) -
         return Wrapped(session, partial(_failing, str(error)))
     if account == bound and not is_confirmed:
         return session
-    about = {"source": source, "account": account, "is_mixed": is_another, "run_id": run_id}
-    effects = [Effect("etl/bind_account", about)]
+    about = {"source": source, "account": account}
+    effects = [Effect("etl/bind_account", about | {"is_mixed": is_another, "run_id": run_id})]
     if is_confirmed:
         effects.append(Effect("etl/forget_confirmation", {"source": source, "what": ACCOUNT}))
     return Wrapped(session, partial(_binding, effects))

@@ -36,6 +36,7 @@ from etl.sources.neurons.instead import sent_instead
 from etl.sources.neurons.lease import Lease
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
 from etl.sources.neurons.metrics import canonical_metric
+from etl.sources.neurons.pictures import is_picture
 from etl.values import micros_of
 
 SETTINGS = (
@@ -55,9 +56,6 @@ RATE = (180, 10.0)
 TAIL = "tail"
 BACKFILL = "backfill"
 """Partition under which runs that read only the end of the list keep their books."""
-
-PICTURES = frozenset(["jpg", "jpeg", "png", "gif", "webp", "bmp", "svg", "mp4", "webm", "mov", "mkv", "avi"])
-"""Endings of files that hold no rows."""
 
 
 class Known(NamedTuple):
@@ -261,7 +259,7 @@ class Neurons:
         row: dict[str, Any] = {"media_id": media_id, "asset": name, "fetched_at": None}
         path = f"{quote(media_id, safe='')}/{quote(name, safe='')}"
         link = lease.links.get(name)
-        if _is_picture(name, link if isinstance(link, str) else ""):
+        if is_picture(name, link if isinstance(link, str) else ""):
             return File("assets", path, {**row, "state": "skipped"})
         try:
             body, content_type = self._download(lease, name, meter)
@@ -309,18 +307,6 @@ def _changed(medium: Listed, start: int, end: int) -> bool:
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (items[first : first + size] for first in range(0, len(items), size))
-
-
-def _is_picture(name: str, url: str) -> bool:
-    """Whether the file is a picture or film, by its ending, or by its name where the link has none."""
-    try:
-        path = urlsplit(url).path
-    except ValueError:
-        path = ""
-    ending = PurePosixPath(path).suffix.lower().removeprefix(".")
-    if name in assets.READERS or ending in ("json", "csv", "txt"):
-        return False
-    return ending in PICTURES or name in ("heat", "fog", "formatted") or name.endswith(("_heat", "_fog"))
 
 
 def complete_medium(medium: Any, _context: Mapping[str, str]) -> None:  # noqa: ANN401 -- a type made from the schema
