@@ -29,7 +29,7 @@ test-long: .venv/fuzz ## Fuzz what takes in answers (FUZZ_SECONDS each), then ru
 			.hypothesis/fuzz/$$target tests/samples -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
 			-artifact_prefix=.hypothesis/fuzz/ || exit 1; \
 	done
-	SIGHTGLASS_TEST_LONG=1 $(bin)/python -m pytest tests/test_readings.py tests/test_stateful.py \
+	TEST_LONG=1 $(bin)/python -m pytest tests/test_readings.py tests/test_stateful.py \
 		tests/test_stateful_lists.py tests/test_history.py tests/test_any_input.py tests/test_tolerant.py \
 		tests/test_copies.py
 

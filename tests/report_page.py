@@ -1,7 +1,7 @@
 """The report opened in a browser, for the tests of it.
 
 The browser is Debian's `chromium`; where there is none its tests are skipped, unless the environment variable
-SIGHTGLASS_TEST_BROWSER says `required`.
+TEST_BROWSER says `required`.
 """
 
 import os
@@ -134,7 +134,7 @@ def browser() -> Iterator["Browser"]:
         program = None
     if program is None:
         missing = "no browser: these tests need Debian's chromium and Python's playwright"
-        if os.environ.get("SIGHTGLASS_TEST_BROWSER") == "required":
+        if os.environ.get("TEST_BROWSER") == "required":
             pytest.fail(missing)
         pytest.skip(missing)
     options = ["--no-sandbox"] if os.geteuid() == 0 else []

@@ -248,7 +248,7 @@ def deliveries(draw: st.DrawFn, *, late: bool) -> list[list[Version]]:
 
 
 # Shrinking takes minutes, and an example has few versions anyway.
-MANY = 600 if os.environ.get("SIGHTGLASS_TEST_LONG") else 30
+MANY = 600 if os.environ.get("TEST_LONG") else 30
 EXAMPLES = settings(
     derandomize=True, database=None, deadline=None, max_examples=MANY, phases=[Phase.generate]
 )

@@ -116,7 +116,7 @@ def duckdb_of(which: str) -> dict[str, str]:
     machine = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
     if which == "current":
         return machine
-    variable = f"SIGHTGLASS_TEST_DUCKDB_{which.upper()}"
+    variable = f"TEST_DUCKDB_{which.upper()}"
     folder = Path(os.environ.get(variable, ROOT / ".venv" / f"duckdb-{which}"))
     if not (folder / "duckdb").is_dir():
         pytest.fail(f"{folder} holds no DuckDB; `make setup` does this, or set {variable}")

@@ -27,7 +27,7 @@ from etl.registry import source_module
 T = 1772600000
 APPLICATION = {"application_id": "some", "name": "some", "type": "classification", "active": True}
 COGNIAC = ("applications", "subjects", "media", "results", "detections", "detection_boxes")
-LONGER = 20 if os.environ.get("SIGHTGLASS_TEST_LONG") else 1
+LONGER = 20 if os.environ.get("TEST_LONG") else 1
 """How many times as many examples as usual."""
 FEW = 5
 """Records a page that may come again."""

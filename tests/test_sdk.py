@@ -180,14 +180,17 @@ def test_a_first_run_asks_active_applications_for_everything(both: Both) -> None
     assert [] == [end for end in ends if not began.timestamp() - 6 < end <= ended.timestamp() - 5]
 
 
-def test_each_page_is_asked_for_anew_from_the_newest_time_of_the_one_before(both: Both) -> None:
+def test_each_page_is_asked_for_anew_from_the_end_of_the_one_before(both: Both) -> None:
     """The start is a microsecond before that time, for a bound that is strict, and nothing else changes."""
     for application_id in both.active:
         asked_for = [dict(parse_qsl(seen.query)) for seen in both.first if seen.path == path(application_id)]
         times = [round(one["updated_at"] * 1_000_000) for one in both.simulator.truth(application_id)]
         expected, place = ["0.000000"], 100
         while place < len(times):
-            expected.append(just_before(times[place - 1]))
+            last = times[place - 100 : place]
+            known = sorted(set(last))
+            # One record alone may have moved to its time meanwhile; two hardly have.
+            expected.append(just_before(known[-1] if last.count(known[-1]) > 1 else known[-2]))
             since = round(float(expected[-1]) * 1_000_000)
             place = sum(time <= since for time in times) + 100
 

@@ -25,6 +25,7 @@ BROKEN = {
     "less than announced": Answer(b'{"data": []', headers={"Content-Length": "99", "Connection": "close"}),
     "busy": Answer(b"", 503),
 }
+NO_JSON = [b"{%d: NaN}", b'{"updated_at": NaN, "x": %d}', b'{"b": "%d \xff"}', b'{"a": [%d}']
 STEPS = st.sampled_from([0.25, 1, 30, 4000])
 """Seconds by which a change is later than the newest: more than is read again, too."""
 PICKS = st.integers(0, 10_000)
@@ -72,7 +73,11 @@ class Lists(RuleBasedStateMachine):
         self.put(number, self.later(1), FUTURE + number)
         self.future.add(number)
 
-    @rule(what=st.sampled_from([b"{%d: NaN}", b'{"updated_at": NaN, "x": %d}', b'"%d \xff"', b'{"a": [%d}']))
+    @rule(
+        what=st.sampled_from(
+            [b"{%d: NaN}", b'{"updated_at": NaN, "x": %d}', b'{"b": "%d \xff"}', b'{"a": [%d}']
+        )
+    )
     def add_unreadable(self, what: bytes) -> None:
         """Something comes in its place that is no JSON."""
         record_bytes = what % len(self.unreadable)

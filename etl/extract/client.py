@@ -190,8 +190,7 @@ def _body(response: urllib3.BaseHTTPResponse, largest: int, until: float) -> byt
     unpack = _unpacker(response.headers.get("content-encoding", ""))
     chunks: list[bytes] = []
     size = 0
-    # What has come is taken at once, so that time is looked at however slowly the rest comes.
-    while chunk := response.read1(CHUNK, decode_content=False):
+    while chunk := response.read(CHUNK, decode_content=False):
         for piece in (chunk,) if unpack is None else unpack.unpacked(chunk):
             chunks.append(piece)
             size += len(piece)

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
@@ -100,6 +99,8 @@ class Neurons:
             rate=RATE,
         )
         self._list = MediaList(self._api)
+        self._is_same = True
+        """Whether, as far as is known, all media that are stored are of this account."""
         self._account = fingerprint(key)
         # Links are for anybody who holds them: the key must not travel along.
         self._files = Api(None, settings)
@@ -118,7 +119,10 @@ class Neurons:
     def owns(self, ask: Query, _bound: str | None) -> bool:
         """Whether the key leads to media that are stored, as a new key of the same account does."""
         meter = Meter()
-        return shares_media(ask, lambda: self._list.page(0, meter).keys, lambda one: self._one(one, meter))
+        self._is_same = shares_media(
+            ask, lambda: self._list.page(0, meter).keys, lambda one: self._one(one, meter)
+        )
+        return self._is_same
 
     def streams(self, world: World) -> Iterator[list[Stream]]:
         """The media with their files: all of the list when a sweep is due, else its end and what is open."""
@@ -142,7 +146,8 @@ class Neurons:
         gone: list[str] = []
         yield from self._asked_for([media_id for media_id in stored if media_id not in seen], meter, gone)
         # Of another account's media nothing says whether they are deleted.
-        if not any(is_mixed for _, is_mixed in self._world.ask("etl/account", source="neurons")):
+        mixed = [is_mixed for _, is_mixed in self._world.ask("etl/account", source="neurons")]
+        if self._is_same and not any(mixed):
             yield from self._deletions(gone, len(stored))
 
     def _within(self, start: int, end: int, _position: Position, meter: Meter) -> Iterator[Bundle]:
