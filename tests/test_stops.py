@@ -243,6 +243,7 @@ def test_a_long_load_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     assert [False, True, False] == deaths
     assert len(full) > 24
     assert 12 < len(until_killed) <= len(full)
-    assert len(resumed) < len(full) * 2 / 3
+    # One page more: the cursor moves over a page once the next was seen to join it.
+    assert len(resumed) - 1 < len(full) * 0.6
     assert 0 < full[len(full) // 3] < resumed[0]
     assert content(tmp_path / "spared") == content(tmp_path / "killed")
