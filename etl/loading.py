@@ -105,7 +105,7 @@ class Load:
             failed = [tally for tally in self._tallies.values() if tally.status == "failed"]
             with self._warehouse.transaction():
                 self._books.list_gaps(self._declared.name, failed, self._started)
-        self._archive.prune()
+        self._archive.prune(self._books.day_before())
 
     def _read_group(self, group: Sequence[Stream]) -> None:
         """Read streams side by side; one thread makes rows of what they bring, another writes them."""

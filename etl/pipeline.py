@@ -160,13 +160,18 @@ def entered(
     `admit` looks at the warehouse before anything is written; SettingsError where nothing is to be.
     """
     make_folder(settings.home)
-    with lock.hold(settings.home, report.started_at), closing(open_for_writing(settings.home)) as warehouse:
+    with (
+        lock.hold(settings.home, report.started_at, report.run_id) as unreported,
+        closing(open_for_writing(settings.home)) as warehouse,
+    ):
         books = Books(warehouse, report.run_id)
         is_entered = False
         try:
             admit(warehouse)
             books.start(report.started_at)
             is_entered = True
+            # Nobody was told of what they refused, and it counts as new only once.
+            report.newly_quarantined = books.refused_by(unreported)
             yield warehouse, books
         except BaseException as error:
             if not is_entered and isinstance(error, SettingsError):

@@ -63,13 +63,17 @@ class Archive:
                 part.aside.replace(part.path)
         self._open.clear()
 
-    def prune(self) -> None:
-        """Remove the days that are older than the archive is kept, and what a killed run left unfinished."""
+    def prune(self, believed: date | None = None) -> None:
+        """Remove the days that are older than the archive is kept, and what a killed run left unfinished.
+
+        It is not later than the day that is believed, where one is: a clock that is ahead once must not
+        remove everything.
+        """
         for torn in self._folder.glob("*/*/*.part"):
             torn.unlink(missing_ok=True)
         if self._days >= FOREVER:
             return
-        oldest = self._today - timedelta(days=self._days)
+        oldest = min(self._today, believed or self._today) - timedelta(days=self._days)
         for day in self._folder.glob("*/*/"):
             with suppress(ValueError):
                 if date.fromisoformat(day.name) <= oldest:

@@ -3,10 +3,12 @@
 import base64
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
+
+import pyarrow as pa
 
 from etl import __version__, schema
 from etl.errors import SettingsError
@@ -14,6 +16,11 @@ from etl.extract.stream import Delivery, File, Meter, Page
 from etl.load.warehouse import Warehouse
 from etl.transform.batch import Reject
 from etl.values import moment, text_of
+
+AT_ONCE = 10_000
+"""Refused records and files that are put aside by one statement."""
+AT_ONCE_BYTES = 16 * 2**20
+"""Bytes of them, of which a statement holds several copies."""
 
 
 @dataclass(slots=True)
@@ -122,6 +129,10 @@ class Books:
             )
             self._warehouse.run("etl/close_streams", run_id=self.run_id)
 
+    def day_before(self) -> date | None:
+        """On what day, in UTC, the run before this one began; None where it is the first."""
+        return next((day for (day,) in self._warehouse.run("etl/run_before", run_id=self.run_id)), None)
+
     def cursor(self, source: str, stream: str, partition: str) -> int | None:
         """Where the stream stands, in microseconds since 1970; None before its first load."""
         rows = self._warehouse.run("etl/cursor", source=source, stream=stream, partition=partition)
@@ -150,29 +161,39 @@ class Books:
                 run_id=self.run_id,
             )
 
-    def quarantine(self, tally: Tally, rejects: Iterable[Reject], now: datetime) -> int:
+    def quarantine(self, tally: Tally, rejects: Sequence[Reject], now: datetime) -> int:
         """Put what was refused aside; how many of these were never refused before."""
+        declared = schema.source("etl").tables["quarantine"].arrow()
         new = 0
-        for reject in rejects:
-            record, encoding = reject.text()
-            new += len(
-                self._warehouse.run(
-                    "etl/quarantine",
-                    quarantine_id=reject.fingerprint(tally.source, tally.stream, tally.partition),
-                    run_id=self.run_id,
-                    kind="record" if reject.row is None else "file",
-                    source=tally.source,
-                    stream=tally.stream,
-                    partition=tally.partition,
-                    reason=reject.why.reason,
-                    path=reject.why.path,
-                    record=record,
-                    encoding=encoding,
-                    context=text_of(dict(reject.context if reject.row is None else reject.row)),
-                    seen_at=now,
-                )
-            )
+        for some in _few(rejects):
+            rows = [self._refused(tally, reject, now) for reject in some]
+            self._warehouse.connection.register("refused", pa.Table.from_pylist(rows, declared))
+            new += len(self._warehouse.run("etl/quarantine"))
+            self._warehouse.connection.unregister("refused")
         return new
+
+    def _refused(self, tally: Tally, reject: Reject, now: datetime) -> dict[str, Any]:
+        """A row of the quarantine."""
+        record, encoding = reject.text()
+        return {
+            "quarantine_id": reject.fingerprint(tally.source, tally.stream, tally.partition),
+            "run_id": self.run_id,
+            "kind": "record" if reject.row is None else "file",
+            "source": tally.source,
+            "stream": tally.stream,
+            "partition": tally.partition,
+            "reason": reject.why.reason,
+            "path": reject.why.path,
+            "record": record,
+            "encoding": encoding,
+            "context": text_of(dict(reject.context if reject.row is None else reject.row)),
+            "state": "open",
+            "seen_at": now,
+        }
+
+    def refused_by(self, runs: Sequence[str]) -> int:
+        """How much of what these runs refused first is still open."""
+        return int(self._warehouse.run("etl/refused_by", runs=list(runs))[0][0])
 
     def mark(self, refusal: Refusal, state: str) -> None:
         """Enter what became of a refused record or file."""
@@ -212,6 +233,16 @@ class Books:
     def gaps(self) -> int:
         """How many gaps there are."""
         return int(self._warehouse.run("etl/gaps")[0][0])
+
+
+def _few(rejects: Sequence[Reject]) -> Iterator[Sequence[Reject]]:
+    """The same, some at a time: neither too many nor too many bytes."""
+    first = size = 0
+    for end, reject in enumerate(rejects, start=1):
+        size += len(reject.content)
+        if size >= AT_ONCE_BYTES or end - first >= AT_ONCE or end == len(rejects):
+            yield rejects[first:end]
+            first, size = end, 0
 
 
 def refusals(warehouse: Warehouse, ids: Sequence[str] = ()) -> list[Refusal]:

@@ -1,18 +1,7 @@
--- Put a refused record or file aside, unless the same content has been refused before; returns its id when it is new.
+-- Put refused records and files aside, unless the same content has been refused before; returns the ids of the new ones.
 INSERT INTO etl.quarantine BY NAME
-SELECT
-    $quarantine_id AS quarantine_id,
-    $run_id AS run_id,
-    $kind AS kind,
-    $source AS source,
-    $stream AS stream,
-    $partition AS partition,
-    $reason AS reason,
-    $path AS path,
-    $record AS record,
-    $encoding AS encoding,
-    $context AS context,
-    'open' AS state,
-    $seen_at AS seen_at
-WHERE NOT EXISTS (FROM etl.quarantine WHERE quarantine_id = $quarantine_id)
+SELECT *
+FROM refused
+WHERE NOT EXISTS (FROM etl.quarantine AS kept WHERE kept.quarantine_id = refused.quarantine_id)
+QUALIFY row_number() OVER (PARTITION BY quarantine_id) = 1
 RETURNING quarantine_id

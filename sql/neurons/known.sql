@@ -1,5 +1,10 @@
 -- What is stored of these media: their states, their last change, the files that need not be fetched again or not
--- yet, and whether they were found to be gone.
+-- yet, and whether they were found to be gone. No pause is longer than a day: a longer one was set by a clock that was
+-- ahead, and is over.
+WITH clock AS (
+    SELECT make_timestamptz(CAST($now_us AS BIGINT)) AS now
+)
+
 SELECT
     media.media_id,
     media.status,
@@ -8,12 +13,13 @@ SELECT
     coalesce(
         list(assets.asset) FILTER (
             WHERE assets.state IN ('loaded', 'archived', 'skipped')
-                OR gaps.next_at > make_timestamptz(CAST($now_us AS BIGINT))
+                OR (gaps.next_at > clock.now AND gaps.next_at <= clock.now + INTERVAL 1 DAY)
         ),
         []
     ) AS settled,
     media.deleted_at IS NOT NULL AS deleted
 FROM neurons.media AS media
+CROSS JOIN clock
 LEFT JOIN neurons.assets AS assets USING (media_id)
 LEFT JOIN etl.gaps AS gaps
     ON gaps.source = 'neurons'
