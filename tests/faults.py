@@ -106,8 +106,10 @@ def healthy(folder: Path) -> Iterator[Healthy]:
 
 
 def told(ran: Ran) -> list[str]:
-    """The lines on standard error but for the one that every run ends with."""
-    return [line for line in ran.err.splitlines() if not line.startswith("sightglass: run ")]
+    """The lines on standard error but for the one that every run ends with, and sources that are not set."""
+    lines = ran.err.splitlines()
+    usual = ("sightglass: run ", "sightglass: neurons skipped, ", "sightglass: cogniac skipped, ")
+    return [line for line in lines if not line.startswith(usual)]
 
 
 def meets(fault: Fault, healthy: Healthy) -> None:

@@ -1,7 +1,7 @@
 """A clock that was ahead for one run, by days or years: nothing waits until true time has caught up."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
 
 
-def runs_at(home: Path, server: Hostile, times: list[datetime], **given: str) -> list[int]:
+def runs_at(home: Path, server: Hostile, times: Sequence[datetime], **given: str) -> list[int]:
     """Run at each of these times; how many pages of the list each run asked for."""
     environ = {"NEURONS_API_KEY": "key-of-the-case", "NEURONS_URL": server.url, "SIGHTGLASS_HOME": str(home)}
     settings = load(neurons.SETTINGS, environ | given, file=Path(os.devnull))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Sightglass
+from conftest import Row, Sightglass
 from hostile import DETECTIONS, Placed, cogniac, of_cogniac, record, serving
 from test_kills import started
 
@@ -32,7 +32,7 @@ def sightglass(tmp_path: Path) -> Iterator[Sightglass]:
     bad = [record(number, user_id=1) for number in (1, 2)]
     for each in bad:
         each["detections"][0]["probability"] = 5
-    listed = [(one["updated_at"], one) for one in [record(0), *bad]]
+    listed: list[tuple[float, Row | bytes]] = [(one["updated_at"], one) for one in [record(0), *bad]]
     with serving(cogniac({DETECTIONS: Placed(listed)})) as server:
         yield of_cogniac(tmp_path, server)
 

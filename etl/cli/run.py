@@ -1,6 +1,7 @@
 """`sightglass run`: load what is new."""
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,10 @@ from etl.config import Settings
 from etl.load.books import Tally, tally_json
 from etl.pipeline import Report, run
 from etl.registry import source_module
+
+MOST_NAMES = 20
+LONGEST_NAME = 100
+"""Undeclared fields that are named on standard error, and characters of each."""
 
 
 @click.command("run")
@@ -64,7 +69,7 @@ def say(report: Report) -> None:
             f"sightglass: newly quarantined, see etl.quarantine: {report.newly_quarantined:,}", err=True
         )
     if report.unknown:
-        click.echo(f"sightglass: undeclared fields, kept in _extra: {', '.join(report.unknown)}", err=True)
+        click.echo(f"sightglass: undeclared fields, kept in _extra: {_few(report.unknown)}", err=True)
     if report.unsound:
         click.echo(f"sightglass: {report.unsound}", err=True)
     for each in report.held_back:
@@ -78,6 +83,15 @@ def say(report: Report) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in total.items())
     changed = "" if total["inserted"] + total["updated"] else ", nothing changed"
     click.echo(f"sightglass: run {report.run_id} {report.status}: {counts}{changed}", err=True)
+
+
+def _few(names: Sequence[str]) -> str:
+    """The names on a line that can be read: the first of them, and of each its beginning."""
+    shown = [
+        name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..." for name in names[:MOST_NAMES]
+    ]
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more, see etl.runs" if more else "")
 
 
 def _lapsed(name: str, report: Report) -> str:
