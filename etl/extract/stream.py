@@ -97,6 +97,12 @@ Bundle = Sequence[Delivery]
 """What a stream yields: deliveries that belong together, loaded in one transaction."""
 
 
+def size_of(bundle: Bundle) -> int:
+    """Bytes received of what is in a bundle."""
+    records = sum(sum(map(len, each.records)) for each in bundle if isinstance(each, Page))
+    return records + sum(len(each.body or b"") for each in bundle if isinstance(each, File))
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """Where a stream stands when it is opened."""

@@ -56,14 +56,14 @@ def connect(settings: Settings) -> "Cogniac | None":
         if ":" not in key.reveal():
             message = "COG_API_KEY must be the key's id and its secret with a colon between them"
             raise SettingsError(message)
-        return Cogniac(settings, f"Key {key.reveal()}", [key, Secret(key.reveal().partition(":")[2])])
+        return Cogniac(settings, f"Key {key.reveal()}", [])
     if bool(user) != bool(password):
         message = "COG_USER and COG_PASS go together: set both, or COG_API_KEY"
         raise SettingsError(message)
     if not user:
         return None
     basic = base64.b64encode(f"{user}:{password.reveal()}".encode()).decode()
-    return Cogniac(settings, f"Basic {basic}", [password, Secret(basic)])
+    return Cogniac(settings, f"Basic {basic}", [Secret(basic)])
 
 
 class Cogniac:
