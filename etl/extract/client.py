@@ -266,4 +266,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, urllib3.exceptions.TimeoutError) and not error.__cause__:
         return "timed out"
     behind = error.__cause__ or next((each for each in error.args if isinstance(each, Exception)), error)
-    return " ".join(str(behind).split()) or type(behind).__name__
+    said = " ".join(str(behind).split()) or type(behind).__name__
+    # Of a handshake it is said where in the source of OpenSSL's binding it was.
+    return "timed out" if said.endswith("timed out") else said
