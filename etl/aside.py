@@ -1,9 +1,10 @@
 """The transform stage in a process of its own: in one, it and the load stage wait for one interpreter."""
 
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -15,7 +16,7 @@ from threading import Thread
 from etl import schema
 from etl.errors import SettingsError
 from etl.extract.stream import Delivery
-from etl.registry import source_module
+from etl.registry import declared_settings, source_module
 from etl.transform.batch import Cut, Transformer
 
 Cuts = dict[str, Cut]
@@ -36,6 +37,7 @@ class Aside:
             self._process = subprocess.Popen(  # noqa: S603 -- our own module
                 [sys.executable, "-m", __name__, source, str(its.fileno())],
                 pass_fds=[its.fileno()],
+                env=_without_credentials(os.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
@@ -76,6 +78,16 @@ class Aside:
                 made.set_exception(cuts)
             else:
                 made.set_result(cuts)
+
+
+def _without_credentials(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for who asks nobody: without credentials, and without proxies, which can hold some."""
+    kept = {name for setting in declared_settings() if setting.is_credential for name in setting.names}
+    return {
+        name: value
+        for name, value in environ.items()
+        if name not in kept and not name.lower().endswith("_proxy")
+    }
 
 
 def serve(source: str, connection: Connection) -> None:

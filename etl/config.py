@@ -52,6 +52,16 @@ class Setting:
         """Whether an empty value is a mistake, not a way to leave it out."""
         return self.filled or self.kind in ("secret", "folder")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it may be given as: a secret also as the name of a file that holds it."""
+        return (self.name, f"{self.name}_FILE") if self.kind == "secret" else (self.name,)
+
+    @property
+    def is_credential(self) -> bool:
+        """Whether it is a secret, or goes with one."""
+        return self.filled or self.kind == "secret"
+
 
 CORE = (
     Setting("SIGHTGLASS_HOME", "Folder of the warehouse.", "./warehouse", "folder"),
@@ -59,7 +69,8 @@ CORE = (
     Setting("SIGHTGLASS_OVERLAP", "Seconds before the cursor that are read again.", "3600", "number"),
     Setting("SIGHTGLASS_LAG", "Newest seconds left for the next run.", "5", "number"),
     Setting("SIGHTGLASS_CONCURRENCY", "Requests in flight per source.", "8", "whole", least=1),
-    Setting("SIGHTGLASS_RETRY_BUDGET", "Seconds one request may spend in retries.", "120", "number"),
+    Setting("SIGHTGLASS_RETRY_BUDGET", "Seconds one request may take, with its retries.", "120", "number"),
+    Setting("SIGHTGLASS_BODY_MEMORY", "Megabytes that answers in flight may take.", "768", "whole", least=16),
     Setting("SIGHTGLASS_LAKE_URI", "Prefix under which readers see the folder lake, where it is another."),
     Setting("SIGHTGLASS_LAKE_GRACE", "Seconds that replaced files of the lake stay.", "600", "number"),
     Setting("SIGHTGLASS_RAW_DAYS", "Days the raw archive is kept; 0 keeps none.", "30", "whole"),
@@ -89,6 +100,12 @@ class Settings:
         """The value of a secret, still wrapped; false where it was not given."""
         value: Secret = self._values[name]
         return value
+
+    @property
+    def secrets(self) -> list[Secret]:
+        """All secrets that were given, and what stands behind the name in a pair of a name and a secret."""
+        given = [each for each in self._values.values() if isinstance(each, Secret) and each]
+        return [*given, *(Secret(each.reveal().partition(":")[2]) for each in given)]
 
     def listed(self, name: str) -> list[str]:
         """The parts of a comma-separated setting."""

@@ -9,14 +9,16 @@ from datetime import UTC, datetime, timedelta
 from etl import schema
 from etl.aside import Aside, Cuts
 from etl.config import Settings
+from etl.errors import Unfit
 from etl.extract.raw import Archive
 from etl.extract.reading import Reading
 from etl.extract.stream import Delivery, Position, Session, Stream, World
 from etl.load.books import Books, Refusal, Tally
 from etl.load.save import Stamp, save
 from etl.load.warehouse import Warehouse
+from etl.redact import Redactor
 from etl.registry import source_module
-from etl.transform.batch import BEGINNING, Cut, Transformer, joined
+from etl.transform.batch import BEGINNING, Cut, Reject, Transformer, joined
 from etl.values import micros_of, moment
 from etl.waiting import Batch, Waiting
 
@@ -62,6 +64,7 @@ class Load:
         self._started = shared.started
         self._progress = shared.progress
         self._span = shared.span
+        self._redact = Redactor(each.reveal() for each in self._settings.secrets)
         self._declared = schema.source(name)
         self._transformer = Transformer(source_module(name), self._declared)
         self._aside: Aside | None = None
@@ -250,7 +253,7 @@ class Load:
         each.names |= cuts.keys()
         tallies = [self._tally(name, each.tally.partition) for name in sorted(each.names)]
         if ended:
-            each.tally.error = str(ended.error) if ended.error else None
+            each.tally.error = self._redact(str(ended.error)) if ended.error else None
             for tally in tallies:
                 tally.status = "failed" if ended.error else "ok"
         self._move_cursor(batch, cuts)
@@ -291,12 +294,18 @@ class Load:
         for tally, cut in cuts:
             outcome = changes.among(first, first + cut.ordinals)
             first += cut.ordinals
-            self._newly_quarantined += self._books.quarantine(tally, cut.rejects, stamp.loaded_at)
+            self._newly_quarantined += self._books.quarantine(
+                tally, map(self._redacted, cut.rejects), stamp.loaded_at
+            )
             tally.fetched += cut.fetched
             tally.inserted += outcome.inserted
             tally.updated += outcome.updated
             tally.quarantined += len(cut.rejects)
             tally.unchanged += cut.fetched - outcome.inserted - outcome.updated - len(cut.rejects)
+
+    def _redacted(self, reject: Reject) -> Reject:
+        """What was refused, with a reason that shows no secret: reasons quote what is refused."""
+        return replace(reject, why=Unfit(self._redact(reject.why.reason), self._redact(reject.why.path)))
 
     def _move_cursor(self, batch: Batch, cuts: Mapping[str, Cut]) -> None:
         """Let the cursor follow the data, but never past something that may still come."""

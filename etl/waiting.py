@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from etl.aside import Cuts
 from etl.extract.reading import Ended
-from etl.extract.stream import Bundle, Delivery, Effect, File, Page, Stream, Watermark
+from etl.extract.stream import Bundle, Delivery, Effect, Page, Stream, Watermark, size_of
 from etl.load.books import Tally
 from etl.transform.batch import Cut, joined
 
@@ -49,7 +49,7 @@ class Waiting:
         if isinstance(item, Ended):
             self.ended = item
             return
-        size = sum(map(_size, item))
+        size = size_of(item)
         self.raw += item
         self.raw_size += size
         self.size += size
@@ -103,9 +103,3 @@ class Batch:
             for name, cut in part.result().items():
                 found.setdefault(name, []).append(cut)
         return {name: joined(cuts) for name, cuts in found.items()}
-
-
-def _size(delivery: Delivery) -> int:
-    if isinstance(delivery, Page):
-        return sum(map(len, delivery.records))
-    return len(delivery.body or b"") if isinstance(delivery, File) else 0

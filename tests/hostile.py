@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -43,7 +44,17 @@ class Bytes:
     held: bool = False
 
 
-Said = Answer | Bytes | bytes | object
+@dataclass(frozen=True, slots=True)
+class Slowly:
+    """What goes over the connection instead of an answer: a beginning, then the same again and again."""
+
+    begins: bytes
+    repeats: bytes = b""
+    seconds: float = 0.1
+    """How long after each time the next one follows."""
+
+
+Said = Answer | Bytes | Slowly | bytes | object
 """An answer, its body, or what its body is the JSON of."""
 Routes = Mapping[str, Callable[[Request], Said] | Said]
 """By pattern of the whole path, what is answered; the first that matches counts."""
@@ -55,6 +66,8 @@ class Hostile:
 
     url: str = ""
     asked: list[Request] = field(default_factory=list)
+    instead: dict[str, Callable[[Request], Said] | Said] = field(default_factory=dict)
+    """By pattern of the path, what is answered otherwise for a while."""
 
     def count(self, path: str) -> int:
         """How many requests had a path that ends like this."""
@@ -74,7 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = re.sub("/+", "/", parts.path)
         request = Request(path, dict(parse_qsl(parts.query)), dict(self.headers))
         self.server.hostile.asked.append(request)
-        found = (said for pattern, said in self.server.routes.items() if re.fullmatch(pattern, path))
+        routes = {**self.server.hostile.instead, **self.server.routes, **self.server.hostile.instead}
+        found = (said for pattern, said in routes.items() if re.fullmatch(pattern, path))
         said = next(found, Answer(b'{"message": "no such thing"}', 404))
         with suppress(OSError):
             self._send(said(request) if callable(said) else said)
@@ -86,6 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             if said.held:
                 self.server.over.wait()
+        elif isinstance(said, Slowly):
+            self.close_connection = True
+            trickle(self.connection, said, self.server.over)
         elif isinstance(said, Answer):
             self._answer(said)
         elif isinstance(said, bytes):
@@ -108,6 +125,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def trickle(connection: socket.socket, said: Slowly, over: threading.Event) -> None:
+    """Say it until the other side goes away, or the case is over."""
+    connection.sendall(said.begins)
+    while not over.wait(said.seconds):
+        connection.sendall(said.repeats)
 
 
 class _Server(ThreadingHTTPServer):

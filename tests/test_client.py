@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from etl.extract.client import Answer, Client, Failed, Impossible, TooLarge
+from etl.extract.address import Impossible, Reach
+from etl.extract.client import Answer, Client, Failed
+from etl.extract.memory import TooLarge
 
 TLS = Path(__file__).parent / "samples" / "tls"
 """A certificate for 127.0.0.1 that nobody else trusts, valid until 2126, and its key."""
@@ -88,17 +90,26 @@ def scripted(*answers: bytes) -> Iterator[tuple[str, list[int]]]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
 
 
+HERE = Reach("http://127.0.0.1")
+
+
 @contextmanager
 def asking(*, redirects: bool = False) -> Iterator[Client]:
-    """A client that goes anywhere."""
-    with closing(Client(1, lambda _: None, redirects=redirects)) as client:
+    """A client that goes anywhere on this machine."""
+    with closing(Client(1, lambda _: None, HERE, follows_links=redirects)) as client:
         yield client
+
+
+def up_to_a_thousand(size: int) -> None:
+    """Take no larger body."""
+    if size > 1000:
+        raise TooLarge
 
 
 def asked(url: str, headers: dict[str, str] | None = None, *, redirects: bool = False) -> Answer:
     """What comes of a GET of at most a thousand bytes."""
     with asking(redirects=redirects) as client:
-        return client.get(url, headers or {}, 1000)
+        return client.get(url, headers or {}, up_to_a_thousand)
 
 
 @pytest.fixture(autouse=True)
@@ -196,8 +207,8 @@ def test_what_is_left_of_a_broken_answer_is_no_answer_to_the_next(
     """It may pass, so it is a failure; its connection is used again only where it was read to its end."""
     with scripted(answer, OK.replace(b"body", b"mine")) as (url, used), asking() as client:
         with pytest.raises(Failed) as caught:
-            client.get(f"{url}/a?signature=s", {}, 1000)
-        second = client.get(f"{url}/b", {}, 1000)
+            client.get(f"{url}/a?signature=s", {}, up_to_a_thousand)
+        second = client.get(f"{url}/b", {}, up_to_a_thousand)
 
     assert (b"mine", connections, ("s",)) == (second.body, used, caught.value.sent)
     assert str(caught.value).startswith(reason)
@@ -209,8 +220,8 @@ def test_an_answer_that_is_too_large_is_not_read_on() -> None:
         large = b"HTTP/1.1 %s\r\nContent-Length: 9000000\r\n\r\n" % status + b"x" * 4_000_000
         with scripted(large, OK) as (url, connections), asking(redirects=True) as client:
             with pytest.raises(TooLarge):
-                client.get(f"{url}/a", {}, 1000)
-            second = client.get(f"{url}/b", {}, 1000)
+                client.get(f"{url}/a", {}, up_to_a_thousand)
+            second = client.get(f"{url}/b", {}, up_to_a_thousand)
 
         assert (b"body", [1, 1]) == (second.body, connections)
 
@@ -234,8 +245,8 @@ def test_a_key_that_no_request_can_carry_is_not_sent(key: str) -> None:
 def test_an_address_is_judged_as_it_is_written_and_as_it_is_asked_for() -> None:
     """Two parsers can take different parts of it for the host; what is sent goes by the second."""
     judged: list[str] = []
-    with saying() as host, closing(Client(1, judged.append, redirects=False)) as client:
-        answer = client.get(f"HTTP://{host}/a b", {}, 1000)
+    with saying() as host, closing(Client(1, judged.append, HERE, follows_links=False)) as client:
+        answer = client.get(f"HTTP://{host}/a b", {}, up_to_a_thousand)
 
     assert [f"HTTP://{host}/a b", f"http://{host}/a%20b"] == judged
     assert b"GET /a%20b HTTP/1.1 None" == answer.body

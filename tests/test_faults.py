@@ -112,7 +112,8 @@ def minted(plant: Plant) -> int:
 
 def test_sixteen_threads_renew_a_token_once(small: Plant) -> None:
     """All are refused at the same time, one asks for a new token, and all go on with it."""
-    settings = Settings({"SIGHTGLASS_CONCURRENCY": CROWD, "SIGHTGLASS_RETRY_BUDGET": 60})
+    limits = {"SIGHTGLASS_RETRY_BUDGET": 60, "SIGHTGLASS_BODY_MEMORY": 16}
+    settings = Settings({"SIGHTGLASS_CONCURRENCY": CROWD, **limits})
     base, meter = small.cogniac_login["COG_URL_PREFIX"].rstrip("/"), Meter()
     login = Login(base, f"Key {small.cogniac.api_key}", "")
     path = "/1/tenants/current/subjects"

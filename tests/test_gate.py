@@ -43,7 +43,9 @@ def _here_and_without_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 def settings(at_once: int = AT_ONCE) -> Settings:
     """What an API must be told."""
-    return Settings({"SIGHTGLASS_CONCURRENCY": at_once, "SIGHTGLASS_RETRY_BUDGET": 60})
+    return Settings(
+        {"SIGHTGLASS_CONCURRENCY": at_once, "SIGHTGLASS_RETRY_BUDGET": 60, "SIGHTGLASS_BODY_MEMORY": 16}
+    )
 
 
 @pytest.mark.parametrize(("most", "expected"), [(1, [1, 1, 1, 1]), (5, [5, 2, 1, 1]), (8, [8, 4, 2, 1])])

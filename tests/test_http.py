@@ -17,12 +17,15 @@ from test_client import scripted
 from etl.config import Secret, Settings
 from etl.demo.server import serve
 from etl.errors import Refused, SourceError
+from etl.extract.address import Reach
 from etl.extract.http import Api
 from etl.extract.stream import Meter
 from etl.sources.neurons.account import KeyHeader
 
 KEY = "open-sesame"
 ATTEMPTS = 3
+SHARE = 4 * 2**20
+"""Bytes that a file may have: of 16 megabytes half, for two requests in flight."""
 NOT_HTTPS = "the API named an address that is not https, on 192.0.2.1: refused"
 
 
@@ -62,9 +65,16 @@ class Server:
 @contextmanager
 def asking(base: str | None, budget: float = 120, key: str = KEY) -> Iterator[tuple[Api, Meter]]:
     """An API that is asked with a key, or files without one where there is no base; with its meter."""
-    settings = Settings({"SIGHTGLASS_CONCURRENCY": 2, "SIGHTGLASS_RETRY_BUDGET": budget})
+    settings = Settings(
+        {
+            "SIGHTGLASS_CONCURRENCY": 2,
+            "SIGHTGLASS_RETRY_BUDGET": budget,
+            "SIGHTGLASS_BODY_MEMORY": 16,
+        }
+    )
     auth = KeyHeader(Secret(key)) if base else None
-    with closing(Api(base, settings, auth=auth, secrets=[Secret(key)], hint="check KEY")) as api:
+    reach = Reach("http://127.0.0.1")
+    with closing(Api(base, settings, auth=auth, secrets=[Secret(key)], hint="check KEY", reach=reach)) as api:
         yield api, Meter()
 
 
@@ -325,10 +335,9 @@ def test_an_error_about_a_key_that_cannot_be_sent_does_not_show_it() -> None:
 
 
 def test_a_body_without_end_is_not_read_to_the_end() -> None:
-    """A body larger than allowed is refused by its size, and not asked for again."""
-    with serve(Server(Answer(body=b"x" * 2000))) as url, asking(None) as (api, meter):
-        api.largest_body = 1000
-        with pytest.raises(SourceError, match="sent more than 1000 bytes") as caught:
-            api.download(f"{url}film?signature=s", meter)
+    """A file larger than its share is refused with what to raise, and not asked for again."""
+    with serve(Server(Answer(body=b"x" * (SHARE + 1)))) as url:
+        _, text, requests = complaint(None, f"{url}film?signature=s")
 
-    assert (f"GET {url}film sent more than 1000 bytes", 1) == (str(caught.value), meter.requests)
+    said = f"sent more than the {SHARE:,} bytes that SIGHTGLASS_BODY_MEMORY leaves for a file: raise it"
+    assert (f"GET {url}film {said}", 1) == (text, requests)

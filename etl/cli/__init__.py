@@ -128,12 +128,10 @@ def takes_settings(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def settings_for(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None) -> "Settings":
     """The settings in force for all sources."""
-    from etl import schema  # noqa: PLC0415 -- --help must not wait for it
-    from etl.config import load  # noqa: PLC0415
-    from etl.registry import source_module  # noqa: PLC0415
+    from etl.config import load  # noqa: PLC0415 -- --help must not wait for it
+    from etl.registry import declared_settings  # noqa: PLC0415
 
-    declared = [setting for name in schema.names() for setting in source_module(name).SETTINGS]
-    return load(declared, environ, flags, file)
+    return load(declared_settings(), environ, flags, file)
 
 
 def _flags(home: str | None, pairs: tuple[str, ...]) -> dict[str, str]:

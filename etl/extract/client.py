@@ -1,9 +1,9 @@
 """One GET over connections that are kept, through the proxies that the environment names."""
 
+import io
 import os
 import ssl
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,13 +17,14 @@ from urllib3.exceptions import HTTPError, LocationParseError, ProtocolError
 from urllib3.util import parse_url
 
 from etl import __version__
+from etl.extract.address import Impossible, Reach, literal
+from etl.extract.connection import POOLS, WAIT_SECONDS, DeadlineTLS, admitting
+from etl.extract.memory import Grow
 
 CHUNK = 2**20
 """Bytes that are read at once: nearly all pages and files are smaller."""
 MOST_REDIRECTS = 20
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-CONNECT_SECONDS = 10.0
-READ_SECONDS = 60.0
 ALWAYS = {"User-Agent": f"sightglass/{__version__}", "Accept": "*/*", "Accept-Encoding": "gzip, deflate"}
 """Only what can be told to be whole is accepted: both of these say where they end."""
 WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
@@ -37,14 +38,6 @@ class Failed(Exception):
         super().__init__(reason)
         self.sent = sent
         """As `Answer.sent`."""
-
-
-class Impossible(Exception):
-    """What cannot be asked for; the text says why."""
-
-
-class TooLarge(Exception):
-    """The body is larger than it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +57,18 @@ class Answer:
 class Client:
     """Asks any host, and keeps so many connections to each; safe to use from any thread."""
 
-    def __init__(self, connections: int, judge: Callable[[str], None], *, redirects: bool) -> None:
-        """`judge` is told every address before anything is sent there, and raises what it thinks of it."""
+    def __init__(
+        self, connections: int, judge: Callable[[str], None], reach: Reach, *, follows_links: bool
+    ) -> None:
+        """`judge` is told every address before anything is sent there, and raises what it thinks of it.
+
+        Links, and what they redirect to, lead to where `reach` allows it; other requests tell it where the
+        API is, and are not redirected.
+        """
         self._connections = connections
         self._judge = judge
-        self._redirects = MOST_REDIRECTS if redirects else 0
+        self._reach = reach
+        self._follows_links = follows_links
         self._proxies = getproxies()
         self._managers: dict[tuple[str, bool], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
@@ -78,32 +78,59 @@ class Client:
         for each in self._managers.values():
             each.clear()
 
-    def get(self, url: str, headers: Mapping[str, str], largest: int, until: float | None = None) -> Answer:
-        """The answer to a GET, of at most so many bytes; else Failed, Impossible or TooLarge.
+    def get(self, url: str, headers: Mapping[str, str], grow: Grow) -> Answer:
+        """The answer to a GET, in time for the deadline; else Failed, Impossible, or what `grow` raises.
 
-        `until` is when it must be there, by the monotonic clock; in a minute, where none is given.
+        `grow` is told how large the body is while it comes.
         """
-        until = time.monotonic() + READ_SECONDS if until is None else until
         sent = tuple(value for name, value in headers.items() if name not in ALWAYS)
         if not all(value.isascii() and value.isprintable() for value in sent):
             raise Impossible("the key holds characters that no request can carry")
-        for _ in range(self._redirects + 1):
+        redirects = MOST_REDIRECTS if self._follows_links else 0
+        for _ in range(redirects + 1):
             url = self._judged(url)
             sent += tuple(value for _, value in parse_qsl(urlsplit(url).query))
-            manager = self._manager(self._proxy(url), secure=url.startswith("https:"))
             try:
-                status, found, body = _asked(manager, url, {**ALWAYS, **headers}, largest, until)
-            except (HTTPError, ValueError, zlib.error) as error:
+                status, found, body = self._asked(url, headers, grow)
+            except (HTTPError, OSError, ValueError, zlib.error) as error:
                 # ValueError: http.client's, of chunks whose size is no number.
                 raise Failed(_reason(error), sent) from error
-            location = found.get("location") if self._redirects and status in REDIRECTS else None
+            location = found.get("location") if redirects and status in REDIRECTS else None
             if not location:
                 return Answer(url, status, found, body, sent)
             try:
                 url = urljoin(url, location)
             except ValueError as error:
                 raise Impossible("redirected to what is no address") from error
-        raise Impossible(f"more than {self._redirects} redirects")
+        raise Impossible(f"more than {redirects} redirects")
+
+    def _asked(
+        self, url: str, headers: Mapping[str, str], grow: Grow
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body."""
+        proxy = self._proxy(url)
+        manager = self._manager(proxy, secure=url.startswith("https:"))
+        admit = self._reach.check if self._follows_links else self._reach.add
+        if proxy:
+            # The proxy looks names up: what they lead to is seen there alone.
+            address = literal(urlsplit(url).hostname or "")
+            if address is not None:
+                admit(address)
+        with admitting((lambda _address: None) if proxy else admit):
+            response = manager.request(
+                "GET",
+                url,
+                headers={**ALWAYS, **headers},
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                timeout=WAIT_SECONDS,
+            )
+        try:
+            return response.status, response.headers, _body(response, grow)
+        except BaseException:
+            response.close()
+            raise
 
     def _judged(self, url: str) -> str:
         """The address as it is asked for, if it may be."""
@@ -133,11 +160,13 @@ class Client:
             if (proxy, secure) not in self._managers:
                 # Only where it is needed: to read the certificates takes longer than many a run.
                 context = _trusting() if secure or proxy.startswith("https:") else None
-                self._managers[proxy, secure] = (
+                manager = (
                     _through(proxy, self._connections, context)
                     if proxy
                     else urllib3.PoolManager(maxsize=self._connections, ssl_context=context)
                 )
+                manager.pool_classes_by_scheme = POOLS
+                self._managers[proxy, secure] = manager
             return self._managers[proxy, secure]
 
 
@@ -161,46 +190,30 @@ def _trusting() -> ssl.SSLContext:
     """What certificates are held to: those that OpenSSL's settings name, else those that come along."""
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     try:
-        return ssl.create_default_context(cafile=file or (None if folder else certifi.where()), capath=folder)
+        context = ssl.create_default_context(
+            cafile=file or (None if folder else certifi.where()), capath=folder
+        )
     except OSError as error:
         reason = error.strerror or str(error)
         raise Impossible(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {reason}") from error
+    context.sslsocket_class = DeadlineTLS
+    return context
 
 
-def _asked(
-    manager: urllib3.PoolManager, url: str, headers: Mapping[str, str], largest: int, until: float
-) -> tuple[int, Mapping[str, str], bytes]:
-    """Status, headers and body, all before a time of the monotonic clock."""
-    left = max(0.1, until - time.monotonic())
-    timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, left), read=min(READ_SECONDS, left))
-    response = manager.request(
-        "GET", url, headers=headers, redirect=False, retries=False, preload_content=False, timeout=timeout
-    )
-    try:
-        return response.status, response.headers, _body(response, largest, until)
-    except BaseException:
-        response.close()
-        raise
-
-
-def _body(response: urllib3.BaseHTTPResponse, largest: int, until: float) -> bytes:
+def _body(response: urllib3.BaseHTTPResponse, grow: Grow) -> bytes:
     if response.status < HTTPStatus.OK:
         # Of these http.client knows one only, and takes what follows for the answer to the next request.
         raise ProtocolError(f"answered {response.status}, and what follows was not waited for")
     unpack = _unpacker(response.headers.get("content-encoding", ""))
-    chunks: list[bytes] = []
-    size = 0
+    # Parts that are joined at the end would be there twice.
+    body = io.BytesIO()
     while chunk := response.read(CHUNK, decode_content=False):
         for piece in (chunk,) if unpack is None else unpack.unpacked(chunk):
-            chunks.append(piece)
-            size += len(piece)
-            if size > largest:
-                raise TooLarge
-        if time.monotonic() > until:
-            raise ProtocolError("the answer took too long")
-    if unpack is not None and not unpack.is_whole and (chunks or response.status == HTTPStatus.OK):
+            grow(body.tell() + len(piece))
+            body.write(piece)
+    if unpack is not None and not unpack.is_whole and (body.tell() or response.status == HTTPStatus.OK):
         raise ProtocolError("the compressed body breaks off")
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return body.getvalue()
 
 
 class _Unpacker:
@@ -253,4 +266,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, urllib3.exceptions.TimeoutError) and not error.__cause__:
         return "timed out"
     behind = error.__cause__ or next((each for each in error.args if isinstance(each, Exception)), error)
-    return " ".join(str(behind).split()) or type(behind).__name__
+    said = " ".join(str(behind).split()) or type(behind).__name__
+    # Of a handshake it is said where in the source of OpenSSL's binding it was.
+    return "timed out" if said.endswith("timed out") else said

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from etl.extract.deadline import left
+
 
 class Gate:
     """Lets a number of requests pass at a time that halves when the host says it is too many."""
@@ -22,9 +24,13 @@ class Gate:
 
     @contextmanager
     def passing(self) -> Iterator[int]:
-        """Wait for a place and hold it; yields what `slower` wants to be told."""
+        """Wait for a place and hold it; yields what `slower` wants to be told.
+
+        TimeoutError where none is free before the deadline.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._inside < self.allowed)
+            if not self._changed.wait_for(lambda: self._inside < self.allowed, left()):
+                raise TimeoutError("other requests took all the time that it had")
             self._inside += 1
             since = self._shrunk
         try:

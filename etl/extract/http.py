@@ -1,8 +1,9 @@
 """One way to ask an API: timed out, retried, refused elsewhere, and named without its secrets."""
 
+import random
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -16,10 +17,14 @@ import stamina.instrumentation
 
 from etl.config import Secret, Settings, is_loopback
 from etl.errors import Refused, SourceError
-from etl.extract.client import READ_SECONDS, Answer, Client, Failed, Impossible, TooLarge
+from etl.extract.address import Impossible, Reach
+from etl.extract.client import Answer, Client, Failed
+from etl.extract.deadline import is_over, left, within
 from etl.extract.gate import Gate
+from etl.extract.memory import BodyMemory, Grow, TooLarge
 from etl.extract.stream import Meter
 from etl.extract.tolerant import mended_page, mended_record
+from etl.redact import Redactor
 from etl.values import UNREADABLE, text_of
 
 TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
@@ -28,14 +33,15 @@ LONG = 8
 LONGEST_WAIT = 10**9  # seconds; more than any budget, less than overflows
 DIGITS = 20
 SHORTEST_WAIT = timedelta(seconds=1)
+LONGEST_PAUSE = 30.0
+"""Seconds between two attempts, at most, where the API names no time."""
+ONE_TRY_SECONDS = 60.0
+"""How long a request may take that is not to be tried again."""
+LONGEST_MESSAGE = 300
+LONGEST_READ = 4096
+"""Characters of what an API says about an error that are shown, and that are looked at."""
 CLOCKS_DIFFER = timedelta(minutes=1)
 """By how much two clocks may differ, and their bearers mean the same time."""
-LARGEST_BODY = 512 * 2**20
-"""Bytes of a body beyond which it is not read on: no page or asset of these APIs comes near."""
-
-SHORTEST_SECRET = 4
-"""Characters below which a text is no secret worth hiding, but would mangle every message."""
-
 QUERY = re.compile(r"(https?://[^\s?]+)\?\S*")
 """An address with a query, in which tokens and signatures travel."""
 
@@ -89,21 +95,26 @@ class Api:
         secrets: Sequence[Secret] = (),
         hint: str = "",
         rate: tuple[int, float] | None = None,
+        reach: Reach | None = None,
     ) -> None:
-        """`rate` is how many requests the host allows in how many seconds."""
+        """`secrets` are those that no setting holds; `rate`: so many requests are allowed in so many seconds.
+
+        `reach` is where links may lead: told by who asks a base, obeyed by who asks any host.
+        """
         concurrency = settings.whole("SIGHTGLASS_CONCURRENCY")
         self.base = base and base.rstrip("/")
         self.budget = settings.number("SIGHTGLASS_RETRY_BUDGET")
-        self.largest_body = LARGEST_BODY
-        """Bytes of a body beyond which it is not read on."""
         self._hint = hint
         self._gate = Gate(concurrency)
+        self._memory = BodyMemory(settings)
         self._pace = _pace(*rate) if rate else lambda: None
         """Waits until the host's documented rate allows another request."""
-        shown = {form for secret in secrets for form in (secret.reveal(), secret.reveal().strip())}
-        self._secrets = [each for each in shown if len(each) >= SHORTEST_SECRET]
+        self._secrets = [secret.reveal() for secret in (*settings.secrets, *secrets)]
+        self._redact = Redactor(self._secrets)
         self._auth = auth
-        self._client = Client(concurrency, self._judge, redirects=base is None)
+        self._client = Client(
+            concurrency, self._judge, reach or Reach(base or ""), follows_links=base is None
+        )
         self._clock: tuple[str, float] | None = None
         """What the host last said the time is, and when it said so by the monotonic clock."""
 
@@ -113,24 +124,16 @@ class Api:
 
     def get(self, kind: type[T], url: str, meter: Meter, params: dict[str, str] | None = None) -> T:
         """The body of a GET, decoded as this type, from a path below the base or an address on its host."""
-        return self._retried(
-            meter, lambda seconds: self._decode(kind, url, self._ask(url, meter, params, seconds))
-        )
+
+        def once() -> T:
+            with self._memory.page() as grow:
+                return self._decode(kind, url, self._ask(url, meter, params, grow))
+
+        return self._retried(url, meter, once)
 
     def download(self, url: str, meter: Meter) -> tuple[bytes, str]:
         """The body of a GET and its content type."""
-        return self._retried(meter, lambda seconds: self._ask(url, meter, None, seconds))
-
-    def _wait(self, error: Exception) -> bool | timedelta:
-        """Whether to try again, and after how long where the API said so; never longer than the budget."""
-        if not isinstance(error, TryAgain):
-            return False
-        if error.wait is None:
-            return True
-        if error.wait < SHORTEST_WAIT:
-            # Who says "at once" again and again would be asked thousands of times.
-            return True
-        return error.wait if error.wait.total_seconds() <= self.budget else False
+        return self._retried(url, meter, lambda: self._ask(url, meter, None, self._memory.grow_file))
 
     def _decode(self, kind: type[T], url: str, answer: tuple[bytes, str]) -> T:
         body, content_type = answer
@@ -149,42 +152,52 @@ class Api:
                 f"{self._named(url)} answered {content_type or 'something'} that is not JSON"
             ) from error
 
-    def _retried(self, meter: Meter, ask: Callable[[float], T]) -> T:
-        """What comes of asking, tried again as long as the budget lasts; `ask` is told the seconds it has."""
-        until = time.monotonic() + self.budget
+    def _retried(self, url: str, meter: Meter, ask: Callable[[], T]) -> T:
+        """What comes of asking, tried again as long as the budget lasts."""
+        pauses = _Pauses()
         tries = stamina.retry_context(
-            on=self._wait,
-            attempts=None if self.budget else 1,
-            timeout=self.budget or None,
-            wait_initial=0.5,
-            wait_max=30,
-            wait_jitter=1,
+            on=pauses.before_another, attempts=None if self.budget else 1, timeout=None
         )
-        for attempt in tries:
-            with attempt, self._gate.passing() as since:
+        last: TryAgain | None = None
+        with within(self.budget or ONE_TRY_SECONDS):
+            for attempt in tries:
+                with attempt:
+                    try:
+                        return self._once(url, meter, ask, retries=int(attempt.num > 1))
+                    except TryAgain as error:
+                        if last and is_over():
+                            # An attempt that was cut short says less than the one before it.
+                            raise last from error
+                        last = error
+                        raise
+        raise AssertionError("a retry loop ended without a result")
+
+    def _once(self, url: str, meter: Meter, ask: Callable[[], T], *, retries: int) -> T:
+        """What comes of one attempt, once the requests in flight and the host's rate let it pass."""
+        try:
+            with self._gate.passing() as since:
                 self._pace()
-                meter.add(requests=1, retries=int(attempt.num > 1))
+                meter.add(requests=1, retries=retries)
                 try:
-                    answer = ask(max(1.0, until - time.monotonic()) if self.budget else READ_SECONDS)
+                    answer = ask()
                 except TryAgain as error:
                     if error.status == HTTPStatus.TOO_MANY_REQUESTS:
                         self._gate.slower(since)
                     raise
                 self._gate.faster()
                 return answer
-        raise AssertionError("a retry loop ended without a result")
+        except TimeoutError as error:
+            raise TryAgain(f"{self._named(url)} failed: {error}") from error
 
-    def _ask(
-        self, url: str, meter: Meter, params: dict[str, str] | None, seconds: float
-    ) -> tuple[bytes, str]:
+    def _ask(self, url: str, meter: Meter, params: dict[str, str] | None, grow: Grow) -> tuple[bytes, str]:
         full = url if "://" in url else f"{self.base}/{url.lstrip('/')}"
         query = f"?{urlencode(params, quote_via=quote)}" if params else ""
         try:
-            answer = self._signed(full + query, time.monotonic() + seconds)
+            answer = self._signed(full + query, grow)
         except Failed as error:
-            reason = self._scrubbed(str(error), *_parts(error.sent))
+            reason = self._scrubbed(str(error), error.sent)
             raise TryAgain(f"{self._named(full)} failed: {reason}") from error
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise TryAgain(
                 f"{self._named(full)} failed: the login answered something that is no token"
             ) from error
@@ -193,18 +206,18 @@ class Api:
         except Impossible as error:
             raise Refused(f"{self._named(full)} failed: {error}", 0) from error
         except TooLarge as error:
-            raise SourceError(f"{self._named(full)} sent more than {self.largest_body} bytes") from error
+            raise SourceError(f"{self._named(full)} {error}") from error
         meter.add(received=len(answer.body))
         if answer.status == HTTPStatus.OK:
             return answer.body, answer.headers.get("content-type", "").split(";")[0].strip()
         hint = self._hint if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else ""
         raise self._complaint(answer, hint)
 
-    def _signed(self, url: str, until: float) -> Answer:
+    def _signed(self, url: str, grow: Grow) -> Answer:
         """The answer to a request with credentials; to a second one, if those of the first had expired."""
 
         def once(url: str, headers: Mapping[str, str]) -> Answer:
-            answer = self._client.get(url, headers, self.largest_body, until)
+            answer = self._client.get(url, headers, grow)
             self._note_clock(answer)
             return answer
 
@@ -241,7 +254,7 @@ class Api:
 
     def _complaint(self, answer: Answer, hint: str) -> SourceError:
         status = answer.status
-        said = self._scrubbed(_vendor_message(answer.body), *_parts(answer.sent))
+        said = self._scrubbed(_vendor_message(answer.body), answer.sent)[:LONGEST_MESSAGE]
         message = f"{self._named(answer.url)} answered {status}{': ' if said else ''}{said}"
         if status in TRY_AGAIN:
             return TryAgain(message, _retry_after(answer.headers.get("retry-after", "")), status)
@@ -252,23 +265,42 @@ class Api:
         parts = urlsplit(url if "://" in url else f"{self.base}/{url.lstrip('/')}")
         return self._scrubbed(f"GET {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
-    def _scrubbed(self, text: str, *more: str) -> str:
-        for secret in (*self._secrets, *more):
-            text = text.replace(secret, "***")
-        return QUERY.sub(r"\1", text)
+    def _scrubbed(self, text: str, sent: Sequence[str] = ()) -> str:
+        """The text without secrets, without what was sent and may be one, and without queries."""
+        parts = {part for value in sent for part in (value, *value.split()) if len(part) >= LONG}
+        return QUERY.sub(r"\1", Redactor(parts)(self._redact(text)))
 
 
-def _parts(sent: Sequence[str]) -> Iterator[str]:
-    """What was sent and must not be shown, should an answer repeat it."""
-    for value in sent:
-        yield from (part for part in (value, *value.split()) if len(part) >= LONG)
+class _Pauses:
+    """Decides whether to try again, and how long to wait before."""
+
+    def __init__(self) -> None:
+        self._next = 0.5
+
+    def before_another(self, error: Exception) -> bool | timedelta:
+        """The pause that the API asked for, else one longer than the last; False beyond the deadline."""
+        if not isinstance(error, TryAgain):
+            return False
+        pause = timedelta(seconds=self._next + random.random())  # noqa: S311 -- no secret
+        self._next = min(2 * self._next, LONGEST_PAUSE)
+        if error.wait is not None and error.wait >= SHORTEST_WAIT:
+            # Who says "at once" again and again would be asked thousands of times.
+            pause = error.wait
+        with suppress(TimeoutError):
+            return pause if pause.total_seconds() < left() else False
+        return False
 
 
-def _pace(requests: int, interval: float) -> Callable[[], object]:
+def _pace(requests: int, interval: float) -> Callable[[], None]:
     from pyrate_limiter import Limiter, Rate  # noqa: PLC0415 -- takes long, and most hosts name no rate
 
     limiter = Limiter(Rate(requests, round(interval * 1000)))
-    return lambda: limiter.try_acquire("request")
+
+    def wait() -> None:
+        if not limiter.try_acquire("request", timeout=left()):
+            raise TimeoutError(f"{requests} requests in {interval:g} seconds are as many as may be made")
+
+    return wait
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -304,4 +336,4 @@ def _vendor_message(body: bytes) -> str:
     if isinstance(said, dict):
         said = said.get("message") or said.get("detail") or ""
     text = said if isinstance(said, str) else text_of(said) or ""
-    return " ".join(text.split())[:300]
+    return " ".join(text[:LONGEST_READ].split())

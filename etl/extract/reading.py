@@ -1,17 +1,17 @@
-"""Read several streams side by side, at most so many at once, into one queue of bounded length."""
+"""Read several streams side by side, at most so many at once, into one queue that is bounded."""
 
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from queue import Empty, Full, Queue
+from queue import Empty
 from types import TracebackType
 from typing import Self
 
 from etl.errors import SourceError
-from etl.extract.stream import Bundle, Meter, Position, Stream
+from etl.extract.handover import Handover
+from etl.extract.stream import Bundle, Meter, Position, Stream, size_of
 
-PATIENCE = 0.1  # seconds after which a waiting thread looks whether it is still wanted
 QUIET = 1.0  # seconds without anything new after which whoever reads may see to what has come
 
 
@@ -34,7 +34,7 @@ class Reading:
         self._waiting = deque(streams)
         self._position = position
         self._running = len(streams)
-        self._queue: Queue[Item | BaseException] = Queue(at_once)
+        self._queue: Handover[Item | BaseException] = Handover(at_once)
         self._unwanted = threading.Event()
         # Daemons: one that waits for a slow answer must not hold up a run that was told to stop.
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in streams[:at_once]]
@@ -48,6 +48,7 @@ class Reading:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._unwanted.set()
+        self._queue.close()
 
     def __iter__(self) -> Iterator[Item | None]:
         """Each stream's bundles in their order, and its end; a bug in a source is raised here.
@@ -56,7 +57,7 @@ class Reading:
         """
         while self._running:
             try:
-                item = self._queue.get(timeout=QUIET)
+                item = self._queue.get(QUIET)
             except Empty:
                 yield None
                 continue
@@ -78,20 +79,10 @@ class Reading:
         meter = Meter()
         try:
             for bundle in stream.deliver(self._position(stream), meter):
-                if not self._hand_over((stream, meter, bundle)):
+                if not self._queue.put((stream, meter, bundle), size_of(bundle)):
                     return
-            self._hand_over((stream, meter, Ended(None)))
+            self._queue.put((stream, meter, Ended(None)))
         except SourceError as error:
-            self._hand_over((stream, meter, Ended(error)))
+            self._queue.put((stream, meter, Ended(error)))
         except BaseException as error:  # noqa: BLE001 -- a bug must stop the run, not vanish with its thread
-            self._hand_over(error)
-
-    def _hand_over(self, item: Item | BaseException) -> bool:
-        """Put the item into the queue; False when nobody wants it any more."""
-        while not self._unwanted.is_set():
-            try:
-                self._queue.put(item, timeout=PATIENCE)
-            except Full:
-                continue
-            return True
-        return False
+            self._queue.put(error)

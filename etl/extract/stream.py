@@ -96,6 +96,32 @@ Delivery = Page | File | Effect | Watermark
 Bundle = Sequence[Delivery]
 """What a stream yields: deliveries that belong together, loaded in one transaction."""
 
+MANY_RECORDS = 10_000
+"""Records of a page from which on it is loaded in parts."""
+
+
+def in_parts(bundle: Bundle) -> Iterator[Bundle]:
+    """The bundle as several, in its order, where its pages are long and nothing need be loaded with them."""
+    held: list[Delivery] = []
+    for each in bundle:
+        if not isinstance(each, Page):
+            held.append(each)
+            continue
+        for first in range(0, len(each.records) or 1, MANY_RECORDS):
+            some = each.records[first : first + MANY_RECORDS]
+            held.append(Page(each.stream, some, each.context))
+            if first + MANY_RECORDS < len(each.records):
+                yield held
+                held = []
+    if held:
+        yield held
+
+
+def size_of(bundle: Bundle) -> int:
+    """Bytes received of what is in a bundle."""
+    records = sum(sum(map(len, each.records)) for each in bundle if isinstance(each, Page))
+    return records + sum(len(each.body or b"") for each in bundle if isinstance(each, File))
+
 
 @dataclass(frozen=True, slots=True)
 class Position:

@@ -8,10 +8,10 @@ time its latest page covered.
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from queue import Full, Queue
 
 from etl.errors import SourceError
-from etl.extract.stream import Bundle
+from etl.extract.handover import Handover
+from etl.extract.stream import Bundle, size_of
 
 WORTH = 4
 """Pages that must seem to be left of a stretch before it is shared."""
@@ -20,7 +20,6 @@ FIRST = 4
 PRICE = 2
 """Pages that must have come for each stretch that is taken over. How much is left is a guess: changes come in
 bursts, and where nothing is left, a request was for nothing."""
-PATIENCE = 0.1  # seconds after which a waiting reader looks whether it is still wanted
 
 
 @dataclass(slots=True, eq=False)
@@ -90,8 +89,7 @@ class _Shared:
     def __init__(self, spare: threading.Semaphore, read: Read) -> None:
         self._spare = spare
         self._read = read
-        self._items: Queue[Bundle | _Over] = Queue(4)
-        self._unwanted = threading.Event()
+        self._items: Handover[Bundle | _Over] = Handover(4)
         self._busy: list[Stretch] = []
         self._credit = FIRST
         """Pages that have come and paid for no stretch yet."""
@@ -115,7 +113,7 @@ class _Shared:
                 elif item.error:
                     raise item.error
         finally:
-            self._unwanted.set()
+            self._items.close()
         if failed:
             raise failed
 
@@ -138,7 +136,7 @@ class _Shared:
         error: BaseException | None = None
         try:
             for bundle in begun or self._read(stretch):
-                if not self._hand_over(bundle):
+                if not self._items.put(bundle, size_of(bundle)):
                     return
         except BaseException as caught:  # noqa: BLE001 -- raised again by whoever reads the stream
             error = caught
@@ -147,16 +145,7 @@ class _Shared:
             stretch.at = stretch.end
             if begun is None:
                 self._spare.release()
-            self._hand_over(_Over(stretch, error))
-
-    def _hand_over(self, item: Bundle | _Over) -> bool:
-        while not self._unwanted.is_set():
-            try:
-                self._items.put(item, timeout=PATIENCE)
-            except Full:
-                continue
-            return True
-        return False
+            self._items.put(_Over(stretch, error))
 
 
 def _left(stretch: Stretch) -> float:

@@ -28,7 +28,7 @@ class Read:
 
 
 def read(pages: Iterable[Page], decoder: Decoder, refuse: Refuse) -> Iterator[Read]:
-    """What could be decoded of each page.
+    """What could be decoded of each page, a few records at a time.
 
     A page that is asked for by time repeats the end of the one before it. What was taken from there just
     as it is need not be taken again: a page lists a record once, so nothing newer lies between.
@@ -40,13 +40,17 @@ def read(pages: Iterable[Page], decoder: Decoder, refuse: Refuse) -> Iterator[Re
         fresh = [raw for raw in page.records if raw not in known] if known else page.records
         if max(map(len, fresh), default=0) > LARGEST_RECORD:
             fresh = _of_size(fresh, page.context, refuse)
-        made = _decoded(page.context, fresh, decoder, refuse)
-        before, context = _by_size([*known, *made.raws]), page.context
-        yield made
+        taken = list(known)
+        for first in range(0, len(fresh), FEW):
+            # Decoded, records take many times as much: of a long page few are there at once.
+            made = _decoded(page.context, fresh[first : first + FEW], decoder, refuse)
+            taken += made.raws
+            yield made
+        before, context = _by_size(taken), page.context
 
 
 def few(reads: Iterable[Read]) -> Iterator[list[Read]]:
-    """The same in lists of a few records, or of one page that has more."""
+    """The same in lists of a few records."""
     some: list[Read] = []
     for each in reads:
         some.append(each)

@@ -13,7 +13,7 @@ from etl.config import Secret, Setting, Settings
 from etl.errors import Refused, SettingsError, SourceError
 from etl.extract.http import Api
 from etl.extract.order import Circle
-from etl.extract.stream import Bundle, Meter, Page, Position, Query, Stream, World
+from etl.extract.stream import Bundle, Meter, Page, Position, Query, Stream, World, in_parts
 from etl.extract.stretches import Readers, unread
 from etl.sources.cogniac.applications import Application, application_of
 from etl.sources.cogniac.login import LOGIN, Login
@@ -56,14 +56,14 @@ def connect(settings: Settings) -> "Cogniac | None":
         if ":" not in key.reveal():
             message = "COG_API_KEY must be the key's id and its secret with a colon between them"
             raise SettingsError(message)
-        return Cogniac(settings, f"Key {key.reveal()}", [key, Secret(key.reveal().partition(":")[2])])
+        return Cogniac(settings, f"Key {key.reveal()}", [])
     if bool(user) != bool(password):
         message = "COG_USER and COG_PASS go together: set both, or COG_API_KEY"
         raise SettingsError(message)
     if not user:
         return None
     basic = base64.b64encode(f"{user}:{password.reveal()}".encode()).decode()
-    return Cogniac(settings, f"Basic {basic}", [password, Secret(basic)])
+    return Cogniac(settings, f"Basic {basic}", [Secret(basic)])
 
 
 class Cogniac:
@@ -207,7 +207,8 @@ class Cogniac:
         """The records changed since the position, oldest first."""
         scan = Scan(self._api, application_id, position, meter)
         for stretch in unread(position.start, position.end, position.done):
-            yield from self._readers.read(stretch, scan.bundles)
+            for bundle in self._readers.read(stretch, scan.bundles):
+                yield from in_parts(bundle)
         yield [scan.watermark()]
 
     def _tenant(self) -> dict[str, str]:

@@ -1,13 +1,15 @@
 """Cogniac tokens: minted when needed, shared by all threads, renewed once when they have expired."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from urllib.parse import urlencode
 
 import msgspec
 
 from etl.errors import SourceError
+from etl.extract.deadline import left
 from etl.extract.http import Ask, LoginFailed
 
 LOGIN = "COG_API_KEY, or COG_USER and COG_PASS"
@@ -46,10 +48,20 @@ class Login:
     def sign(self, ask: Ask, refused: Mapping[str, str] | None = None) -> Mapping[str, str]:
         """The header with the token: another thread's, or a new one where this one was refused."""
         if not self._signature or self._signature == refused:
-            with self._lock:
+            with self._held():
                 if not self._signature or self._signature == refused:
                     self._signature = {"Authorization": f"Bearer {self._mint(ask)}"}
         return self._signature
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Hold the login; TimeoutError where another thread does so beyond the deadline of this one."""
+        if not self._lock.acquire(timeout=left()):
+            raise TimeoutError("the login took all the time that it had")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _mint(self, ask: Ask) -> str:
         if not self.tenant:

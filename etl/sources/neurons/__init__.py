@@ -13,7 +13,8 @@ from urllib.parse import quote
 import msgspec
 
 from etl.config import Secret, Setting, Settings
-from etl.errors import Refused, SourceError, Unfit
+from etl.errors import Refused, SourceError
+from etl.extract.address import Reach
 from etl.extract.http import Api
 from etl.extract.stream import (
     Bundle,
@@ -34,7 +35,7 @@ from etl.sources.neurons.account import KeyHeader, fingerprint, shares_media
 from etl.sources.neurons.instead import sent_instead
 from etl.sources.neurons.lease import Lease
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
-from etl.sources.neurons.metrics import canonical_metric
+from etl.sources.neurons.metrics import complete_medium
 from etl.sources.neurons.pictures import is_picture
 from etl.values import micros_of
 
@@ -90,20 +91,16 @@ class Neurons:
     def __init__(self, settings: Settings, key: Secret) -> None:
         self._sweep = settings.number("SIGHTGLASS_NEURONS_SWEEP") * 3600 * 1_000_000
         self._at_once = settings.whole("SIGHTGLASS_CONCURRENCY")
-        self._api = Api(
-            settings.text("NEURONS_URL"),
-            settings,
-            auth=KeyHeader(key),
-            secrets=[key],
-            hint=f"check {LOGIN}",
-            rate=RATE,
-        )
+        base = settings.text("NEURONS_URL")
+        # A link to this machine, or into its network, is followed only where the API is there too.
+        reach = Reach(base)
+        self._api = Api(base, settings, auth=KeyHeader(key), hint=f"check {LOGIN}", rate=RATE, reach=reach)
         self._list = MediaList(self._api)
         self._is_same = True
         """Whether, as far as is known, all media that are stored are of this account."""
         self._account = fingerprint(key)
         # Links are for anybody who holds them: the key must not travel along.
-        self._files = Api(None, settings)
+        self._files = Api(None, settings, reach=reach)
         self._pool = ThreadPoolExecutor(self._at_once, "neurons")
 
     def close(self) -> None:
@@ -210,19 +207,12 @@ class Neurons:
 
         With `again` these are all files, whatever is known of them.
         """
-        minted = self._world.now()
         known = self._known(readable(page))
         asked: deque[tuple[Page, Iterator[File], list[Effect]]] = deque()
-        for some in _chunks(page, self._at_once):
-            records = [self._whole(each, meter) for each in some]
-            media = list(readable(records))
-            wanted: list[tuple[str, str, Lease]] = []
-            for medium in media:
-                lease = Lease(medium.results or {}, minted, partial(self._links, medium.media_id, meter))
-                names = self._wanted(medium, None if again else known.get(medium.media_id))
-                wanted += [(medium.media_id, name, lease) for name in names]
+        for records, wanted in self._few(page, {} if again else known, meter):
             files = self._pool.map(lambda each: self._file(*each, meter=meter), wanted)
-            back = [medium.media_id for medium in media if known.get(medium.media_id, NEVER).deleted]
+            ids = [medium.media_id for medium in readable(records)]
+            back = [media_id for media_id in ids if known.get(media_id, NEVER).deleted]
             listed = [Effect("neurons/listed_again", {"ids": back})] if back else []
             asked.append((Page("media", records), files, listed))
             # The files of the next few are asked for before the last of these has come.
@@ -230,6 +220,23 @@ class Neurons:
                 yield _bundle(*asked.popleft())
         while asked:
             yield _bundle(*asked.popleft())
+
+    def _few(
+        self, page: Sequence[bytes], known: Mapping[str, Known], meter: Meter
+    ) -> Iterator[tuple[list[bytes], list[tuple[str, str, Lease]]]]:
+        """A few media at a time, with files to fetch: each is held until those beside it have come."""
+        minted, records, wanted = self._world.now(), list[bytes](), list[tuple[str, str, Lease]]()
+        for each in page:
+            records.append(self._whole(each, meter))
+            for medium in readable(records[-1:]):
+                lease = Lease(medium.results or {}, minted, partial(self._links, medium.media_id, meter))
+                names = self._wanted(medium, known.get(medium.media_id))
+                wanted += [(medium.media_id, name, lease) for name in names]
+            if max(len(records), len(wanted)) >= self._at_once:
+                yield records, wanted
+                records, wanted = [], []
+        if records:
+            yield records, wanted
 
     def _links(self, media_id: str, meter: Meter) -> Mapping[str, Any]:
         """The links of a medium, minted anew; none where it is gone."""
@@ -313,26 +320,6 @@ def _changed(medium: Listed, start: int, end: int) -> bool:
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (items[first : first + size] for first in range(0, len(items), size))
-
-
-def complete_medium(medium: Any, _context: Mapping[str, str]) -> None:  # noqa: ANN401 -- a type made from the schema
-    """Make rows of the metrics, and keep the names of the results without their links."""
-    medium.added_asset_names = sorted(_mapping(medium.results, "$.results"))
-    metrics = []
-    for raw, value in _mapping(medium.metrics, "$.metrics").items():
-        if isinstance(value, bool) or not isinstance(value, int | float | None):
-            raise Unfit(f"Expected `float | null`, got `{type(value).__name__}`", f"$.metrics.{raw}")
-        metric, window = canonical_metric(raw)
-        metrics.append({"metric": metric, "time_window": window, "value": value, "metric_raw": raw})
-    medium.added_metrics = metrics
-
-
-def _mapping(value: object, path: str) -> Mapping[str, Any]:
-    if value is None:
-        return {}
-    if isinstance(value, dict):
-        return value
-    raise Unfit("must be an object", path)
 
 
 COMPLETE: Mapping[str, Complete] = {"media": complete_medium}

@@ -10,6 +10,9 @@ from etl.errors import Unfit
 
 SEPARATORS = "\t;,"
 
+# How large a file may be is decided where it is received: a cell of it can be all of it.
+csv.field_size_limit(2**31 - 1)
+
 HINT = re.compile(r'"?sep=(.)"?[^\S\n]*(?:\n|$)', re.IGNORECASE)
 """A first line by which spreadsheets are told the separator."""
 
@@ -64,11 +67,7 @@ def plain_lines(text: str, separator: str) -> list[dict[str, Any]] | None:
     odd = text[:1].isspace() or any(sign in row for row in rows for sign in "\r\x00")
     if odd or '""' in rows[0] or not all(map(line.fullmatch, rows)):
         return None
-    try:
-        names, *cells = csv.reader(rows, delimiter=separator)
-    except csv.Error:
-        # A cell of more than 128 kB.
-        return None
+    names, *cells = csv.reader(rows, delimiter=separator)
     widths = {len(set(names)), len(names), *map(len, cells)}
     if len(widths) > 1 or not names or not all(names) or not all(map(any, cells)):
         return None

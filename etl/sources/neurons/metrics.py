@@ -1,5 +1,10 @@
 """Names of Neurons metrics: two spellings and two ways to name a time window, brought to one."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from etl.errors import Unfit
+
 NEWER = {"buy": "intent", "trustworthy": "trust", "annoying": "avoidance"}
 """The spelling of the version 2.0 documents, and that of the current ones for the same metric."""
 
@@ -13,3 +18,23 @@ def canonical_metric(raw: str) -> tuple[str, str]:
             metric = raw.removesuffix(suffix)
             return NEWER.get(metric, metric), window
     return NEWER.get(raw, raw), "total"
+
+
+def complete_medium(medium: Any, _context: Mapping[str, str]) -> None:  # noqa: ANN401 -- a type made from the schema
+    """Make rows of the metrics, and keep the names of the results without their links."""
+    medium.added_asset_names = sorted(_mapping(medium.results, "$.results"))
+    metrics = []
+    for raw, value in _mapping(medium.metrics, "$.metrics").items():
+        if isinstance(value, bool) or not isinstance(value, int | float | None):
+            raise Unfit(f"Expected `float | null`, got `{type(value).__name__}`", f"$.metrics.{raw}")
+        metric, window = canonical_metric(raw)
+        metrics.append({"metric": metric, "time_window": window, "value": value, "metric_raw": raw})
+    medium.added_metrics = metrics
+
+
+def _mapping(value: object, path: str) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        return value
+    raise Unfit("must be an object", path)

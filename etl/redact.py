@@ -1,0 +1,109 @@
+"""Secrets taken out of a text, in whatever way they are written there, whole or only their beginnings.
+
+Each secret is a row of units: its characters in any escaping, the pairs of its hexadecimal digits, or the
+characters of its Base64. A text that holds the first units of such a row loses all that follow them.
+"""
+
+import base64
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from html.entities import html5
+
+SHORTEST = 4
+"""Characters below which a text is no secret worth hiding, but would mangle every message."""
+TELLING = 8
+"""Units from which on a beginning is hidden too: whoever says it may have cut off the rest."""
+STARS = "***"
+ESCAPES = (
+    "%(?:25)*{code:02x}",
+    r"\\{{1,8}}u{code:04x}",
+    r"\\{{1,8}}u\{{0*{code:x}\}}",
+    r"\\{{1,8}}x{code:02x}",
+    "&(?:amp;)*#0*{code};",
+    "&(?:amp;)*#x0*{code:x};",
+    r"\\{{0,8}}{char}",  # as it is, or behind the backslashes of JSON within JSON
+)
+"""Patterns of a character; the last one fits the beginnings of some of the others."""
+
+Unit = re.Pattern[str]
+
+
+class Redactor:
+    """Hides secrets; safe to use from any thread."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        """Texts that are too short to be secrets are left out."""
+        found = {form for secret in secrets for form in (secret, secret.strip()) if len(form) >= SHORTEST}
+        self._secrets = sorted(found, key=len, reverse=True)
+        self._rows = [row for secret in self._secrets for row in _rows(secret)]
+
+    def __call__(self, text: str) -> str:
+        """Hide the secrets in a text."""
+        for secret in self._secrets:
+            text = text.replace(secret, STARS)
+        for row in self._rows:
+            text = _without(text, row)
+        return text
+
+
+def _rows(secret: str) -> Iterator[Sequence[Unit]]:
+    """The ways in which a secret may be written."""
+    raw = secret.encode()
+    yield [_escaped(char) for char in secret]
+    yield [_hexadecimal(byte, r"[:\s-]?" if place else "") for place, byte in enumerate(raw)]
+    for before in range(3):
+        # What it is packed with shifts its bits; the characters that hold bits of both are left out.
+        packed = base64.b64encode(bytes(before) + raw).decode()
+        first, last = -(-before * 8 // 6), (before + len(raw)) * 8 // 6
+        if last - first > SHORTEST:
+            yield [_of_base64(char) for char in packed[first:last]]
+
+
+def _without(text: str, row: Sequence[Unit]) -> str:
+    """The text with stars for all that begins like a row of units."""
+    kept, at, least = list[str](), 0, min(TELLING, len(row))
+    while found := row[0].search(text, at):
+        number, end = _followed(text, found.end(), row)
+        is_told = number >= least
+        end = end if is_told else found.start() + 1
+        kept += [text[at : found.start()], STARS] if is_told else [text[at:end]]
+        at = end
+    return "".join([*kept, text[at:]])
+
+
+def _followed(text: str, end: int, row: Sequence[Unit]) -> tuple[int, int]:
+    """How many units of a row stand there, the first of which ends at a place, and where the last ends."""
+    for number, unit in enumerate(row[1:], 1):
+        following = unit.match(text, end)
+        if following is None:
+            return number, end
+        end = following.end()
+    return len(row), end
+
+
+@cache
+def _escaped(char: str) -> Unit:
+    ways = [way.format(char=re.escape(char), code=ord(char)) for way in ESCAPES]
+    named = [f"&(?:amp;)*{name}" for name in _names().get(char, ()) if name.endswith(";")]
+    octets = "".join(f"%(?:25)*{byte:02x}" for byte in char.encode())
+    return re.compile("|".join([*named, octets, *ways]), re.IGNORECASE)
+
+
+@cache
+def _names() -> dict[str, list[str]]:
+    """The names that HTML has for characters."""
+    found: dict[str, list[str]] = {}
+    for name, char in html5.items():
+        found.setdefault(char, []).append(name)
+    return found
+
+
+@cache
+def _hexadecimal(byte: int, separator: str) -> Unit:
+    return re.compile(f"{separator}{byte:02x}", re.IGNORECASE)
+
+
+@cache
+def _of_base64(char: str) -> Unit:
+    return re.compile({"+": r"\\*[+-]|%(?:25)*2b", "/": r"\\*[/_]|%(?:25)*2f"}.get(char, char), re.IGNORECASE)
