@@ -294,9 +294,8 @@ class Load:
         for tally, cut in cuts:
             outcome = changes.among(first, first + cut.ordinals)
             first += cut.ordinals
-            self._newly_quarantined += self._books.quarantine(
-                tally, map(self._redacted, cut.rejects), stamp.loaded_at
-            )
+            rejects = list(map(self._redacted, cut.rejects))
+            self._newly_quarantined += self._books.quarantine(tally, rejects, stamp.loaded_at)
             tally.fetched += cut.fetched
             tally.inserted += outcome.inserted
             tally.updated += outcome.updated

@@ -7,7 +7,7 @@ characters of its Base64. A text that holds the first units of such a row loses 
 import base64
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from html.entities import html5
 
 SHORTEST = 4
@@ -15,6 +15,8 @@ SHORTEST = 4
 TELLING = 8
 """Units from which on a beginning is hidden too: whoever says it may have cut off the rest."""
 STARS = "***"
+REMEMBERED = 256
+"""Texts whose answer is remembered."""
 ESCAPES = (
     "%(?:25)*{code:02x}",
     r"\\{{1,8}}u{code:04x}",
@@ -37,9 +39,14 @@ class Redactor:
         found = {form for secret in secrets for form in (secret, secret.strip()) if len(form) >= SHORTEST}
         self._secrets = sorted(found, key=len, reverse=True)
         self._rows = [row for secret in self._secrets for row in _rows(secret)]
+        # Thousands of records can be refused for one reason.
+        self._known = lru_cache(REMEMBERED)(self._without_secrets)
 
     def __call__(self, text: str) -> str:
         """Hide the secrets in a text."""
+        return self._known(text)
+
+    def _without_secrets(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, STARS)
         for row in self._rows:
