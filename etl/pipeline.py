@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 
 from etl import schema
 from etl.config import Settings
@@ -135,7 +136,7 @@ def publish_again(settings: Settings, now: datetime, *, force: bool = False) -> 
     """Let readers see the warehouse as it is; Unsound where a check fails, unless forced."""
     _must_exist(settings)
     with lock.hold(settings.home, now), closing(open_for_writing(settings.home)) as warehouse:
-        return publish(warehouse, settings, force=force)
+        return publish(warehouse, settings, force=force, share=inf)
 
 
 def _must_exist(settings: Settings) -> None:

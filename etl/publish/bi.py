@@ -17,7 +17,8 @@ from etl.config import Settings
 from etl.errors import SettingsError
 from etl.load.warehouse import umask
 from etl.publish.files import PART, writable
-from etl.publish.lake import COMMIT, VERSIONS, Lake
+from etl.publish.lake import Lake
+from etl.publish.layout import COMMIT, VERSIONS
 from etl.schema import Table, literal, quote
 from etl.views import SCHEMA, marts
 
