@@ -31,5 +31,6 @@ def remedy(error: OSError) -> str:
 
 def reason(error: OSError) -> str:
     """What is wrong, and with which file where that is known."""
-    named = f": {error.filename}" if error.filename else ""
+    place = error.filename2 or error.filename
+    named = f": {place}" if place else ""
     return f"{error.strerror or error}{named}"

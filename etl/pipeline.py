@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
@@ -24,7 +24,7 @@ from etl.extract.stream import Session
 from etl.load import lock
 from etl.load.accounts import ACCOUNT, admitted
 from etl.load.books import Books, HeldBack, Refusal, Tally, loaded_before, refusals
-from etl.load.warehouse import NAME, Warehouse, make_folder, open_for_writing
+from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.loading import Load, Progress, Shared
 from etl.publish import Published, publish
 from etl.registry import source_module
@@ -112,7 +112,7 @@ def replay(
 
 def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> None:
     """Close one refusal; SettingsError where there is none of this id."""
-    with lock.hold(settings.home, now), closing(open_for_writing(settings.home)) as warehouse:
+    with lock.hold(settings.home, now), opened(settings.home) as warehouse:
         (refusal,) = refusals(warehouse, [quarantine_id])
         Books(warehouse, refusal.run_id).mark(refusal, "dismissed")
         publish(warehouse, settings)
@@ -122,7 +122,7 @@ def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
     """Let the next run do what runs hold back; SettingsError where nothing of the kind is."""
     known_source(source)
     _must_exist(settings)
-    with lock.hold(settings.home, now), closing(open_for_writing(settings.home)) as warehouse:
+    with lock.hold(settings.home, now), opened(settings.home) as warehouse:
         is_held = any(
             held is not None for held, _ in warehouse.ask("etl/confirmation", source=source, what=what)
         )
@@ -135,7 +135,7 @@ def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
 def publish_again(settings: Settings, now: datetime, *, force: bool = False) -> Published:
     """Let readers see the warehouse as it is; Unsound where a check fails, unless forced."""
     _must_exist(settings)
-    with lock.hold(settings.home, now), closing(open_for_writing(settings.home)) as warehouse:
+    with lock.hold(settings.home, now), opened(settings.home) as warehouse:
         return publish(warehouse, settings, force=force, share=inf)
 
 
@@ -161,7 +161,7 @@ def entered(
     `admit` looks at the warehouse before anything is written; SettingsError where nothing is to be.
     """
     make_folder(settings.home)
-    with lock.hold(settings.home, report.started_at), closing(open_for_writing(settings.home)) as warehouse:
+    with lock.hold(settings.home, report.started_at), opened(settings.home) as warehouse:
         books = Books(warehouse, report.run_id)
         is_entered = False
         try:

@@ -21,6 +21,8 @@ from etl.load import lock
 from etl.load.warehouse import NAME, Warehouse, make_folder, open_for_reading, open_for_writing
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+RECOVERY = "readers keep what is published; docs/recovery.md says how to begin anew"
+IN_ITS_PLACE = "move away what stands in its place"
 Opener = Callable[[Path], Warehouse]
 OPENED = pytest.mark.parametrize("opener", [open_for_writing, open_for_reading])
 MEDIUM = "INSERT INTO neurons.media (media_id, _run_id) VALUES ('m1', 'r1')"
@@ -143,7 +145,7 @@ def test_a_truncated_database_is_a_matter_of_settings(home: Path, opener: Opener
     said = refusal(SettingsError, lambda: opener(home / name))
 
     why = f'Could not read enough bytes from file "{path}": attempted to read 4096 bytes from location 4096'
-    assert f"{path} cannot be opened: IO Error: {why}" == said
+    assert f"{path} is damaged: IO Error: {why}; {RECOVERY}" == said
 
 
 @OPENED
@@ -154,7 +156,8 @@ def test_a_damaged_database_is_a_matter_of_settings(home: Path, opener: Opener) 
     said = refusal(SettingsError, lambda: opener(home))
 
     why = "computed checksum 5381 does not match stored checksum 0 in block at location 4096"
-    assert f"{home / NAME} cannot be opened: Corrupt database file: {why}" == said.replace("IO Error: ", "")
+    expected = f"{home / NAME} is damaged: Corrupt database file: {why}; {RECOVERY}"
+    assert expected == said.replace("IO Error: ", "")
 
 
 @OPENED
@@ -173,8 +176,8 @@ def test_a_home_that_cannot_be_made_is_a_matter_of_settings(tmp_path: Path) -> N
     home = tmp_path / "file" / "home"
 
     assert [
-        f"cannot use the folder {home}: Not a directory; make it writable, or set SIGHTGLASS_HOME",
-        f"cannot write in {home}: Not a directory; make it writable, or set SIGHTGLASS_HOME",
+        f"cannot use the folder {home}: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME",
+        f"cannot lock {home / lock.NAME}: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME",
         f'{home / NAME} cannot be opened: IO Error: Cannot open file "{home / NAME}": Not a directory',
     ] == [
         refusal(SettingsError, lambda: make_folder(home)),

@@ -3,12 +3,13 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 import filelock
 
+from etl.disk import remedy
 from etl.errors import BusyError, SettingsError
 
 NAME = "run.lock"
@@ -27,12 +28,14 @@ def hold(home: Path, now: datetime) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise SettingsError(
-            f"cannot write in {home}: {error.strerror}; make it writable, or set SIGHTGLASS_HOME"
+            f"cannot lock {home / NAME}: {error.strerror}; {remedy(error)}, or set SIGHTGLASS_HOME"
         ) from error
     try:
         _say_who(home, now)
         yield
-        (home / HOLDER).unlink(missing_ok=True)
+        # The next holder writes over it.
+        with suppress(OSError):
+            (home / HOLDER).unlink()
     finally:
         lock.release()
 
@@ -44,7 +47,7 @@ def _say_who(home: Path, now: datetime) -> None:
         (home / HOLDER).write_text(json.dumps(told))
     except OSError as error:
         raise SettingsError(
-            f"cannot write in {home}: {error.strerror}; make room, or set SIGHTGLASS_HOME"
+            f"cannot write {home / HOLDER}: {error.strerror}; {remedy(error)}, or set SIGHTGLASS_HOME"
         ) from error
 
 
@@ -53,5 +56,5 @@ def _holder(home: Path) -> str:
     try:
         told = json.loads((home / HOLDER).read_text())
         return f"another run (process {told['pid']}, since {told['since']})"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another run"

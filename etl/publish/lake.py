@@ -71,13 +71,14 @@ class Lake:
 
     def state(self, version: str = "") -> State:
         """What a version holds, the newest unless another is named; nothing where nobody can tell."""
-        return self._recorded(version or self.newest()) or State()
+        since = version or self.newest()
+        return (self._recorded(since) if since else None) or State()
 
     def _recorded(self, version: str) -> State | None:
         """What the commit of a version says; None where it cannot be read."""
         try:
             return decode(self._at.commit(version).read_bytes())
-        except (NotADirectoryError, PermissionError) as error:
+        except PermissionError as error:
             raise SettingsError(f"cannot read {self._at.folder}: {reason(error)}; {remedy(error)}") from error
         except OSError:
             return None

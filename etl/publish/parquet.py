@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from duckdb import DuckDBPyConnection
+from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl.publish.slices import Slice, condition
 from etl.schema import LINEAGE_TIME, Table, quote
@@ -58,9 +58,9 @@ def _groups(
         for name, column in table.columns.items()
     )
     for piece in pieces:
-        rows = connection.sql(f"SELECT {columns} FROM {table.qualified} WHERE {condition(table, piece)} {by}")
+        rows = f"SELECT {columns} FROM {table.qualified} WHERE {condition(table, piece)}"
         group: list[pa.RecordBatch] = []
-        for batch in rows.to_arrow_reader(VECTOR):
+        for batch in _batches(connection, table, rows, by):
             group.append(batch)
             size = sum(one.get_total_buffer_size() for one in group)
             if size >= GROUP_BYTES or sum(map(len, group)) >= ROW_GROUP:
@@ -68,6 +68,29 @@ def _groups(
                 group = []
         if group:
             yield group
+
+
+def _batches(connection: DuckDBPyConnection, table: Table, rows: str, by: str) -> Iterator[pa.RecordBatch]:
+    """The rows in this order; of a table with a large column as few at a time as fit into the memory.
+
+    Such a table only grows: its rows stand in the order in which they were loaded.
+    """
+    if table.small == list(table.columns):
+        yield from connection.sql(f"{rows} {by}").to_arrow_reader(VECTOR)
+        return
+    ((last,),) = connection.execute(f"SELECT max(rowid) FROM {table.qualified}").fetchall()
+    first, step = 0, VECTOR
+    while last is not None and first <= last:
+        some = f"{rows} AND rowid BETWEEN {first} AND {first + step - 1} {by}"
+        try:
+            found = connection.sql(some).to_arrow_table()
+        except OutOfMemoryException:
+            if step == 1:
+                raise
+            step //= 2
+            continue
+        yield from found.to_batches(VECTOR)
+        first += step
 
 
 def _write(
