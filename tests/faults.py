@@ -7,7 +7,7 @@ fault is undone, as far as it does not heal by itself, and the next run is a hea
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class Fault:
     command: tuple[str, ...] = ("run",)
     settings: tuple[tuple[str, str], ...] = ()
     """What is set otherwise while it lasts."""
+    bound: bool = False
+    """Whether the permissions of files bind the command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def meets(fault: Fault, healthy: Healthy) -> None:
     healthy.restore()
     fault.happens(sightglass)
     try:
-        ran = sightglass(*fault.command, **dict(fault.settings))
+        ran = replace(sightglass, bound=fault.bound)(*fault.command, **dict(fault.settings))
     finally:
         fault.undone(sightglass)
     lines = told(ran)

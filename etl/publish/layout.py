@@ -44,7 +44,12 @@ class Layout:
 
     def commits(self) -> set[str]:
         """The times of all versions that count."""
-        return {path.stem for path in self.versions.glob(f"*{COMMIT}") if TIME.fullmatch(path.stem)}
+        try:
+            names = [path.name for path in self.versions.iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+        found = (name.removesuffix(COMMIT) for name in names if name.endswith(COMMIT))
+        return {since for since in found if TIME.fullmatch(since)}
 
     def newest(self) -> str:
         """Since when the newest version is to be read; empty where nothing was ever published."""
