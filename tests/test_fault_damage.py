@@ -16,6 +16,8 @@ Harm = Callable[[Path], object]
 VERSION = "lake/.versions/cogniac/detections/2026-0*.1*.parquet"
 """A file of the lake that holds rows."""
 COMMIT = "lake/.versions/1*.commit"
+HEADERS, BLOCK = 3 * 4_096, 2**18
+"""Bytes with which a database of DuckDB begins, and of each of its blocks."""
 BI = "bi.duckdb"
 WAREHOUSE = "warehouse.duckdb"
 LOG = f"{WAREHOUSE}.wal"
@@ -52,6 +54,26 @@ def flip(place: float, count: int = 64) -> Harm:
         path.write_bytes(content)
 
     return harm
+
+
+def flip_blocks(path: Path) -> None:
+    """Flip bits in each block of a database."""
+    size = path.stat().st_size
+    for place in range(HEADERS, size, BLOCK):
+        flip((place + BLOCK / 2) / size)(path)
+
+
+def empty_blocks(path: Path) -> None:
+    """Have nothing in each block of a database, as a file system does that lost them."""
+    content = path.read_bytes()
+    path.write_bytes(content[:HEADERS] + bytes(len(content) - HEADERS))
+
+
+def mix_blocks(path: Path) -> None:
+    """Have each block of a database in the place of the one before it."""
+    content = path.read_bytes()
+    blocks = content[HEADERS:]
+    path.write_bytes(content[:HEADERS] + blocks[BLOCK:] + blocks[:BLOCK])
 
 
 def cut(share: float) -> Harm:
@@ -150,8 +172,8 @@ FAULTS = {
     ),
     "a file of the lake that is gone": healed(to(VERSION, Path.unlink), DETECTIONS),
     "a file of the lake that is another one": healed(swapped, DETECTIONS),
-    "a file of the lake under its clean name": healed(
-        to("lake/cogniac/detections/2026-0*.parquet", flip(0.5, 1)), DETECTIONS
+    "a clean name that holds flipped bits": healed(
+        to("lake/cogniac/detections/2026-0*.parquet", flip(0.5, 1))
     ),
     "a clean name that leads to another file": healed(to("lake/cogniac/media/*.parquet", replaced)),
     "a clean name that is gone": healed(to("lake/cogniac/media/*.parquet", Path.unlink)),
@@ -193,10 +215,9 @@ FAULTS = {
     "a log beside bi.duckdb": healed(put(f"{BI}.wal")),
     "a warehouse with a damaged beginning": damaged(flip(0), NO_DATABASE),
     "a warehouse with a damaged header": damaged(flip(0.0012), f"{WAREHOUSE} is damaged: "),
-    "a warehouse with flipped bits before its middle": damaged(flip(0.3, 2_000)),
-    "a warehouse with flipped bits in its middle": damaged(flip(0.5, 2_000)),
-    "a warehouse with flipped bits behind its middle": damaged(flip(0.7, 2_000)),
-    "a warehouse with a damaged end": damaged(flip(1, 4_000)),
+    "a warehouse with flipped bits throughout": damaged(flip_blocks),
+    "a warehouse that lost its blocks": damaged(empty_blocks),
+    "a warehouse whose blocks are mixed": damaged(mix_blocks),
     "a warehouse that was cut short": damaged(cut(0.5)),
     "a warehouse that was emptied": damaged(cut(0), NO_DATABASE),
     "a warehouse that is something else": damaged(write(b"media_id,name\n" * 1_000), NO_DATABASE),

@@ -150,7 +150,7 @@ FAULTS = {
     "versions that may not be read": forbidden("lake/.versions", 0, f"Permission denied; {WRITABLE}"),
     "versions that may not be written": forbidden("lake/.versions", 0o500, "/lake/.versions/"),
     "a table that may not be read": forbidden("lake/.versions/cogniac/media", 0, WRITABLE),
-    "a table that may not be written": forbidden("lake/.versions/cogniac/media", 0o500, WRITABLE),
+    "a table that may not be written": forbidden("lake/.versions/etl/runs", 0o500, WRITABLE),
     "a warehouse that may not be read": forbidden("warehouse.duckdb", 0, "Permission denied"),
     "a warehouse that may not be written": forbidden("warehouse.duckdb", 0o400, "Permission denied"),
     "a bi.duckdb that may not be read": forbidden("bi.duckdb", 0, code=0),

@@ -18,7 +18,15 @@ import pytest
 
 from etl.errors import BusyError, SettingsError
 from etl.load import lock
-from etl.load.warehouse import NAME, Warehouse, make_folder, open_for_reading, open_for_writing
+from etl.load.warehouse import (
+    NAME,
+    Warehouse,
+    is_damage,
+    make_folder,
+    open_for_reading,
+    open_for_writing,
+    opened,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RECOVERY = "readers keep what is published; docs/recovery.md says how to begin anew"
@@ -281,6 +289,52 @@ def test_a_second_run_is_told_who_holds_the_warehouse(tmp_path: Path) -> None:
         there = refusal(BusyError, lambda: lock.hold(tmp_path, NOW).__enter__())
 
     assert [busy(tmp_path, os.getpid()), busy(tmp_path, process.pid)] == [here, there]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"7", b'{"pid": 1}'])
+def test_a_holder_that_is_not_named_is_another_run(tmp_path: Path, content: bytes) -> None:
+    """Whatever stands in the file that names it, the lock alone decides."""
+    with lock.hold(tmp_path, NOW):
+        (tmp_path / lock.HOLDER).write_bytes(content)
+        said = refusal(BusyError, lambda: lock.hold(tmp_path, NOW).__enter__())
+
+    assert f"another run holds the warehouse {tmp_path}; its work goes on, this run did nothing" == said
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (duckdb.FatalException("FATAL Error: database has been invalidated"), True),
+        (duckdb.InternalException("INTERNAL Error: Attempted to access index 7"), True),
+        (duckdb.SerializationException("Serialization Error: Failed to deserialize"), True),
+        (duckdb.InvalidInputException("Failure while replaying WAL file"), True),
+        (duckdb.Error("Corrupt database file: computed checksum 1 does not match stored checksum 2"), True),
+        (duckdb.IOException("IO Error: Could not read enough bytes from file"), True),
+        (duckdb.IOException("IO Error: Could not write file: No space left on device"), False),
+        (duckdb.OutOfMemoryException("Out of Memory Error: failed to pin block"), False),
+        (duckdb.BinderException("Binder Error: Referenced column not found"), False),
+    ],
+)
+def test_damage_is_known_by_what_duckdb_says(error: duckdb.Error, expected: bool) -> None:  # noqa: FBT001
+    """It comes as any type of error, wherever a block is read."""
+    assert expected == is_damage(error)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["a question", "a transaction"])
+def test_damage_that_shows_late_is_a_matter_of_settings(home: Path, *, inside: bool) -> None:
+    """It is told as such wherever it shows, and the warehouse is let go."""
+
+    def read() -> None:
+        with opened(home) as warehouse:
+            if inside:
+                with warehouse.transaction():
+                    raise duckdb.Error("Corrupt database file: checksum")
+            raise duckdb.Error("Corrupt database file: checksum")
+
+    said = refusal(SettingsError, read)
+    open_for_writing(home).close()
+
+    assert f"the warehouse is damaged: Corrupt database file: checksum; {RECOVERY}" == said
 
 
 def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:

@@ -43,6 +43,9 @@ DAMAGED = (
 )
 """What DuckDB says of a file that does not hold what it wrote, by whatever type of error."""
 
+FULL = ("No space left", "File too large", "quota", "max_temp_directory_size")
+"""What DuckDB says where the disk is full, in the words of the system or its own."""
+
 GROWING = Lock()
 """Held while more memory is given: `ask` is called from any thread."""
 
@@ -142,7 +145,8 @@ def _unwritable(error: duckdb.Error) -> SettingsError:
         )
     if is_damage(error):
         return SettingsError(f"the warehouse is damaged: {_first_line(error)}; {RECOVERY}")
-    return SettingsError(f"the warehouse cannot be written: {_first_line(error)}; make room, then run again")
+    what = "make room" if any(each in str(error) for each in FULL) else "see to the disk"
+    return SettingsError(f"the warehouse cannot be written: {_first_line(error)}; {what}, then run again")
 
 
 def is_damage(error: duckdb.Error) -> bool:

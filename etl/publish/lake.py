@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -28,7 +29,7 @@ from etl.publish import scrub
 from etl.publish.cleaning import clean, drop_unreadable
 from etl.publish.files import PART, finish, link, made, remove, writable
 from etl.publish.layout import FIRST, PARQUET, Layout
-from etl.publish.parquet import write_large_slice, write_slice
+from etl.publish.parquet import write_slice
 from etl.publish.slices import Slice, cut
 from etl.publish.state import FileSeal, Published, State, decode, encode, seal
 from etl.publish.writing import write_slices
@@ -162,7 +163,7 @@ class Lake:
             try:
                 write_slices(connection, left, self._part, write_slice, AT_ONCE)
             except OutOfMemoryException:
-                write_slices(connection, left, self._part, write_large_slice, 1)
+                write_slices(connection, left, self._part, partial(write_slice, large=True), 1)
 
     def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""

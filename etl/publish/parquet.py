@@ -27,26 +27,29 @@ WIDE = 2**13
 piece that is sorted would read again all the rows that stand among its own."""
 
 
-def write_slice(
-    connection: DuckDBPyConnection, table: Table, each: Slice, path: Path, unwanted: threading.Event
+def write_slice(  # noqa: PLR0913 -- what every writer of slices is given, and how
+    connection: DuckDBPyConnection,
+    table: Table,
+    each: Slice,
+    path: Path,
+    unwanted: threading.Event,
+    *,
+    large: bool = False,
 ) -> None:
     """Write one slice as Parquet of the declared schema, in an order that lets readers skip row groups.
 
-    Once it is unwanted, only a part is written.
+    Where its rows may be large, their size is looked at first, which would cost ordinary ones time. Once the
+    slice is unwanted, only a part is written.
     """
-    by = _order(table, each)
-    pieces = _pieces(connection, table, each, 0 if by else None)
-    _write(_groups(connection, table, pieces, by), table, path, unwanted)
-
-
-def write_large_slice(
-    connection: DuckDBPyConnection, table: Table, each: Slice, path: Path, unwanted: threading.Event
-) -> None:
-    """Write one slice likewise, after a look at the size of its rows, which would cost ordinary ones time."""
-    size = _size(connection, table, each)
-    by = _order(table, each) if size < WIDE * each.rows else ""
+    size = _size(connection, table, each) if large else 0
+    by = _order(table, each) if size < WIDE * each.rows or not large else ""
     pieces = _pieces(connection, table, each, size if by else None)
-    _write(_groups(connection, table, pieces, by), table, path, unwanted)
+    schema = table.arrow()
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for group in _groups(connection, table, pieces, by):
+            if unwanted.is_set():
+                return
+            writer.write_table(pa.Table.from_batches(group).rename_columns(schema.names).cast(schema))
 
 
 def _groups(
@@ -91,17 +94,6 @@ def _batches(connection: DuckDBPyConnection, table: Table, rows: str, by: str) -
             continue
         yield from found.to_batches(VECTOR)
         first += step
-
-
-def _write(
-    groups: Iterable[list[pa.RecordBatch]], table: Table, path: Path, unwanted: threading.Event
-) -> None:
-    schema = table.arrow()
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for group in groups:
-            if unwanted.is_set():
-                return
-            writer.write_table(pa.Table.from_batches(group).rename_columns(schema.names).cast(schema))
 
 
 def _size(connection: DuckDBPyConnection, table: Table, each: Slice) -> int:
