@@ -1,7 +1,12 @@
-"""What is written so that it outlives a power failure."""
+"""What is written so that it outlives a power failure, and what to do where nothing can be written."""
 
+import errno
 import os
 from pathlib import Path
+
+IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY, errno.ENOENT}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def sync(path: Path) -> None:
@@ -11,3 +16,21 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def remedy(error: OSError) -> str:
+    """What the operator can do where a file or folder cannot be used."""
+    if error.errno in FULL:
+        return "make room"
+    if error.errno in FORBIDDEN:
+        return "make it writable"
+    if error.errno in IN_THE_WAY:
+        return "move away what stands in its place"
+    return "see to the disk"
+
+
+def reason(error: OSError) -> str:
+    """What is wrong, and with which file where that is known."""
+    place = error.filename2 or error.filename
+    named = f": {place}" if place else ""
+    return f"{error.strerror or error}{named}"

@@ -13,7 +13,7 @@ from etl.errors import Unfit
 from etl.extract.raw import Archive
 from etl.extract.reading import Reading
 from etl.extract.stream import Delivery, Position, Session, Stream, World
-from etl.load.books import Books, Refusal, Tally
+from etl.load.books import Books, Refusal, Tally, received
 from etl.load.save import Stamp, save
 from etl.load.warehouse import Warehouse
 from etl.redact import Redactor
@@ -264,7 +264,8 @@ class Load:
         """Load what was refused, unless it is refused still; what is stored meanwhile and newer stays."""
         if refusal.encoding == BEGINNING:
             return False
-        (cut,) = self._transformer.cut([refusal.delivery()]).values()
+        delivery = received(self._warehouse, refusal).delivery()
+        (cut,) = self._transformer.cut([delivery]).values()
         if cut.rejects:
             return False
         tally = self._tally(refusal.stream, refusal.partition)

@@ -2,9 +2,10 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 
 from etl import schema
 from etl.config import Settings
@@ -23,7 +24,7 @@ from etl.extract.stream import Session
 from etl.load import lock
 from etl.load.accounts import ACCOUNT, admitted
 from etl.load.books import Books, HeldBack, Refusal, Tally, loaded_before, refusals
-from etl.load.warehouse import NAME, Warehouse, make_folder, open_for_writing
+from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.loading import Load, Progress, Shared
 from etl.publish import Published, publish
 from etl.registry import source_module
@@ -111,7 +112,7 @@ def replay(
 
 def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> None:
     """Close one refusal; SettingsError where there is none of this id."""
-    with lock.hold(settings.home, now), closing(open_for_writing(settings.home)) as warehouse:
+    with lock.hold(settings.home, now), opened(settings.home) as warehouse:
         (refusal,) = refusals(warehouse, [quarantine_id])
         Books(warehouse, refusal.run_id).mark(refusal, "dismissed")
         publish(warehouse, settings)
@@ -121,7 +122,7 @@ def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
     """Let the next run do what runs hold back; SettingsError where nothing of the kind is."""
     known_source(source)
     _must_exist(settings)
-    with lock.hold(settings.home, now), closing(open_for_writing(settings.home)) as warehouse:
+    with lock.hold(settings.home, now), opened(settings.home) as warehouse:
         is_held = any(
             held is not None for held, _ in warehouse.ask("etl/confirmation", source=source, what=what)
         )
@@ -134,8 +135,8 @@ def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
 def publish_again(settings: Settings, now: datetime, *, force: bool = False) -> Published:
     """Let readers see the warehouse as it is; Unsound where a check fails, unless forced."""
     _must_exist(settings)
-    with lock.hold(settings.home, now), closing(open_for_writing(settings.home)) as warehouse:
-        return publish(warehouse, settings, force=force)
+    with lock.hold(settings.home, now), opened(settings.home) as warehouse:
+        return publish(warehouse, settings, force=force, share=inf)
 
 
 def _must_exist(settings: Settings) -> None:
@@ -162,7 +163,7 @@ def entered(
     make_folder(settings.home)
     with (
         lock.hold(settings.home, report.started_at, report.run_id) as unreported,
-        closing(open_for_writing(settings.home)) as warehouse,
+        opened(settings.home) as warehouse,
     ):
         books = Books(warehouse, report.run_id)
         is_entered = False

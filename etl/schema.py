@@ -41,6 +41,9 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     required: bool = False
     volatile: bool = False
     maintained: bool = False
+    large: bool = False
+    """Whether it may hold megabytes, of which the key is a fingerprint. It is stored as it is: where DuckDB
+    compresses, it reads no value without the 2,047 that stand beside it."""
     forms: tuple[Form, ...] = FORMS
     """The ways in which a timestamp may be written."""
 
@@ -136,6 +139,11 @@ class Table:
         """Names of the columns that the API's data fills."""
         return [name for name, column in self.columns.items() if not column.maintained]
 
+    @property
+    def small(self) -> list[str]:
+        """Names of the columns that tell what a row holds without its large ones."""
+        return [name for name, column in self.columns.items() if not column.large]
+
     def not_null(self, name: str) -> bool:
         """Whether the column must have a value."""
         return name in self.key or self.columns[name].required
@@ -153,7 +161,9 @@ class Table:
     def ddl(self, *, keyed: bool = False) -> Iterator[str]:
         """The statements that create the table with its comments, on request with its primary key."""
         lines = [
-            f"{quote(name)} {column.sql}{' NOT NULL' if self.not_null(name) else ''}"
+            f"{quote(name)} {column.sql}"
+            f"{' USING COMPRESSION uncompressed' if column.large and not keyed else ''}"
+            f"{' NOT NULL' if self.not_null(name) else ''}"
             for name, column in self.columns.items()
         ]
         if keyed:

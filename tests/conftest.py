@@ -26,6 +26,7 @@ KEY = (
     *("application_id", "media_id", "focus_key", "subject_uid", "detection_id", "box_index", "valid_from"),
     *("asset", "frame", "aoi_id", "instance", "row_number", "metric", "time_window"),
 )
+BOUND = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner")
 OURS = ("COG_", "NEURONS_", "SIGHTGLASS_")
 FILES = ("metrics", "frt_frame_metrics", "brand_detection", "brand_detection_metrics", "aoi_scores")
 
@@ -53,6 +54,8 @@ class Sightglass:
 
     folder: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    bound: bool = False
+    """Whether the permissions of files bind it, though the superuser starts it."""
 
     @property
     def home(self) -> Path:
@@ -78,7 +81,7 @@ class Sightglass:
         machine = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         always = {"PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1", "SIGHTGLASS_HOME": str(self.home)}
         return Popen(
-            [sys.executable, "-m", "etl", *arguments],
+            [*(BOUND if self.bound and os.geteuid() == 0 else ()), sys.executable, "-m", "etl", *arguments],
             cwd=self.folder,
             env={**machine, **always, **self.settings},
             stdin=DEVNULL,

@@ -7,7 +7,7 @@ fault is undone, as far as it does not heal by itself, and the next run is a hea
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,8 @@ class Fault:
     """What is set otherwise while it lasts."""
     gaps: int = 0
     """How many gaps there are to tell of, besides, in a line of their own."""
+    bound: bool = False
+    """Whether the permissions of files bind the command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def meets(fault: Fault, healthy: Healthy) -> None:
     healthy.restore()
     fault.happens(sightglass)
     try:
-        ran = sightglass(*fault.command, **dict(fault.settings))
+        ran = replace(sightglass, bound=fault.bound)(*fault.command, **dict(fault.settings))
     finally:
         fault.undone(sightglass)
     gaps = f"sightglass: gaps, listed in etl.gaps: {fault.gaps:,}"

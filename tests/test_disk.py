@@ -19,6 +19,7 @@ from test_kills import (
     undisturbed,
 )
 
+IN_ITS_PLACE = "move away what stands in its place"
 LIMITED = """
 import resource
 from etl import cli
@@ -158,7 +159,7 @@ def test_a_file_in_the_place_of_the_raw_archive(sightglass: Sightglass, expected
     folder = f"{in_the_way}/cogniac/applications/"
     assert (2, "", 1) == (refused.code, refused.out, refused.err.count("\n"))
     assert refused.err.startswith(f"sightglass: cannot write the raw archive {folder}")
-    assert refused.err.endswith("; make room, or set SIGHTGLASS_RAW_DAYS=0\n")
+    assert refused.err.endswith(f"; {IN_ITS_PLACE}, or set SIGHTGLASS_RAW_DAYS=0\n")
     assert "not ours" == kept
     assert ("", expected, []) == recovered(sightglass)
 
@@ -171,6 +172,6 @@ def test_a_home_below_a_file(sightglass: Sightglass, expected: Tables) -> None:
     kept = sightglass.home.read_text()
     sightglass.home.unlink()
 
-    said = f"cannot use the folder {home}: Not a directory; make it writable, or set SIGHTGLASS_HOME"
+    said = f"cannot use the folder {home}: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME"
     assert (Ran(2, "", f"sightglass: {said}\n"), "not ours") == (refused, kept)
     assert ("", expected, []) == recovered(sightglass)

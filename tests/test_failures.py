@@ -43,6 +43,7 @@ def impatient(served: Plant, tmp_path: Path) -> Sightglass:
 
 NO_KEY = {"COG_API_KEY": ""}
 ANOTHER = "SIGHTGLASS_HOME to another folder"
+IN_ITS_PLACE = "move away what stands in its place"
 INSTEAD = "give it in the environment, or name its file in"
 MEANT = "did you mean SIGHTGLASS_OVERLAP"
 FOR_NEURONS = "for neurons set NEURONS_API_KEY"
@@ -110,7 +111,7 @@ WRONG: dict[str, tuple[dict[str, str], str, str]] = {
     "folder below a file": (
         {},
         "--home {folder}/file/x",
-        "cannot use the folder {folder}/file/x: Not a directory; make it writable, or set SIGHTGLASS_HOME",
+        f"cannot use the folder {{folder}}/file/x: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME",
     ),
     "no DuckDB file": (
         {},

@@ -18,6 +18,7 @@ from hostile import DETECTIONS, Placed, T, cogniac, of_cogniac, record, serving
 from test_kills import started
 from test_slices import settings_of
 
+from etl.load.books import received, refusals
 from etl.load.warehouse import MEMORY, SPILL, is_out_of_memory, open_for_writing
 from etl.publish import publish
 from etl.transform.batch import KEPT
@@ -48,6 +49,13 @@ LARGE_TOGETHER = (
     SELECT *, updated_at AS valid_from, 0 AS revision FROM cogniac.detections""",
 )
 """Statements that make rows of two kilobytes, in no order of time."""
+REFUSED = """
+    INSERT INTO etl.quarantine BY NAME
+    SELECT
+        'q' || lpad($number::VARCHAR, 3, '0') AS quarantine_id, 'r' AS run_id, 'file' AS kind,
+        'neurons' AS source, 'assets' AS stream, '' AS partition, 'unreadable' AS reason, '$' AS path,
+        $record AS record, 'base64' AS encoding, '{}' AS context, 'open' AS state,
+        make_timestamptz(1772600000000000 + $number) AS seen_at"""
 VIEWS = "SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal"
 
 
@@ -108,6 +116,22 @@ def test_much_that_is_large_in_quarantine(tmp_path: Path) -> None:
     assert (0, 60) == (listed.code, len(listed.report["quarantine"]))
     received = [json.loads(each["record"]) for each in published]
     assert refused == sorted(received, key=lambda one: float(one["updated_at"]))
+
+
+def test_a_large_quarantine_needs_no_more_than_usual_memory(tmp_path: Path) -> None:
+    """A hundred files of a megabyte are published, listed and read one by one in what DuckDB has anyway."""
+    with closing(open_for_writing(tmp_path)) as warehouse:
+        for number in range(100):
+            warehouse.connection.execute(REFUSED, {"number": number, "record": noise(number, 1_400_000)})
+        publish(warehouse, settings_of(tmp_path), force=True)
+        found = [received(warehouse, refusal).record for refusal in refusals(warehouse)]
+        assert (MEMORY, 0) == (warehouse.memory, publish(warehouse, settings_of(tmp_path), force=True).files)
+
+    asked = "SELECT list(md5(record) ORDER BY quarantine_id) FROM etl.quarantine"
+    with duckdb.connect(tmp_path / "bi.duckdb", read_only=True) as reader:
+        ((published,),) = reader.execute(asked).fetchall()
+    assert found == [noise(number, 1_400_000) for number in range(100)]
+    assert published == [hashlib.md5(each.encode()).hexdigest() for each in found]  # noqa: S324
 
 
 def test_many_rows_that_are_large_together(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +14,8 @@ from test_slices import APRIL, DELETE, INSERT, MARCH, Rows, Small, agree, made_u
 
 from etl.publish import lake, slices
 from etl.publish.bi import query
-from etl.publish.lake import Lake, State
+from etl.publish.lake import Lake
+from etl.publish.state import State, encode
 from etl.schema import Declaration, Table
 
 SECOND = 1_000_000
@@ -118,9 +118,9 @@ def test_a_version_that_is_late_gets_a_later_moment(small: Small, monkeypatch: p
 
     def slowly(state: State) -> bytes:
         time.sleep(next(delays, 0))  # the slow disk that this is about
-        return msgspec.json.Encoder().encode(state)
+        return encode(state)
 
-    monkeypatch.setattr(msgspec.json, "encode", slowly)
+    monkeypatch.setattr(lake, "encode", slowly)
     put(small, 2)
     small.publish()
 

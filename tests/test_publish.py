@@ -116,6 +116,7 @@ def step(sightglass: Sightglass) -> Step:
             "tables": len({path.parent for path in files}),
             "files": len(files),
             "rows": sum(pq.read_metadata(path).num_rows for path in files),
+            "mended": [],
         },
     )
 

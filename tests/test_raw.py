@@ -255,5 +255,5 @@ def test_an_archive_that_cannot_be_made_is_a_matter_of_settings(tmp_path: Path) 
     with pytest.raises(SettingsError) as caught:
         keep(archive(tmp_path), [Page("media", [b"{}"])])
 
-    why = "Not a directory; make room, or set SIGHTGLASS_RAW_DAYS=0"
+    why = "Not a directory; move away what stands in its place, or set SIGHTGLASS_RAW_DAYS=0"
     assert f"cannot write the raw archive {tmp_path / 'media' / '2026-03-31'}: {why}" == str(caught.value)

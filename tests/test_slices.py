@@ -71,11 +71,13 @@ class Small:
 
     def publish(self, grace: float = 600) -> Change:
         """Let readers see the tables as they are, as `publish` does; what had to be written for it."""
+        damaged = self.lake.damaged()
         self.lake.clean(grace)
-        change = self.lake.compare(self.connection, self.tables)
+        change = self.lake.compare(self.connection, self.tables, damaged)
         self.lake.write(self.connection, self.tables, change)
         if change.files:
             self.lake.commit(self.tables, change, 0)
+        self.lake.discard(damaged)
         self.lake.link()
         self.lake.clean(grace)
         return change

@@ -18,9 +18,19 @@ import pytest
 
 from etl.errors import BusyError, SettingsError
 from etl.load import lock
-from etl.load.warehouse import NAME, Warehouse, make_folder, open_for_reading, open_for_writing
+from etl.load.warehouse import (
+    NAME,
+    Warehouse,
+    is_damage,
+    make_folder,
+    open_for_reading,
+    open_for_writing,
+    opened,
+)
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
+RECOVERY = "readers keep what is published; docs/recovery.md says how to begin anew"
+IN_ITS_PLACE = "move away what stands in its place"
 Opener = Callable[[Path], Warehouse]
 OPENED = pytest.mark.parametrize("opener", [open_for_writing, open_for_reading])
 MEDIUM = "INSERT INTO neurons.media (media_id, _run_id) VALUES ('m1', 'r1')"
@@ -143,7 +153,7 @@ def test_a_truncated_database_is_a_matter_of_settings(home: Path, opener: Opener
     said = refusal(SettingsError, lambda: opener(home / name))
 
     why = f'Could not read enough bytes from file "{path}": attempted to read 4096 bytes from location 4096'
-    assert f"{path} cannot be opened: IO Error: {why}" == said
+    assert f"{path} is damaged: IO Error: {why}; {RECOVERY}" == said
 
 
 @OPENED
@@ -154,7 +164,8 @@ def test_a_damaged_database_is_a_matter_of_settings(home: Path, opener: Opener) 
     said = refusal(SettingsError, lambda: opener(home))
 
     why = "computed checksum 5381 does not match stored checksum 0 in block at location 4096"
-    assert f"{home / NAME} cannot be opened: Corrupt database file: {why}" == said.replace("IO Error: ", "")
+    expected = f"{home / NAME} is damaged: Corrupt database file: {why}; {RECOVERY}"
+    assert expected == said.replace("IO Error: ", "")
 
 
 @OPENED
@@ -173,8 +184,8 @@ def test_a_home_that_cannot_be_made_is_a_matter_of_settings(tmp_path: Path) -> N
     home = tmp_path / "file" / "home"
 
     assert [
-        f"cannot use the folder {home}: Not a directory; make it writable, or set SIGHTGLASS_HOME",
-        f"cannot write in {home}: Not a directory; make it writable, or set SIGHTGLASS_HOME",
+        f"cannot use the folder {home}: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME",
+        f"cannot lock {home / lock.NAME}: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME",
         f'{home / NAME} cannot be opened: IO Error: Cannot open file "{home / NAME}": Not a directory',
     ] == [
         refusal(SettingsError, lambda: make_folder(home)),
@@ -278,6 +289,52 @@ def test_a_second_run_is_told_who_holds_the_warehouse(tmp_path: Path) -> None:
         there = refusal(BusyError, lambda: lock.hold(tmp_path, NOW).__enter__())
 
     assert [busy(tmp_path, os.getpid()), busy(tmp_path, process.pid)] == [here, there]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b"7", b'{"pid": 1}'])
+def test_a_holder_that_is_not_named_is_another_run(tmp_path: Path, content: bytes) -> None:
+    """Whatever stands in the file that names it, the lock alone decides."""
+    with lock.hold(tmp_path, NOW):
+        (tmp_path / lock.HOLDER).write_bytes(content)
+        said = refusal(BusyError, lambda: lock.hold(tmp_path, NOW).__enter__())
+
+    assert f"another run holds the warehouse {tmp_path}; its work goes on, this run did nothing" == said
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (duckdb.FatalException("FATAL Error: database has been invalidated"), True),
+        (duckdb.InternalException("INTERNAL Error: Attempted to access index 7"), True),
+        (duckdb.SerializationException("Serialization Error: Failed to deserialize"), True),
+        (duckdb.InvalidInputException("Failure while replaying WAL file"), True),
+        (duckdb.Error("Corrupt database file: computed checksum 1 does not match stored checksum 2"), True),
+        (duckdb.IOException("IO Error: Could not read enough bytes from file"), True),
+        (duckdb.IOException("IO Error: Could not write file: No space left on device"), False),
+        (duckdb.OutOfMemoryException("Out of Memory Error: failed to pin block"), False),
+        (duckdb.BinderException("Binder Error: Referenced column not found"), False),
+    ],
+)
+def test_damage_is_known_by_what_duckdb_says(error: duckdb.Error, expected: bool) -> None:  # noqa: FBT001
+    """It comes as any type of error, wherever a block is read."""
+    assert expected == is_damage(error)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["a question", "a transaction"])
+def test_damage_that_shows_late_is_a_matter_of_settings(home: Path, *, inside: bool) -> None:
+    """It is told as such wherever it shows, and the warehouse is let go."""
+
+    def read() -> None:
+        with opened(home) as warehouse:
+            if inside:
+                with warehouse.transaction():
+                    raise duckdb.Error("Corrupt database file: checksum")
+            raise duckdb.Error("Corrupt database file: checksum")
+
+    said = refusal(SettingsError, read)
+    open_for_writing(home).close()
+
+    assert f"the warehouse is damaged: Corrupt database file: checksum; {RECOVERY}" == said
 
 
 def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:

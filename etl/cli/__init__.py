@@ -16,6 +16,7 @@ import click
 
 from etl import __version__
 from etl.cli.output import FilePath, is_unicode, prepare_streams, readable
+from etl.disk import remedy
 from etl.errors import BUG, INTERRUPTED, TERMINATED, SettingsError, SightglassError
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def main() -> None:
     prepare_streams()
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = group.main(readable(sys.argv[1:]), standalone_mode=False, prog_name="sightglass")
+        code = _command()
         with suppress(BrokenPipeError):
             sys.stdout.flush()
         sys.exit(code)
@@ -93,6 +94,16 @@ def main() -> None:
             os._exit(TERMINATED)
         traceback.print_exc()
         sys.exit(BUG)
+
+
+def _command() -> Any:  # noqa: ANN401 -- click does not say what a command returns
+    """The exit code of the command; a file or folder that the machine refuses is a SettingsError."""
+    try:
+        return group.main(readable(sys.argv[1:]), standalone_mode=False, prog_name="sightglass")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise SettingsError(f"cannot use {error.filename}: {error.strerror}; {remedy(error)}") from error
 
 
 class Terminated(SystemExit):

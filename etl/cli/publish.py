@@ -22,4 +22,6 @@ def command(settings: Settings, *, force: bool, as_json: bool) -> None:
     published = publish_again(settings, datetime.now(UTC), force=force)
     if as_json:
         print_json(published.as_json())
+    if published.mended:
+        click.echo(f"sightglass: {published.warning()}", err=True)
     click.echo(f"sightglass: {published}", err=True)

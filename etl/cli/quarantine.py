@@ -1,16 +1,19 @@
 """`sightglass quarantine`: what was refused, and what to do with it."""
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from etl.cli import json_option, print_json, takes_settings
+from etl.cli.output import is_unicode
 from etl.cli.run import report_json
 from etl.config import Settings
-from etl.load.books import Refusal, refusals
+from etl.load.books import Refusal, listed, received, refusals
 from etl.load.warehouse import open_for_reading
 from etl.pipeline import dismiss, replay
 from etl.values import moment
@@ -23,16 +26,34 @@ def command(settings: Settings, *, as_json: bool) -> None:
     """List what was refused; `show` one, `replay` what is accepted by now, `dismiss` what is settled."""
     if click.get_current_context().invoked_subcommand:
         return
-    found = _read(settings, ())
-    if as_json:
-        print_json({"quarantine": [_summary(refusal) for refusal in found]})
-        return
-    for refusal in found:
+    count = 1
+    with closing(open_for_reading(settings.home)) as warehouse, suppress(BrokenPipeError):
+        found = listed(warehouse)
+        count = _print_objects(found) if as_json else _print_lines(found)
+        sys.stdout.flush()
+    if not count and not as_json:
+        click.echo("sightglass: the quarantine is empty", err=True)
+
+
+def _print_objects(found: Iterable[Refusal]) -> int:
+    """Print one JSON object that holds them, one after the other; how many there were."""
+    count = 0
+    sys.stdout.write('{"quarantine": [')
+    for count, refusal in enumerate(found, start=1):
+        sys.stdout.write(", " if count > 1 else "")
+        sys.stdout.write(json.dumps(_summary(refusal), ensure_ascii=not is_unicode()))
+    sys.stdout.write("]}\n")
+    return count
+
+
+def _print_lines(found: Iterable[Refusal]) -> int:
+    """Print a line for each; how many there were."""
+    count = 0
+    for count, refusal in enumerate(found, start=1):  # noqa: B007 -- it is what is asked for
         about = " ".join(filter(None, [refusal.source, refusal.stream, refusal.partition]))
         where = f"{moment(refusal.seen_us)}  {refusal.state:9} {about}"
         click.echo(f"{refusal.quarantine_id}  {where}: {refusal.path}: {refusal.reason}")
-    if not found:
-        click.echo("sightglass: the quarantine is empty", err=True)
+    return count
 
 
 @command.command("show")
@@ -41,17 +62,19 @@ def command(settings: Settings, *, as_json: bool) -> None:
 @takes_settings
 def show(settings: Settings, quarantine_id: str, *, as_json: bool) -> None:
     """Print one refused record or file with the reason and the place in it."""
-    (refusal,) = _read(settings, [quarantine_id])
+    with closing(open_for_reading(settings.home)) as warehouse:
+        (refusal,) = refusals(warehouse, [quarantine_id])
+        kept = received(warehouse, refusal)
     if as_json:
-        whole = {"record": refusal.record, "encoding": refusal.encoding}
-        print_json({**_summary(refusal), "context": json.loads(refusal.context), **whole})
+        whole = {"record": kept.record, "encoding": refusal.encoding}
+        print_json({**_summary(refusal), "context": json.loads(kept.context), **whole})
         return
     click.echo(f"reason:  {refusal.reason}")
     click.echo(f"path:    {refusal.path}")
     click.echo(f"came by: {refusal.source} {refusal.stream} {refusal.partition}")
-    click.echo(f"context: {refusal.context}")
+    click.echo(f"context: {kept.context}")
     click.echo(f"state:   {refusal.state}, seen first at {moment(refusal.seen_us)} by run {refusal.run_id}")
-    click.echo(f"\n{refusal.record}")
+    click.echo(f"\n{kept.record}")
 
 
 @command.command("replay")
@@ -75,14 +98,6 @@ def dismiss_(settings: Settings, quarantine_id: str) -> None:
     """Close one: it stays listed, and is not replayed any more."""
     dismiss(settings, quarantine_id, datetime.now(UTC))
     click.echo(f"sightglass: dismissed {quarantine_id}", err=True)
-
-
-def _read(settings: Settings, ids: Sequence[str]) -> list[Refusal]:
-    warehouse = open_for_reading(settings.home)
-    try:
-        return refusals(warehouse, ids)
-    finally:
-        warehouse.close()
 
 
 def _summary(refusal: Refusal) -> dict[str, Any]:

@@ -72,7 +72,8 @@ def say(report: Report) -> None:
         click.echo(f"sightglass: undeclared fields, kept in _extra: {_few(report.unknown)}", err=True)
     if report.unsound:
         click.echo(f"sightglass: {report.unsound}", err=True)
-    for each in report.held_back:
+    mended = [report.published.warning()] if report.published and report.published.mended else []
+    for each in [*mended, *report.held_back]:
         click.echo(f"sightglass: {each}", err=True)
     if report.gaps:
         click.echo(f"sightglass: gaps, listed in etl.gaps: {report.gaps:,}", err=True)

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from etl.disk import sync
+from etl.disk import remedy, sync
 from etl.errors import SettingsError
 from etl.extract.stream import Delivery, File, Page, as_received
 from etl.values import UNREADABLE, canonical
@@ -70,7 +70,9 @@ class Archive:
         remove everything.
         """
         for torn in self._folder.glob("*/*/*.part"):
-            torn.unlink(missing_ok=True)
+            # What is of somebody else does no harm.
+            with suppress(OSError):
+                torn.unlink()
         if self._days >= FOREVER:
             return
         oldest = min(self._today, believed or self._today) - timedelta(days=self._days)
@@ -101,8 +103,8 @@ class Archive:
             if not isinstance(error, OSError):
                 raise
             raise SettingsError(
-                f"cannot write the raw archive {part.path.parent}: {error.strerror or error}; make room, or "
-                "set SIGHTGLASS_RAW_DAYS=0"
+                f"cannot write the raw archive {part.path.parent}: {error.strerror or error}; "
+                f"{remedy(error)}, or set SIGHTGLASS_RAW_DAYS=0"
             ) from error
 
 

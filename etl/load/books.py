@@ -59,7 +59,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One row of the quarantine."""
+    """One row of the quarantine, without what was refused."""
 
     quarantine_id: str
     run_id: str
@@ -69,20 +69,28 @@ class Refusal:
     partition: str
     reason: str
     path: str
-    record: str
     encoding: str
-    context: str
     state: str
     seen_us: int
     """Microseconds since 1970."""
 
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What was refused, as it is kept."""
+
+    refusal: Refusal
+    record: str
+    context: str
+
     def delivery(self) -> Delivery:
         """What the API sent, as it was given to the transform stage."""
-        content = base64.b64decode(self.record) if self.encoding == "base64" else self.record.encode()
-        about = json.loads(self.context)
-        if self.kind == "file":
-            return File(self.stream, self.quarantine_id, about, content)
-        return Page(self.stream, [content], about)
+        about, refusal = json.loads(self.context), self.refusal
+        is_text = refusal.encoding != "base64"
+        content = self.record.encode() if is_text else base64.b64decode(self.record)
+        if refusal.kind == "file":
+            return File(refusal.stream, refusal.quarantine_id, about, content)
+        return Page(refusal.stream, [content], about)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,16 +254,27 @@ def _few(rejects: Sequence[Reject]) -> Iterator[Sequence[Reject]]:
 
 
 def refusals(warehouse: Warehouse, ids: Sequence[str] = ()) -> list[Refusal]:
-    """What is in quarantine, oldest first: all, or these; SettingsError names an id that is not there."""
-    found = warehouse.with_memory(
-        lambda: [Refusal(*row) for row in warehouse.run("etl/quarantined", ids=list(ids))]
-    )
+    """Which are in quarantine, oldest first: all, or these; SettingsError names an id that is not there."""
+    found = [Refusal(*row) for row in warehouse.ask("etl/quarantined", ids=list(ids))]
     unknown = set(ids) - {refusal.quarantine_id for refusal in found}
     if unknown:
         raise SettingsError(
             f"there is no {min(unknown)} in quarantine; `sightglass quarantine` lists what is"
         )
     return found
+
+
+def listed(warehouse: Warehouse) -> Iterator[Refusal]:
+    """What is in quarantine, oldest first, a thousand at a time."""
+    rows = warehouse.connection.execute(schema.statement("etl/quarantined"), {"ids": []})
+    while some := rows.fetchmany(1_000):
+        yield from (Refusal(*row) for row in some)
+
+
+def received(warehouse: Warehouse, refusal: Refusal) -> Received:
+    """What was refused, read for this one alone."""
+    ((record, context),) = warehouse.ask("etl/received", quarantine_id=refusal.quarantine_id)
+    return Received(refusal, record, context)
 
 
 def tally_json(tally: Tally) -> dict[str, Any]:

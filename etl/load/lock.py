@@ -3,13 +3,14 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import filelock
 
+from etl.disk import remedy
 from etl.errors import BusyError, SettingsError
 
 NAME = "run.lock"
@@ -33,7 +34,7 @@ def hold(home: Path, now: datetime, run_id: str = "") -> Iterator[list[str]]:
         ) from error
     except OSError as error:
         raise SettingsError(
-            f"cannot write in {home}: {error.strerror}; make it writable, or set SIGHTGLASS_HOME"
+            f"cannot lock {home / NAME}: {error.strerror}; {remedy(error)}, or set SIGHTGLASS_HOME"
         ) from error
     try:
         unreported = _unreported(home)
@@ -43,7 +44,9 @@ def hold(home: Path, now: datetime, run_id: str = "") -> Iterator[list[str]]:
         if unreported and not run_id:
             _write(home, {"unreported": unreported})
         else:
-            (home / HOLDER).unlink(missing_ok=True)
+            # Else the next holder writes over it, and reports once more.
+            with suppress(OSError):
+                (home / HOLDER).unlink()
     finally:
         lock.release()
 
@@ -62,7 +65,7 @@ def _write(home: Path, told: dict[str, Any]) -> None:
         (home / HOLDER).write_text(json.dumps(told))
     except OSError as error:
         raise SettingsError(
-            f"cannot write in {home}: {error.strerror}; make room, or set SIGHTGLASS_HOME"
+            f"cannot write {home / HOLDER}: {error.strerror}; {remedy(error)}, or set SIGHTGLASS_HOME"
         ) from error
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import duckdb
 
 from etl import schema
+from etl.disk import reason, remedy
 from etl.errors import BusyError, OutOfMemory, SettingsError, SightglassError
 
 NAME = "warehouse.duckdb"
@@ -33,6 +34,17 @@ LIMITS: dict[str, str | bool | int | float | list[str]] = {
 
 UNITS = {"bytes": 1e-6, "KiB": 1024e-6, "MiB": 1024**2 / 1e6, "GiB": 1024**3 / 1e6, "TiB": 1024**4 / 1e6}
 """Megabytes in the units in which DuckDB tells its settings."""
+
+RECOVERY = "readers keep what is published; docs/recovery.md says how to begin anew"
+
+DAMAGED = (
+    *("Corrupt", "checksum", "Could not read enough bytes", "Failure while replaying WAL"),
+    *("database has been invalidated", "Failed to load metadata", "Serialization Error"),
+)
+"""What DuckDB says of a file that does not hold what it wrote, by whatever type of error."""
+
+FULL = ("No space left", "File too large", "quota", "max_temp_directory_size")
+"""What DuckDB says where the disk is full, in the words of the system or its own."""
 
 GROWING = Lock()
 """Held while more memory is given: `ask` is called from any thread."""
@@ -62,6 +74,10 @@ class Warehouse:
                 if self._grow(given):
                     continue
                 if isinstance(error, duckdb.Error):
+                    raise _unwritable(error) from error
+                raise
+            except duckdb.Error as error:
+                if is_damage(error):
                     raise _unwritable(error) from error
                 raise
 
@@ -97,9 +113,11 @@ class Warehouse:
         try:
             self.connection.begin()
             yield
-        except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
+        except duckdb.Error as error:
             self._roll_back()
-            raise _unwritable(error) from error
+            if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException) or is_damage(error):
+                raise _unwritable(error) from error
+            raise
         except BaseException:
             self._roll_back()
             raise
@@ -125,7 +143,16 @@ def _unwritable(error: duckdb.Error) -> SettingsError:
             f"DuckDB needs more memory than the {_most():,} MB that it is given at most on this machine: "
             "some records are very large; what was loaded is kept: give it more memory, then run again"
         )
-    return SettingsError(f"the warehouse cannot be written: {_first_line(error)}; make room, then run again")
+    if is_damage(error):
+        return SettingsError(f"the warehouse is damaged: {_first_line(error)}; {RECOVERY}")
+    what = "make room" if any(each in str(error) for each in FULL) else "see to the disk"
+    return SettingsError(f"the warehouse cannot be written: {_first_line(error)}; {what}, then run again")
+
+
+def is_damage(error: duckdb.Error) -> bool:
+    """Whether DuckDB found that a file does not hold what it wrote, or can make nothing of it."""
+    given_up = duckdb.FatalException | duckdb.InternalException | duckdb.SerializationException
+    return isinstance(error, given_up) or any(each in str(error) for each in DAMAGED)
 
 
 def is_out_of_memory(error: duckdb.Error) -> bool:
@@ -149,6 +176,25 @@ def _most() -> int:
     return max(MEMORY, round(float(number) * UNITS[unit] * MEMORY_SHARE))
 
 
+@contextmanager
+def opened(home: Path) -> Iterator[Warehouse]:
+    """The warehouse of this folder, to be written; SettingsError where it turns out to be damaged.
+
+    DuckDB looks at the checksum of a block when it reads it: damage shows at any time.
+    """
+    warehouse = open_for_writing(home)
+    try:
+        yield warehouse
+    except duckdb.Error as error:
+        if is_damage(error):
+            raise _unwritable(error) from error
+        raise
+    finally:
+        # What it would still write is in its log.
+        with suppress(duckdb.Error):
+            warehouse.close()
+
+
 def open_for_writing(home: Path) -> Warehouse:
     """The warehouse of this folder, made if need be, with every declared table in it."""
     path = home / NAME
@@ -161,7 +207,7 @@ def open_for_writing(home: Path) -> Warehouse:
             prepare(warehouse.connection, source)
     except duckdb.Error as error:
         warehouse.close()
-        raise SettingsError(f"{path} cannot be used: {_first_line(error)}") from error
+        raise _reason(path, error) from error
     except BaseException:
         warehouse.close()
         raise
@@ -196,12 +242,14 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"cannot use the folder {path}: {error.strerror}; make it writable, or set SIGHTGLASS_HOME"
+            f"cannot use the folder {path}: {error.strerror}; {remedy(error)}, or set SIGHTGLASS_HOME"
         ) from error
 
 
 def _begin(path: Path) -> None:
     """Make an empty database aside and bring it in by rename: one half made could never be opened again."""
+    if path.is_symlink() and not path.exists():
+        raise SettingsError(f"{path} is a link that leads nowhere: bring back what it leads to, or remove it")
     if path.exists() or not path.parent.is_dir():
         return
     aside = path.with_name(path.name + ".part")
@@ -210,7 +258,7 @@ def _begin(path: Path) -> None:
         _connect(aside, read_only=False).close()
         aside.replace(path)
     except OSError as error:
-        raise SettingsError(f"cannot write in {path.parent}: {error.strerror}; make it writable") from error
+        raise SettingsError(f"cannot write in {path.parent}: {reason(error)}; {remedy(error)}") from error
 
 
 def _connect(path: Path, *, read_only: bool) -> Warehouse:
@@ -223,11 +271,9 @@ def _connect(path: Path, *, read_only: bool) -> Warehouse:
         own = {"memory_limit": f"{memory}MB", "temp_directory": str(path.parent / SPILL)}
         try:
             warehouse = Warehouse(duckdb.connect(path, read_only=read_only, config={**LIMITS, **own}))
-        except duckdb.IOException as error:
-            raise _reason(path, error) from error
         except duckdb.Error as error:
             if not is_out_of_memory(error):
-                raise SettingsError(f"{path} cannot be opened: {_first_line(error)}") from error
+                raise _reason(path, error) from error
             if 2 * memory > _most():
                 raise _unwritable(error) from error
             memory *= 2
@@ -245,7 +291,7 @@ def _clear(spill: Path) -> None:
         spill.rmdir()
 
 
-def _reason(path: Path, error: duckdb.IOException) -> SightglassError:
+def _reason(path: Path, error: duckdb.Error) -> SightglassError:
     text = str(error)
     if "Could not set lock" in text:
         return BusyError(f"another process has {path} open; wait for it to end")
@@ -257,6 +303,8 @@ def _reason(path: Path, error: duckdb.IOException) -> SightglassError:
         return SettingsError(
             f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade duckdb"
         )
+    if is_damage(error):
+        return SettingsError(f"{path} is damaged: {_first_line(error)}; {RECOVERY}")
     return SettingsError(f"{path} cannot be opened: {_first_line(error)}")
 
 

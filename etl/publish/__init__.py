@@ -12,7 +12,11 @@ from etl.load.warehouse import Warehouse
 from etl.publish.bi import LAKE, remove_bi, write_bi
 from etl.publish.checks import check
 from etl.publish.lake import Change, Lake
+from etl.publish.scrub import SHARE
 from etl.schema import LINEAGE_TIME, Table
+
+FEW = 5
+"""Damaged files that people are told the names of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,8 @@ class Published:
     files: int
     rows: int
     """Rows in these files."""
+    mended: list[str]
+    """Of these, the files that were damaged, by their names in the lake."""
 
     def as_json(self) -> dict[str, Any]:
         """The same as `run --json` prints it."""
@@ -34,7 +40,16 @@ class Published:
             "tables": self.tables,
             "files": self.files,
             "rows": self.rows,
+            "mended": self.mended,
         }
+
+    def warning(self) -> str:
+        """What people are told of files that were damaged; empty where none were."""
+        if not self.mended:
+            return ""
+        more = len(self.mended) - FEW
+        names = ", ".join(self.mended[:FEW]) + (f" and {more:,} more" if more > 0 else "")
+        return f"damaged files of the lake, written anew from the warehouse: {names}; see to the disk"
 
     def __str__(self) -> str:
         changed = (
@@ -48,10 +63,13 @@ def moment_of(version: str) -> str:
     return f"{datetime.fromtimestamp(int(version) / 1_000_000, UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
-def publish(warehouse: Warehouse, settings: Settings, *, force: bool = False) -> Published:
+def publish(
+    warehouse: Warehouse, settings: Settings, *, force: bool = False, share: float = SHARE
+) -> Published:
     """Let readers see the warehouse as it is now; Unsound where a check fails, unless forced.
 
-    Only slices that changed are written. A publish that was killed is made good by the next one.
+    Only slices that changed are written, or whose file is damaged: of files that nobody has touched, so many
+    bytes are read to find that out. A publish that was killed is made good by the next one.
     """
     lake = Lake(settings.home / LAKE)
     grace = settings.number("SIGHTGLASS_LAKE_GRACE")
@@ -60,13 +78,15 @@ def publish(warehouse: Warehouse, settings: Settings, *, force: bool = False) ->
         # Its views could not be read until all files are in place again.
         remove_bi(settings)
 
+    damaged = lake.damaged(share)
+
     def written() -> tuple[Change, int]:
         """What has changed, written aside, and when the newest row of it was loaded."""
         # While records are loaded, the other stages take the other cores.
         warehouse.connection.execute("RESET threads")
         with warehouse.transaction():
             lake.clean(grace)
-            change = lake.compare(warehouse.connection, tables)
+            change = lake.compare(warehouse.connection, tables, damaged)
             if not force:
                 check(warehouse.connection, tables, change, lake.state())
             loaded_until = _loaded_until(warehouse.connection, tables)
@@ -75,6 +95,7 @@ def publish(warehouse: Warehouse, settings: Settings, *, force: bool = False) ->
 
     change, loaded_until = warehouse.with_memory(written)
     version = lake.commit(tables, change, loaded_until) if change.files else lake.newest()
+    lake.discard(damaged)
     lake.link()
     lake.clean(grace)
     write_bi(settings)
@@ -84,7 +105,8 @@ def publish(warehouse: Warehouse, settings: Settings, *, force: bool = False) ->
         for each in slices
         if each.name in change.fresh[name]
     )
-    return Published(version, sum(map(bool, change.fresh.values())), change.files, rows)
+    mended = [str(path.relative_to(settings.home / LAKE)) for path in damaged]
+    return Published(version, sum(map(bool, change.fresh.values())), change.files, rows, mended)
 
 
 def _loaded_until(connection: duckdb.DuckDBPyConnection, tables: dict[str, Table]) -> int:

@@ -14,10 +14,12 @@ import duckdb
 
 from etl import schema
 from etl.config import Settings
+from etl.disk import reason, remedy
 from etl.errors import SettingsError
 from etl.load.warehouse import umask
 from etl.publish.files import PART, writable
-from etl.publish.lake import COMMIT, VERSIONS, Lake
+from etl.publish.lake import Lake
+from etl.publish.layout import COMMIT, VERSIONS
 from etl.schema import Table, literal, quote
 from etl.views import SCHEMA, marts
 
@@ -53,10 +55,13 @@ def write_bi(settings: Settings) -> bool:
             connection.execute("DETACH bi")
         aside.chmod(0o666 & ~umask())
         aside.rename(path)
-    except (duckdb.IOException, OSError) as error:
+    except OSError as error:
+        raise SettingsError(f"cannot write {path}: {reason(error)}; {remedy(error)}") from error
+    except duckdb.IOException as error:
+        raise SettingsError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+    finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
-        raise SettingsError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
     return True
 
 

@@ -10,7 +10,8 @@ from duckdb import DuckDBPyConnection
 from etl import schema
 from etl.errors import Unsound
 from etl.load.sql import names
-from etl.publish.lake import Change, State
+from etl.publish.lake import Change
+from etl.publish.state import State
 from etl.schema import LINEAGE_TIME, Table, quote
 
 AT_ONCE = 2_000_000

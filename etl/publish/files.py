@@ -1,11 +1,12 @@
 """Folders and files as readers may find them: whole, durable, and open to those whom the umask lets."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from etl.disk import sync
+from etl.disk import reason, remedy, sync
 from etl.errors import SettingsError
 from etl.load.warehouse import umask
 
@@ -27,9 +28,17 @@ def link(version: Path, path: Path) -> None:
     if path.exists() and path.samefile(version):
         return
     aside = path.with_suffix(PART)
-    aside.unlink(missing_ok=True)
+    remove(aside)
     os.link(version, aside)
     aside.rename(path)
+
+
+def remove(path: Path) -> None:
+    """Remove what stands under a name, a folder with all that is in it too; nothing may be there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def finish(path: Path) -> None:
@@ -45,5 +54,5 @@ def writable(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SettingsError(
-            f"cannot write in {folder}: {error.strerror or error}; make room, then run `sightglass publish`"
+            f"cannot write in {folder}: {reason(error)}; {remedy(error)}, then run `sightglass publish`"
         ) from error

@@ -13,36 +13,27 @@ no listing of the views shows any more and those who have listed the file can st
 
 import hashlib
 import os
-import re
 import time
-from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 
-import msgspec
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection, OutOfMemoryException
 
-from etl.disk import sync
+from etl.disk import reason, remedy, sync
+from etl.errors import SettingsError
 from etl.load.warehouse import umask
-from etl.publish.files import PART, finish, link, made, writable
-from etl.publish.parquet import write_large_slice, write_slice
+from etl.publish import scrub
+from etl.publish.cleaning import clean, drop_unreadable
+from etl.publish.files import PART, finish, link, made, remove, writable
+from etl.publish.layout import FIRST, PARQUET, Layout
+from etl.publish.parquet import write_slice
 from etl.publish.slices import Slice, cut
+from etl.publish.state import FileSeal, Published, State, decode, encode, seal
 from etl.publish.writing import write_slices
 from etl.schema import Table
-
-VERSIONS = ".versions"
-ASIDE = ".aside"
-"""Folder for what is being written, and for what links lead to: views list all in the folder of a table."""
-COMMIT = ".commit"
-PARQUET = ".parquet"
-FIRST = f"{0:016}"
-"""The time of the empty version that comes before the first one of a new slice."""
-
-VERSION = re.compile(rf"[^.]+\.\d{{16,}}{re.escape(PARQUET)}")
-"""How the file of a version is called."""
 
 AHEAD = 0.05
 """Seconds between naming the time of a version and that time: by half of them all its files are in place."""
@@ -52,28 +43,6 @@ AT_ONCE = 2
 
 SET_BACK = 2_000_000
 """Microseconds; a version whose time is farther away was made before the clock was set back."""
-
-
-class Published(msgspec.Struct, frozen=True):
-    """A slice as it was published, and since when."""
-
-    slice: Slice
-    since: str
-
-
-class State(msgspec.Struct, frozen=True):
-    """What a version of the lake holds."""
-
-    tables: dict[str, dict[str, Published]] = {}
-    """By qualified table and slice."""
-    shapes: dict[str, str] = {}
-    """The columns of each table as they were written."""
-    loaded_until: int = 0
-    """When its newest row was loaded, in microseconds since 1970."""
-
-    def rows(self, table: Table) -> int:
-        """How many rows of a table are published."""
-        return sum(each.slice.rows for each in self.tables.get(table.qualified, {}).values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,28 +64,50 @@ class Lake:
     """The lake in a folder."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._versions = folder / VERSIONS
-        self._aside = folder / ASIDE
+        self._at = Layout(folder)
 
     def newest(self) -> str:
         """Since when the newest version is to be read; empty where nothing was ever published."""
-        commits = (path.stem for path in self._versions.glob(f"*{COMMIT}"))
-        return max((since for since in commits if since != FIRST), default="")
+        return self._at.newest()
 
     def state(self, version: str = "") -> State:
-        """What a version holds, the newest unless another is named; nothing where there is none."""
+        """What a version holds, the newest unless another is named; nothing where nobody can tell."""
+        since = version or self.newest()
+        return (self._recorded(since) if since else None) or State()
+
+    def _recorded(self, version: str) -> State | None:
+        """What the commit of a version says; None where it cannot be read."""
         try:
-            text = (self._versions / f"{version or self.newest()}{COMMIT}").read_bytes()
-            return msgspec.json.decode(text, type=State)
-        except (FileNotFoundError, msgspec.DecodeError):
-            return State()
+            return decode(self._at.commit(version).read_bytes())
+        except PermissionError as error:
+            raise SettingsError(f"cannot read {self._at.folder}: {reason(error)}; {remedy(error)}") from error
+        except OSError:
+            return None
+
+    def damaged(self, share: float = scrub.SHARE) -> list[Path]:
+        """The files of the newest version that are not as they were written, or its commit.
+
+        Of files that were not touched, so many bytes are read.
+        """
+        newest = self.newest()
+        if not newest:
+            return []
+        state = self._recorded(newest)
+        if state is None:
+            return [self._at.commit(newest)]
+        files = {
+            self._at.version(name, part, each.since): each.file
+            for name, parts in state.tables.items()
+            for part, each in parts.items()
+        }
+        drop_unreadable(self._at, files.keys())
+        return sorted(scrub.damaged(files, self._at.verified, share))
 
     def want(self, version: str) -> None:
         """FileNotFoundError where not all files of a version are there any more."""
         state = self.state(version)
         paths = (
-            self._version(name, part, each.since)
+            self._at.version(name, part, each.since)
             for name, parts in state.tables.items()
             for part, each in parts.items()
         )
@@ -126,12 +117,18 @@ class Lake:
 
     def is_incomplete(self) -> bool:
         """Whether nothing is published, or a table of it has lost all its files."""
-        named = (self._folder_of(name) for name in self.state().tables)
+        named = (self._at.of_table(name) for name in self.state().tables)
         return not self.newest() or not all(any(each.glob(f"*{PARQUET}")) for each in named)
 
-    def compare(self, connection: DuckDBPyConnection, tables: Mapping[str, Table]) -> Change:
-        """What of these tables is not published as it is now."""
+    def compare(
+        self,
+        connection: DuckDBPyConnection,
+        tables: Mapping[str, Table],
+        damaged: Sequence[Path] = (),
+    ) -> Change:
+        """What of these tables is not published as it is now, or in a file that is damaged."""
         state, set_back = self.state(), self._set_back()
+        lost = set(damaged)
         change = Change({}, {}, {name: _shape(table) for name, table in tables.items()})
         for name, table in tables.items():
             known = state.tables.get(name, {})
@@ -146,7 +143,7 @@ class Lake:
                 for each in slices
                 if each.name not in known
                 or known[each.name].slice != each
-                or not self._version(name, each.name, known[each.name].since).exists()
+                or self._at.version(name, each.name, known[each.name].since) in lost
             }
         return change
 
@@ -160,18 +157,23 @@ class Lake:
         ]
         # The largest first: else one core would wait for the end of the last.
         left.sort(key=lambda one: -one[1].rows * len(one[0].columns))
-        with writable(self._folder):
+        with writable(self._at.folder):
             for table in dict.fromkeys(table.qualified for table, _ in left):
-                made(self._folder_of(table))
+                made(self._at.of_table(table))
             try:
                 write_slices(connection, left, self._part, write_slice, AT_ONCE)
             except OutOfMemoryException:
-                write_slices(connection, left, self._part, write_large_slice, 1)
+                write_slices(connection, left, self._part, partial(write_slice, large=True), 1)
 
     def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""
-        with writable(self._folder):
+        with writable(self._at.folder):
             self._precede(tables, change)
+            seals = {
+                (name, part): seal(self._part(name, part))
+                for name, parts in change.fresh.items()
+                for part in parts
+            }
             before, ahead = "", round(AHEAD * 1_000_000)
             while True:
                 # A clock that was set back a little must not make a new version look older than the last.
@@ -179,75 +181,42 @@ class Lake:
                 moment = max(_now() + ahead, last + 1, int(before or 0) + 1)
                 since = f"{moment:016}"
                 self._place(change, before, since)
-                aside = self._described(change, since, loaded_until)
+                aside = self._described(change, seals, since, loaded_until)
                 if _now() < moment - ahead // 2:
                     break
                 # Too late: a reader whose query began after that moment could miss files named by it.
                 before, ahead = since, 2 * ahead
-            aside.rename(self._versions / f"{since}{COMMIT}")
-            sync(self._versions)
+            aside.rename(self._at.commit(since))
+            sync(self._at.versions)
         time.sleep(max(0, min(moment - _now(), SET_BACK)) / 1_000_000)  # who reads next is to see the version
-        for path in self._versions.glob(f"*{COMMIT}"):
-            if path.stem > since:
-                path.unlink()
+        with writable(self._at.folder):
+            for later in (each for each in self._at.commits() if each > since):
+                remove(self._at.commit(later))
         return since
+
+    def discard(self, damaged: Sequence[Path]) -> None:
+        """Remove files that are damaged, once there are others in their place: they would end every query."""
+        with writable(self._at.folder):
+            for path in damaged:
+                if path.suffix == PARQUET:
+                    remove(path)
 
     def link(self) -> None:
         """Let `<schema>/<table>/<slice>.parquet` be the newest version of each slice."""
-        with writable(self._folder):
+        with writable(self._at.folder):
             for name, slices in self.state().tables.items():
-                folder = made(self._folder.joinpath(*name.split(".")))
+                folder = made(self._at.folder.joinpath(*name.split(".")))
                 for slice_name, each in slices.items():
-                    version = self._version(name, slice_name, each.since)
+                    version = self._at.version(name, slice_name, each.since)
                     link(version, folder / f"{slice_name}{PARQUET}")
 
     def clean(self, grace: float) -> None:
         """Remove what was replaced, or never became part of a version, longer ago than these seconds."""
-        now = _now()
-        earlier = now - round(grace * 1_000_000)
-        over, until = f"{earlier:016}", f"{now:016}"
-        commits = {path.stem for path in self._versions.glob(f"*{COMMIT}")}
-        needed = {self.newest()}
-        with writable(self._folder):
-            for path in [*self._versions.glob(f"*{PART}"), *self._aside.glob(f"*{PART}")]:
-                path.unlink()
-            for folder in self._versions.glob("*/*/"):
-                self._tidy(folder, earlier)
-                for path, since, successor in _versions_in(folder, commits):
-                    # What never became part of a version may have been listed by a reader who is to open it.
-                    gone = successor and successor < over if since in commits else not over <= since <= until
-                    if gone:
-                        self._hide(path)
-                    else:
-                        needed.add(since)
-            for since in commits - needed:
-                (self._versions / f"{since}{COMMIT}").unlink()
-
-    def _tidy(self, folder: Path, earlier: int) -> None:
-        """Remove what was taken out of sight before this time, and what is no file of a version.
-
-        What somebody or some tool has put there ends every query, for the views list all.
-        """
-        for path in folder.iterdir():
-            if path.is_symlink():
-                if path.lstat().st_mtime_ns // 1_000 <= earlier:
-                    (self._aside / path.readlink().name).unlink(missing_ok=True)
-                    path.unlink()
-            elif path.is_file() and not VERSION.fullmatch(path.name):
-                path.unlink()
-
-    def _hide(self, path: Path) -> None:
-        """Take a file out of what readers list, but not from those who have listed it and are to open it."""
-        kept = made(self._aside) / f"{path.parent.parent.name}.{path.parent.name}.{path.name}"
-        kept.unlink(missing_ok=True)
-        os.link(path, kept)
-        link = kept.with_suffix(PART)
-        link.symlink_to(Path("..", "..", "..", ASIDE, kept.name))
-        link.rename(path)
+        clean(self._at, grace, _now())
 
     def _part(self, name: str, part: str) -> Path:
         """Where a slice is written before it has a time."""
-        return made(self._aside) / f"{name}.{part}{PART}"
+        return made(self._at.aside) / f"{name}.{part}{PART}"
 
     def _place(self, change: Change, before: str, since: str) -> None:
         """Give all that was written the time from which on it is to be read.
@@ -256,32 +225,33 @@ class Lake:
         """
         for name, parts in change.fresh.items():
             for part in sorted(parts):
-                version = self._version(name, part, since)
+                version = self._at.version(name, part, since)
                 if before:
-                    os.link(self._version(name, part, before), version)
+                    os.link(self._at.version(name, part, before), version)
                 else:
                     self._part(name, part).rename(version)
             if parts:
-                sync(self._folder_of(name))
+                sync(self._at.of_table(name))
 
-    def _described(self, change: Change, since: str, loaded_until: int) -> Path:
+    def _described(
+        self, change: Change, seals: Mapping[tuple[str, str], FileSeal], since: str, loaded_until: int
+    ) -> Path:
         """The commit of a version, written aside."""
         known = self.state().tables
-        state = State(
-            {
-                name: {
-                    each.name: Published(
-                        each, since if each.name in change.fresh[name] else known[name][each.name].since
-                    )
-                    for each in slices
-                }
-                for name, slices in change.tables.items()
-            },
-            change.shapes,
-            loaded_until,
-        )
-        aside = self._versions / f"{since}{PART}"
-        aside.write_bytes(msgspec.json.encode(state))
+
+        def published(name: str, each: Slice) -> Published:
+            sealed = seals.get((name, each.name))
+            if sealed:
+                return Published(each, since, sealed)
+            before = known[name][each.name]
+            return Published(each, before.since, before.file)
+
+        tables = {
+            name: {each.name: published(name, each) for each in slices}
+            for name, slices in change.tables.items()
+        }
+        aside = self._at.versions / f"{since}{PART}"
+        aside.write_bytes(encode(State(tables, change.shapes, loaded_until)))
         finish(aside)
         return aside
 
@@ -297,8 +267,8 @@ class Lake:
                 aside = self._part(name, FIRST)
                 pq.write_table(tables[name].arrow().empty_table(), aside)
                 finish(aside)
-                aside.rename(self._version(name, part, FIRST))
-        first = self._versions / f"{FIRST}{COMMIT}"
+                aside.rename(self._at.version(name, part, FIRST))
+        first = self._at.commit(FIRST)
         first.touch()
         first.chmod(0o666 & ~umask())
 
@@ -308,27 +278,8 @@ class Lake:
 
     def _there(self, name: str) -> list[Slice]:
         """The slices of a table of which there are files, though no state tells of them."""
-        parts = {path.name.partition(".")[0] for path in self._folder_of(name).glob(f"*{PARQUET}")}
+        parts = {path.name.partition(".")[0] for path in self._at.of_table(name).glob(f"*{PARQUET}")}
         return [Slice(part) for part in sorted(parts)]
-
-    def _version(self, name: str, part: str, since: str) -> Path:
-        return self._folder_of(name) / f"{part}.{since}{PARQUET}"
-
-    def _folder_of(self, name: str) -> Path:
-        return self._versions.joinpath(*name.split("."))
-
-
-def _versions_in(folder: Path, commits: AbstractSet[str]) -> Iterator[tuple[Path, str, str]]:
-    """Each file of a table with its time, and the time of the version that replaced it, if one has."""
-    versions: dict[str, list[tuple[str, Path]]] = {}
-    for path in folder.glob(f"*{PARQUET}"):
-        if not path.is_symlink():
-            name, since = path.stem.split(".")
-            versions.setdefault(name, []).append((since, path))
-    for found in versions.values():
-        times = sorted(since for since, _ in found if since in commits)
-        following = dict(pairwise(times))
-        yield from ((path, since, following.get(since, "")) for since, path in found)
 
 
 def _shape(table: Table) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from duckdb import DuckDBPyConnection
+from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl.publish.slices import Slice, condition
 from etl.schema import LINEAGE_TIME, Table, quote
@@ -27,26 +27,29 @@ WIDE = 2**13
 piece that is sorted would read again all the rows that stand among its own."""
 
 
-def write_slice(
-    connection: DuckDBPyConnection, table: Table, each: Slice, path: Path, unwanted: threading.Event
+def write_slice(  # noqa: PLR0913 -- what every writer of slices is given, and how
+    connection: DuckDBPyConnection,
+    table: Table,
+    each: Slice,
+    path: Path,
+    unwanted: threading.Event,
+    *,
+    large: bool = False,
 ) -> None:
     """Write one slice as Parquet of the declared schema, in an order that lets readers skip row groups.
 
-    Once it is unwanted, only a part is written.
+    Where its rows may be large, their size is looked at first, which would cost ordinary ones time. Once the
+    slice is unwanted, only a part is written.
     """
-    by = _order(table, each)
-    pieces = _pieces(connection, table, each, 0 if by else None)
-    _write(_groups(connection, table, pieces, by), table, path, unwanted)
-
-
-def write_large_slice(
-    connection: DuckDBPyConnection, table: Table, each: Slice, path: Path, unwanted: threading.Event
-) -> None:
-    """Write one slice likewise, after a look at the size of its rows, which would cost ordinary ones time."""
-    size = _size(connection, table, each)
-    by = _order(table, each) if size < WIDE * each.rows else ""
+    size = _size(connection, table, each) if large else 0
+    by = _order(table, each) if size < WIDE * each.rows or not large else ""
     pieces = _pieces(connection, table, each, size if by else None)
-    _write(_groups(connection, table, pieces, by), table, path, unwanted)
+    schema = table.arrow()
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for group in _groups(connection, table, pieces, by):
+            if unwanted.is_set():
+                return
+            writer.write_table(pa.Table.from_batches(group).rename_columns(schema.names).cast(schema))
 
 
 def _groups(
@@ -58,9 +61,9 @@ def _groups(
         for name, column in table.columns.items()
     )
     for piece in pieces:
-        rows = connection.sql(f"SELECT {columns} FROM {table.qualified} WHERE {condition(table, piece)} {by}")
+        rows = f"SELECT {columns} FROM {table.qualified} WHERE {condition(table, piece)}"
         group: list[pa.RecordBatch] = []
-        for batch in rows.to_arrow_reader(VECTOR):
+        for batch in _batches(connection, table, rows, by):
             group.append(batch)
             size = sum(one.get_total_buffer_size() for one in group)
             if size >= GROUP_BYTES or sum(map(len, group)) >= ROW_GROUP:
@@ -70,15 +73,27 @@ def _groups(
             yield group
 
 
-def _write(
-    groups: Iterable[list[pa.RecordBatch]], table: Table, path: Path, unwanted: threading.Event
-) -> None:
-    schema = table.arrow()
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for group in groups:
-            if unwanted.is_set():
-                return
-            writer.write_table(pa.Table.from_batches(group).rename_columns(schema.names).cast(schema))
+def _batches(connection: DuckDBPyConnection, table: Table, rows: str, by: str) -> Iterator[pa.RecordBatch]:
+    """The rows in this order; of a table with a large column as few at a time as fit into the memory.
+
+    Such a table only grows: its rows stand in the order in which they were loaded.
+    """
+    if table.small == list(table.columns):
+        yield from connection.sql(f"{rows} {by}").to_arrow_reader(VECTOR)
+        return
+    ((last,),) = connection.execute(f"SELECT max(rowid) FROM {table.qualified}").fetchall()
+    first, step = 0, VECTOR
+    while last is not None and first <= last:
+        some = f"{rows} AND rowid BETWEEN {first} AND {first + step - 1} {by}"
+        try:
+            found = connection.sql(some).to_arrow_table()
+        except OutOfMemoryException:
+            if step == 1:
+                raise
+            step //= 2
+            continue
+        yield from found.to_batches(VECTOR)
+        first += step
 
 
 def _size(connection: DuckDBPyConnection, table: Table, each: Slice) -> int:

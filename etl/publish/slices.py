@@ -124,7 +124,7 @@ def condition(table: Table, each: Slice) -> str:
 
 def _digest(table: Table) -> str:
     """What the rows hold as one number: every change of a row changes one of these columns."""
-    columns = [name for name in table.maintained if name not in table.key] or list(table.columns)
+    columns = [name for name in table.maintained if name not in table.key] or table.small
     return f"CAST(coalesce(sum(hash({', '.join(map(quote, columns))})), 0) % {MODULUS} AS BIGINT)"
 
 

@@ -1,4 +1,4 @@
--- Refused records and files, the newest last; all of them, or those with these ids.
+-- What is known of refused records and files but for their content, the newest last; all, or those with these ids.
 SELECT
     quarantine_id,
     run_id,
@@ -8,9 +8,7 @@ SELECT
     partition,
     reason,
     path,
-    record,
     encoding,
-    context,
     state,
     epoch_us(quarantine.seen_at) AS seen_us
 FROM etl.quarantine

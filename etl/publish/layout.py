@@ -1,0 +1,73 @@
+"""Where the files of a lake stand, and how they are called."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+VERSIONS = ".versions"
+ASIDE = ".aside"
+"""Folder for what is being written, and for what links lead to: views list all in the folder of a table."""
+COMMIT = ".commit"
+PARQUET = ".parquet"
+FIRST = f"{0:016}"
+"""The time of the empty version that comes before the first one of a new slice."""
+
+TIME = re.compile(r"\d{16}")
+"""How the time of a version is written."""
+VERSION = re.compile(rf"[^.]+\.{TIME.pattern}{re.escape(PARQUET)}")
+"""How the file of a version is called."""
+NAME = re.compile(r"[a-z]\w*")
+"""How schemas and tables are called; other folders are of somebody else, `@eaDir` or `lost+found`."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The places in the folder of a lake."""
+
+    folder: Path
+
+    @cached_property
+    def versions(self) -> Path:
+        """The folder of all that the views of `bi.duckdb` look at."""
+        return self.folder / VERSIONS
+
+    @cached_property
+    def aside(self) -> Path:
+        """The folder of what no listing is to show."""
+        return self.folder / ASIDE
+
+    @property
+    def verified(self) -> Path:
+        """The file that remembers which files were found to be whole, and when."""
+        return self.versions / "verified.json"
+
+    def commits(self) -> set[str]:
+        """The times of all versions that count."""
+        try:
+            names = [path.name for path in self.versions.iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+        found = (name.removesuffix(COMMIT) for name in names if name.endswith(COMMIT))
+        return {since for since in found if TIME.fullmatch(since)}
+
+    def newest(self) -> str:
+        """Since when the newest version is to be read; empty where nothing was ever published."""
+        return max(self.commits() - {FIRST}, default="")
+
+    def commit(self, since: str) -> Path:
+        """The file that makes a version count."""
+        return self.versions / f"{since}{COMMIT}"
+
+    def version(self, table: str, part: str, since: str) -> Path:
+        """A slice of a qualified table in a version."""
+        return self.of_table(table) / f"{part}.{since}{PARQUET}"
+
+    def of_table(self, table: str) -> Path:
+        """The folder of all versions of a qualified table."""
+        return self.versions.joinpath(*table.split("."))
+
+    def tables(self) -> list[Path]:
+        """The folders of all tables."""
+        found = self.versions.glob("*/*/")
+        return [path for path in found if NAME.fullmatch(path.name) and NAME.fullmatch(path.parent.name)]

@@ -1,0 +1,77 @@
+"""What a version of the lake holds, as its commit records it: slices, and their files as they were written.
+
+A commit is a checksum and the JSON that it is the checksum of: one flipped digit in the bounds of a slice
+would lose rows for ever, and nothing else would show it.
+"""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from etl.publish.slices import Slice
+from etl.schema import Table
+
+
+class FileSeal(msgspec.Struct, frozen=True):
+    """By what a file is known to be as it was written."""
+
+    size: int
+    checksum: str
+    modified: int
+    """Nanoseconds since 1970, which with the inode tell that somebody has put another file in its place."""
+    inode: int
+
+
+class Published(msgspec.Struct, frozen=True):
+    """A slice as it was published, since when, and its file."""
+
+    slice: Slice
+    since: str
+    file: FileSeal
+
+
+class State(msgspec.Struct, frozen=True):
+    """What a version of the lake holds."""
+
+    tables: dict[str, dict[str, Published]] = {}
+    """By qualified table and slice."""
+    shapes: dict[str, str] = {}
+    """The columns of each table as they were written."""
+    loaded_until: int = 0
+    """When its newest row was loaded, in microseconds since 1970."""
+
+    def rows(self, table: Table) -> int:
+        """How many rows of a table are published."""
+        return sum(each.slice.rows for each in self.tables.get(table.qualified, {}).values())
+
+
+def encode(state: State) -> bytes:
+    """The state as a commit holds it."""
+    body = msgspec.json.encode(state)
+    return _digest(body) + b"\n" + body
+
+
+def decode(text: bytes) -> State | None:
+    """The state that a commit holds; None where that is damaged, or of an earlier version of Sightglass."""
+    digest, _, body = text.partition(b"\n")
+    try:
+        return msgspec.json.decode(body, type=State) if digest == _digest(body) else None
+    except msgspec.DecodeError:
+        return None
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.sha256(body).hexdigest().encode()
+
+
+def seal(path: Path) -> FileSeal:
+    """What a file is now."""
+    told = path.stat()
+    return FileSeal(told.st_size, checksum(path), told.st_mtime_ns, told.st_ino)
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of what a file holds."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,69 @@
+"""The recovery chapter, followed: what a damaged warehouse costs, and what it does not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+from conftest import ROOT
+from faults import Healthy, healthy, published, stored, told
+from test_fault_damage import LOG, WAREHOUSE, away
+
+CHAPTER = ROOT / "docs" / "recovery.md"
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Iterator[Healthy]:
+    """A warehouse with two runs, of which the second found nothing new."""
+    with healthy(tmp_path) as found:
+        found.sightglass("run")
+        yield found
+
+
+def runs_in(snapshot: Path) -> int:
+    """How many runs a snapshot knows."""
+    with duckdb.connect(snapshot, read_only=True) as reader:
+        return len(reader.execute("SELECT run_id FROM etl.runs").fetchall())
+
+
+def test_a_damaged_warehouse_begins_anew(loaded: Healthy, tmp_path: Path) -> None:
+    """Readers keep what they have until the operator says otherwise, then have all that is still there."""
+    sightglass, kept = loaded.sightglass, tmp_path / "before.duckdb"
+    path = sightglass.home / WAREHOUSE
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    broken = sightglass("run")
+    readable = published(sightglass.home)
+    asked = sightglass("sql", "SELECT count(*) FROM etl.runs")
+    snapshot = sightglass("snapshot", str(kept))
+    away(WAREHOUSE, LOG)(sightglass)
+    anew = sightglass("run", "--json")
+    meanwhile = sightglass("sql", "SELECT count(*) FROM etl.runs")
+    forced = sightglass("publish", "--force")
+    after = sightglass("sql", "SELECT count(*) FROM etl.runs")
+
+    assert (2, 1) == (broken.code, len(told(broken)))
+    assert (loaded.published, 0) == (readable, snapshot.code)
+    assert 2 == runs_in(kept)
+    assert (4, None) == (anew.code, anew.report["published"])
+    assert "etl.runs has 1 rows, fewer than 2" in anew.err
+    assert ["count_star()\n2\n"] * 2 + ["count_star()\n1\n"] == [
+        each.out for each in (asked, meanwhile, after)
+    ]
+    assert (0, loaded.stored, loaded.published) == (
+        forced.code,
+        stored(sightglass.home),
+        published(sightglass.home),
+    )
+
+
+def test_the_messages_lead_to_the_chapter(loaded: Healthy) -> None:
+    """The line names the chapter, the README links to it, and it has the words of the line."""
+    path = loaded.sightglass.home / WAREHOUSE
+    path.write_bytes(path.read_bytes()[:-100_000])
+    (line,) = told(loaded.sightglass("run"))
+    chapter = CHAPTER.read_text(encoding="utf-8")
+
+    assert line.endswith("; readers keep what is published; docs/recovery.md says how to begin anew")
+    assert "is damaged" in line
+    assert "](docs/recovery.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "`warehouse.duckdb is damaged`" in chapter
