@@ -1,6 +1,5 @@
 """The transform stage in a process of its own: in one, it and the load stage wait for one interpreter."""
 
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -36,6 +35,7 @@ class Aside:
             self._process = subprocess.Popen(  # noqa: S603 -- our own module
                 [sys.executable, "-m", __name__, source, str(its.fileno())],
                 pass_fds=[its.fileno()],
+                process_group=0,  # ^C is for us alone
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
@@ -92,6 +92,4 @@ def serve(source: str, connection: Connection) -> None:
 
 
 if __name__ == "__main__":
-    # Whoever is told to stop closes the connection; ^C reaches this process too.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     serve(sys.argv[1], Connection(int(sys.argv[2])))

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,7 +10,6 @@ from etl import schema
 from etl.config import Settings
 from etl.errors import (
     BUG,
-    INTERRUPTED,
     OK,
     QUARANTINED,
     SettingsError,
@@ -25,6 +24,7 @@ from etl.load.accounts import ACCOUNT, admitted
 from etl.load.books import Books, HeldBack, Refusal, Tally, loaded_before, refusals
 from etl.load.warehouse import NAME, Warehouse, make_folder, open_for_writing
 from etl.loading import Load, Progress, Shared
+from etl.process import code_if_told, interruptible
 from etl.publish import Published, publish
 from etl.registry import source_module
 
@@ -111,7 +111,7 @@ def replay(
 
 def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> None:
     """Close one refusal; SettingsError where there is none of this id."""
-    with lock.hold(settings.home, now), closing(open_for_writing(settings.home)) as warehouse:
+    with lock.hold(settings.home, now), interruptible(open_for_writing(settings.home)) as warehouse:
         (refusal,) = refusals(warehouse, [quarantine_id])
         Books(warehouse, refusal.run_id).mark(refusal, "dismissed")
         publish(warehouse, settings)
@@ -121,7 +121,7 @@ def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
     """Let the next run do what runs hold back; SettingsError where nothing of the kind is."""
     known_source(source)
     _must_exist(settings)
-    with lock.hold(settings.home, now), closing(open_for_writing(settings.home)) as warehouse:
+    with lock.hold(settings.home, now), interruptible(open_for_writing(settings.home)) as warehouse:
         is_held = any(
             held is not None for held, _ in warehouse.ask("etl/confirmation", source=source, what=what)
         )
@@ -134,7 +134,7 @@ def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
 def publish_again(settings: Settings, now: datetime, *, force: bool = False) -> Published:
     """Let readers see the warehouse as it is; Unsound where a check fails, unless forced."""
     _must_exist(settings)
-    with lock.hold(settings.home, now), closing(open_for_writing(settings.home)) as warehouse:
+    with lock.hold(settings.home, now), interruptible(open_for_writing(settings.home)) as warehouse:
         return publish(warehouse, settings, force=force)
 
 
@@ -160,7 +160,10 @@ def entered(
     `admit` looks at the warehouse before anything is written; SettingsError where nothing is to be.
     """
     make_folder(settings.home)
-    with lock.hold(settings.home, report.started_at), closing(open_for_writing(settings.home)) as warehouse:
+    with (
+        lock.hold(settings.home, report.started_at),
+        interruptible(open_for_writing(settings.home)) as warehouse,
+    ):
         books = Books(warehouse, report.run_id)
         is_entered = False
         try:
@@ -200,11 +203,11 @@ def _read(load: Load, session: Session, report: Report) -> None:
 
 def _code(error: BaseException) -> int:
     """The exit code with which the command will leave because of this."""
+    if told := code_if_told():
+        return told
     if isinstance(error, SightglassError):
         return error.exit_code
-    if isinstance(error, SystemExit) and isinstance(error.code, int):
-        return error.code
-    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else BUG
+    return BUG
 
 
 def _connect(settings: Settings, wanted: Sequence[str], report: Report) -> dict[str, Session]:

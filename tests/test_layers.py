@@ -29,7 +29,8 @@ MODULES = [name for name in FILES if name.partition(".")[0] != "demo"]
 VALUES = {"errors", "schema", "values"}
 MAY_IMPORT = {
     "": set[str](),
-    "__main__": {"cli"},
+    "__main__": {"cli", "process"},
+    "process": set[str](),
     "errors": set[str](),
     "values": set[str](),
     "config": {"errors"},
@@ -45,11 +46,11 @@ MAY_IMPORT = {
     "aside": {"errors", "extract.stream", "registry", "schema", "transform"},
     "waiting": {"aside", "extract", "load", "transform"},
     "loading": {*VALUES, "aside", "config", "extract", "load", "registry", "transform", "waiting"},
-    "publish": {*VALUES, "config", "disk", "load.sql", "load.warehouse", "publish", "views"},
-    "pipeline": {*VALUES, "config", "extract", "load", "loading", "publish", "registry"},
+    "publish": {*VALUES, "config", "disk", "load.sql", "load.warehouse", "process", "publish", "views"},
+    "pipeline": {*VALUES, "config", "extract", "load", "loading", "process", "publish", "registry"},
     "cli": {
         *(*VALUES, "cli", "config", "demo", "extract", "load", "loading", "pipeline", "publish", "registry"),
-        *("transform", "version"),
+        *("process", "transform", "version"),
     },
 }
 """What each part of the package may import of it; a source also its own modules, never another source."""

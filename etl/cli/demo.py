@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
@@ -51,7 +51,7 @@ def command(home: str, records: int, media: int, seed: int) -> int:
             err=True,
         )
         second = _run(settings)
-    with closing(open_bi(settings)) as connection:
+    with open_bi(settings) as connection:
         _show_tables(connection)
         _answer_questions(connection)
         report = folder / "report.html"

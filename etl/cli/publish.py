@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import click
 
 from etl.cli import json_option, print_json, takes_settings
+from etl.cli.output import tell
 from etl.config import Settings
 from etl.pipeline import publish_again
 
@@ -22,4 +23,4 @@ def command(settings: Settings, *, force: bool, as_json: bool) -> None:
     published = publish_again(settings, datetime.now(UTC), force=force)
     if as_json:
         print_json(published.as_json())
-    click.echo(f"sightglass: {published}", err=True)
+    tell(str(published))

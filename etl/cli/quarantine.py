@@ -8,11 +8,13 @@ from typing import Any
 import click
 
 from etl.cli import json_option, print_json, takes_settings
+from etl.cli.output import shown, tell
 from etl.cli.run import report_json
 from etl.config import Settings
 from etl.load.books import Refusal, refusals
 from etl.load.warehouse import open_for_reading
 from etl.pipeline import dismiss, replay
+from etl.process import interruptible
 from etl.values import moment
 
 
@@ -30,9 +32,9 @@ def command(settings: Settings, *, as_json: bool) -> None:
     for refusal in found:
         about = " ".join(filter(None, [refusal.source, refusal.stream, refusal.partition]))
         where = f"{moment(refusal.seen_us)}  {refusal.state:9} {about}"
-        click.echo(f"{refusal.quarantine_id}  {where}: {refusal.path}: {refusal.reason}")
+        click.echo(shown(f"{refusal.quarantine_id}  {where}: {refusal.path}: {refusal.reason}"))
     if not found:
-        click.echo("sightglass: the quarantine is empty", err=True)
+        tell("the quarantine is empty")
 
 
 @command.command("show")
@@ -46,12 +48,16 @@ def show(settings: Settings, quarantine_id: str, *, as_json: bool) -> None:
         whole = {"record": refusal.record, "encoding": refusal.encoding}
         print_json({**_summary(refusal), "context": json.loads(refusal.context), **whole})
         return
-    click.echo(f"reason:  {refusal.reason}")
-    click.echo(f"path:    {refusal.path}")
-    click.echo(f"came by: {refusal.source} {refusal.stream} {refusal.partition}")
-    click.echo(f"context: {refusal.context}")
-    click.echo(f"state:   {refusal.state}, seen first at {moment(refusal.seen_us)} by run {refusal.run_id}")
-    click.echo(f"\n{refusal.record}")
+    about = {
+        "reason": refusal.reason,
+        "path": refusal.path,
+        "came by": f"{refusal.source} {refusal.stream} {refusal.partition}",
+        "context": refusal.context,
+        "state": f"{refusal.state}, seen first at {moment(refusal.seen_us)} by run {refusal.run_id}",
+    }
+    for name, value in about.items():
+        click.echo(f"{name + ':':8} {shown(value)}")
+    click.echo("\n" + shown(refusal.record, kept="\n"))
 
 
 @command.command("replay")
@@ -64,7 +70,7 @@ def replay_(settings: Settings, quarantine_ids: Sequence[str], *, as_json: bool)
     if as_json:
         print_json({**report_json(report), "still_refused": [_summary(refusal) for refusal in still]})
     loaded = sum(tally.fetched for tally in report.streams)
-    click.echo(f"sightglass: replayed {loaded:,}, still refused {len(still):,}", err=True)
+    tell(f"replayed {loaded:,}, still refused {len(still):,}")
     return report.exit_code
 
 
@@ -74,15 +80,12 @@ def replay_(settings: Settings, quarantine_ids: Sequence[str], *, as_json: bool)
 def dismiss_(settings: Settings, quarantine_id: str) -> None:
     """Close one: it stays listed, and is not replayed any more."""
     dismiss(settings, quarantine_id, datetime.now(UTC))
-    click.echo(f"sightglass: dismissed {quarantine_id}", err=True)
+    tell(f"dismissed {quarantine_id}")
 
 
 def _read(settings: Settings, ids: Sequence[str]) -> list[Refusal]:
-    warehouse = open_for_reading(settings.home)
-    try:
+    with interruptible(open_for_reading(settings.home)) as warehouse:
         return refusals(warehouse, ids)
-    finally:
-        warehouse.close()
 
 
 def _summary(refusal: Refusal) -> dict[str, Any]:
