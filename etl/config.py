@@ -266,6 +266,8 @@ def _checked(setting: Setting, value: str, where: str) -> Any:  # noqa: ANN401 -
         value.encode()
     except UnicodeEncodeError as error:
         raise SettingsError(f"{setting.name} from {where} is no text in this machine's encoding") from error
+    if "\0" in value:
+        raise SettingsError(f"{setting.name} from {where} holds a NUL, which no machine can pass on")
     if setting.kind == "folder":
         return _folder(setting, value, where)
     if setting.kind == "secret":

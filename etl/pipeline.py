@@ -2,9 +2,10 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
 from etl import schema
 from etl.config import Settings
@@ -111,7 +112,7 @@ def replay(
 
 def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> None:
     """Close one refusal; SettingsError where there is none of this id."""
-    with lock.hold(settings.home, now), interruptible(open_for_writing(settings.home)) as warehouse:
+    with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         (refusal,) = refusals(warehouse, [quarantine_id])
         Books(warehouse, refusal.run_id).mark(refusal, "dismissed")
         publish(warehouse, settings)
@@ -121,7 +122,7 @@ def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
     """Let the next run do what runs hold back; SettingsError where nothing of the kind is."""
     known_source(source)
     _must_exist(settings)
-    with lock.hold(settings.home, now), interruptible(open_for_writing(settings.home)) as warehouse:
+    with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         is_held = any(
             held is not None for held, _ in warehouse.ask("etl/confirmation", source=source, what=what)
         )
@@ -134,7 +135,7 @@ def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
 def publish_again(settings: Settings, now: datetime, *, force: bool = False) -> Published:
     """Let readers see the warehouse as it is; Unsound where a check fails, unless forced."""
     _must_exist(settings)
-    with lock.hold(settings.home, now), interruptible(open_for_writing(settings.home)) as warehouse:
+    with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         return publish(warehouse, settings, force=force)
 
 
@@ -146,6 +147,11 @@ def _must_exist(settings: Settings) -> None:
 def begun(now: datetime) -> Report:
     """The report of a run that begins, with a name for it."""
     return Report(f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", now)
+
+
+def writable(home: Path) -> AbstractContextManager[Warehouse]:
+    """The warehouse, closed at the end; where a signal comes, what became of the run is entered first."""
+    return interruptible(open_for_writing(home), is_wanted_after=True)
 
 
 @contextmanager
@@ -162,7 +168,7 @@ def entered(
     make_folder(settings.home)
     with (
         lock.hold(settings.home, report.started_at),
-        interruptible(open_for_writing(settings.home)) as warehouse,
+        writable(settings.home) as warehouse,
     ):
         books = Books(warehouse, report.run_id)
         is_entered = False

@@ -52,7 +52,8 @@ class _State:
     """The exit code that goes with the signal that has come; 0 as long as none has."""
     is_watched = False
     has_raised = threading.Event()
-    connections: set[Connection] = set()  # noqa: RUF012 -- there is one process
+    connections: dict[Connection, bool] = {}  # noqa: RUF012 -- there is one process
+    """Those at work, and whether they are wanted after a signal."""
     scratch: set[Path] = set()  # noqa: RUF012
 
 
@@ -75,13 +76,16 @@ def stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def interruptible(connection: C) -> Iterator[C]:
-    """A connection whose queries a signal interrupts; closed at the end."""
-    _State.connections.add(connection)
+def interruptible(connection: C, *, is_wanted_after: bool = False) -> Iterator[C]:
+    """A connection whose queries a signal interrupts; closed at the end.
+
+    One that is wanted after the signal, to enter what came of it, is interrupted no more on the way out.
+    """
+    _State.connections[connection] = is_wanted_after
     try:
         yield connection
     finally:
-        _State.connections.discard(connection)
+        del _State.connections[connection]
         connection.close()
 
 
@@ -155,13 +159,17 @@ def _watch(reading: int) -> None:
     number = os.read(reading, 1)[0]
     _State.code = _State.code or 128 + number
     told_at = monotonic()
-    while not _State.has_raised.wait(POLL_SECONDS):
-        for connection in tuple(_State.connections):
-            with suppress(Exception):  # it may be closed by now
-                connection.interrupt()
-        if monotonic() - told_at > STUCK_SECONDS:
-            _leave()
-    sleep(CLEANUP_SECONDS)
+    while (waited := monotonic() - told_at) < CLEANUP_SECONDS:
+        is_leaving = _State.has_raised.wait(POLL_SECONDS)
+        if not is_leaving and waited > STUCK_SECONDS:
+            break
+        for connection, is_wanted_after in tuple(_State.connections.items()):
+            # DuckDB waits for what it works on even where it has heard of the signal.
+            if not (is_leaving and is_wanted_after):
+                with suppress(Exception):  # it may be closed by now
+                    connection.interrupt()
+        if is_leaving:
+            sleep(POLL_SECONDS)
     _leave()
 
 

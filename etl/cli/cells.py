@@ -40,8 +40,10 @@ def rows(relation: duckdb.DuckDBPyRelation) -> Iterator[list[Any]]:
     """The rows of an answer, one after the other: times in ISO 8601, UTC, and text for what JSON lacks."""
     casts = [cast(kind) for kind in relation.types]
     asked = ", ".join(f"CAST(#{place} AS {name})" for place, (name, _) in enumerate(casts, start=1))
-    for batch in relation.project(asked).to_arrow_reader(AT_ONCE):
-        yield from _of_batch(batch, [read for _, read in casts])
+    # At once, not with the first row: what is wrong with the query shows before anything is printed.
+    batches = relation.project(asked).to_arrow_reader(AT_ONCE)
+    reads = [read for _, read in casts]
+    return (row for batch in batches for row in _of_batch(batch, reads))
 
 
 def _of_batch(batch: pa.RecordBatch, reads: list[Callable[[Any], Any]]) -> Iterator[list[Any]]:

@@ -25,14 +25,17 @@ from etl.publish.report import page
 
 HOME = "demo-warehouse"
 MARK = ".made-by-sightglass-demo"
+AMOUNT = click.IntRange(0, 10**7)
 
 
 @click.command("demo")
 @click.option(
     "--home", metavar="DIR", default=HOME, show_default=True, help="Folder to load into; emptied first."
 )
-@click.option("--records", default=3000, show_default=True, help="Cogniac records to simulate.")
-@click.option("--media", default=40, show_default=True, help="Neurons images and videos to simulate.")
+@click.option("--records", default=3000, type=AMOUNT, show_default=True, help="Cogniac records to simulate.")
+@click.option(
+    "--media", default=40, type=AMOUNT, show_default=True, help="Neurons images and videos to simulate."
+)
 @click.option(
     "--seed", default=1, show_default=True, help="Another seed gives other data, the same seed the same."
 )

@@ -78,9 +78,9 @@ def _asked(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPy
 
 def _print_json(relation: duckdb.DuckDBPyRelation) -> None:
     """Print one object, row by row: an answer may be larger than memory."""
-    names = distinct(relation.columns)
+    names, answer = distinct(relation.columns), rows(relation)
     sys.stdout.write(f'{{"columns": {json_text(names)}, "rows": [')
-    for number, row in enumerate(rows(relation)):
+    for number, row in enumerate(answer):
         sys.stdout.write(", " * bool(number) + json_text(dict(zip(names, row, strict=True))))
     sys.stdout.write("]}\n")
 

@@ -17,7 +17,7 @@ from etl.config import Settings
 from etl.errors import SettingsError
 from etl.load.warehouse import is_out_of_memory, umask
 from etl.process import interruptible
-from etl.publish.files import PART, writable
+from etl.publish.files import PART, readable, writable
 from etl.publish.lake import COMMIT, VERSIONS, Lake
 from etl.publish.spill import spill_folder
 from etl.schema import Table, literal, quote
@@ -78,7 +78,9 @@ def open_bi(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     lake, path = settings.home / LAKE, settings.home / NAME
     elsewhere = _prefix(settings) != str(lake)
-    if Lake(lake).is_incomplete() or not (elsewhere or path.exists()):
+    with readable(settings.home):
+        is_there = not Lake(lake).is_incomplete() and (elsewhere or path.exists())
+    if not is_there:
         raise SettingsError(
             f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
         )

@@ -13,7 +13,7 @@ from etl.load.warehouse import umask
 from etl.process import interruptible, remove, scratch
 from etl.publish.bi import LAKE, MEMORY, STORAGE, enough_memory, query
 from etl.publish.bi import NAME as BI
-from etl.publish.files import PART
+from etl.publish.files import PART, readable
 from etl.publish.lake import Lake
 from etl.schema import literal
 from etl.views import SCHEMA, marts
@@ -23,7 +23,8 @@ def write_snapshot(settings: Settings, path: Path) -> str:
     """Write the newest published version into a file that needs nothing else; since when it is the newest."""
     folder = settings.home / LAKE
     lake = Lake(folder)
-    version = lake.newest()
+    with readable(settings.home):
+        version = lake.newest()
     if not version:
         raise SettingsError(
             f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
