@@ -65,8 +65,8 @@ def code_if_told() -> int:
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Let a signal end what is done inside, and then the process, whatever has become of its exception."""
-    _watch_signals()
     try:
+        _watch_signals()
         yield
     except BaseException:
         # DuckDB and C extensions make an error of their own of a signal that comes while they work.
