@@ -1,7 +1,6 @@
 """The transform stage in a process of its own: in one, it and the load stage wait for one interpreter."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -38,6 +37,7 @@ class Aside:
                 [sys.executable, "-m", __name__, source, str(its.fileno())],
                 pass_fds=[its.fileno()],
                 env=_without_credentials(os.environ),
+                process_group=0,  # ^C is for us alone
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
@@ -104,6 +104,4 @@ def serve(source: str, connection: Connection) -> None:
 
 
 if __name__ == "__main__":
-    # Whoever is told to stop closes the connection; ^C reaches this process too.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     serve(sys.argv[1], Connection(int(sys.argv[2])))

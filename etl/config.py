@@ -1,5 +1,6 @@
 """Settings: flag beats environment beats `sightglass.toml`; the only place that reads secrets."""
 
+import codecs
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,19 @@ from etl.errors import SettingsError
 FILE = "sightglass.toml"
 PREFIX = "SIGHTGLASS_"
 """What the names of all settings begin with that are no API's own: there, an unknown name is a mistake."""
+
+
+DAY = 86_400
+YEAR = 365 * DAY
+CENTURY = 100 * YEAR
+"""Seconds."""
+LARGE = 10**9
+"""Megabytes: more than any machine has."""
+
+LARGEST_FILE = 2**20
+"""Bytes of a file of settings, or of a secret, beyond which it is none."""
+SHOWN = 60
+"""Characters of a value that a message repeats."""
 
 
 class Secret:
@@ -44,6 +58,10 @@ class Setting:
     default: str = ""
     kind: Literal["text", "number", "whole", "url", "secret", "folder"] = "text"
     least: int = 0
+    most: int | None = None
+    """Beyond which a number means nothing more."""
+    is_password: bool = False
+    """A secret that is packed before it is sent: it may hold any characters in one line."""
     filled: bool = False
     """Refused where it is given and empty, as secrets and folders always are."""
 
@@ -66,14 +84,17 @@ class Setting:
 CORE = (
     Setting("SIGHTGLASS_HOME", "Folder of the warehouse.", "./warehouse", "folder"),
     Setting("SIGHTGLASS_SOURCES", "Comma-separated sources to load; by default those with credentials."),
-    Setting("SIGHTGLASS_OVERLAP", "Seconds before the cursor that are read again.", "3600", "number"),
-    Setting("SIGHTGLASS_LAG", "Newest seconds left for the next run.", "5", "number"),
-    Setting("SIGHTGLASS_CONCURRENCY", "Requests in flight per source.", "8", "whole", least=1),
-    Setting("SIGHTGLASS_RETRY_BUDGET", "Seconds one request may take, with its retries.", "120", "number"),
-    Setting("SIGHTGLASS_BODY_MEMORY", "Megabytes that answers in flight may take.", "768", "whole", least=16),
+    Setting("SIGHTGLASS_OVERLAP", "Seconds before the cursor to read again.", "3600", "number", most=CENTURY),
+    Setting("SIGHTGLASS_LAG", "Newest seconds left for the next run.", "5", "number", most=YEAR),
+    Setting("SIGHTGLASS_CONCURRENCY", "Requests in flight per source.", "8", "whole", least=1, most=100),
+    Setting("SIGHTGLASS_RETRY_BUDGET", "Seconds of a request with retries.", "120", "number", most=DAY),
+    Setting(
+        "SIGHTGLASS_BODY_MEMORY", "Megabytes of answers in flight.", "768", "whole", least=16, most=LARGE
+    ),
     Setting("SIGHTGLASS_LAKE_URI", "Prefix under which readers see the folder lake, where it is another."),
-    Setting("SIGHTGLASS_LAKE_GRACE", "Seconds that replaced files of the lake stay.", "600", "number"),
+    Setting("SIGHTGLASS_LAKE_GRACE", "Seconds that replaced files stay.", "600", "number", most=CENTURY),
     Setting("SIGHTGLASS_RAW_DAYS", "Days the raw archive is kept; 0 keeps none.", "30", "whole"),
+    Setting("SIGHTGLASS_SQL_MEMORY", "Megabytes of a reader's query.", "1024", "whole", least=64, most=LARGE),
 )
 """The settings that do not belong to one source."""
 
@@ -114,7 +135,7 @@ class Settings:
     @property
     def home(self) -> Path:
         """Folder of the warehouse, absolute."""
-        return Path(self.text("SIGHTGLASS_HOME")).expanduser().absolute()
+        return Path(self.text("SIGHTGLASS_HOME"))
 
 
 def load(
@@ -151,7 +172,8 @@ def _given(setting: Setting, places: Iterable[tuple[str, Mapping[str, str]]]) ->
             continue  # an empty variable is a usual way to leave one out
         if setting.must_hold_text and not value.strip():
             raise SettingsError(f"{setting.name} from {where} is empty: give it a value, or leave it out")
-        return value, where
+        # What a service or a shell took from a file often ends in a line feed.
+        return value if setting.kind == "folder" else value.strip(), where
     return setting.default, "the default"
 
 
@@ -161,24 +183,53 @@ def _kept(setting: Setting, path: str, where: str) -> str:
     if not path.strip():
         raise SettingsError(f"{name} from {where} is empty: name a file, or leave it out")
     try:
-        secret = Path(path).expanduser().read_text(encoding="utf-8").strip()
+        secret = _text(Path(path).expanduser()).strip()
     except (OSError, ValueError, RuntimeError) as error:
         # RuntimeError: a home folder that nobody has; ValueError: bytes that are no text, or no path.
-        is_bytes = isinstance(error, UnicodeDecodeError)
-        reason = "is not UTF-8 text" if is_bytes else getattr(error, "strerror", None) or error
-        raise SettingsError(f"{name}: cannot read {path}: {reason}") from error
+        raise SettingsError(f"{name}: cannot read {path}: {_reason(error)}") from error
     if not secret:
         raise SettingsError(f"{name}: {path} holds nothing")
+    _check_secret(setting, secret, f"{name}: {path}")
     return secret
+
+
+def _check_secret(setting: Setting, secret: str, what: str) -> None:
+    """Refuse a secret that no request can carry as it is; nothing of it is shown."""
+    for place, sign in enumerate(secret, start=1):
+        if not sign.isprintable() or (not setting.is_password and (sign.isspace() or not sign.isascii())):
+            kind = "white space" if sign.isspace() else "what no key holds"
+            raise SettingsError(
+                f"{what} holds {kind} at character {place}: copy it again, without anything else"
+            )
+
+
+def _text(path: Path) -> str:
+    """What a file says, without the mark of its encoding; ValueError where it is too large, or no UTF-8."""
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise ValueError(f"is larger than {LARGEST_FILE:,} bytes")
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("is UTF-16 text; save it as UTF-8")
+    return content.decode("utf-8-sig")
+
+
+def _reason(error: Exception) -> str:
+    """Why a file could not be read."""
+    if isinstance(error, UnicodeDecodeError):
+        return "is not UTF-8 text"
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _file(found: Path) -> dict[str, str]:
     """What the settings file says."""
     try:
-        written = tomllib.loads(found.read_text(encoding="utf-8"))
+        written = tomllib.loads(_text(found))
     except (OSError, ValueError) as error:
-        raise SettingsError(f"cannot read the settings file {found}: {error}") from error
-    return {name: _joined(value) for name, value in written.items()}
+        raise SettingsError(f"cannot read the settings file {found}: {_reason(error)}") from error
+    except RecursionError as error:
+        raise SettingsError(f"cannot read the settings file {found}: it is nested too deeply") from error
+    return {name: _joined(name, value, found) for name, value in written.items()}
 
 
 def _is_setting(name: str, given: Mapping[str, Setting]) -> bool:
@@ -206,18 +257,25 @@ def _nearest(name: str, given: Mapping[str, Setting]) -> str:
     return f": did you mean {found[0]}?" if found else "."
 
 
-def _joined(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+def _joined(name: str, value: object, found: Path) -> str:
+    """The value as the environment would give it; SettingsError where it could not."""
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(each, str | int | float) and not isinstance(each, bool) for each in values):
+        raise SettingsError(f"{found}: {name} must be a text, a number, or a list of these")
+    return ",".join(map(str, values))
 
 
 def _checked(setting: Setting, value: str, where: str) -> Any:  # noqa: ANN401 -- the kind decides
     try:
         value.encode()
-        if setting.kind == "folder":
-            os.fsencode(value)  # a locale without UTF-8 can name no folder beyond ASCII
     except UnicodeEncodeError as error:
         raise SettingsError(f"{setting.name} from {where} is no text in this machine's encoding") from error
+    if "\0" in value:
+        raise SettingsError(f"{setting.name} from {where} holds a NUL, which no machine can pass on")
+    if setting.kind == "folder":
+        return _folder(setting, value, where)
     if setting.kind == "secret":
+        _check_secret(setting, value, f"{setting.name} from {where}")
         return Secret(value)
     if setting.kind == "url":
         _check_url(setting, value)
@@ -226,16 +284,32 @@ def _checked(setting: Setting, value: str, where: str) -> Any:  # noqa: ANN401 -
     return value
 
 
+def _folder(setting: Setting, value: str, where: str) -> str:
+    """The path, absolute; SettingsError where this machine can have no folder of this name."""
+    try:
+        os.fsencode(value)  # a locale without UTF-8 can name no folder beyond ASCII
+        path = Path(value).expanduser().absolute()
+        path.exists()
+    except UnicodeEncodeError as error:
+        raise SettingsError(f"{setting.name} from {where} is no text in this machine's encoding") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        # RuntimeError: a home folder that nobody has; FileNotFoundError: the current folder was removed.
+        reason = _reason(error)
+        raise SettingsError(f"{setting.name} from {where} names no folder: {reason}") from error
+    return str(path)
+
+
 def _number(setting: Setting, value: str, where: str) -> float:
     try:
         number = int(value) if setting.kind == "whole" else float(value)
     except ValueError:
         number = float("nan")
-    if not setting.least <= number < float("inf"):
+    is_too_large = setting.most is not None and setting.most < number < float("inf")
+    if is_too_large or not setting.least <= number < float("inf"):
         kind = "a whole number" if setting.kind == "whole" else "a number"
-        raise SettingsError(
-            f"{setting.name} from {where} must be {kind} of at least {setting.least}, not {value!r}"
-        )
+        limit = f"at most {setting.most}" if is_too_large else f"at least {setting.least}"
+        given = repr(value if len(value) <= SHOWN else f"{value[:SHOWN]}...")
+        raise SettingsError(f"{setting.name} from {where} must be {kind} of {limit}, not {given}")
     return number
 
 

@@ -15,10 +15,6 @@ quarantine (exit 4). Anything else that is raised is a bug: traceback, exit 1.
 OK = 0
 BUG = 1
 QUARANTINED = 4
-INTERRUPTED = 130
-TERMINATED = 143
-"""Exit codes of a run that was told to stop, by Ctrl-C and by SIGTERM, as shells have them."""
-
 WORST_FIRST = (1, 2, 75, 3, 4, 0)
 """Exit codes in the order in which one wins over another."""
 

@@ -6,12 +6,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import inf
+from pathlib import Path
 
 from etl import schema
 from etl.config import Settings
 from etl.errors import (
     BUG,
-    INTERRUPTED,
     OK,
     QUARANTINED,
     SettingsError,
@@ -26,6 +26,7 @@ from etl.load.accounts import ACCOUNT, admitted
 from etl.load.books import Books, HeldBack, Refusal, Tally, loaded_before, refusals
 from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.loading import Load, Progress, Shared
+from etl.process import code_if_told, interruptible
 from etl.publish import Published, publish
 from etl.registry import source_module
 
@@ -112,7 +113,7 @@ def replay(
 
 def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> None:
     """Close one refusal; SettingsError where there is none of this id."""
-    with lock.hold(settings.home, now), opened(settings.home) as warehouse:
+    with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         (refusal,) = refusals(warehouse, [quarantine_id])
         Books(warehouse, refusal.run_id).mark(refusal, "dismissed")
         publish(warehouse, settings)
@@ -122,7 +123,7 @@ def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
     """Let the next run do what runs hold back; SettingsError where nothing of the kind is."""
     known_source(source)
     _must_exist(settings)
-    with lock.hold(settings.home, now), opened(settings.home) as warehouse:
+    with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         is_held = any(
             held is not None for held, _ in warehouse.ask("etl/confirmation", source=source, what=what)
         )
@@ -135,7 +136,7 @@ def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
 def publish_again(settings: Settings, now: datetime, *, force: bool = False) -> Published:
     """Let readers see the warehouse as it is; Unsound where a check fails, unless forced."""
     _must_exist(settings)
-    with lock.hold(settings.home, now), opened(settings.home) as warehouse:
+    with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         return publish(warehouse, settings, force=force, share=inf)
 
 
@@ -147,6 +148,13 @@ def _must_exist(settings: Settings) -> None:
 def begun(now: datetime) -> Report:
     """The report of a run that begins, with a name for it."""
     return Report(f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", now)
+
+
+@contextmanager
+def writable(home: Path) -> Iterator[Warehouse]:
+    """The warehouse, closed at the end; where a signal comes, what became of the run is entered first."""
+    with opened(home) as warehouse, interruptible(warehouse, is_wanted_after=True):
+        yield warehouse
 
 
 @contextmanager
@@ -163,7 +171,7 @@ def entered(
     make_folder(settings.home)
     with (
         lock.hold(settings.home, report.started_at, report.run_id) as unreported,
-        opened(settings.home) as warehouse,
+        writable(settings.home) as warehouse,
     ):
         books = Books(warehouse, report.run_id)
         is_entered = False
@@ -206,11 +214,11 @@ def _read(load: Load, session: Session, report: Report) -> None:
 
 def _code(error: BaseException) -> int:
     """The exit code with which the command will leave because of this."""
+    if told := code_if_told():
+        return told
     if isinstance(error, SightglassError):
         return error.exit_code
-    if isinstance(error, SystemExit) and isinstance(error.code, int):
-        return error.code
-    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else BUG
+    return BUG
 
 
 def _connect(settings: Settings, wanted: Sequence[str], report: Report) -> dict[str, Session]:

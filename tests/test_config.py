@@ -16,7 +16,7 @@ DECLARED = (
 KNOWN = (
     "ACME_KEY, ACME_PARTS, ACME_URL, SIGHTGLASS_BODY_MEMORY, SIGHTGLASS_CONCURRENCY, SIGHTGLASS_HOME, "
     "SIGHTGLASS_LAG, SIGHTGLASS_LAKE_GRACE, SIGHTGLASS_LAKE_URI, SIGHTGLASS_OVERLAP, SIGHTGLASS_RAW_DAYS, "
-    "SIGHTGLASS_RETRY_BUDGET, SIGHTGLASS_SOURCES"
+    "SIGHTGLASS_RETRY_BUDGET, SIGHTGLASS_SOURCES, SIGHTGLASS_SQL_MEMORY"
 )
 
 
@@ -187,7 +187,7 @@ def test_settings_file_that_cannot_be_read_is_named(folder: Path) -> None:
     found = [complaint({}, None, file) for file in (absent, broken)]
 
     reasons = [
-        f"{absent}: [Errno 2] No such file or directory: '{absent}'",
+        f"{absent}: No such file or directory",
         "broken.toml: Expected '=' after a key in a key/value pair (at line 1, column 16)",
     ]
     assert [f"cannot read the settings file {reason}" for reason in reasons] == found

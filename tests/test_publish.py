@@ -253,7 +253,7 @@ def test_readers_elsewhere_see_the_lake_under_another_name(home: Path, scheme: s
     place = home / "mounted" / "there"
     changed(home, "SELECT 1", SIGHTGLASS_LAKE_URI=f"{scheme}{place}/")
     query = "SELECT count(*) FROM cogniac.results"
-    with closing(open_bi(settings_of(home, SIGHTGLASS_LAKE_URI=f"{scheme}{place}/"))) as connection:
+    with open_bi(settings_of(home, SIGHTGLASS_LAKE_URI=f"{scheme}{place}/")) as connection:
         local = connection.execute(query).fetchall()
     with duckdb.connect(home / "bi.duckdb", read_only=True) as reader:
         views = reader.execute(
@@ -306,7 +306,7 @@ OUTSIDE = (
 def test_what_is_published_is_all_that_can_be_read(home: Path) -> None:
     """The connection behind `sightglass sql` reaches no other file, and no setting that would let it."""
     refused = []
-    with closing(open_bi(settings_of(home))) as connection:
+    with open_bi(settings_of(home)) as connection:
         for query in OUTSIDE:
             with pytest.raises(duckdb.Error):
                 connection.execute(query.format(home=home)).fetchall()

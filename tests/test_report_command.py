@@ -1,6 +1,8 @@
 """`sightglass report` writes the page into a file, whole or not at all."""
 
 import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import duckdb
@@ -17,9 +19,11 @@ from etl.errors import SettingsError
 def in_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty folder to work in, and nothing published but empty tables."""
 
-    def open_bi(settings: Settings) -> duckdb.DuckDBPyConnection:
+    @contextmanager
+    def open_bi(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
         assert tmp_path / "home" == settings.home
-        return empty()
+        with closing(empty()) as connection:
+            yield connection
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(report, "open_bi", open_bi)

@@ -34,8 +34,8 @@ from etl.demo.cogniac import CogniacSimulator, CogniacSize
 
 PROGRAM = f"{SMALL_BATCHES}\nfrom etl import cli\ncli.main()"
 TOLD = "sightglass: told to stop; what was loaded is kept, the next run goes on from there\n"
-STOPS = {signal.SIGTERM: (143, TOLD), signal.SIGINT: (130, f"\n{TOLD}")}
-"""The exit code, and what is said: after ^C, on a line of its own."""
+STOPS = {signal.SIGTERM: (143, TOLD), signal.SIGINT: (130, TOLD)}
+"""The exit code, and what is said."""
 SOON = 5.0
 """Seconds; an answer that does not come is waited for much longer."""
 

@@ -1,9 +1,7 @@
 """The command line: one module per command, the only place that prints."""
 
 import importlib
-import json
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -14,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from etl import __version__
-from etl.cli.output import FilePath, is_unicode, prepare_streams, readable
+from etl import __version__, process
+from etl.cli.output import FilePath, json_text, prepare_streams, readable, tell, tell_bug, tell_usage
 from etl.disk import remedy
-from etl.errors import BUG, INTERRUPTED, TERMINATED, SettingsError, SightglassError
+from etl.errors import BUG, SettingsError, SightglassError
 
 if TYPE_CHECKING:
     from etl.config import Settings
@@ -66,33 +64,24 @@ def group() -> None:
 
 def main() -> None:
     """Run the command and leave with one of the exit codes that the README explains."""
-    prepare_streams()
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = _command()
-        with suppress(BrokenPipeError):
-            sys.stdout.flush()
+        with process.stoppable():
+            prepare_streams()
+            code = _command()
+            with suppress(BrokenPipeError):
+                sys.stdout.flush()
         sys.exit(code)
-    except (click.Abort, Terminated) as told:
-        click.echo(
-            "sightglass: told to stop; what was loaded is kept, the next run goes on from there", err=True
-        )
-        # Not sys.exit: a thread that waits for a slow answer would hold it up.
-        os._exit(TERMINATED if isinstance(told, Terminated) else INTERRUPTED)
     except click.ClickException as error:
-        error.show()
+        tell_usage(error)
         sys.exit(error.exit_code)
     except SightglassError as error:
-        click.echo(f"sightglass: {error}", err=True)
+        tell(str(error), getattr(error, "__notes__", ()))
         # Not sys.exit: DuckDB would complain of what an error that is still alive holds on to.
         with suppress(SettingsError, BrokenPipeError):
             sys.stdout.flush()
         os._exit(error.exit_code)
     except Exception:  # noqa: BLE001 -- whatever it is, it is a bug of ours, and must show where it is
-        if Terminated.told:
-            # DuckDB makes an error of its own of a signal that comes while it works.
-            os._exit(TERMINATED)
-        traceback.print_exc()
+        tell_bug(traceback.format_exc())
         sys.exit(BUG)
 
 
@@ -104,17 +93,6 @@ def _command() -> Any:  # noqa: ANN401 -- click does not say what a command retu
         if error.filename is None:
             raise
         raise SettingsError(f"cannot use {error.filename}: {error.strerror}; {remedy(error)}") from error
-
-
-class Terminated(SystemExit):
-    """SIGTERM has come."""
-
-    told = False
-
-
-def _terminate(_number: int, _frame: object) -> None:
-    Terminated.told = True
-    raise Terminated(TERMINATED)
 
 
 def takes_settings(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -174,4 +152,4 @@ json_option = click.option(
 def print_json(value: Mapping[str, Any]) -> None:
     """Print exactly one JSON object to standard output; one that has gone away is no mistake."""
     with suppress(BrokenPipeError):
-        print(json.dumps(value, ensure_ascii=not is_unicode()), flush=True)  # noqa: T201 -- click's ignores the encoding
+        print(json_text(value), flush=True)  # noqa: T201 -- click's ignores the encoding

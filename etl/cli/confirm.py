@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import click
 
 from etl.cli import takes_settings
+from etl.cli.output import tell
 from etl.config import Settings
 from etl.load.accounts import ACCOUNT, WHAT
 from etl.pipeline import confirm
@@ -26,4 +27,4 @@ def command(settings: Settings, what: str, source: str) -> None:
     """  # noqa: D301, D400, D415 -- click reads the backspace; the sentence goes on in the list
     confirm(settings, what, source, datetime.now(UTC))
     about = "load from whatever account the credentials lead to" if what == ACCOUNT else f"enter the {what}"
-    click.echo(f"sightglass: confirmed, the next run of {source} will {about}", err=True)
+    tell(f"confirmed, the next run of {source} will {about}")

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
@@ -25,14 +25,17 @@ from etl.publish.report import page
 
 HOME = "demo-warehouse"
 MARK = ".made-by-sightglass-demo"
+AMOUNT = click.IntRange(0, 10**7)
 
 
 @click.command("demo")
 @click.option(
     "--home", metavar="DIR", default=HOME, show_default=True, help="Folder to load into; emptied first."
 )
-@click.option("--records", default=3000, show_default=True, help="Cogniac records to simulate.")
-@click.option("--media", default=40, show_default=True, help="Neurons images and videos to simulate.")
+@click.option("--records", default=3000, type=AMOUNT, show_default=True, help="Cogniac records to simulate.")
+@click.option(
+    "--media", default=40, type=AMOUNT, show_default=True, help="Neurons images and videos to simulate."
+)
 @click.option(
     "--seed", default=1, show_default=True, help="Another seed gives other data, the same seed the same."
 )
@@ -51,7 +54,7 @@ def command(home: str, records: int, media: int, seed: int) -> int:
             err=True,
         )
         second = _run(settings)
-    with closing(open_bi(settings)) as connection:
+    with open_bi(settings) as connection:
         _show_tables(connection)
         _answer_questions(connection)
         report = folder / "report.html"

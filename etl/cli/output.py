@@ -1,22 +1,39 @@
-"""The standard streams: no terminal, pipe, full disk or encoding ends a command in a traceback."""
+"""The standard streams: none ends a command in a traceback, and no text from outside steers a terminal."""
 
 import io
+import json
 import os
 import sys
 from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from etl.errors import SettingsError
+from etl.process import open_nowhere
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from _typeshed import ReadableBuffer
 
 STDOUT, STDERR = 1, 2
 BUFFER = 2**16
+
+SPACE, DELETE = 0x20, 0x7F
+DECEIVING = [
+    *range(SPACE),  # ESC, line feed and their like
+    *range(DELETE, 0xA0),  # DEL, and what a terminal may take for ESC and a letter
+    *(0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)),  # turn the direction of text
+    *(0x2028, 0x2029),  # end a line
+]
+"""What text from outside must not send to a terminal."""
+
+ESCAPES = {each: chr(each).encode("unicode_escape").decode() for each in DECEIVING}
+JSON_ESCAPES = {each: f"\\u{each:04x}" for each in DECEIVING if each > SPACE}
+"""The same in JSON, where they stand in texts alone; what comes before them is always escaped there."""
 
 
 class Output(io.FileIO):
@@ -28,7 +45,7 @@ class Output(io.FileIO):
             return super().write(content)
         except BrokenPipeError:
             # The reader has enough, `head` for one: what is still to be flushed goes nowhere.
-            _open_nowhere(STDOUT)
+            open_nowhere(STDOUT)
             raise
         except OSError as error:
             raise SettingsError(f"cannot write to standard output: {error.strerror}") from error
@@ -45,15 +62,50 @@ class Messages(io.FileIO):
 
 
 def prepare_streams() -> None:
-    """Take over the standard streams, those that are closed included."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            # Else the next file that is opened, the warehouse perhaps, is written what was meant for people.
-            _open_nowhere(number)
+    """Take over the standard streams, which must be open."""
     sys.stdout = _text(Output(STDOUT, "w", closefd=False), sys.stdout, line_buffering=False)
     sys.stderr = _text(Messages(STDERR, "w", closefd=False), sys.stderr, line_buffering=True)
+
+
+def shown(text: str, kept: str = "") -> str:
+    """The text with all that could steer or deceive a terminal, but for what is kept, as its escape."""
+    return text.translate(_escapes(kept))
+
+
+@cache
+def _escapes(kept: str) -> dict[int, str]:
+    return {each: escape for each, escape in ESCAPES.items() if chr(each) not in kept}
+
+
+def tell(message: str, more: "Iterable[str]" = ()) -> None:
+    """Tell people something: one line on standard error, and what there is to add in lines below it."""
+    click.echo(f"sightglass: {shown(message)}", err=True)
+    for line in more:
+        click.echo(f"  {shown(line)}", err=True)
+
+
+def tell_usage(error: click.ClickException) -> None:
+    """Tell people what is wrong with their arguments, as click does, and how the command is used."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()  # the help, nothing else
+        return
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        click.echo(
+            f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n",
+            err=True,
+        )
+    click.echo(f"Error: {shown(error.format_message())}", err=True)
+
+
+def tell_bug(trace: str) -> None:
+    """Tell people where a bug showed."""
+    click.echo(shown(trace, kept="\n"), nl=False, err=True)
+
+
+def json_text(value: object) -> str:
+    """The value as JSON that standard output can carry, and that does nothing to a terminal."""
+    return json.dumps(value, ensure_ascii=not is_unicode()).translate(JSON_ESCAPES)
 
 
 def readable(arguments: "Sequence[str]") -> list[str]:
@@ -94,8 +146,11 @@ class FilePath(click.Path):
         """The path; wrong usage where the locale has no bytes for it."""
         try:
             os.fsencode(value)
+            Path(value).absolute()
         except UnicodeEncodeError:
             self.fail("this machine's encoding cannot name the file; set a UTF-8 locale", param, ctx)
+        except FileNotFoundError:
+            self.fail("the current folder is not there any more", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -108,11 +163,3 @@ def _text(raw: io.FileIO, before: TextIO | None, *, line_buffering: bool) -> io.
         errors="backslashreplace",
         line_buffering=line_buffering or raw.isatty(),
     )
-
-
-def _open_nowhere(number: int) -> None:
-    """Let what is written to a stream vanish."""
-    opened = os.open(os.devnull, os.O_RDWR)
-    if opened != number:
-        os.dup2(opened, number)
-        os.close(opened)

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from etl.cli.output import shown
 from etl.load.books import Tally
 from etl.loading import Progress
 
@@ -19,7 +20,7 @@ def watched() -> Iterator[Progress]:
 
     columns = (
         progress.SpinnerColumn(),
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.TextColumn("{task.completed:,.0f} rows"),
         progress.TextColumn("{task.fields[rate]}"),
         progress.TimeElapsedColumn(),
@@ -28,7 +29,7 @@ def watched() -> Iterator[Progress]:
         tasks = {}
 
         def tell(tally: Tally, pending: int) -> None:
-            name = " ".join(filter(None, [tally.source, tally.stream, tally.partition]))
+            name = shown(" ".join(filter(None, [tally.source, tally.stream, tally.partition])))
             if name not in tasks:
                 tasks[name] = display.add_task(name, total=None, rate="")
             speed = next(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import click
 
 from etl.cli import json_option, print_json, takes_settings
+from etl.cli.output import tell
 from etl.config import Settings
 from etl.pipeline import publish_again
 
@@ -23,5 +24,5 @@ def command(settings: Settings, *, force: bool, as_json: bool) -> None:
     if as_json:
         print_json(published.as_json())
     if published.mended:
-        click.echo(f"sightglass: {published.warning()}", err=True)
-    click.echo(f"sightglass: {published}", err=True)
+        tell(published.warning())
+    tell(str(published))

@@ -3,19 +3,20 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from etl.cli import json_option, print_json, takes_settings
-from etl.cli.output import is_unicode
+from etl.cli.output import json_text, shown, tell
 from etl.cli.run import report_json
 from etl.config import Settings
 from etl.load.books import Refusal, listed, received, refusals
 from etl.load.warehouse import open_for_reading
 from etl.pipeline import dismiss, replay
+from etl.process import interruptible
 from etl.values import moment
 
 
@@ -27,12 +28,12 @@ def command(settings: Settings, *, as_json: bool) -> None:
     if click.get_current_context().invoked_subcommand:
         return
     count = 1
-    with closing(open_for_reading(settings.home)) as warehouse, suppress(BrokenPipeError):
+    with interruptible(open_for_reading(settings.home)) as warehouse, suppress(BrokenPipeError):
         found = listed(warehouse)
         count = _print_objects(found) if as_json else _print_lines(found)
         sys.stdout.flush()
     if not count and not as_json:
-        click.echo("sightglass: the quarantine is empty", err=True)
+        tell("the quarantine is empty")
 
 
 def _print_objects(found: Iterable[Refusal]) -> int:
@@ -41,7 +42,7 @@ def _print_objects(found: Iterable[Refusal]) -> int:
     sys.stdout.write('{"quarantine": [')
     for count, refusal in enumerate(found, start=1):
         sys.stdout.write(", " if count > 1 else "")
-        sys.stdout.write(json.dumps(_summary(refusal), ensure_ascii=not is_unicode()))
+        sys.stdout.write(json_text(_summary(refusal)))
     sys.stdout.write("]}\n")
     return count
 
@@ -52,7 +53,7 @@ def _print_lines(found: Iterable[Refusal]) -> int:
     for count, refusal in enumerate(found, start=1):  # noqa: B007 -- it is what is asked for
         about = " ".join(filter(None, [refusal.source, refusal.stream, refusal.partition]))
         where = f"{moment(refusal.seen_us)}  {refusal.state:9} {about}"
-        click.echo(f"{refusal.quarantine_id}  {where}: {refusal.path}: {refusal.reason}")
+        click.echo(shown(f"{refusal.quarantine_id}  {where}: {refusal.path}: {refusal.reason}"))
     return count
 
 
@@ -62,19 +63,23 @@ def _print_lines(found: Iterable[Refusal]) -> int:
 @takes_settings
 def show(settings: Settings, quarantine_id: str, *, as_json: bool) -> None:
     """Print one refused record or file with the reason and the place in it."""
-    with closing(open_for_reading(settings.home)) as warehouse:
+    with interruptible(open_for_reading(settings.home)) as warehouse:
         (refusal,) = refusals(warehouse, [quarantine_id])
         kept = received(warehouse, refusal)
     if as_json:
         whole = {"record": kept.record, "encoding": refusal.encoding}
         print_json({**_summary(refusal), "context": json.loads(kept.context), **whole})
         return
-    click.echo(f"reason:  {refusal.reason}")
-    click.echo(f"path:    {refusal.path}")
-    click.echo(f"came by: {refusal.source} {refusal.stream} {refusal.partition}")
-    click.echo(f"context: {kept.context}")
-    click.echo(f"state:   {refusal.state}, seen first at {moment(refusal.seen_us)} by run {refusal.run_id}")
-    click.echo(f"\n{kept.record}")
+    about = {
+        "reason": refusal.reason,
+        "path": refusal.path,
+        "came by": f"{refusal.source} {refusal.stream} {refusal.partition}",
+        "context": kept.context,
+        "state": f"{refusal.state}, seen first at {moment(refusal.seen_us)} by run {refusal.run_id}",
+    }
+    for name, value in about.items():
+        click.echo(f"{name + ':':8} {shown(value)}")
+    click.echo("\n" + shown(kept.record, kept="\n"))
 
 
 @command.command("replay")
@@ -87,7 +92,7 @@ def replay_(settings: Settings, quarantine_ids: Sequence[str], *, as_json: bool)
     if as_json:
         print_json({**report_json(report), "still_refused": [_summary(refusal) for refusal in still]})
     loaded = sum(tally.fetched for tally in report.streams)
-    click.echo(f"sightglass: replayed {loaded:,}, still refused {len(still):,}", err=True)
+    tell(f"replayed {loaded:,}, still refused {len(still):,}")
     return report.exit_code
 
 
@@ -97,7 +102,7 @@ def replay_(settings: Settings, quarantine_ids: Sequence[str], *, as_json: bool)
 def dismiss_(settings: Settings, quarantine_id: str) -> None:
     """Close one: it stays listed, and is not replayed any more."""
     dismiss(settings, quarantine_id, datetime.now(UTC))
-    click.echo(f"sightglass: dismissed {quarantine_id}", err=True)
+    tell(f"dismissed {quarantine_id}")
 
 
 def _summary(refusal: Refusal) -> dict[str, Any]:

@@ -1,15 +1,15 @@
 """`sightglass report`: one page of the pipeline's health and of what was found, to look at and to pass on."""
 
-from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from etl.cli import json_option, print_json, takes_settings
-from etl.cli.output import FilePath
+from etl.cli.output import FilePath, tell
 from etl.config import Settings
 from etl.errors import SettingsError
+from etl.process import scratch
 from etl.publish.bi import open_bi
 from etl.publish.report import page
 
@@ -22,22 +22,22 @@ from etl.publish.report import page
 @takes_settings
 def command(settings: Settings, file: Path, *, as_json: bool) -> None:
     """Make an HTML page of what is published, as report.html or FILE; it needs no network to be read."""
-    with closing(open_bi(settings)) as connection:
+    with open_bi(settings) as connection:
         text = page(connection, datetime.now(UTC))
     path = file.absolute()
     write_page(path, text)
     if as_json:
         print_json({"report": str(path)})
-    click.echo(f"sightglass: wrote {path}", err=True)
+    tell(f"wrote {path}")
 
 
 def write_page(path: Path, text: str) -> None:
     """Write the file aside and bring it in by rename: nobody sees half of it."""
-    aside = path.with_name(path.name + ".part")
     try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
+        aside = path.with_name(path.name + ".part")
+        aside.unlink(missing_ok=True)
+        with scratch(aside):
+            aside.write_text(text, encoding="utf-8")
+            aside.replace(path)
     except OSError as error:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
         raise SettingsError(f"cannot write {path}: {error.strerror}; name another FILE") from error

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from etl.cli import json_option, print_json, takes_settings
+from etl.cli.output import tell
 from etl.cli.progress import watched
 from etl.config import Settings
 from etl.load.books import Tally, tally_json
@@ -59,31 +60,29 @@ def report_json(report: Report) -> dict[str, Any]:
 def say(report: Report) -> None:
     """Tell people what the run did, on standard error."""
     for name in report.skipped:
-        click.echo(f"sightglass: {name} skipped, it has no credentials{_lapsed(name, report)}", err=True)
+        tell(f"{name} skipped, it has no credentials{_lapsed(name, report)}")
     for tally in report.streams:
         said = [f" failed: {tally.error}"] * bool(tally.error) + [f": {tally.notice}"] * bool(tally.notice)
         for odd in said:
-            click.echo(f"sightglass: {_named(tally)}{odd}", err=True)
+            tell(f"{_named(tally)}{odd}")
     if report.newly_quarantined:
-        click.echo(
-            f"sightglass: newly quarantined, see etl.quarantine: {report.newly_quarantined:,}", err=True
-        )
+        tell(f"newly quarantined, see etl.quarantine: {report.newly_quarantined:,}")
     if report.unknown:
-        click.echo(f"sightglass: undeclared fields, kept in _extra: {_few(report.unknown)}", err=True)
+        tell(f"undeclared fields, kept in _extra: {_few(report.unknown)}")
     if report.unsound:
-        click.echo(f"sightglass: {report.unsound}", err=True)
+        tell(report.unsound)
     mended = [report.published.warning()] if report.published and report.published.mended else []
     for each in [*mended, *report.held_back]:
-        click.echo(f"sightglass: {each}", err=True)
+        tell(str(each))
     if report.gaps:
-        click.echo(f"sightglass: gaps, listed in etl.gaps: {report.gaps:,}", err=True)
+        tell(f"gaps, listed in etl.gaps: {report.gaps:,}")
     total = {
         name: sum(getattr(tally, name) for tally in report.streams)
         for name in ("fetched", "inserted", "updated", "unchanged", "quarantined")
     }
     counts = ", ".join(f"{count:,} {name}" for name, count in total.items())
     changed = "" if total["inserted"] + total["updated"] else ", nothing changed"
-    click.echo(f"sightglass: run {report.run_id} {report.status}: {counts}{changed}", err=True)
+    tell(f"run {report.run_id} {report.status}: {counts}{changed}")
 
 
 def _few(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from etl.cli import json_option, print_json, takes_settings
-from etl.cli.output import FilePath
+from etl.cli.output import FilePath, tell
 from etl.config import Settings
 from etl.publish import moment_of
 from etl.publish.snapshot import write_snapshot
@@ -24,4 +24,4 @@ def command(settings: Settings, file: Path, *, as_json: bool) -> None:
     since = moment_of(write_snapshot(settings, path))
     if as_json:
         print_json({"snapshot": str(path), "since": since})
-    click.echo(f"sightglass: wrote {path}, as published at {since}", err=True)
+    tell(f"wrote {path}, as published at {since}")

@@ -2,24 +2,25 @@
 
 import csv
 import json
-import math
+import re
 import sys
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
-from itertools import pairwise
-from uuid import UUID
+from collections.abc import Callable
+from itertools import chain, pairwise
 
 import click
 import duckdb
 import pyarrow as pa
 
-from etl.cli import json_option, print_json, takes_settings
-from etl.cli.output import distinct
+from etl.cli import json_option, takes_settings
+from etl.cli.cells import rows
+from etl.cli.output import distinct, json_text, shown
 from etl.config import Settings
 from etl.errors import SettingsError
 from etl.publish.bi import open_bi
 
-AT_ONCE = 10_000
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a text begins that a spreadsheet works out; the last ones are the same signs in full width."""
+NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 WRITING = frozenset({"ATTACH", "COPY", "EXPORT", "INSTALL"})
 """Words that write files wherever they stand: EXPLAIN ANALYZE does what it explains, WITH can hold COPY."""
@@ -31,52 +32,74 @@ READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 @click.command("sql")
 @click.argument("query")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV; the default where output is no terminal.")
+@click.option(
+    "--spreadsheet",
+    "for_spreadsheet",
+    is_flag=True,
+    help="Print CSV whose texts no spreadsheet works out: an apostrophe stands before such as =1+1.",
+)
 @json_option
 @takes_settings
-def command(settings: Settings, query: str, *, as_csv: bool, as_json: bool) -> None:
+def command(settings: Settings, query: str, *, as_csv: bool, for_spreadsheet: bool, as_json: bool) -> None:
     """Print the answer to an SQL query, whether or not a run works; nothing can be changed by it.
 
     \b
     sightglass sql "SELECT subject_uid, count(*) FROM cogniac.detections GROUP BY ALL"
     """  # noqa: D301 -- click reads the backspace: do not rewrap what follows
-    connection = open_bi(settings)
+    is_table = not (as_csv or for_spreadsheet or as_json) and sys.stdout.isatty()
     try:
-        _answer(connection, query, as_csv=as_csv, as_json=as_json)
-        sys.stdout.flush()
+        with open_bi(settings) as connection:
+            relation = _asked(connection, query)
+            if is_table:
+                click.echo(shown(str(relation or ""), kept="\n"), nl=False)
+            elif relation is None:
+                raise SettingsError("the query failed: it asks for nothing")
+            elif as_json:
+                _print_json(relation)
+            else:
+                _print_csv(relation, _harmless if for_spreadsheet else _cell)
+            sys.stdout.flush()
     except BrokenPipeError:
         pass  # the reader has enough, `head` for one
     except (duckdb.Error, pa.ArrowException, OSError) as error:
-        raise SettingsError(f"the query failed: {error}") from error
-    finally:
-        connection.close()
+        raise _failed(error) from error
 
 
-def _answer(connection: duckdb.DuckDBPyConnection, query: str, *, as_csv: bool, as_json: bool) -> None:
+def _asked(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation | None:
+    """What is to be answered; SettingsError where the query does more than ask."""
     for statement in connection.extract_statements(query):
         if statement.type not in READING:
             raise _changes(statement.type.name)
     for word in _keywords(query) & WRITING:
         raise _changes(word)
-    if not as_csv and not as_json and sys.stdout.isatty():
-        click.echo(str(connection.sql(query) or ""), nl=False)
-        return
-    relation = connection.sql(query)
-    if relation is None:
-        raise SettingsError("the query failed: it asks for nothing")
-    batches = relation.to_arrow_reader(AT_ONCE)
-    names = distinct(batches.schema.names)
-    rows = (
-        [_plain(value) for value in row]
-        for batch in batches
-        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
-    )
-    if as_json:
-        objects = [dict(zip(names, row, strict=True)) for row in rows]
-        print_json({"columns": names, "rows": objects})
-        return
+    relation: duckdb.DuckDBPyRelation | None = connection.sql(query)
+    return relation
+
+
+def _print_json(relation: duckdb.DuckDBPyRelation) -> None:
+    """Print one object, row by row: an answer may be larger than memory."""
+    names, answer = distinct(relation.columns), rows(relation)
+    sys.stdout.write(f'{{"columns": {json_text(names)}, "rows": [')
+    for number, row in enumerate(answer):
+        sys.stdout.write(", " * bool(number) + json_text(dict(zip(names, row, strict=True))))
+    sys.stdout.write("]}\n")
+
+
+def _print_csv(relation: duckdb.DuckDBPyRelation, cell: Callable[[object], object]) -> None:
+    """Print a line of names, then one for each row; a terminal gets nothing that steers it."""
+    safe = shown if sys.stdout.isatty() else str
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([_cell(value) for value in row] for row in rows)
+    for row in chain([distinct(relation.columns)], rows(relation)):
+        writer.writerow(value if value is None else safe(str(value)) for value in map(cell, row))
+
+
+def _failed(error: Exception) -> SettingsError:
+    """The first line of what DuckDB says of a query; where in it something is wrong is added as notes."""
+    line, *more = str(error).split("\n")
+    failed = SettingsError(f"the query failed: {line}")
+    for each in filter(None, more):
+        failed.add_note(each)
+    return failed
 
 
 def _changes(what: str) -> SettingsError:
@@ -101,16 +124,8 @@ def _cell(value: object) -> object:
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _plain(value: object) -> object:
-    """The value as JSON and CSV can hold it: times in ISO 8601, UTC."""
-    if isinstance(value, datetime):
-        return (value.astimezone(UTC) if value.tzinfo else value).isoformat().replace("+00:00", "Z")
-    if isinstance(value, date | time | UUID | Decimal):
-        return str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+def _harmless(value: object) -> object:
+    """The same for a spreadsheet, which takes text that begins so for a formula; a number stays one."""
+    cell = _cell(value)
+    is_formula = isinstance(value, str) and value.startswith(FORMULA) and not NUMBER.fullmatch(value)
+    return f"'{cell}" if is_formula else cell

@@ -132,6 +132,10 @@ class Warehouse:
         with suppress(duckdb.Error):
             self.connection.rollback()
 
+    def interrupt(self) -> None:
+        """Let what it works on fail."""
+        self.connection.interrupt()
+
     def close(self) -> None:
         """Let go of the file."""
         self.connection.close()

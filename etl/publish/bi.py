@@ -5,7 +5,7 @@ It is small, and rewritten only when a definition changes. Its storage version o
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,20 @@ from etl import schema
 from etl.config import Settings
 from etl.disk import reason, remedy
 from etl.errors import SettingsError
-from etl.load.warehouse import umask
-from etl.publish.files import PART, writable
+from etl.load.warehouse import is_out_of_memory, umask
+from etl.process import interruptible
+from etl.publish.files import PART, readable, writable
 from etl.publish.lake import Lake
 from etl.publish.layout import COMMIT, VERSIONS
+from etl.publish.spill import spill_folder
 from etl.schema import Table, literal, quote
 from etl.views import SCHEMA, marts
 
 NAME = "bi.duckdb"
 LAKE = "lake"
 STORAGE = "v1.0.0"
+MEMORY = "SIGHTGLASS_SQL_MEMORY"
+"""The setting that says what the queries of readers may hold in memory, in megabytes."""
 MARK = "sightglass_definitions"
 """A macro that tells by which definitions the file was made."""
 
@@ -71,30 +75,69 @@ def remove_bi(settings: Settings) -> None:
         (settings.home / NAME).unlink(missing_ok=True)
 
 
-def open_bi(settings: Settings) -> duckdb.DuckDBPyConnection:
-    """A connection to what is published: nothing can be changed through it, and no other file be read."""
+@contextmanager
+def open_bi(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to what is published: nothing can be changed through it, and no other file be read.
+
+    What its queries need beyond SIGHTGLASS_SQL_MEMORY is spilled; SettingsError where that does not help.
+    """
     lake, path = settings.home / LAKE, settings.home / NAME
     elsewhere = _prefix(settings) != str(lake)
-    if Lake(lake).is_incomplete() or not (elsewhere or path.exists()):
+    with readable(settings.home):
+        is_there = not Lake(lake).is_incomplete() and (elsewhere or path.exists())
+    if not is_there:
         raise SettingsError(
             f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
         )
+    with spill_folder() as spill, interruptible(_connected(path, elsewhere=elsewhere)) as connection:
+        try:
+            # Where the file's own views lead to a place that only other readers have, the same are made here.
+            for statement in definitions(str(lake)) if elsewhere else ():
+                connection.execute(statement)
+            _restrict(connection, lake, settings.whole(MEMORY), spill)
+        except duckdb.Error as error:
+            raise _unreadable(path, error) from error
+        with enough_memory(settings):
+            yield connection
+
+
+def _connected(path: Path, *, elsewhere: bool) -> duckdb.DuckDBPyConnection:
     try:
-        connection = duckdb.connect() if elsewhere else duckdb.connect(path, read_only=True)
-        # Where the file's own views lead to a place that only other readers have, the same are made here.
-        for statement in definitions(str(lake)) if elsewhere else ():
-            connection.execute(statement)
-        connection.execute("SET TimeZone = 'UTC'")
-        # Also as `query` names it, where it is called like a pattern.
-        named = f"{literal(str(lake))}, {literal(escape(str(lake)))}"
-        connection.execute(f"SET allowed_directories = [{named}]")
-        connection.execute("SET enable_external_access = false")
+        return duckdb.connect() if elsewhere else duckdb.connect(path, read_only=True)
     except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: duckdb.Error) -> SettingsError:
+    reason = str(error).splitlines()[0]
+    return SettingsError(f"{path} cannot be opened: {reason}; `sightglass publish` makes it anew")
+
+
+def _restrict(connection: duckdb.DuckDBPyConnection, lake: Path, memory: int, spill: Path | None) -> None:
+    """Let the connection read the lake alone, and hold so many megabytes."""
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(f"SET memory_limit = '{memory}MB'")
+    connection.execute(f"SET temp_directory = {literal(str(spill or ''))}")
+    # Also as `query` names it, where it is called like a pattern.
+    named = f"{literal(str(lake))}, {literal(escape(str(lake)))}"
+    connection.execute(f"SET allowed_directories = [{named}]")
+    connection.execute("SET enable_external_access = false")
+
+
+@contextmanager
+def enough_memory(settings: Settings) -> Iterator[None]:
+    """Turn what ends for want of memory inside into a SettingsError that names the setting."""
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, MemoryError) as error:
+        if isinstance(error, duckdb.Error) and not is_out_of_memory(error):
+            raise SettingsError(
+                f"there is no room to spill: {str(error).splitlines()[0]}; let TMPDIR name a larger folder"
+            ) from error
         raise SettingsError(
-            f"{path} cannot be opened: {reason}; `sightglass publish` makes it anew"
+            f"this needs more memory than the {settings.whole(MEMORY):,} MB of {MEMORY}: set it higher, or "
+            "ask for less at once"
         ) from error
-    return connection
 
 
 def _prefix(settings: Settings) -> str:

@@ -56,3 +56,14 @@ def writable(folder: Path) -> Iterator[None]:
         raise SettingsError(
             f"cannot write in {folder}: {reason(error)}; {remedy(error)}, then run `sightglass publish`"
         ) from error
+
+
+@contextmanager
+def readable(home: Path) -> Iterator[None]:
+    """Turn what goes wrong with files inside into a SettingsError that names the warehouse's folder."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            f"cannot read in {home}: {error.strerror or error}; make it readable, or name another --home"
+        ) from error

@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64encode
+from contextlib import suppress
 from datetime import datetime
 from gzip import compress
 from hashlib import sha256
@@ -44,13 +45,16 @@ def _answers(connection: duckdb.DuckDBPyConnection, made_at: datetime) -> dict[s
     connection.begin()  # so that all answers are of one moment, whatever is published meanwhile
     try:
         return {name: _columns(connection, statement(f"report/{name}"), made_at) for name in names}
+    except duckdb.OutOfMemoryException:
+        raise
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         raise SettingsError(
             f"the report cannot be made of what is published: {reason}; `sightglass publish` makes it anew"
         ) from error
     finally:
-        connection.rollback()
+        with suppress(duckdb.Error):  # what broke off a query may have ended the transaction too
+            connection.rollback()
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, question: str, made_at: datetime) -> dict[str, list[Any]]:

@@ -1,6 +1,6 @@
 """One DuckDB file with all that is published: tables with keys, marts, comments, as of one version."""
 
-from contextlib import closing, suppress
+import os
 from pathlib import Path
 
 import duckdb
@@ -10,50 +10,46 @@ from etl.config import Settings
 from etl.errors import SettingsError
 from etl.load.warehouse import NAME as WAREHOUSE
 from etl.load.warehouse import umask
-from etl.publish.bi import LAKE, STORAGE, query
+from etl.process import interruptible, remove, scratch
+from etl.publish.bi import LAKE, MEMORY, STORAGE, enough_memory, query
 from etl.publish.bi import NAME as BI
-from etl.publish.files import PART
+from etl.publish.files import PART, readable
 from etl.publish.lake import Lake
 from etl.schema import literal
 from etl.views import SCHEMA, marts
-
-MEMORY = "512MB"
-"""What DuckDB may hold in memory; the rest of a large index goes through a folder beside the file."""
 
 
 def write_snapshot(settings: Settings, path: Path) -> str:
     """Write the newest published version into a file that needs nothing else; since when it is the newest."""
     folder = settings.home / LAKE
     lake = Lake(folder)
-    version = lake.newest()
+    with readable(settings.home):
+        version = lake.newest()
     if not version:
         raise SettingsError(
             f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
         )
-    _refuse_own(settings.home.resolve(), path)
-    aside = path.with_name(path.name + PART)
     try:
-        try:
-            _write(aside, folder, version, f"SET memory_limit = '{MEMORY}'")
-        except duckdb.OutOfMemoryException:
-            # Rows that are large: as much as DuckDB takes by itself.
-            _write(aside, folder, version, "RESET memory_limit")
-        lake.want(version)
-        aside.chmod(0o666 & ~umask())
-        aside.replace(path)
+        _refuse_own(settings.home.resolve(), path)
+        aside = path.with_name(path.name + PART)
+        aside.unlink(missing_ok=True)
+        with scratch(aside), enough_memory(settings):
+            _write(aside, folder, version, settings.whole(MEMORY))
+            lake.want(version)
+            aside.chmod(0o666 & ~umask())
+            aside.replace(path)
     except (duckdb.Error, OSError) as error:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
         raise SettingsError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
     return version
 
 
-def _write(aside: Path, lake: Path, version: str, memory: str) -> None:
-    aside.unlink(missing_ok=True)
-    with closing(duckdb.connect()) as connection:
+def _write(aside: Path, lake: Path, version: str, memory: int) -> None:
+    spill = aside.with_name(f"{aside.name}.tmp")
+    remove(spill)
+    with scratch(spill), interruptible(duckdb.connect()) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(memory)
-        connection.execute(f"SET temp_directory = {literal(f'{aside}.tmp')}")
+        connection.execute(f"SET memory_limit = '{memory}MB'")
+        connection.execute(f"SET temp_directory = {literal(str(spill))}")
         connection.execute(f"ATTACH {literal(str(aside))} AS snapshot (STORAGE_VERSION '{STORAGE}')")
         connection.execute("USE snapshot")
         _fill(connection, str(lake), version)
@@ -63,7 +59,7 @@ def _write(aside: Path, lake: Path, version: str, memory: str) -> None:
 
 def _refuse_own(home: Path, path: Path) -> None:
     """Keep the warehouse, and what is published of it, from being overwritten by mistake."""
-    place = path.resolve()
+    place = Path(os.path.realpath(path))  # `resolve` raises what is no OSError where links lead in a circle
     if place in (home / WAREHOUSE, home / BI) or place.is_relative_to(home / LAKE):
         raise SettingsError(f"{path} is where Sightglass keeps its own files; name another")
 

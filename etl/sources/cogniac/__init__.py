@@ -27,7 +27,7 @@ __all__ = ["COMPLETE", "LOGIN", "SETTINGS", "connect", "storable"]
 SETTINGS = (
     Setting("COG_API_KEY", "Cogniac API key, id:secret.", kind="secret"),
     Setting("COG_USER", "Cogniac user name, where there is no API key.", filled=True),
-    Setting("COG_PASS", "Cogniac password of that user.", kind="secret"),
+    Setting("COG_PASS", "Cogniac password of that user.", kind="secret", is_password=True),
     Setting("COG_TENANT", "Cogniac tenant id; needed where the user has several."),
     Setting("COG_URL_PREFIX", "Base address of the Cogniac API.", "https://api.cogniac.io/", "url"),
     Setting(

@@ -47,6 +47,7 @@ SETTINGS = (
         "Hours between full listings of media, which alone find late changes; 0: every run.",
         "0",
         "number",
+        most=100 * 365 * 24,
     ),
 )
 

@@ -1,0 +1,184 @@
+"""What becomes of this process: its standard streams are open, and being told to stop ends it soon.
+
+Ctrl-C and SIGTERM raise `Stopped` in the main thread, once; what is half made goes on the way out. Python
+raises nothing in a thread that works inside DuckDB. So another thread interrupts all queries meanwhile, and
+ends the process where even that does not bring the main thread back.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from time import monotonic, sleep
+from typing import NoReturn, Protocol, TypeVar
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STDERR = 2
+TOLD = "sightglass: told to stop; what was loaded is kept, the next run goes on from there\n"
+
+POLL_SECONDS = 0.02
+"""How often queries are interrupted: one that begins just after an interrupt does not notice it."""
+STUCK_SECONDS = 0.8
+"""How long the main thread may stay where Python cannot reach it."""
+CLEANUP_SECONDS = 10.0
+"""How long it may take for the way out."""
+
+
+class Stopped(SystemExit):
+    """The process was told to stop; carries its exit code."""
+
+
+class Connection(Protocol):
+    """What works where Python cannot reach it, a DuckDB connection for one."""
+
+    def interrupt(self) -> None:
+        """Let what it works on fail."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+C = TypeVar("C", bound=Connection)
+
+
+class _State:
+    """What this process was told, and what is to be done about it."""
+
+    code = 0
+    """The exit code that goes with the signal that has come; 0 as long as none has."""
+    is_watched = False
+    has_raised = threading.Event()
+    connections: dict[Connection, bool] = {}  # noqa: RUF012 -- there is one process
+    """Those at work, and whether they are wanted after a signal."""
+    scratch: set[Path] = set()  # noqa: RUF012
+
+
+def code_if_told() -> int:
+    """The exit code of a process that was told to stop; 0 where it was not."""
+    return _State.code
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Let a signal end what is done inside, and then the process, whatever has become of its exception."""
+    try:
+        _watch_signals()
+        yield
+    except BaseException:
+        # DuckDB and C extensions make an error of their own of a signal that comes while they work.
+        if _State.code:
+            _leave()
+        raise
+
+
+@contextmanager
+def interruptible(connection: C, *, is_wanted_after: bool = False) -> Iterator[C]:
+    """A connection whose queries a signal interrupts; closed at the end.
+
+    One that is wanted after the signal, to enter what came of it, is interrupted no more on the way out.
+    """
+    _State.connections[connection] = is_wanted_after
+    try:
+        yield connection
+    finally:
+        del _State.connections[connection]
+        connection.close()
+
+
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """A file or folder that is gone at the end, however that comes."""
+    _State.scratch.add(path)
+    try:
+        yield path
+    finally:
+        remove(path)
+        _State.scratch.discard(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all in it, as far as that can be."""
+    with suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def open_nowhere(number: int) -> None:
+    """Let what is written to a stream vanish."""
+    opened = os.open(os.devnull, os.O_RDWR)
+    if opened != number:
+        os.dup2(opened, number)
+        os.close(opened)
+
+
+def open_streams() -> None:
+    """Open the standard streams that are closed, on nothing."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Else the next file that is opened, the warehouse perhaps, is written what was meant for people.
+            open_nowhere(number)
+
+
+def _watch_signals() -> None:
+    if _State.is_watched or threading.current_thread() is not threading.main_thread():
+        return
+    _State.is_watched = True
+    open_streams()
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in SIGNALS:
+        # Who starts a command in the background, or with nohup, has it ignore signals.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _raise)
+    threading.Thread(target=_watch, args=(reading,), name="signals", daemon=True).start()
+
+
+def _raise(number: int, _frame: object) -> None:
+    """Raise in the main thread what ends it; whoever tells it again does not disturb it on its way out."""
+    if _State.has_raised.is_set():
+        return
+    _State.code = _State.code or 128 + number
+    _State.has_raised.set()
+    # What else goes wrong in a process that is going is of no interest to anybody.
+    sys.unraisablehook = lambda _error: None
+    threading.excepthook = lambda _error: None
+    raise Stopped(_State.code)
+
+
+def _watch(reading: int) -> None:
+    """Wait for a signal, which C code tells here even when Python cannot run, and see that it is obeyed."""
+    number = os.read(reading, 1)[0]
+    _State.code = _State.code or 128 + number
+    told_at = monotonic()
+    while (waited := monotonic() - told_at) < CLEANUP_SECONDS:
+        is_leaving = _State.has_raised.wait(POLL_SECONDS)
+        if not is_leaving and waited > STUCK_SECONDS:
+            break
+        for connection, is_wanted_after in tuple(_State.connections.items()):
+            # DuckDB waits for what it works on even where it has heard of the signal.
+            if not (is_leaving and is_wanted_after):
+                with suppress(Exception):  # it may be closed by now
+                    connection.interrupt()
+        if is_leaving:
+            sleep(POLL_SECONDS)
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """End the process. Not by sys.exit: a thread that waits for a slow answer would hold it up."""
+    for path in tuple(_State.scratch):
+        remove(path)
+    # After ^C, on a line of its own.
+    line = "\n" * (_State.code == 128 + signal.SIGINT and os.isatty(STDERR)) + TOLD
+    with suppress(OSError):
+        os.write(STDERR, line.encode())
+    os._exit(_State.code)
