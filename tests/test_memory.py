@@ -1,0 +1,135 @@
+"""What answers may take of memory, and what waits between the threads that read and the one that loads."""
+
+import json
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Empty
+
+import pytest
+from conftest import rows
+from hostile import DETECTIONS, cogniac, of_cogniac, record, serving
+
+from etl.config import Settings
+from etl.extract.deadline import within
+from etl.extract.handover import MOST_BYTES, Handover
+from etl.extract.memory import BodyMemory, TooLarge
+from etl.extract.stream import MANY_RECORDS, Bundle, Effect, Page, Watermark, in_parts, size_of
+
+MEGABYTE = 2**20
+SHARE = 4 * MEGABYTE
+"""Of 16 megabytes half, for two requests in flight."""
+PATIENCE = 30.0  # seconds after which a test fails that would wait for ever
+
+
+@pytest.fixture
+def memory() -> BodyMemory:
+    """Sixteen megabytes for two requests in flight."""
+    return BodyMemory(Settings({"SIGHTGLASS_BODY_MEMORY": 16, "SIGHTGLASS_CONCURRENCY": 2}))
+
+
+def test_pages_share_what_one_may_have(memory: BodyMemory) -> None:
+    """Within their shares they do not wait for each other; one at a time may outgrow it, up to half."""
+    with memory.page() as large, memory.page() as small:
+        large(SHARE + 1)
+        small(SHARE)
+        large(2 * SHARE)
+        with within(0.01), pytest.raises(TimeoutError, match="there was no room for this one in time"):
+            small(SHARE + 1)
+        with pytest.raises(TooLarge):
+            large(2 * SHARE + 1)
+    with memory.page() as next_one, within(PATIENCE):
+        next_one(2 * SHARE)
+
+
+def test_the_turn_is_one_for_all_sources(memory: BodyMemory) -> None:
+    """Whoever comes next gets it as soon as it is free."""
+    other = BodyMemory(Settings({"SIGHTGLASS_BODY_MEMORY": 16, "SIGHTGLASS_CONCURRENCY": 2}))
+    begun = threading.Event()
+
+    def grown() -> bool:
+        with within(PATIENCE), other.page() as grow:
+            begun.set()
+            grow(SHARE + 1)
+            return True
+
+    with ThreadPoolExecutor(1) as pool:
+        with memory.page() as grow:
+            grow(SHARE + 1)
+            waiting = pool.submit(grown)
+            begun.wait(PATIENCE)
+            assert not waiting.done()
+        assert waiting.result(PATIENCE)
+
+
+def test_a_file_has_its_share_and_no_more(memory: BodyMemory) -> None:
+    """It waits for those beside it, so that none of them may wait for it."""
+    memory.grow_file(SHARE)
+    with pytest.raises(TooLarge):
+        memory.grow_file(SHARE + 1)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [([1, 1, 1, 1], 3), ([MOST_BYTES // 2, MOST_BYTES // 2, 1], 2), ([2 * MOST_BYTES, 1], 1)],
+    ids=["many", "large", "too large alone"],
+)
+def test_what_waits_is_bounded_by_number_and_by_size(sizes: Sequence[int], expected: int) -> None:
+    """Who brings more waits until something was taken, or nobody wants it any more."""
+    handover: Handover[int] = Handover(3)
+    put: list[bool] = []
+    with ThreadPoolExecutor(1) as pool:
+        bringing = pool.submit(
+            lambda: put.extend(handover.put(place, size) for place, size in enumerate(sizes))
+        )
+        taken = [handover.get(PATIENCE)]
+        while len(taken) < len(sizes):
+            taken.append(handover.get(PATIENCE))
+        bringing.result(PATIENCE)
+        full: Handover[int] = Handover(3)
+        filling = pool.submit(lambda: [full.put(place, size) for place, size in enumerate(sizes)])
+        with pytest.raises(Empty):
+            handover.get(0)
+        full.close()
+        done = filling.result(PATIENCE)
+
+    assert (list(range(len(sizes))), [True] * len(sizes)) == (taken, put)
+    assert expected >= sum(done)
+    assert done[-1] is False
+
+
+def test_a_long_page_is_handed_over_in_parts() -> None:
+    """In its order, with what comes before it first; what is short stays together."""
+    mark, effect = Watermark(1), Effect("some", {})
+    page = Page("s", [b"%d" % number for number in range(2 * MANY_RECORDS + 1)], {"a": "b"})
+    short: Bundle = [mark, Page("s", []), Page("s", [b"1"]), effect]
+    parts = list(in_parts([mark, page, effect]))
+
+    assert [[mark, 1], [1], [1, effect]] == [
+        [1 if isinstance(each, Page) else each for each in part] for part in parts
+    ]
+    found = [each for part in parts for each in part if isinstance(each, Page)]
+    assert page.records == [record for each in found for record in each.records]
+    assert [{"a": "b"}] * 3 == [each.context for each in found]
+    assert [short] == list(in_parts(short))
+    assert size_of([page]) == sum(map(size_of, parts))
+
+
+def test_a_long_page_is_loaded_whole(tmp_path: Path) -> None:
+    """Also where it is committed in parts: each record once, and the cursor after the last."""
+    number = 2 * MANY_RECORDS + 7
+    records = [record(each) for each in range(number)]
+    body = json.dumps({"data": records, "paging": {}}).encode()
+    last = json.dumps({"data": records[-2:], "paging": {}}).encode()
+    with serving(
+        cogniac({DETECTIONS: lambda request: body if request.query["start"] == "0.000000" else last})
+    ) as server:
+        sightglass = of_cogniac(tmp_path, server)
+        ran = sightglass("run")
+
+    (cursor,) = (
+        row["cursor_at"] for row in rows(sightglass.home, "etl.cursors") if row["stream"] == "detections"
+    )
+    assert (0, number) == (ran.code, len(rows(sightglass.home, "cogniac.results")))
+    assert records[-1]["updated_at"] * 1_000_000 == cursor
