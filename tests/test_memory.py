@@ -78,25 +78,30 @@ def test_a_file_has_its_share_and_no_more(memory: BodyMemory) -> None:
 def test_what_waits_is_bounded_by_number_and_by_size(sizes: Sequence[int], expected: int) -> None:
     """Who brings more waits until something was taken, or nobody wants it any more."""
     handover: Handover[int] = Handover(3)
-    put: list[bool] = []
-    with ThreadPoolExecutor(1) as pool:
-        bringing = pool.submit(
-            lambda: put.extend(handover.put(place, size) for place, size in enumerate(sizes))
-        )
-        taken = [handover.get(PATIENCE)]
-        while len(taken) < len(sizes):
-            taken.append(handover.get(PATIENCE))
-        bringing.result(PATIENCE)
-        full: Handover[int] = Handover(3)
-        filling = pool.submit(lambda: [full.put(place, size) for place, size in enumerate(sizes)])
-        with pytest.raises(Empty):
-            handover.get(0)
-        full.close()
-        done = filling.result(PATIENCE)
+    rooms = []
+    for place, size in enumerate(sizes):
+        rooms.append(handover.has_room(size))
+        if rooms[-1]:
+            handover.put(place, size)
 
-    assert (list(range(len(sizes))), [True] * len(sizes)) == (taken, put)
-    assert expected >= sum(done)
-    assert done[-1] is False
+    assert [True] * expected + [False] == rooms
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(handover.put, expected, sizes[expected])
+        taken = [handover.get(PATIENCE) for _ in range(expected + 1)]
+        assert (list(range(expected + 1)), True) == (taken, waiting.result(PATIENCE))
+    with pytest.raises(Empty):
+        handover.get(0)
+
+
+def test_who_waits_for_room_goes_when_nothing_is_wanted_any_more() -> None:
+    """And what was brought is not taken."""
+    handover: Handover[int] = Handover(1)
+    handover.put(1)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(handover.put, 2)
+        handover.close()
+
+    assert waiting.result(PATIENCE) is False
 
 
 def test_a_long_page_is_handed_over_in_parts() -> None:
