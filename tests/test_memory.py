@@ -1,21 +1,39 @@
 """What answers may take of memory, and what waits between the threads that read and the one that loads."""
 
 import json
+import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from queue import Empty
+from typing import Any
 
 import pytest
-from conftest import rows
-from hostile import DETECTIONS, cogniac, of_cogniac, record, serving
+from conftest import Row, rows
+from hostile import DETECTIONS, MEDIA, cogniac, medium, of_cogniac, record, serving
 
-from etl.config import Settings
+from etl.config import Settings, load
 from etl.extract.deadline import within
 from etl.extract.handover import MOST_BYTES, Handover
 from etl.extract.memory import BodyMemory, TooLarge
-from etl.extract.stream import MANY_RECORDS, Bundle, Effect, Page, Watermark, in_parts, size_of
+from etl.extract.stream import (
+    MANY_RECORDS,
+    Bundle,
+    Effect,
+    File,
+    Meter,
+    Page,
+    Position,
+    Stream,
+    Watermark,
+    World,
+    in_parts,
+    size_of,
+)
+from etl.sources.neurons import SETTINGS, connect
 
 MEGABYTE = 2**20
 SHARE = 4 * MEGABYTE
@@ -138,3 +156,36 @@ def test_a_long_page_is_loaded_whole(tmp_path: Path) -> None:
     )
     assert (0, number) == (ran.code, len(rows(sightglass.home, "cogniac.results")))
     assert records[-1]["updated_at"] * 1_000_000 == cursor
+
+
+def test_few_files_are_held_until_those_beside_them_have_come() -> None:
+    """Media are loaded with their files: a few at a time, with about as many files as may be in flight."""
+    number, names = 7, ("metrics", "frt_frame_metrics", "brand_detection")
+    media: list[Row] = []
+    routes = {MEDIA: lambda _request: {"media": media, "pagination": {"total": number}}, "/film.*": b"[]"}
+    with serving(routes) as server:
+        links = dict.fromkeys(names, f"{server.url}film")
+        media += [medium(each, results=links if each else {}) for each in range(number)]
+        environ = {"NEURONS_API_KEY": "key-of-the-case", "NEURONS_URL": server.url}
+        session = connect(load(SETTINGS, {**environ, "SIGHTGLASS_CONCURRENCY": "4"}, file=Path(os.devnull)))
+        assert session is not None
+        with closing(session):
+            now = datetime(2026, 3, 5, tzinfo=UTC)
+            ((stream,),) = session.streams(World(lambda: now, nothing_is_stored, now))
+            bundles = bundles_of(stream)
+
+    assert [(3, 6), (2, 6), (2, 6)] == bundles
+
+
+def nothing_is_stored(query: str, **_: object) -> list[tuple[Any, ...]]:
+    """What a warehouse without rows answers."""
+    return [(None,)] if query == "neurons/last_sweep" else []
+
+
+def bundles_of(stream: Stream) -> list[tuple[int, int]]:
+    """Of each bundle with files, how many records and how many files it has."""
+    found = []
+    for bundle in stream.deliver(Position(None, 0, 0), Meter()):
+        records = sum(len(each.records) for each in bundle if isinstance(each, Page))
+        found.append((records, sum(isinstance(each, File) for each in bundle)))
+    return found
