@@ -15,6 +15,7 @@ import pytest
 from conftest import Row, rows
 from hostile import DETECTIONS, MEDIA, cogniac, medium, of_cogniac, record, serving
 
+from etl import schema
 from etl.config import Settings, load
 from etl.extract.deadline import within
 from etl.extract.handover import MOST_BYTES, Handover
@@ -33,7 +34,10 @@ from etl.extract.stream import (
     in_parts,
     size_of,
 )
+from etl.registry import source_module
 from etl.sources.neurons import SETTINGS, connect
+from etl.transform.decode import Decoder
+from etl.transform.pages import FEW, read
 
 MEGABYTE = 2**20
 SHARE = 4 * MEGABYTE
@@ -177,15 +181,46 @@ def test_few_files_are_held_until_those_beside_them_have_come() -> None:
     assert [(3, 6), (2, 6), (2, 6)] == bundles
 
 
+def test_a_long_page_is_decoded_a_few_records_at_a_time() -> None:
+    """Decoded, records take many times what they take as received."""
+    declared, source = schema.source("cogniac"), source_module("cogniac")
+    decoder = Decoder(declared.of_stream("detections"), source.COMPLETE.get("detections"))
+    records = [json.dumps(record(each)).encode() for each in range(2 * FEW + 1)]
+    page = Page("detections", records, {"application_id": "a1"})
+
+    assert [FEW, FEW, 1] == [len(each.records) for each in read([page], decoder, lambda *_: None)]
+
+
+def test_a_long_page_of_detections_comes_in_parts() -> None:
+    """No more of it is held at a time than is committed at once."""
+    body = json.dumps({"data": [record(each) for each in range(2 * MANY_RECORDS + 7)], "paging": {}}).encode()
+    empty = b'{"data": []}'
+    routes = {DETECTIONS: lambda request: body if request.query["start"] == "0.000000" else empty}
+    with serving(cogniac(routes)) as server:
+        environ = {"COG_API_KEY": "id:secret-of-the-case", "COG_URL_PREFIX": server.url}
+        settings = load(source_module("cogniac").SETTINGS, environ, file=Path(os.devnull))
+        session = source_module("cogniac").connect(settings)
+        assert session is not None
+        with closing(session):
+            now = datetime(2026, 5, 5, tzinfo=UTC)
+            groups = session.streams(World(lambda: now, nothing_is_stored, now))
+            for stream in next(groups):
+                bundles_of(stream)
+            detections = next(each for each in next(groups) if each.name == "detections")
+            bundles = bundles_of(detections, end=10**16)
+
+    assert [MANY_RECORDS, MANY_RECORDS, 7] == [records for records, _ in bundles if records][:3]
+
+
 def nothing_is_stored(query: str, **_: object) -> list[tuple[Any, ...]]:
     """What a warehouse without rows answers."""
     return [(None,)] if query == "neurons/last_sweep" else []
 
 
-def bundles_of(stream: Stream) -> list[tuple[int, int]]:
-    """Of each bundle with files, how many records and how many files it has."""
+def bundles_of(stream: Stream, end: int = 0) -> list[tuple[int, int]]:
+    """Of each bundle, how many records and how many files it has."""
     found = []
-    for bundle in stream.deliver(Position(None, 0, 0), Meter()):
+    for bundle in stream.deliver(Position(None, 0, end), Meter()):
         records = sum(len(each.records) for each in bundle if isinstance(each, Page))
         found.append((records, sum(isinstance(each, File) for each in bundle)))
     return found
