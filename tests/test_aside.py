@@ -99,6 +99,21 @@ def test_a_bug_in_the_other_process_is_told_as_what_it_is() -> None:
     assert 1 == rest.result()["detections"].fetched
 
 
+def test_another_process_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks nobody, so it is given none: neither secrets nor where they are, nor what proxies are told."""
+    kept = ("COG_API_KEY", "COG_USER", "COG_PASS", "NEURONS_API_KEY")
+    others = ("COG_API_KEY_FILE", "COG_PASS_FILE", "NEURONS_API_KEY_FILE", "https_proxy", "HTTPS_PROXY")
+    for name in (*kept, *others, "SIGHTGLASS_OVERLAP"):
+        monkeypatch.setenv(name, "1")
+    there = Aside("cogniac")
+    given = Path(f"/proc/{there._process.pid}/environ").read_bytes()  # noqa: SLF001 -- its own business but here
+    there.close()
+
+    names = {each.partition(b"=")[0].decode() for each in given.split(b"\0")}
+    assert set() == names & {*kept, *others}
+    assert {"SIGHTGLASS_OVERLAP", "PATH"} <= names
+
+
 def test_a_run_with_two_processes_leaves_what_one_would(sightglass: Sightglass, expected: Tables) -> None:
     """All tables are the same, whoever made the rows."""
     assert not died(sightglass, Moment(AT_ONCE, 0))

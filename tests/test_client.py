@@ -13,6 +13,7 @@ import pytest
 
 from etl.extract.address import Impossible, Reach
 from etl.extract.client import Answer, Client, Failed
+from etl.extract.deadline import within
 from etl.extract.memory import TooLarge
 
 TLS = Path(__file__).parent / "samples" / "tls"
@@ -189,6 +190,45 @@ def test_certificates_that_cannot_be_read_are_named(
         asked("https://127.0.0.1:1/x")
 
     assert str(caught.value).startswith(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {reason}")
+
+
+@contextmanager
+def trickling(begins: bytes, pieces: int, seconds: float) -> Iterator[str]:
+    """The address of a server that encrypts, and sends so many bytes more, each after a while."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / "certificate.pem", TLS / "key.pem")
+    over = threading.Event()
+
+    def serve() -> None:
+        with suppress(OSError), context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+            connection.recv(2**16)
+            connection.sendall(begins)
+            for _ in range(pieces):
+                if over.wait(seconds):
+                    return
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            over.set()
+
+
+def test_an_encrypted_answer_that_comes_byte_by_byte_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The deadline is for all of it, not for each byte."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "certificate.pem"))
+    begins = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"
+    with (
+        trickling(begins, 50, 0.1) as url,
+        asking() as client,
+        within(0.5),
+        pytest.raises(Failed, match=r"^timed out$"),
+    ):
+        client.get(f"{url}/x", {}, up_to_a_thousand)
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"

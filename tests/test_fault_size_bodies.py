@@ -172,6 +172,7 @@ def test_a_page_may_outgrow_its_share(tmp_path: Path) -> None:
         whole = sightglass("run", SIGHTGLASS_BODY_MEMORY=str(SMALLEST))
         server.instead[DETECTIONS] = page(half + 1)
         larger = sightglass("run", SIGHTGLASS_BODY_MEMORY=str(SMALLEST))
+        gaps = [(one["stream"], one["key"]) for one in rows(sightglass.home, "etl.gaps")]
         raised = sightglass("run", SIGHTGLASS_BODY_MEMORY=str(SMALLEST + 1))
 
     said = (
@@ -179,6 +180,7 @@ def test_a_page_may_outgrow_its_share(tmp_path: Path) -> None:
         f"than the {half:,} bytes that SIGHTGLASS_BODY_MEMORY leaves for a page: raise it"
     )
     assert [(0, []), (3, [said]), (0, [])] == [(ran.code, failed(ran)) for ran in (whole, larger, raised)]
+    assert [("detections", "a1")] == gaps
 
 
 def test_large_pages_of_many_streams_come_one_after_the_other(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from etl.config import Settings, load
 from etl.demo.neurons import NeuronsSimulator, NeuronsSize
 from etl.demo.script import Answer
 from etl.demo.server import serve
+from etl.extract.deadline import within
 from etl.extract.gate import Gate
 from etl.extract.http import Api
 from etl.extract.stream import Meter
@@ -120,6 +121,16 @@ def test_a_place_is_free_again_after_a_failure() -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="inside"), gate.passing():
             raise ValueError("inside")
+
+    with gate.passing() as since:
+        assert 0 == since
+
+
+def test_who_gets_no_place_in_time_goes_without_one() -> None:
+    """The wait for a place counts against the deadline, and takes none away."""
+    gate = Gate(1)
+    with gate.passing(), within(0.01), pytest.raises(TimeoutError, match="took all the time"), gate.passing():
+        pass
 
     with gate.passing() as since:
         assert 0 == since

@@ -213,19 +213,6 @@ def test_a_record_that_is_too_large_is_refused_alone(tmp_path: Path) -> None:
     assert (4, "sightglass: replayed 0, still refused 1") == (replay.code, replay.err.splitlines()[-1])
 
 
-def test_a_body_that_is_too_large_is_a_gap(tmp_path: Path) -> None:
-    """The stream fails and says so; the run ends, and what it lacks is named."""
-    with serving(cogniac({DETECTIONS: placed(large(one, 10_000) for one in range(30))})) as server:
-        sightglass = of_cogniac(tmp_path, server)
-        limited = PATCHED.format("from etl.extract import http\nhttp.LARGEST_BODY = 100_000")
-        with started(sightglass, limited, "run", "cogniac") as process:
-            process.communicate(timeout=100)
-
-    (gap,) = rows(sightglass.home, "etl.gaps")
-    assert (3, "detections", "a1") == (process.returncode, gap["stream"], gap["key"])
-    assert "100,000" in gap["error"] or "100000" in gap["error"], gap["error"]
-
-
 def test_an_older_copy_that_comes_late_does_not_count(tmp_path: Path) -> None:
     """Of two results that disagree about a medium the newer one counts, whichever came first."""
     said = {"media_id": "m1", "created_at": T}

@@ -1,13 +1,17 @@
 """Asking an API: what is tried again and for how long, what is refused, and what an error says."""
 
 import gzip
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
+from itertools import count
 
+import hostile
 import pytest
 import stamina
 import stamina.instrumentation
@@ -17,13 +21,17 @@ from test_client import scripted
 from etl.config import Secret, Settings
 from etl.demo.server import serve
 from etl.errors import Refused, SourceError
+from etl.extract import client
 from etl.extract.address import Reach
-from etl.extract.http import Api
+from etl.extract.deadline import within
+from etl.extract.http import Api, TryAgain, _Pauses
 from etl.extract.stream import Meter
+from etl.sources.cogniac.login import Login
 from etl.sources.neurons.account import KeyHeader
 
 KEY = "open-sesame"
 ATTEMPTS = 3
+PATIENCE = 30.0  # seconds after which a test fails that would wait for ever
 SHARE = 4 * 2**20
 """Bytes that a file may have: of 16 megabytes half, for two requests in flight."""
 NOT_HTTPS = "the API named an address that is not https, on 192.0.2.1: refused"
@@ -63,7 +71,9 @@ class Server:
 
 
 @contextmanager
-def asking(base: str | None, budget: float = 120, key: str = KEY) -> Iterator[tuple[Api, Meter]]:
+def asking(
+    base: str | None, budget: float = 120, key: str = KEY, rate: tuple[int, float] | None = None
+) -> Iterator[tuple[Api, Meter]]:
     """An API that is asked with a key, or files without one where there is no base; with its meter."""
     settings = Settings(
         {
@@ -74,7 +84,9 @@ def asking(base: str | None, budget: float = 120, key: str = KEY) -> Iterator[tu
     )
     auth = KeyHeader(Secret(key)) if base else None
     reach = Reach("http://127.0.0.1")
-    with closing(Api(base, settings, auth=auth, secrets=[Secret(key)], hint="check KEY", reach=reach)) as api:
+    with closing(
+        Api(base, settings, auth=auth, secrets=[Secret(key)], hint="check KEY", rate=rate, reach=reach)
+    ) as api:
         yield api, Meter()
 
 
@@ -341,3 +353,59 @@ def test_a_body_without_end_is_not_read_to_the_end() -> None:
 
     said = f"sent more than the {SHARE:,} bytes that SIGHTGLASS_BODY_MEMORY leaves for a file: raise it"
     assert (f"GET {url}film {said}", 1) == (text, requests)
+
+
+def test_a_wait_for_the_rate_of_a_host_comes_on_top() -> None:
+    """A budget that is shorter than the time for which the rate is stated is enough for all requests."""
+    with serve(Server(OK)) as url, asking(url, 0.2, rate=(1, 0.5)) as (api, meter):
+        found = [api.get(dict, "/1/x", meter) for _ in range(3)]
+
+    assert ([{"a": 1}] * 3, 3) == (found, meter.requests)
+
+
+def test_a_wait_for_the_login_of_another_thread_counts() -> None:
+    """Who has no time left goes, and the login goes on."""
+    login, begun, over = Login("http://127.0.0.1", "Key a:b", "t1"), threading.Event(), threading.Event()
+
+    def ask(url: str, _headers: Mapping[str, str]) -> client.Answer:
+        begun.set()
+        over.wait(PATIENCE)
+        return client.Answer(url, 200, {}, b'{"access_token": "t"}', ())
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(login.sign, ask)
+        begun.wait(PATIENCE)
+        with within(0.01), pytest.raises(TimeoutError, match="the login took all the time"):
+            login.sign(ask)
+        over.set()
+        assert {"Authorization": "Bearer t"} == first.result(PATIENCE)
+
+
+def test_an_attempt_that_is_cut_short_does_not_hide_the_one_before_it() -> None:
+    """What an API answered says more than that the rest of the budget was too short."""
+    number = count()
+
+    def answers(_request: hostile.Request) -> hostile.Said:
+        busy = hostile.Answer(b'{"message": "busy"}', 503)
+        return hostile.Bytes(b"", held=True) if next(number) else busy
+
+    with hostile.serving({"/1/x": answers}) as server:
+        _, text, requests = complaint(server.url, "/1/x", budget=2)
+
+    assert (f"GET {server.url}1/x answered 503: busy", 2) == (text, requests)
+
+
+def test_no_attempt_is_waited_for_beyond_the_deadline() -> None:
+    """Pauses grow, and the last one is left out where the budget would be over after it."""
+    pauses = _Pauses()
+    with within(1000):
+        found = [pauses.before_another(TryAgain("busy")) for _ in range(9)]
+    with within(10):
+        last = pauses.before_another(TryAgain("busy"))
+
+    least = [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert [True] * 9 == [
+        isinstance(pause, timedelta) and low <= pause.total_seconds() <= low + 1
+        for pause, low in zip(found, least, strict=True)
+    ]
+    assert last is False

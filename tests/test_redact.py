@@ -101,6 +101,17 @@ def test_no_message_shows_a_secret(tmp_path: Path, told: str, before: int) -> No
     assert "***" in error
 
 
+def test_a_message_is_cut_after_its_secrets_are_hidden(tmp_path: Path) -> None:
+    """Of a key that stands where it is cut, not even its first letters are shown."""
+    said = json.dumps({"message": f"{'.' * 294}{KEY} is wrong"}).encode()
+    with serving(cogniac({DETECTIONS: Answer(said, 400)})) as server:
+        sightglass = of_cogniac(tmp_path, server)
+        sightglass("run", COG_API_KEY=KEY)
+
+    ((error,),) = table(sightglass.home, "SELECT error FROM etl.gaps")
+    assert error.endswith("answered 400: " + "." * 294 + "*** is")
+
+
 def test_no_reason_shows_a_secret(tmp_path: Path) -> None:
     """Of a table that is refused because of its header, in which the key stands twice."""
     key = "key-of-29-letters-or-of-more"

@@ -21,6 +21,11 @@ def within(seconds: float) -> Iterator[None]:
         _until.reset(token)
 
 
+def postpone(seconds: float) -> None:
+    """Give this thread so many seconds more, for as long as it is given any."""
+    _until.set(_until.get() + seconds)
+
+
 def left() -> float:
     """Seconds until the deadline; TimeoutError once it has passed."""
     seconds = _until.get() - time.monotonic()

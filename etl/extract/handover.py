@@ -24,7 +24,7 @@ class Handover(Generic[T]):
     def put(self, item: T, size: int = 0) -> bool:
         """Wait for room and leave an item there; False when nobody wants it any more."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._is_wanted or self._has_room(size))
+            self._changed.wait_for(lambda: not self._is_wanted or self.has_room(size))
             if self._is_wanted:
                 self._items.append((item, size))
                 self._bytes += size
@@ -47,5 +47,8 @@ class Handover(Generic[T]):
             self._is_wanted = False
             self._changed.notify_all()
 
-    def _has_room(self, size: int) -> bool:
-        return not self._items or (len(self._items) < self._most and self._bytes + size <= MOST_BYTES)
+    def has_room(self, size: int) -> bool:
+        """Whether an item of so many bytes need not wait."""
+        with self._changed:
+            is_within = len(self._items) < self._most and self._bytes + size <= MOST_BYTES
+            return is_within or not self._items

@@ -19,7 +19,7 @@ from etl.config import Secret, Settings, is_loopback
 from etl.errors import Refused, SourceError
 from etl.extract.address import Impossible, Reach
 from etl.extract.client import Answer, Client, Failed
-from etl.extract.deadline import is_over, left, within
+from etl.extract.deadline import is_over, left, postpone, within
 from etl.extract.gate import Gate
 from etl.extract.memory import BodyMemory, Grow, TooLarge
 from etl.extract.stream import Meter
@@ -297,8 +297,11 @@ def _pace(requests: int, interval: float) -> Callable[[], None]:
     limiter = Limiter(Rate(requests, round(interval * 1000)))
 
     def wait() -> None:
-        if not limiter.try_acquire("request", timeout=left()):
+        begun = time.monotonic()
+        if not limiter.try_acquire("request", timeout=2 * interval):
             raise TimeoutError(f"{requests} requests in {interval:g} seconds are as many as may be made")
+        # This is no fault of the host: a budget that is shorter than the interval would never be enough.
+        postpone(time.monotonic() - begun)
 
     return wait
 
