@@ -58,8 +58,9 @@ def write_bi(settings: Settings) -> bool:
     except (duckdb.IOException, OSError) as error:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
-        told = isinstance(error, OSError)
-        what = f"{reason(error)}; {remedy(error)}" if told else str(error).splitlines()[0]
+        what = str(error).splitlines()[0]
+        if isinstance(error, OSError):
+            what = f"{reason(error)}; {remedy(error)}"
         raise SettingsError(f"cannot write {path}: {what}") from error
     return True
 
