@@ -30,7 +30,7 @@ import sys
 from etl.publish.lake import Lake
 real = Lake.write
 def write(lake, *rest):
-    print((lake._folder.parent / "bi.duckdb").exists(), file=sys.stderr)
+    print((lake._at.folder.parent / "bi.duckdb").exists(), file=sys.stderr)
     real(lake, *rest)
 Lake.write = write"""
 """Tells whether there is a `bi.duckdb` while files are written."""
@@ -120,9 +120,11 @@ def test_much_that_is_large_in_quarantine(tmp_path: Path) -> None:
 
 def test_a_large_quarantine_needs_no_more_than_usual_memory(tmp_path: Path) -> None:
     """A hundred files of a megabyte are published, listed and read one by one in what DuckDB has anyway."""
-    with closing(open_for_writing(tmp_path)) as warehouse:
+    open_for_writing(tmp_path).close()
+    with duckdb.connect(tmp_path / "warehouse.duckdb") as unlimited:
         for number in range(100):
-            warehouse.connection.execute(REFUSED, {"number": number, "record": noise(number, 1_400_000)})
+            unlimited.execute(REFUSED, {"number": number, "record": noise(number, 1_400_000)})
+    with closing(open_for_writing(tmp_path)) as warehouse:
         publish(warehouse, settings_of(tmp_path), force=True)
         found = [received(warehouse, refusal).record for refusal in refusals(warehouse)]
         assert (MEMORY, 0) == (warehouse.memory, publish(warehouse, settings_of(tmp_path), force=True).files)

@@ -70,6 +70,17 @@ def test_what_was_touched_is_read_whatever_it_costs(tmp_path: Path) -> None:
     assert ({c}, {c}, {a, c}) == (first, damaged(files, record, 0), damaged(files, record))
 
 
+def test_another_size_shows_without_reading(tmp_path: Path) -> None:
+    """Though nothing else tells of it, and nothing is to be read."""
+    files, record = three(tmp_path), tmp_path / "verified.json"
+    path = next(iter(files))
+    told = path.stat()
+    os.truncate(path, 50)
+    os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns))
+
+    assert {path} == damaged(files, record, 0)
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[]", b'{"a": 1}'])
 def test_a_record_of_what_was_read_may_be_lost(tmp_path: Path, content: bytes) -> None:
     """It only saves time."""
@@ -103,6 +114,17 @@ def test_a_damaged_file_alone_is_written_anew(small: Small) -> None:
     assert ([path], {"small.a": {"2026-03"}}) == (found, change.fresh)
     assert (False, True, True) == (path.exists(), all(map(Path.exists, others)), agree(small))
     assert (0, []) == (small.publish().files, small.lake.damaged())
+
+
+def test_an_older_version_that_nobody_can_read_goes_at_once(small: Small) -> None:
+    """Those who still read it cannot, and all others could not as long as it stood there."""
+    older = Layout(small.folder).version("small.a", "2026-03", small.lake.newest())
+    small.insert(MARCH, 3, start=20)
+    small.publish()
+    os.truncate(older, 10)
+    small.publish()
+
+    assert (False, True) == (older.exists(), agree(small))
 
 
 def test_a_version_knows_its_files(small: Small) -> None:
@@ -143,26 +165,30 @@ def test_the_report_of_a_run_names_what_it_mended(loaded: Healthy) -> None:
     """Under `published`, by the names in the lake; people are told some of them."""
     loaded.restore()
     names = harmed(loaded.sightglass)
-    ran, again = loaded.sightglass("run", "--json"), loaded.sightglass("run", "--json")
+    sightglass = loaded.sightglass.but_for({"SIGHTGLASS_LAKE_GRACE": "600"})
+    ran, again = sightglass("run", "--json"), sightglass("run", "--json")
+    left = [name for name in names if (sightglass.home / "lake" / name).exists()]
 
     line = f"damaged files of the lake, written anew from the warehouse: {', '.join(names[:5])}"
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    assert (0, names) == (ran.code, ran.report["published"]["mended"])
+    assert (0, names, []) == (ran.code, ran.report["published"]["mended"], left)
     assert f"sightglass: {line}{more}; see to the disk\n" in ran.err
     assert [] == again.report["published"]["mended"]
 
 
-def test_publishing_by_hand_reads_every_file(loaded: Healthy) -> None:
+def test_publishing_by_hand_reads_every_file(loaded: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
     """However little a run reads of what nobody has touched, `sightglass publish` finds all damage."""
     loaded.restore()
     # What was copied counts as touched, until it was read.
     loaded.sightglass("publish")
     home = loaded.sightglass.home
     names, settings = harmed(loaded.sightglass), settings_of(home)
+    assert publish.__kwdefaults__ is not None
+    monkeypatch.setitem(publish.__kwdefaults__, "share", 0)
     umask = os.umask(0o022)
     try:
         with opened(home) as warehouse:
-            little = publish(warehouse, settings, share=0).mended
+            little = publish(warehouse, settings).mended
         everything = publish_again(settings, datetime(2026, 3, 4, tzinfo=UTC)).mended
     finally:
         os.umask(umask)

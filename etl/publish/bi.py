@@ -59,13 +59,13 @@ def write_bi(settings: Settings) -> bool:
             connection.execute("DETACH bi")
         aside.chmod(0o666 & ~umask())
         aside.rename(path)
-    except OSError as error:
-        raise SettingsError(f"cannot write {path}: {reason(error)}; {remedy(error)}") from error
-    except duckdb.IOException as error:
-        raise SettingsError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
-    finally:
+    except (duckdb.IOException, OSError) as error:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
+        what = str(error).splitlines()[0]
+        if isinstance(error, OSError):
+            what = f"{reason(error)}; {remedy(error)}"
+        raise SettingsError(f"cannot write {path}: {what}") from error
     return True
 
 
