@@ -42,8 +42,7 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     volatile: bool = False
     maintained: bool = False
     large: bool = False
-    """Whether it may hold megabytes, of which the key is a fingerprint. It is stored as it is: where DuckDB
-    compresses, it reads no value without the 2,047 that stand beside it."""
+    """Whether it may hold megabytes, of which the key is a fingerprint: it is not read to find changes."""
     forms: tuple[Form, ...] = FORMS
     """The ways in which a timestamp may be written."""
 
@@ -161,9 +160,7 @@ class Table:
     def ddl(self, *, keyed: bool = False) -> Iterator[str]:
         """The statements that create the table with its comments, on request with its primary key."""
         lines = [
-            f"{quote(name)} {column.sql}"
-            f"{' USING COMPRESSION uncompressed' if column.large and not keyed else ''}"
-            f"{' NOT NULL' if self.not_null(name) else ''}"
+            f"{quote(name)} {column.sql}{' NOT NULL' if self.not_null(name) else ''}"
             for name, column in self.columns.items()
         ]
         if keyed:

@@ -97,7 +97,8 @@ Bundle = Sequence[Delivery]
 """What a stream yields: deliveries that belong together, loaded in one transaction."""
 
 MANY_RECORDS = 10_000
-"""Records of a page from which on it is loaded in parts."""
+LARGE_BYTES = 16 * 2**20
+"""Records and bytes of a page from which on it is loaded in parts."""
 
 
 def in_parts(bundle: Bundle) -> Iterator[Bundle]:
@@ -107,14 +108,24 @@ def in_parts(bundle: Bundle) -> Iterator[Bundle]:
         if not isinstance(each, Page):
             held.append(each)
             continue
-        for first in range(0, len(each.records) or 1, MANY_RECORDS):
-            some = each.records[first : first + MANY_RECORDS]
-            held.append(Page(each.stream, some, each.context))
-            if first + MANY_RECORDS < len(each.records):
-                yield held
-                held = []
+        *before, last = _parts(each.records)
+        for some in before:
+            yield [*held, Page(each.stream, some, each.context)]
+            held = []
+        held.append(Page(each.stream, last, each.context))
     if held:
         yield held
+
+
+def _parts(records: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    """The records in parts of neither too many records nor too many bytes; one part where there are none."""
+    first = size = 0
+    for place, record in enumerate(records):
+        if place - first >= MANY_RECORDS or (size and size + len(record) > LARGE_BYTES):
+            yield records[first:place]
+            first, size = place, 0
+        size += len(record)
+    yield records[first:]
 
 
 def size_of(bundle: Bundle) -> int:

@@ -19,7 +19,7 @@ SPILL = "spill"
 """Folder for what DuckDB cannot hold in memory; it is there only while there is any."""
 MEMORY = 128
 """Megabytes that DuckDB may hold in memory: enough for a batch of ordinary records and what it is compared
-with. It reads 2,048 rows at a time, whatever their size: where records are large it is given more."""
+with. Where many large ones are compared at once it is given more."""
 MEMORY_SHARE = 0.5
 """What part of the memory that DuckDB would take by itself it is given at most."""
 LOG = "256MB"
@@ -29,6 +29,9 @@ each is written anew: done often, that takes longer than all the rest."""
 LIMITS: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": f"{MEMORY}MB",
     "checkpoint_threshold": LOG,
+    # Of texts that are compressed so, which are those of more than 4 kB, DuckDB reads none without the 2,047
+    # that stand beside it. Those that are not are read one by one, however large they are.
+    "disabled_compression_methods": "zstd",
 }
 """Set before anything is read: after a kill, the log is worked in when the file is opened."""
 
@@ -80,6 +83,12 @@ class Warehouse:
                 if is_damage(error):
                     raise _unwritable(error) from error
                 raise
+
+    def give_back(self) -> None:
+        """Let DuckDB hold as much as at first again: what comes next may need no more."""
+        with GROWING, suppress(duckdb.OutOfMemoryException), closing(self.connection.cursor()) as cursor:
+            cursor.execute(f"SET memory_limit = '{MEMORY}MB'")
+            self.memory = MEMORY
 
     def _grow(self, given: int) -> bool:
         """Let DuckDB hold twice as much as this, unless it may already; whether it may now."""

@@ -93,6 +93,7 @@ def publish(
             lake.write(warehouse.connection, tables, change)
         return change, loaded_until
 
+    warehouse.give_back()
     change, loaded_until = warehouse.with_memory(written)
     version = lake.commit(tables, change, loaded_until) if change.files else lake.newest()
     lake.discard(damaged)

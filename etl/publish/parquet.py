@@ -41,69 +41,78 @@ def write_slice(  # noqa: PLR0913 -- what every writer of slices is given, and h
     Where its rows may be large, their size is looked at first, which would cost ordinary ones time. Once the
     slice is unwanted, only a part is written.
     """
-    size = _size(connection, table, each) if large else 0
-    by = _order(table, each) if size < WIDE * each.rows or not large else ""
-    pieces = _pieces(connection, table, each, size if by else None)
+    has_large = table.small != list(table.columns)
+    rows = Rows(connection, table, large=large or has_large)
+    size = rows.size(each) if large else 0
+    # A table with a large column only grows: its rows stand in the order in which they were loaded.
+    is_wide = has_large or (large and size >= WIDE * each.rows)
+    by = "" if is_wide else _order(table, each)
     schema = table.arrow()
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for group in _groups(connection, table, pieces, by):
-            if unwanted.is_set():
-                return
-            writer.write_table(pa.Table.from_batches(group).rename_columns(schema.names).cast(schema))
+        for piece in _pieces(connection, table, each, size if by else None):
+            for group in _groups(rows.batches(piece, by)):
+                if unwanted.is_set():
+                    return
+                writer.write_table(pa.Table.from_batches(group).rename_columns(schema.names).cast(schema))
 
 
-def _groups(
-    connection: DuckDBPyConnection, table: Table, pieces: Iterable[Slice], by: str
-) -> Iterator[list[pa.RecordBatch]]:
-    """The rows of these pieces, each in this order, in groups of neither too many rows nor too many bytes."""
-    columns = ", ".join(
-        f"CAST({quote(name)} AS VARCHAR)" if column.type == "json" else quote(name)
-        for name, column in table.columns.items()
-    )
-    for piece in pieces:
-        rows = f"SELECT {columns} FROM {table.qualified} WHERE {condition(table, piece)}"
-        group: list[pa.RecordBatch] = []
-        for batch in _batches(connection, table, rows, by):
-            group.append(batch)
-            size = sum(one.get_total_buffer_size() for one in group)
-            if size >= GROUP_BYTES or sum(map(len, group)) >= ROW_GROUP:
-                yield group
-                group = []
-        if group:
+def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """The batches in groups of neither too many rows nor too many bytes."""
+    group: list[pa.RecordBatch] = []
+    for batch in batches:
+        group.append(batch)
+        size = sum(one.get_total_buffer_size() for one in group)
+        if size >= GROUP_BYTES or sum(map(len, group)) >= ROW_GROUP:
             yield group
+            group = []
+    if group:
+        yield group
 
 
-def _batches(connection: DuckDBPyConnection, table: Table, rows: str, by: str) -> Iterator[pa.RecordBatch]:
-    """The rows in this order; of a table with a large column as few at a time as fit into the memory.
+class Rows:
+    """The rows of a table, as few of them at a time as fit into DuckDB's memory where they may be large."""
 
-    Such a table only grows: its rows stand in the order in which they were loaded.
-    """
-    if table.small == list(table.columns):
-        yield from connection.sql(f"{rows} {by}").to_arrow_reader(VECTOR)
-        return
-    ((last,),) = connection.execute(f"SELECT max(rowid) FROM {table.qualified}").fetchall()
-    first, step = 0, VECTOR
-    while last is not None and first <= last:
-        some = f"{rows} AND rowid BETWEEN {first} AND {first + step - 1} {by}"
-        try:
-            found = connection.sql(some).to_arrow_table()
-        except OutOfMemoryException:
-            if step == 1:
-                raise
-            step //= 2
-            continue
-        yield from found.to_batches(VECTOR)
-        first += step
+    def __init__(self, connection: DuckDBPyConnection, table: Table, *, large: bool) -> None:
+        self._connection = connection
+        self._table = table
+        self._large = large
 
+    def batches(self, each: Slice, by: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a slice in this order; without one as they stand, if they may be large."""
+        columns = ", ".join(
+            f"CAST({quote(name)} AS VARCHAR)" if column.type == "json" else quote(name)
+            for name, column in self._table.columns.items()
+        )
+        if by or not self._large:
+            query = f"SELECT {columns} FROM {self._table.qualified} WHERE {condition(self._table, each)} {by}"
+            yield from self._connection.sql(query).to_arrow_reader(VECTOR)
+        else:
+            for some in self._in_steps(columns, each):
+                yield from some.to_batches(VECTOR)
 
-def _size(connection: DuckDBPyConnection, table: Table, each: Slice) -> int:
-    """The bytes of all texts in a slice."""
-    texts = [quote(name) for name, column in table.columns.items() if column.sql in ("VARCHAR", "JSON")]
-    sizes = " + ".join(["0", *(f"coalesce(sum(strlen({name})), 0)" for name in texts)])
-    ((size,),) = connection.execute(
-        f"SELECT {sizes} FROM {table.qualified} WHERE {condition(table, each)}"
-    ).fetchall()
-    return int(size)
+    def size(self, each: Slice) -> int:
+        """The bytes of all texts in a slice."""
+        kinds = {name: column.sql for name, column in self._table.columns.items()}
+        texts = [quote(name) for name, kind in kinds.items() if kind in ("VARCHAR", "JSON")]
+        sizes = " + ".join(["0", *(f"coalesce(sum(strlen({name})), 0)" for name in texts)])
+        return sum(int(some.column(0)[0].as_py()) for some in self._in_steps(sizes, each))
+
+    def _in_steps(self, what: str, each: Slice) -> Iterator[pa.Table]:
+        """What is selected of the rows of a slice, a stretch of the table at a time."""
+        where = f"FROM {self._table.qualified} WHERE {condition(self._table, each)}"
+        ((first, last),) = self._connection.execute(f"SELECT min(rowid), max(rowid) {where}").fetchall()
+        step = VECTOR
+        while last is not None and first <= last:
+            some = f"SELECT {what} {where} AND rowid BETWEEN {first} AND {first + step - 1}"
+            try:
+                found = self._connection.sql(some).to_arrow_table()
+            except OutOfMemoryException:
+                if step == 1:
+                    raise
+                step //= 2
+                continue
+            yield found
+            first += step
 
 
 def _order(table: Table, each: Slice) -> str:
