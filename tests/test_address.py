@@ -130,6 +130,7 @@ def test_the_address_that_is_judged_is_the_one_that_is_asked(
         connected.append(place[0])
         raise ConnectionRefusedError("nobody is there")
 
+    monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(socket, "getaddrinfo", looked_up)
     monkeypatch.setattr(DeadlineSocket, "connect", connect)
     reach = Reach("https://127.0.0.1/")

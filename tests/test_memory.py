@@ -45,6 +45,12 @@ SHARE = 4 * MEGABYTE
 PATIENCE = 30.0  # seconds after which a test fails that would wait for ever
 
 
+@pytest.fixture(autouse=True)
+def _without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of this machine is asked."""
+    monkeypatch.setenv("NO_PROXY", "*")
+
+
 @pytest.fixture
 def memory() -> BodyMemory:
     """Sixteen megabytes for two requests in flight."""
