@@ -183,7 +183,7 @@ FAULTS = {
     ),
     "a commit that was emptied": healed(to(COMMIT, cut(0)), "1"),
     "a commit that was cut short": healed(to(COMMIT, cut(0.7)), "1"),
-    "a commit of an earlier kind": healed(to(COMMIT, write(b'{"tables": {}}')), "1"),
+    "a commit of an earlier kind": healed(to(COMMIT, write(b'{"tables": {}}'))),
     "a commit that is gone": healed(to(COMMIT, Path.unlink)),
     "a commit of a time to come": healed(put("lake/.versions/9999999999999999.commit"), "9999999999999999"),
     "a commit of no time": healed(put("lake/.versions/copy of 17.commit")),
