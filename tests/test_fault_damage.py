@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -183,7 +184,7 @@ FAULTS = {
     ),
     "a commit that was emptied": healed(to(COMMIT, cut(0)), "1"),
     "a commit that was cut short": healed(to(COMMIT, cut(0.7)), "1"),
-    "a commit of an earlier kind": healed(to(COMMIT, write(b'{"tables": {}}')), "1"),
+    "a commit of an earlier kind": healed(to(COMMIT, write(b'{"tables": {}}'))),
     "a commit that is gone": healed(to(COMMIT, Path.unlink)),
     "a commit of a time to come": healed(put("lake/.versions/9999999999999999.commit"), "9999999999999999"),
     "a commit of no time": healed(put("lake/.versions/copy of 17.commit")),
@@ -216,6 +217,8 @@ FAULTS = {
     "a warehouse with a damaged beginning": damaged(flip(0), NO_DATABASE),
     "a warehouse with a damaged header": damaged(flip(0.0012), f"{WAREHOUSE} is damaged: "),
     "a warehouse with flipped bits throughout": damaged(flip_blocks),
+    "a quarantine that cannot be read": replace(damaged(flip_blocks), command=("quarantine",)),
+    "a warehouse that cannot be published": replace(damaged(flip_blocks), command=("publish",)),
     "a warehouse that lost its blocks": damaged(empty_blocks),
     "a warehouse whose blocks are mixed": damaged(mix_blocks),
     "a warehouse that was cut short": damaged(cut(0.5)),

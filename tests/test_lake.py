@@ -188,6 +188,17 @@ def test_what_does_not_belong_there_is_removed(small: Small, name: str) -> None:
     assert (names, content(small)) == (files(small), seen(small))
 
 
+@pytest.mark.parametrize("name", ["@eaDir/x/y", "lost+found/a/b.parquet", "small/.AppleDouble/z"])
+def test_what_stands_beside_the_tables_is_left_alone(small: Small, name: str) -> None:
+    """No reader looks there."""
+    path = small.folder / ".versions" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"of somebody else")
+    small.publish(grace=0)
+
+    assert (True, content(small)) == (path.exists(), seen(small))
+
+
 def test_a_transaction_sees_one_version_until_it_ends(small: Small) -> None:
     """Whatever is published meanwhile, twice and in new months too, in tables it has not looked at before."""
     before = content(small)

@@ -237,7 +237,8 @@ def test_a_first_publish_killed_many_times(publishing: Publishing) -> None:
 
 def test_new_definitions_killed_anywhere(publishing: Publishing) -> None:
     """While bi.duckdb is made anew, the one before stays."""
-    assert not publishing.died(0)
+    # The second removes what the first has left where the machine was slow: so all go the same steps.
+    assert [False, False] == [publishing.died(0) for _ in "12"]
     expected, definitions = publishing.files(), (publishing.home / "bi.duckdb").read_bytes()
     publishing.keep()
     elsewhere = ("--set", f"SIGHTGLASS_LAKE_URI=file://{publishing.home}/lake")

@@ -320,12 +320,13 @@ def test_damage_is_known_by_what_duckdb_says(error: duckdb.Error, expected: bool
     assert expected == is_damage(error)
 
 
+@OPENED
 @pytest.mark.parametrize("inside", [False, True], ids=["a question", "a transaction"])
-def test_damage_that_shows_late_is_a_matter_of_settings(home: Path, *, inside: bool) -> None:
+def test_damage_that_shows_late_is_a_matter_of_settings(home: Path, opener: Opener, *, inside: bool) -> None:
     """It is told as such wherever it shows, and the warehouse is let go."""
 
     def read() -> None:
-        with opened(home) as warehouse:
+        with opened(home, opener) as warehouse:
             if inside:
                 with warehouse.transaction():
                     raise duckdb.Error("Corrupt database file: checksum")

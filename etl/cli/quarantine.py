@@ -14,7 +14,7 @@ from etl.cli.output import json_text, shown, tell
 from etl.cli.run import report_json
 from etl.config import Settings
 from etl.load.books import Refusal, listed, received, refusals
-from etl.load.warehouse import open_for_reading
+from etl.load.warehouse import open_for_reading, opened
 from etl.pipeline import dismiss, replay
 from etl.process import interruptible
 from etl.values import moment
@@ -28,7 +28,11 @@ def command(settings: Settings, *, as_json: bool) -> None:
     if click.get_current_context().invoked_subcommand:
         return
     count = 1
-    with interruptible(open_for_reading(settings.home)) as warehouse, suppress(BrokenPipeError):
+    with (
+        opened(settings.home, open_for_reading) as warehouse,
+        interruptible(warehouse),
+        suppress(BrokenPipeError),
+    ):
         found = listed(warehouse)
         count = _print_objects(found) if as_json else _print_lines(found)
         sys.stdout.flush()
@@ -63,7 +67,7 @@ def _print_lines(found: Iterable[Refusal]) -> int:
 @takes_settings
 def show(settings: Settings, quarantine_id: str, *, as_json: bool) -> None:
     """Print one refused record or file with the reason and the place in it."""
-    with interruptible(open_for_reading(settings.home)) as warehouse:
+    with opened(settings.home, open_for_reading) as warehouse, interruptible(warehouse):
         (refusal,) = refusals(warehouse, [quarantine_id])
         kept = received(warehouse, refusal)
     if as_json:

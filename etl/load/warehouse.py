@@ -79,10 +79,6 @@ class Warehouse:
                 if isinstance(error, duckdb.Error):
                     raise _unwritable(error) from error
                 raise
-            except duckdb.Error as error:
-                if is_damage(error):
-                    raise _unwritable(error) from error
-                raise
 
     def give_back(self) -> None:
         """Let DuckDB hold as much as at first again: what comes next may need no more."""
@@ -122,11 +118,9 @@ class Warehouse:
         try:
             self.connection.begin()
             yield
-        except duckdb.Error as error:
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             self._roll_back()
-            if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException) or is_damage(error):
-                raise _unwritable(error) from error
-            raise
+            raise _unwritable(error) from error
         except BaseException:
             self._roll_back()
             raise
@@ -189,25 +183,6 @@ def _most() -> int:
     return max(MEMORY, round(float(number) * UNITS[unit] * MEMORY_SHARE))
 
 
-@contextmanager
-def opened(home: Path) -> Iterator[Warehouse]:
-    """The warehouse of this folder, to be written; SettingsError where it turns out to be damaged.
-
-    DuckDB looks at the checksum of a block when it reads it: damage shows at any time.
-    """
-    warehouse = open_for_writing(home)
-    try:
-        yield warehouse
-    except duckdb.Error as error:
-        if is_damage(error):
-            raise _unwritable(error) from error
-        raise
-    finally:
-        # What it would still write is in its log.
-        with suppress(duckdb.Error):
-            warehouse.close()
-
-
 def open_for_writing(home: Path) -> Warehouse:
     """The warehouse of this folder, made if need be, with every declared table in it."""
     path = home / NAME
@@ -239,6 +214,25 @@ def open_for_reading(home: Path) -> Warehouse:
     # Read-only is the database alone: COPY could still write over any file, the warehouse included.
     warehouse.connection.execute("SET enable_external_access = false")
     return warehouse
+
+
+@contextmanager
+def opened(home: Path, how: Callable[[Path], Warehouse] = open_for_writing) -> Iterator[Warehouse]:
+    """The warehouse of this folder, until the block ends; SettingsError where it turns out to be damaged.
+
+    DuckDB looks at the checksum of a block when it reads it: damage shows at any time.
+    """
+    warehouse = how(home)
+    try:
+        yield warehouse
+    except duckdb.Error as error:
+        if is_damage(error):
+            raise _unwritable(error) from error
+        raise
+    finally:
+        # What it would still write is in its log.
+        with suppress(duckdb.Error):
+            warehouse.close()
 
 
 @cache
