@@ -5,6 +5,8 @@ import hashlib
 import json
 import random
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable
 from contextlib import closing, suppress
@@ -13,7 +15,7 @@ from subprocess import Popen
 
 import duckdb
 import pytest
-from conftest import Ran, Row, rows, table
+from conftest import ROOT, Ran, Row, rows, table
 from hostile import DETECTIONS, Placed, T, cogniac, of_cogniac, record, serving
 from test_kills import started
 from test_slices import settings_of
@@ -25,6 +27,7 @@ from etl.transform.batch import KEPT
 from etl.transform.pages import LARGEST_RECORD
 
 PATCHED = "{}\nfrom etl import cli\ncli.main()"
+LITTLE = "from etl.load import warehouse\nwarehouse.MEMORY = 32\nwarehouse._most = lambda: 32"
 WATCHED = """
 import sys
 from etl.publish.lake import Lake
@@ -56,6 +59,26 @@ REFUSED = """
         'neurons' AS source, 'assets' AS stream, '' AS partition, 'unreadable' AS reason, '$' AS path,
         $record AS record, 'base64' AS encoding, '{}' AS context, 'open' AS state,
         make_timestamptz(1772600000000000 + $number) AS seen_at"""
+WIDE_TOGETHER = """
+    INSERT INTO neurons.media BY NAME
+    SELECT
+        'm' || i AS media_id, false AS is_complete, 'r' AS _run_id, make_timestamptz(0) AS _loaded_at,
+        CASE WHEN i < 40000 THEN 'n' ELSE repeat(CAST(i % 10 AS VARCHAR), 1000000) END AS name
+    FROM range(40300) AS made(i)"""
+"""A statement that makes many narrow rows, and some of a megabyte behind them."""
+GROWN = """
+import resource, sys
+from pathlib import Path
+from etl.cli import settings_for
+from etl.load.warehouse import open_for_writing
+from etl.publish import publish
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+warehouse = open_for_writing(Path(sys.argv[1]))
+before = peak()
+publish(warehouse, settings_for({"SIGHTGLASS_HOME": sys.argv[1]}, {}, None), force=True)
+print(peak() - before, warehouse.memory)"""
+"""Tells by how many megabytes a process grows that publishes, and how many DuckDB was given."""
 VIEWS = "SELECT schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal"
 
 
@@ -101,6 +124,23 @@ def test_records_that_are_larger_than_the_usual_memory(tmp_path: Path) -> None:
     assert (0, [number, number, 0, 0, 0]) == (ran.code, counts(ran))
     assert digests == {one["media_id"]: one["digest"] for one in found}
     assert not (sightglass.home / SPILL).exists()
+
+
+def test_wide_texts_beside_narrow_ones_need_no_more_than_usual_memory(tmp_path: Path) -> None:
+    """Few rows with texts of megabytes, however many stand together: they are read a few at a time."""
+    with closing(open_for_writing(tmp_path)) as warehouse:
+        warehouse.connection.execute("SET memory_limit = '2GB'")  # for so many at once
+        warehouse.connection.execute(WIDE_TOGETHER)
+        warehouse.connection.execute("CHECKPOINT")
+    grown = subprocess.run(
+        [sys.executable, "-c", GROWN, str(tmp_path)], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+
+    with duckdb.connect(tmp_path / "bi.duckdb", read_only=True) as reader:
+        found = reader.execute("SELECT count(*), sum(strlen(name)) FROM neurons.media").fetchall()
+    megabytes, memory = map(int, grown.stdout.split())
+    assert (MEMORY, [(40_300, 40_000 + 300_000_000)]) == (memory, found)
+    assert megabytes < 300
 
 
 def test_much_that_is_large_in_quarantine(tmp_path: Path) -> None:
@@ -152,19 +192,18 @@ def test_many_rows_that_are_large_together(tmp_path: Path) -> None:
 
 def test_memory_that_cannot_be_had_is_told_as_such(tmp_path: Path) -> None:
     """Where the machine has no more to give, it is said so, not that the disk is full; no row is lost."""
-    with serving(cogniac({DETECTIONS: placed(large(one, 400_000) for one in range(100))})) as server:
+    with serving(cogniac({DETECTIONS: placed(large(one, 15_000_000) for one in range(4))})) as server:
         sightglass = of_cogniac(tmp_path, server)
-        small = PATCHED.format("from etl.load import warehouse\nwarehouse._most = lambda: 128")
-        with started(sightglass, small, "run") as process:
+        with started(sightglass, PATCHED.format(LITTLE), "run") as process:
             _, said = process.communicate(timeout=100)
         after = sightglass("run", "--json")
 
     told = (
-        "sightglass: DuckDB needs more memory than the 128 MB that it is given at most on this machine: some "
+        "sightglass: DuckDB needs more memory than the 32 MB that it is given at most on this machine: some "
         "records are very large; what was loaded is kept: give it more memory, then run again"
     )
     assert (2, told) == (process.returncode, said.splitlines()[-1])
-    assert (0, [100, 100, 0, 0, 0]) == (after.code, counts(after))
+    assert (0, [4, 4, 0, 0, 0]) == (after.code, counts(after))
 
 
 @pytest.mark.parametrize(

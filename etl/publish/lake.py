@@ -16,7 +16,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -163,7 +162,7 @@ class Lake:
             try:
                 write_slices(connection, left, self._part, write_slice, AT_ONCE)
             except OutOfMemoryException:
-                write_slices(connection, left, self._part, partial(write_slice, large=True), 1)
+                write_slices(connection, left, self._part, write_slice, 1)
 
     def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""

@@ -1,15 +1,17 @@
 """A slice of a table as a Parquet file."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection, OutOfMemoryException
 
+from etl import schema
 from etl.publish.slices import Slice, condition
 from etl.schema import LINEAGE_TIME, Table, quote
 
@@ -22,38 +24,47 @@ SORTED = 65_536
 """Rows that are sorted at once: two sorts of 130,000 detections each have found 150 MB too little."""
 SORTED_BYTES = 2**24
 """Bytes of texts that are sorted at once: a sort holds them several times."""
-WIDE = 2**13
-"""Bytes of texts in a row from which on such rows are written as they stand, which is nearly in order: each
-piece that is sorted would read again all the rows that stand among its own."""
+WIDE = 2**14
+WIDEST = 2**16
+WIDE_ON_AVERAGE = 2**13
+"""Bytes of a text from which on it counts, and from which on a table is not sorted; bytes of all texts of a
+row. DuckDB holds the texts of all rows of a vector that it reads, whatever its limit."""
 
 
-def write_slice(  # noqa: PLR0913 -- what every writer of slices is given, and how
-    connection: DuckDBPyConnection,
-    table: Table,
-    each: Slice,
-    path: Path,
-    unwanted: threading.Event,
-    *,
-    large: bool = False,
+class _Wide(NamedTuple):
+    """Rows of a table among which there are wide texts, from the first to before the last."""
+
+    first: int
+    until: int
+    longest: int
+    """Bytes of the longest text."""
+    bytes: int
+    """Of all texts of the column."""
+
+
+def write_slice(
+    connection: DuckDBPyConnection, table: Table, each: Slice, path: Path, unwanted: threading.Event
 ) -> None:
     """Write one slice as Parquet of the declared schema, in an order that lets readers skip row groups.
 
-    Where its rows may be large, their size is looked at first, which would cost ordinary ones time. Once the
-    slice is unwanted, only a part is written.
+    A table with wide texts is written as it stands, which is nearly in order, few rows at a time: a sort
+    holds them several times, and the whole vectors that they stand in. Once the slice is unwanted, only a
+    part is written.
     """
-    has_large = table.small != list(table.columns)
-    rows = Rows(connection, table, large=large or has_large)
-    size = rows.size(each) if large else 0
-    # A table with a large column only grows: its rows stand in the order in which they were loaded.
-    is_wide = has_large or (large and size >= WIDE * each.rows)
-    by = "" if is_wide else _order(table, each)
-    schema = table.arrow()
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for piece in _pieces(connection, table, each, size if by else None):
-            for group in _groups(rows.batches(piece, by)):
-                if unwanted.is_set():
-                    return
-                writer.write_table(pa.Table.from_batches(group).rename_columns(schema.names).cast(schema))
+    about = {"table": table.qualified, "longest": WIDE}
+    ((size, found),) = connection.execute(schema.statement("publish/texts"), about).fetchall()
+    ((rows,),) = connection.execute(f"SELECT coalesce(max(rowid) + 1, 0) FROM {table.qualified}").fetchall()
+    wide, average = [_Wide(*row) for row in found], size / max(rows, 1)
+    if average > WIDE_ON_AVERAGE or any(one.longest > WIDEST for one in wide):
+        batches = _as_they_stand(connection, table, each, [*wide, _Wide(0, rows, 0, size)])
+    else:
+        batches = _sorted(connection, table, each, average)
+    declared = table.arrow()
+    with pq.ParquetWriter(path, declared, compression="zstd") as writer:
+        for group in _groups(batches):
+            if unwanted.is_set():
+                return
+            writer.write_table(pa.Table.from_batches(group).rename_columns(declared.names).cast(declared))
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
@@ -69,50 +80,54 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
         yield group
 
 
-class Rows:
-    """The rows of a table, as few of them at a time as fit into DuckDB's memory where they may be large."""
+def _sorted(
+    connection: DuckDBPyConnection, table: Table, each: Slice, average: float
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a slice in order; on average their texts have so many bytes."""
+    by = _order(table, each)
+    for piece in _pieces(connection, table, each, average) if by else [each] * bool(each.rows):
+        yield from connection.sql(f"{_select(table, piece)} {by}").to_arrow_reader(VECTOR)
 
-    def __init__(self, connection: DuckDBPyConnection, table: Table, *, large: bool) -> None:
-        self._connection = connection
-        self._table = table
-        self._large = large
 
-    def batches(self, each: Slice, by: str) -> Iterator[pa.RecordBatch]:
-        """The rows of a slice in this order; without one as they stand, if they may be large."""
-        columns = ", ".join(
-            f"CAST({quote(name)} AS VARCHAR)" if column.type == "json" else quote(name)
-            for name, column in self._table.columns.items()
-        )
-        if by or not self._large:
-            query = f"SELECT {columns} FROM {self._table.qualified} WHERE {condition(self._table, each)} {by}"
-            yield from self._connection.sql(query).to_arrow_reader(VECTOR)
-        else:
-            for some in self._in_steps(columns, each):
-                yield from some.to_batches(VECTOR)
-
-    def size(self, each: Slice) -> int:
-        """The bytes of all texts in a slice."""
-        kinds = {name: column.sql for name, column in self._table.columns.items()}
-        texts = [quote(name) for name, kind in kinds.items() if kind in ("VARCHAR", "JSON")]
-        sizes = " + ".join(["0", *(f"coalesce(sum(strlen({name})), 0)" for name in texts)])
-        return sum(int(some.column(0)[0].as_py()) for some in self._in_steps(sizes, each))
-
-    def _in_steps(self, what: str, each: Slice) -> Iterator[pa.Table]:
-        """What is selected of the rows of a slice, a stretch of the table at a time."""
-        where = f"FROM {self._table.qualified} WHERE {condition(self._table, each)}"
-        ((first, last),) = self._connection.execute(f"SELECT min(rowid), max(rowid) {where}").fetchall()
-        step = VECTOR
-        while last is not None and first <= last:
-            some = f"SELECT {what} {where} AND rowid BETWEEN {first} AND {first + step - 1}"
+def _as_they_stand(
+    connection: DuckDBPyConnection, table: Table, each: Slice, wide: Sequence[_Wide]
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a slice in the order in which they stand, as few at a time as fit into the memory."""
+    rows = f"FROM {table.qualified} WHERE {condition(table, each)}"
+    ((begin, end),) = connection.execute(f"SELECT min(rowid), max(rowid) {rows}").fetchall()
+    for first, until, step in _steps(begin, end + 1, wide) if begin is not None else ():
+        while first < until:
+            last = min(first + step, until) - 1
+            some = f"{_select(table, each)} AND rowid BETWEEN {first} AND {last}"
             try:
-                found = self._connection.sql(some).to_arrow_table()
+                found = connection.sql(some).to_arrow_table()
             except OutOfMemoryException:
                 if step == 1:
                     raise
-                step //= 2
+                step //= 2  # noqa: PLW2901 -- from here on
                 continue
-            yield found
-            first += step
+            yield from found.to_batches(VECTOR)
+            first = last + 1  # noqa: PLW2901 -- the next rows
+
+
+def _steps(begin: int, end: int, wide: Sequence[_Wide]) -> Iterator[tuple[int, int, int]]:
+    """The rows from the first to before the last in stretches, each with how many of it to read at a time."""
+    edges = {begin, end, *(place for each in wide for place in each[:2] if begin < place < end)}
+    for first, until in pairwise(sorted(edges)):
+        there = [each for each in wide if each.first <= first and until <= each.until]
+        on_average = sum(each.bytes / (each.until - each.first) for each in there)
+        at_most = sum(each.longest for each in there)
+        fitting = min(GROUP_BYTES / max(on_average, 1), 4 * GROUP_BYTES / max(at_most, 1))
+        yield first, until, max(1, min(ROW_GROUP, int(fitting)))
+
+
+def _select(table: Table, each: Slice) -> str:
+    """The query for all columns of a slice; it ends with a condition."""
+    columns = ", ".join(
+        f"CAST({quote(name)} AS VARCHAR)" if column.type == "json" else quote(name)
+        for name, column in table.columns.items()
+    )
+    return f"SELECT {columns} FROM {table.qualified} WHERE {condition(table, each)}"
 
 
 def _order(table: Table, each: Slice) -> str:
@@ -125,14 +140,11 @@ def _order(table: Table, each: Slice) -> str:
     return f"ORDER BY {', '.join(map(quote, order))}"
 
 
-def _pieces(connection: DuckDBPyConnection, table: Table, each: Slice, size: int | None) -> Iterator[Slice]:
-    """The slice; to be sorted, one stretch of time after the other, each of few enough rows and bytes.
-
-    Without a size it need not be sorted.
-    """
+def _pieces(connection: DuckDBPyConnection, table: Table, each: Slice, average: float) -> Iterator[Slice]:
+    """The slice, one stretch of time after the other, each of so few rows and bytes as are sorted at once."""
     if not each.rows:
         return
-    count = 1 if size is None else max((each.rows - 1) // SORTED, size // SORTED_BYTES) + 1
+    count = max((each.rows - 1) // SORTED, int(each.rows * average) // SORTED_BYTES) + 1
     if each.start is None or each.end is None or count == 1:
         yield each
         return

@@ -1,5 +1,5 @@
--- Where in a table texts stand that are longer than this: rows from the first to before the last, the longest text among
--- them, and the bytes of all. DuckDB keeps these figures for each segment of a column.
+-- How many bytes the texts of a table have in all, and where texts stand that are longer than this: rows from the first to
+-- before the last, the longest text among them, and the bytes of all. DuckDB keeps these for each segment of a column.
 WITH segments AS (
     SELECT
         count,
@@ -11,10 +11,6 @@ WITH segments AS (
 )
 
 SELECT
-    until - count AS first,
-    until,
-    longest,
-    bytes
+    CAST(coalesce(sum(bytes), 0) AS UBIGINT) AS bytes,
+    coalesce(list([until - count, until, longest, bytes]) FILTER (WHERE longest > $longest), []) AS wide
 FROM segments
-WHERE longest > $longest
-ORDER BY first
