@@ -17,9 +17,10 @@ from etl.demo.cogniac import CogniacSimulator, CogniacSize
 LOGIN = "COG_API_KEY, or COG_USER and COG_PASS"
 NAMES = (
     "COG_API_KEY, COG_PASS, COG_TENANT, COG_URL_PREFIX, COG_USER, NEURONS_API_KEY, NEURONS_URL, "
-    "SIGHTGLASS_COGNIAC_APPLICATIONS, SIGHTGLASS_CONCURRENCY, SIGHTGLASS_HOME, SIGHTGLASS_LAG, "
-    "SIGHTGLASS_LAKE_GRACE, SIGHTGLASS_LAKE_URI, SIGHTGLASS_NEURONS_SWEEP, SIGHTGLASS_OVERLAP, "
-    "SIGHTGLASS_RAW_DAYS, SIGHTGLASS_RETRY_BUDGET, SIGHTGLASS_SOURCES, SIGHTGLASS_SQL_MEMORY"
+    "SIGHTGLASS_BODY_MEMORY, SIGHTGLASS_COGNIAC_APPLICATIONS, SIGHTGLASS_CONCURRENCY, SIGHTGLASS_HOME, "
+    "SIGHTGLASS_LAG, SIGHTGLASS_LAKE_GRACE, SIGHTGLASS_LAKE_URI, SIGHTGLASS_NEURONS_SWEEP, "
+    "SIGHTGLASS_OVERLAP, SIGHTGLASS_RAW_DAYS, SIGHTGLASS_RETRY_BUDGET, SIGHTGLASS_SOURCES, "
+    "SIGHTGLASS_SQL_MEMORY"
 )
 SECRETS = ("canary-id", "canary-secret", "canary-password")
 WRONG_KEY = {"COG_API_KEY": "canary-id:canary-secret"}
@@ -121,7 +122,7 @@ WRONG: dict[str, tuple[dict[str, str], str, str]] = {
     "no settings file": (
         {},
         "--config none.toml",
-        "cannot read the settings file none.toml: [Errno 2] No such file or directory: 'none.toml'",
+        "cannot read the settings file none.toml: No such file or directory",
     ),
 }
 

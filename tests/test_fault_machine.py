@@ -89,7 +89,7 @@ FAULTS = {
         "SIGHTGLASS_HOME", "x" * 5000, says="SIGHTGLASS_HOME from the environment names no folder: File name"
     ),
     "a home that is a file": file(
-        b"", "run", "--home", "given.toml", says="given.toml: File exists; make it writable"
+        b"", "run", "--home", "given.toml", says="given.toml: File exists; move away what stands in its place"
     ),
     "a home that is a file, asked": file(
         b"",
@@ -97,10 +97,14 @@ FAULTS = {
         "--home",
         "given.toml",
         "FROM etl.runs",
-        says="given.toml: Not a directory; make it readable",
+        says="given.toml yet: run `sightglass run`, or name another --home",
     ),
     "a home that is a file, reported": file(
-        b"", "report", "--home", "given.toml", says="given.toml: Not a directory; make it readable"
+        b"",
+        "report",
+        "--home",
+        "given.toml",
+        says="given.toml yet: run `sightglass run`, or name another --home",
     ),
     "settings with a byte order mark": file(b"\xef\xbb\xbfSIGHTGLASS_LAG = 5\n", code=0),
     "settings that are binary": file(bytes(range(256)) * 10, says=f"{CANNOT}is not UTF-8 text"),

@@ -21,13 +21,17 @@ from test_kills import started
 from test_slices import settings_of
 
 from etl.load.books import received, refusals
-from etl.load.warehouse import MEMORY, SPILL, is_out_of_memory, open_for_writing
+from etl.load.duckdb_errors import MEMORY, is_out_of_memory
+from etl.load.warehouse import SPILL, open_for_writing
 from etl.publish import publish
 from etl.transform.batch import KEPT
 from etl.transform.pages import LARGEST_RECORD
 
 PATCHED = "{}\nfrom etl import cli\ncli.main()"
-LITTLE = "from etl.load import warehouse\nwarehouse.MEMORY = 32\nwarehouse._most = lambda: 32"
+LITTLE = """
+from etl.load import duckdb_errors, warehouse
+warehouse.MEMORY = 32
+warehouse.most_memory = duckdb_errors.most_memory = lambda: 32"""
 WATCHED = """
 import sys
 from etl.publish.lake import Lake

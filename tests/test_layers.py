@@ -47,7 +47,17 @@ MAY_IMPORT = {
     "aside": {"errors", "extract.stream", "registry", "schema", "transform"},
     "waiting": {"aside", "extract", "load", "transform"},
     "loading": {*VALUES, "aside", "config", "extract", "load", "redact", "registry", "transform", "waiting"},
-    "publish": {*VALUES, "config", "disk", "load.sql", "load.warehouse", "process", "publish", "views"},
+    "publish": {
+        *VALUES,
+        "config",
+        "disk",
+        "load.duckdb_errors",
+        "load.sql",
+        "load.warehouse",
+        "process",
+        "publish",
+        "views",
+    },
     "pipeline": {*VALUES, "config", "extract", "load", "loading", "process", "publish", "registry"},
     "cli": {
         *(*VALUES, "cli", "config", "demo", "disk", "extract", "load", "loading", "pipeline", "process"),

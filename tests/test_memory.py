@@ -218,9 +218,9 @@ def test_a_long_page_of_detections_comes_in_parts() -> None:
     assert [MANY_RECORDS, MANY_RECORDS, 7] == [records for records, _ in bundles if records][:3]
 
 
-def nothing_is_stored(query: str, **_: object) -> list[tuple[Any, ...]]:
+def nothing_is_stored(_query: str, **_: object) -> list[tuple[Any, ...]]:
     """What a warehouse without rows answers."""
-    return [(None,)] if query == "neurons/last_sweep" else []
+    return []
 
 
 def bundles_of(stream: Stream, end: int = 0) -> list[tuple[int, int]]:

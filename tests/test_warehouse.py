@@ -18,10 +18,10 @@ import pytest
 
 from etl.errors import BusyError, SettingsError
 from etl.load import lock
+from etl.load.duckdb_errors import is_damage
 from etl.load.warehouse import (
     NAME,
     Warehouse,
-    is_damage,
     make_folder,
     open_for_reading,
     open_for_writing,

@@ -12,42 +12,32 @@ import duckdb
 
 from etl import schema
 from etl.disk import reason, remedy
-from etl.errors import BusyError, OutOfMemory, SettingsError, SightglassError
+from etl.errors import OutOfMemory, SettingsError
+from etl.load.duckdb_errors import (
+    MEMORY,
+    is_damage,
+    is_out_of_memory,
+    most_memory,
+    unopenable,
+    unwritable,
+)
 
 NAME = "warehouse.duckdb"
 SPILL = "spill"
 """Folder for what DuckDB cannot hold in memory; it is there only while there is any."""
-MEMORY = 128
-"""Megabytes that DuckDB may hold in memory: enough for a batch of ordinary records and what it is compared
-with. Where many large ones are compared at once it is given more."""
-MEMORY_SHARE = 0.5
-"""What part of the memory that DuckDB would take by itself it is given at most."""
-LOG = "256MB"
+LOG_BYTES = 256_000_000
 """How large the log of what was committed may grow. Whenever it is worked into the tables, the last part of
 each is written anew: done often, that takes longer than all the rest."""
 
 LIMITS: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": f"{MEMORY}MB",
-    "checkpoint_threshold": LOG,
+    # Never by itself: where the memory does not suffice for it, nothing more can be done on the connection.
+    "checkpoint_threshold": "1TB",
     # Of texts that are compressed so, which are those of more than 4 kB, DuckDB reads none without the 2,047
     # that stand beside it. Those that are not are read one by one, however large they are.
     "disabled_compression_methods": "zstd",
 }
 """Set before anything is read: after a kill, the log is worked in when the file is opened."""
-
-UNITS = {"bytes": 1e-6, "KiB": 1024e-6, "MiB": 1024**2 / 1e6, "GiB": 1024**3 / 1e6, "TiB": 1024**4 / 1e6}
-"""Megabytes in the units in which DuckDB tells its settings."""
-
-RECOVERY = "readers keep what is published; docs/recovery.md says how to begin anew"
-
-DAMAGED = (
-    *("Corrupt", "checksum", "Could not read enough bytes", "Failure while replaying WAL"),
-    *("database has been invalidated", "Failed to load metadata", "Serialization Error"),
-)
-"""What DuckDB says of a file that does not hold what it wrote, by whatever type of error."""
-
-FULL = ("No space left", "File too large", "quota", "max_temp_directory_size")
-"""What DuckDB says where the disk is full, in the words of the system or its own."""
 
 GROWING = Lock()
 """Held while more memory is given: `ask` is called from any thread."""
@@ -61,8 +51,10 @@ class Warehouse:
     memory = MEMORY
     """Megabytes that DuckDB may hold."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path | None = None) -> None:
+        """`path` is the file of the warehouse; None where it has none."""
         self.connection = connection
+        self._path = path
 
     def with_memory(self, work: Callable[[], T]) -> T:
         """Do the work, again from its beginning with twice the memory as long as DuckDB had too little.
@@ -70,14 +62,19 @@ class Warehouse:
         Raises OutOfMemory where the machine has no more to give. What is given is kept until the end.
         """
         while True:
-            given = self.memory
+            given, used = self.memory, self.connection
             try:
                 return work()
-            except (OutOfMemory, duckdb.OutOfMemoryException) as error:
+            except (OutOfMemory, duckdb.Error) as error:
+                if self.connection is not used:
+                    # Another thread has opened the file anew meanwhile.
+                    continue
+                if isinstance(error, duckdb.Error) and not is_out_of_memory(error):
+                    raise
                 if self._grow(given):
                     continue
                 if isinstance(error, duckdb.Error):
-                    raise _unwritable(error) from error
+                    raise unwritable(error) from error
                 raise
 
     def give_back(self) -> None:
@@ -90,12 +87,34 @@ class Warehouse:
         """Let DuckDB hold twice as much as this, unless it may already; whether it may now."""
         with GROWING:
             if self.memory == given:
-                if 2 * given > _most():
+                if 2 * given > most_memory():
                     return False
                 self.memory = 2 * given
-                with closing(self.connection.cursor()) as cursor:
-                    cursor.execute(f"SET memory_limit = '{self.memory}MB'")
+                try:
+                    with closing(self.connection.cursor()) as cursor:
+                        cursor.execute(f"SET memory_limit = '{self.memory}MB'")
+                except duckdb.FatalException:
+                    self._open_anew()
         return True
+
+    def _open_anew(self) -> None:
+        """Open the file again: after a log that could not be worked in, the connection is of no more use."""
+        if self._path is None:
+            return
+        self.connection.close()
+        # All that is committed is in the log.
+        self.connection = _opened(self._path, self.memory, read_only=False)
+        self.connection.execute("SET TimeZone = 'UTC'")
+
+    def _work_in_log(self) -> None:
+        """Bring what was committed from the log into the tables, where there is much of it."""
+        while self._path and _size(self._path.with_name(f"{self._path.name}.wal")) > LOG_BYTES:
+            given = self.memory
+            try:
+                self.connection.execute("CHECKPOINT")
+            except duckdb.Error as error:
+                if not (is_out_of_memory(error) and self._grow(given)):
+                    raise unwritable(error) from error
 
     def ask(self, name: str, /, **parameters: object) -> list[tuple[Any, ...]]:
         """The rows of `sql/<name>.sql`; safe to call from any thread, sees what is committed."""
@@ -120,7 +139,7 @@ class Warehouse:
             yield
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             self._roll_back()
-            raise _unwritable(error) from error
+            raise unwritable(error) from error
         except BaseException:
             self._roll_back()
             raise
@@ -128,7 +147,8 @@ class Warehouse:
             self.connection.commit()
         except duckdb.Error as error:
             self._roll_back()
-            raise _unwritable(error) from error
+            raise unwritable(error) from error
+        self._work_in_log()
 
     def _roll_back(self) -> None:
         # After a failed write there may be nothing left to roll back, or nobody to ask.
@@ -144,45 +164,6 @@ class Warehouse:
         self.connection.close()
 
 
-def _unwritable(error: duckdb.Error) -> SettingsError:
-    if is_out_of_memory(error):
-        return OutOfMemory(
-            f"DuckDB needs more memory than the {_most():,} MB that it is given at most on this machine: "
-            "some records are very large; what was loaded is kept: give it more memory, then run again"
-        )
-    if is_damage(error):
-        return SettingsError(f"the warehouse is damaged: {_first_line(error)}; {RECOVERY}")
-    what = "make room" if any(each in str(error) for each in FULL) else "see to the disk"
-    return SettingsError(f"the warehouse cannot be written: {_first_line(error)}; {what}, then run again")
-
-
-def is_damage(error: duckdb.Error) -> bool:
-    """Whether DuckDB found that a file does not hold what it wrote, or can make nothing of it."""
-    given_up = duckdb.FatalException | duckdb.InternalException | duckdb.SerializationException
-    return isinstance(error, given_up) or any(each in str(error) for each in DAMAGED)
-
-
-def is_out_of_memory(error: duckdb.Error) -> bool:
-    """Whether DuckDB ran out of memory, and not of the disk that it spills to."""
-    text = str(error)
-    if "max_temp_directory_size" in text:
-        return False
-    # A commit tells what ended it in its text alone.
-    words = ("failed to pin block", "allocate block", "failed to allocate data", "Out of Memory")
-    return isinstance(error, duckdb.OutOfMemoryException) or (
-        isinstance(error, duckdb.TransactionException) and any(each in text for each in words)
-    )
-
-
-@cache
-def _most() -> int:
-    """Megabytes that DuckDB is given at most; by itself it takes 80 % of what machine or container have."""
-    with closing(duckdb.connect()) as connection:
-        ((told,),) = connection.execute("SELECT current_setting('memory_limit')").fetchall()
-    number, unit = told.split()
-    return max(MEMORY, round(float(number) * UNITS[unit] * MEMORY_SHARE))
-
-
 def open_for_writing(home: Path) -> Warehouse:
     """The warehouse of this folder, made if need be, with every declared table in it."""
     path = home / NAME
@@ -195,7 +176,7 @@ def open_for_writing(home: Path) -> Warehouse:
             prepare(warehouse.connection, source)
     except duckdb.Error as error:
         warehouse.close()
-        raise _reason(path, error) from error
+        raise unopenable(path, error) from error
     except BaseException:
         warehouse.close()
         raise
@@ -227,7 +208,7 @@ def opened(home: Path, how: Callable[[Path], Warehouse] = open_for_writing) -> I
         yield warehouse
     except duckdb.Error as error:
         if is_damage(error):
-            raise _unwritable(error) from error
+            raise unwritable(error) from error
         raise
     finally:
         # What it would still write is in its log.
@@ -275,18 +256,30 @@ def _connect(path: Path, *, read_only: bool) -> Warehouse:
     os.umask(0o077)
     memory = MEMORY
     while True:
-        own = {"memory_limit": f"{memory}MB", "temp_directory": str(path.parent / SPILL)}
         try:
-            warehouse = Warehouse(duckdb.connect(path, read_only=read_only, config={**LIMITS, **own}))
+            warehouse = Warehouse(_opened(path, memory, read_only=read_only), path)
         except duckdb.Error as error:
             if not is_out_of_memory(error):
-                raise _reason(path, error) from error
-            if 2 * memory > _most():
-                raise _unwritable(error) from error
+                raise unopenable(path, error) from error
+            if 2 * memory > most_memory():
+                raise unwritable(error) from error
             memory *= 2
         else:
             warehouse.memory = memory
             return warehouse
+
+
+def _opened(path: Path, memory: int, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """A connection to the file, which may hold so many megabytes."""
+    own = {"memory_limit": f"{memory}MB", "temp_directory": str(path.parent / SPILL)}
+    return duckdb.connect(path, read_only=read_only, config={**LIMITS, **own})
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _clear(spill: Path) -> None:
@@ -296,27 +289,6 @@ def _clear(spill: Path) -> None:
             if f"_{os.getpid()}_" not in path.name:
                 path.unlink()
         spill.rmdir()
-
-
-def _reason(path: Path, error: duckdb.Error) -> SightglassError:
-    text = str(error)
-    if "Could not set lock" in text:
-        return BusyError(f"another process has {path} open; wait for it to end")
-    if "not a valid DuckDB database file" in text:
-        return SettingsError(
-            f"{path} is no DuckDB file; move it away, or set SIGHTGLASS_HOME to another folder"
-        )
-    if "version number" in text:
-        return SettingsError(
-            f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade duckdb"
-        )
-    if is_damage(error):
-        return SettingsError(f"{path} is damaged: {_first_line(error)}; {RECOVERY}")
-    return SettingsError(f"{path} cannot be opened: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, source: schema.Source) -> None:

@@ -16,7 +16,8 @@ from etl import schema
 from etl.config import Settings
 from etl.disk import reason, remedy
 from etl.errors import SettingsError
-from etl.load.warehouse import is_out_of_memory, umask
+from etl.load.duckdb_errors import is_out_of_memory
+from etl.load.warehouse import umask
 from etl.process import interruptible
 from etl.publish.files import PART, readable, writable
 from etl.publish.lake import Lake
