@@ -120,7 +120,7 @@ WRONG: dict[str, tuple[dict[str, str], str, str]] = {
     "no settings file": (
         {},
         "--config none.toml",
-        "cannot read the settings file none.toml: [Errno 2] No such file or directory: 'none.toml'",
+        "cannot read the settings file none.toml: No such file or directory",
     ),
 }
 
