@@ -24,7 +24,7 @@ POLL_SECONDS = 0.02
 """How often queries are interrupted: one that begins just after an interrupt does not notice it."""
 STUCK_SECONDS = 0.8
 """How long the main thread may stay where Python cannot reach it."""
-CLEANUP_SECONDS = 10.0
+CLEANUP_SECONDS = 15.0
 """How long it may take for the way out."""
 
 

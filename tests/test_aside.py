@@ -153,3 +153,12 @@ def ended(pid: int) -> bool:
         return bool(select.select([handle], [], [], 30)[0])
     finally:
         os.close(handle)
+
+
+def test_key_that_interrupts_reaches_the_run_alone() -> None:
+    """^C goes to all processes of a terminal's group: the other one ends when the run lets it go."""
+    aside = Aside("cogniac")
+    group = os.getpgid(aside._process.pid)  # noqa: SLF001 -- nobody else knows it
+    aside.close()
+
+    assert group != os.getpgid(0)

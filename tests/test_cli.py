@@ -53,6 +53,10 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
         (["run", "--nonsense"], "Error: No such option '--nonsense'."),
         (["run", "--set", "SIGHTGLASS_LAG"], "Error: --set takes NAME=VALUE, not SIGHTGLASS_LAG"),
         (["sql"], "Error: Missing argument 'QUERY'."),
+        (
+            ["demo", "--records", "-1"],
+            "Error: Invalid value for '--records': -1 is not in the range 0<=x<=10000000.",
+        ),
         (["sql", "SELECT 1", "SELECT 2"], "Error: Got unexpected extra argument (SELECT 2)"),
     ],
 )

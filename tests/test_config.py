@@ -147,6 +147,56 @@ def test_secret_file_that_cannot_be_read_is_named(folder: Path) -> None:
     ] == found
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"id:kept", "id:kept"),
+        (b"\xef\xbb\xbfid:kept\r\n", "id:kept"),
+        (b" \t\r\n id:kept \n\n", "id:kept"),
+        ("\u00a0id:kept\u2003".encode(), "id:kept"),
+    ],
+)
+def test_secret_is_read_without_what_is_around_it(folder: Path, content: bytes, expected: str) -> None:
+    """A byte order mark at the beginning and white space at the ends are no part of a secret."""
+    (folder / "key.txt").write_bytes(content)
+
+    assert expected == load(DECLARED, {"ACME_KEY_FILE": "key.txt"}).secret("ACME_KEY").reveal()
+
+
+def test_secret_from_the_environment_loses_its_line_feed() -> None:
+    """What a shell or a service took from a file often ends in one."""
+    assert "id:kept" == load(DECLARED, {"ACME_KEY": "\tid:kept\r\n"}).secret("ACME_KEY").reveal()
+
+
+@pytest.mark.parametrize(
+    ("secret", "kind", "place"),
+    [
+        ("id: kept", "white space", 4),
+        ("id\nkept", "white space", 3),
+        ("id\u00a0kept", "white space", 3),
+        ("id\u200bkept", "what no key holds", 3),
+        ("\ufeffid", "what no key holds", 1),
+        ("id:képt", "what no key holds", 5),
+        ("id\x1b", "what no key holds", 3),
+    ],
+)
+def test_secret_that_no_request_can_carry_is_refused(secret: str, kind: str, place: int) -> None:
+    """The message says where in it the mistake is, and nothing else of it."""
+    holds = f"ACME_KEY from the environment holds {kind} at character {place}"
+
+    assert f"{holds}: copy it again, without anything else" == complaint({"ACME_KEY": secret})
+
+
+@pytest.mark.parametrize("word", ["two words", "pässword", "p:w=?"])
+def test_password_may_hold_any_characters(word: str) -> None:
+    """It is packed before it is sent; only what is no line is a mistake."""
+    declared = [Setting("ACME_PASS", "A password.", kind="secret", is_password=True)]
+
+    assert word == load(declared, {"ACME_PASS": word}).secret("ACME_PASS").reveal()
+    with pytest.raises(SettingsError, match="white space at character 2"):
+        load(declared, {"ACME_PASS": f"a\n{word}"})
+
+
 WHERE_TO = "ACME_KEY is a secret; give it in the environment, or name its file in ACME_KEY_FILE"
 
 

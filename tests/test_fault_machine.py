@@ -10,7 +10,7 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
-from conftest import ROOT, Ran, Sightglass
+from conftest import ROOT, Ran, Sightglass, table
 from faults import Fault, Healthy, healthy, meets, published, stored, told
 from test_kills import started
 
@@ -18,6 +18,8 @@ TOLD = "sightglass: told to stop; what was loaded is kept, the next run goes on 
 STOPS = {signal.SIGINT: 130, signal.SIGTERM: 143}
 AT_MOST = 10
 """Seconds after which a process that was told to stop is held to be stuck."""
+WORK = 30
+"""Hundredths of a second of computing after which a query is under way."""
 KEY = "NEURONS_API_KEY"
 WAIT = "WITH RECURSIVE t(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM t) SELECT max(i)::VARCHAR AS {} FROM t"
 ENDLESS = WAIT.format("application_id")
@@ -253,7 +255,7 @@ sys.argv.append(ENDLESS)"""
 QUERIES = {
     "run": """
 from etl import pipeline
-pipeline.publish = lambda warehouse, *_: warehouse.connection.execute(told())""",
+pipeline._read = lambda load, *_: load._warehouse.connection.execute(told())""",
     "publish": """
 from etl import pipeline
 pipeline.publish = lambda warehouse, *_, **__: warehouse.connection.execute(told())""",
@@ -269,6 +271,18 @@ snapshot.query = told""",
 """By command, how a query of it is replaced."""
 
 
+def wait_until_it_works(process_id: int) -> None:
+    """Wait until a process has computed for a while: it is inside of DuckDB, where Python cannot reach it."""
+
+    def ticks() -> int:
+        fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    begun = ticks()
+    while ticks() < begun + WORK:
+        pass
+
+
 @pytest.mark.parametrize("number", STOPS)
 @pytest.mark.parametrize("command", QUERIES)
 def test_query_without_end_is_ended(
@@ -281,6 +295,7 @@ def test_query_without_end_is_ended(
     with started(sightglass, program, *command.split()) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
+        wait_until_it_works(process.pid)
         process.send_signal(number)
         try:
             _, said = process.communicate(timeout=AT_MOST)
@@ -290,6 +305,9 @@ def test_query_without_end_is_ended(
     after = {path: path.read_bytes() for path in loaded.sightglass.folder.glob("*.*") if path.is_file()}
     assert ("begun\n", STOPS[number], TOLD) == (first, process.returncode, said)
     assert ([], before) == (list(tmp_path.iterdir()), after)
+    if command == "run":
+        last = "SELECT status, exit_code FROM etl.runs ORDER BY started_at DESC LIMIT 1"
+        assert [("failed", STOPS[number])] == table(loaded.sightglass.home, last)
     assert is_healthy(loaded)
 
 

@@ -78,6 +78,65 @@ def test_the_answer_is_one_json_object(loaded: Sightglass) -> None:
     assert 1 == len(ran.out.splitlines())
 
 
+EXOTIC = {
+    "DATE '10000-01-01'": "10000-01-01",
+    "DATE '0044-03-15 (BC)'": "0044-03-15 (BC)",
+    "DATE 'infinity'": "infinity",
+    "TIMESTAMP '-infinity'": "-infinity",
+    "TIMESTAMPTZ '294247-01-10 04:00:54.775806+00'": "294247-01-10T04:00:54.775806Z",
+    "TIMESTAMP '2020-01-02 03:04:05.5'": "2020-01-02T03:04:05.500000",
+    "TIMESTAMP_NS '2020-01-02 03:04:05.123456789'": "2020-01-02T03:04:05.123456789",
+    "TIMESTAMP_S '2020-01-02 03:04:05'": "2020-01-02T03:04:05",
+    "TIME '24:00:00'": "24:00:00",
+    "TIMETZ '12:00:00+01'": "12:00:00+01",
+    "INTERVAL '1 month 2 days 3.5 seconds'": "1 month 2 days 00:00:03.5",
+    "170141183460469231731687303715884105727::HUGEINT": "170141183460469231731687303715884105727",
+    "18446744073709551615::UBIGINT": 18446744073709551615,
+    "12345678901234567890123456789012345678::DECIMAL(38, 0)": "12345678901234567890123456789012345678",
+    "1.50::DECIMAL(3, 2)": "1.50",
+    "'101'::BIT": "101",
+    r"'\x00\xFF'::BLOB": "00ff",
+    "'a'::ENUM('a', 'b')": "a",
+    "UUID '00000000-0000-0000-0000-000000000001'": "00000000-0000-0000-0000-000000000001",
+    "union_value(one := 1)": "1",
+    "MAP {DATE 'infinity': [NULL, 1.5]}": [["infinity", [None, "1.5"]]],
+    "array_value(1, 2)": [1, 2],
+    "row(1, DATE '10000-01-01')": "(1, 10000-01-01)",
+    "{'a \"b': {'c': [TIMESTAMPTZ '2020-01-02 03:04:05+01', NULL]}}": {
+        'a "b': {"c": ["2020-01-02T02:04:05Z", None]}
+    },
+    "{'a': 'inf'::DOUBLE}": {"a": None},
+    "NULL": None,
+}
+"""By what is asked for, what JSON holds of it."""
+
+
+def test_values_of_every_type_are_printed(loaded: Sightglass) -> None:
+    """What JSON, CSV or Python cannot hold is text, as DuckDB has it, inside of others too."""
+    names = [f"c{number}" for number in range(len(EXOTIC))]
+    query = "SELECT " + ", ".join(f"{asked} AS {name}" for asked, name in zip(EXOTIC, names, strict=True))
+    as_json, as_csv = loaded("sql", "--json", query), loaded("sql", "--csv", query)
+
+    assert [dict(zip(names, EXOTIC.values(), strict=True))] == as_json.report["rows"], as_json.err
+    _, cells = csv.reader(as_csv.out.splitlines())
+    cases = zip(EXOTIC.values(), cells, strict=True)
+    text = [("" if value is None else value, cell) for value, cell in cases]
+    assert [value for value, _ in text] == [
+        cell if isinstance(value, str) else json.loads(cell) for value, cell in text
+    ]
+
+
+def test_table_of_every_type_is_drawn(loaded: Sightglass) -> None:
+    """A terminal gets a table of them."""
+    ours, theirs = pty.openpty()
+    with loaded.start("sql", f"SELECT {', '.join(EXOTIC)}", out=theirs) as process:
+        os.close(theirs)
+        shown = read_terminal(ours)
+        _, said = process.communicate()
+
+    assert (0, "", "┌") == (process.returncode, said, shown[:1])
+
+
 def test_what_no_json_number_can_say_is_null(loaded: Sightglass) -> None:
     """The object is JSON even where a value is infinite or no number."""
     ran = loaded("sql", "--json", "SELECT 'nan'::DOUBLE AS a, 'inf'::DOUBLE AS b, 0.5::DOUBLE AS c")
