@@ -4,8 +4,8 @@ WITH segments AS (
     SELECT
         count,
         sum(count) OVER (PARTITION BY column_id, column_path ORDER BY row_group_id, start) AS until,
-        CAST(regexp_extract(CAST(stats AS VARCHAR), 'max_string_length\D+(\d+)', 1) AS UBIGINT) AS longest,
-        CAST(regexp_extract(CAST(stats AS VARCHAR), 'total_string_length\D+(\d+)', 1) AS UBIGINT) AS bytes
+        TRY_CAST(regexp_extract(CAST(stats AS VARCHAR), 'max_string_length\D+(\d+)', 1) AS UBIGINT) AS longest,
+        TRY_CAST(regexp_extract(CAST(stats AS VARCHAR), 'total_string_length\D+(\d+)', 1) AS UBIGINT) AS bytes
     FROM pragma_storage_info($table)
     WHERE segment_type IN ('VARCHAR', 'JSON')
 )
