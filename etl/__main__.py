@@ -23,7 +23,7 @@ def main() -> None:
         # Not sys.exit: while Python ends, a signal would be obeyed in its own way.
         with suppress(Exception):
             sys.stdout.flush()
-        os._exit(ended.code if isinstance(ended.code, int) else 0)
+        os._exit(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
 
 
 if __name__ == "__main__":

@@ -212,6 +212,8 @@ class Load:
         cuts = [batch.cuts() for batch in batches]
         sealed.result()
         self._warehouse.with_memory(lambda: self._write(batches, cuts))
+        # Apart from the write, which is committed whatever comes of this.
+        self._warehouse.work_in_log()
         for batch in batches:
             self._progress(batch.of.tally, batch.of.records)
 

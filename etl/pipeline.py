@@ -26,7 +26,7 @@ from etl.load.accounts import ACCOUNT, admitted
 from etl.load.books import Books, HeldBack, Refusal, Tally, loaded_before, refusals
 from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.loading import Load, Progress, Shared
-from etl.process import code_if_told, interruptible
+from etl.process import code_if_told, interruptible, spare
 from etl.publish import Published, publish
 from etl.registry import source_module
 
@@ -93,7 +93,7 @@ def replay(
     """Load what was refused and is accepted now, of these ids or of all that is open; and what is not."""
     report = begun(now())
     still: list[Refusal] = []
-    with entered(settings, report, now) as (warehouse, books):
+    with entered(settings, report, now, reports=False) as (warehouse, books):
         shared = Shared(settings, warehouse, books, now, report.started_at, lambda _tally, _pending: None)
         loads: dict[str, Load] = {}
         # Newest first: what has no version of its own is not overwritten by what was sent before it.
@@ -163,14 +163,17 @@ def entered(
     report: Report,
     now: Callable[[], datetime],
     admit: Callable[[Warehouse], None] = lambda _warehouse: None,
+    *,
+    reports: bool = True,
 ) -> Iterator[tuple[Warehouse, Books]]:
     """The warehouse, held by this run alone, and its books, where beginning and end of it are entered.
 
-    `admit` looks at the warehouse before anything is written; SettingsError where nothing is to be.
+    `admit` looks at the warehouse before anything is written; SettingsError where nothing is to be. A run
+    that reports what was refused does so for those before it that could not.
     """
     make_folder(settings.home)
     with (
-        lock.hold(settings.home, report.started_at, report.run_id) as unreported,
+        lock.hold(settings.home, report.started_at) as holder,
         writable(settings.home) as warehouse,
     ):
         books = Books(warehouse, report.run_id)
@@ -179,12 +182,16 @@ def entered(
             admit(warehouse)
             books.start(report.started_at)
             is_entered = True
-            # Nobody was told of what they refused, and it counts as new only once.
-            report.newly_quarantined = books.refused_by(unreported)
+            if reports:
+                # Nobody was told of what they refused, and it counts as new only once.
+                report.newly_quarantined = books.refused_by(holder.unreported)
+                holder.enter(report.run_id)
             yield warehouse, books
         except BaseException as error:
             if not is_entered and isinstance(error, SettingsError):
                 raise
+            spare()
+            warehouse.roll_back()
             # Where even this cannot be written, the next run enters it.
             with suppress(SightglassError):
                 if not is_entered:

@@ -52,6 +52,8 @@ class _State:
     """The exit code that goes with the signal that has come; 0 as long as none has."""
     is_watched = False
     has_raised = threading.Event()
+    is_spared = False
+    """Whether those that are wanted after the signal are interrupted no more."""
     connections: dict[Connection, bool] = {}  # noqa: RUF012 -- there is one process
     """Those at work, and whether they are wanted after a signal."""
     scratch: set[Path] = set()  # noqa: RUF012
@@ -79,14 +81,21 @@ def stoppable() -> Iterator[None]:
 def interruptible(connection: C, *, is_wanted_after: bool = False) -> Iterator[C]:
     """A connection whose queries a signal interrupts; closed at the end.
 
-    One that is wanted after the signal, to enter what came of it, is interrupted no more on the way out.
+    One that is wanted after the signal, to enter what came of it, is interrupted until it is spared.
     """
     _State.connections[connection] = is_wanted_after
     try:
         yield connection
     finally:
         del _State.connections[connection]
-        connection.close()
+        # What could not be closed well is of no use to anybody any more.
+        with suppress(Exception):
+            connection.close()
+
+
+def spare() -> None:
+    """Interrupt those connections no more that are wanted after the signal: nothing works on them now."""
+    _State.is_spared = True
 
 
 @contextmanager
@@ -156,7 +165,8 @@ def _raise(number: int, _frame: object) -> None:
 
 def _watch(reading: int) -> None:
     """Wait for a signal, which C code tells here even when Python cannot run, and see that it is obeyed."""
-    number = os.read(reading, 1)[0]
+    while (number := os.read(reading, 1)[0]) not in SIGNALS:
+        pass
     _State.code = _State.code or 128 + number
     told_at = monotonic()
     while (waited := monotonic() - told_at) < CLEANUP_SECONDS:
@@ -165,7 +175,7 @@ def _watch(reading: int) -> None:
             break
         for connection, is_wanted_after in tuple(_State.connections.items()):
             # DuckDB waits for what it works on even where it has heard of the signal.
-            if not (is_leaving and is_wanted_after):
+            if not (_State.is_spared and is_wanted_after):
                 with suppress(Exception):  # it may be closed by now
                     connection.interrupt()
         if is_leaving:

@@ -1,11 +1,13 @@
-"""One form for each value, wherever it came from: canonical JSON, and microseconds since 1970."""
+"""One form for each value, wherever it came from: canonical JSON, microseconds since 1970; many in chunks."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
+
+T = TypeVar("T")
 
 Form = Literal["number", "iso", "digits"]
 """A way to write a time: seconds since 1970 as a number, ISO 8601 text with an offset, seconds as text."""
@@ -108,3 +110,17 @@ def moment(microseconds: int | None) -> str | None:
         return None
     whole, rest = divmod(microseconds, 1_000_000)
     return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+
+
+def chunked(
+    items: Sequence[T], size: Callable[[T], int], most: int, most_bytes: int
+) -> Iterator[Sequence[T]]:
+    """The items in chunks of neither too many items nor too many bytes; of no items, one empty chunk."""
+    first = held = 0
+    for place, item in enumerate(items):
+        own = size(item)
+        if place - first >= most or (place > first and held + own > most_bytes):
+            yield items[first:place]
+            first, held = place, 0
+        held += own
+    yield items[first:]

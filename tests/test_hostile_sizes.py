@@ -164,10 +164,10 @@ def test_much_that_is_large_in_quarantine(tmp_path: Path) -> None:
 
 def test_a_large_quarantine_needs_no_more_than_usual_memory(tmp_path: Path) -> None:
     """A hundred files of a megabyte are published, listed and read one by one in what DuckDB has anyway."""
-    open_for_writing(tmp_path).close()
-    with duckdb.connect(tmp_path / "warehouse.duckdb") as unlimited:
+    with closing(open_for_writing(tmp_path)) as unlimited:
+        unlimited.connection.execute("SET memory_limit = '2GB'")
         for number in range(100):
-            unlimited.execute(REFUSED, {"number": number, "record": noise(number, 1_400_000)})
+            unlimited.connection.execute(REFUSED, {"number": number, "record": noise(number, 1_400_000)})
     with closing(open_for_writing(tmp_path)) as warehouse:
         publish(warehouse, settings_of(tmp_path), force=True)
         found = [received(warehouse, refusal).record for refusal in refusals(warehouse)]

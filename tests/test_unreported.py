@@ -67,6 +67,17 @@ def test_several_runs_that_are_killed_leave_it_to_the_first_that_is_not(sightgla
     assert ((4, 2), (0, 0)) == (refused(sightglass), refused(sightglass))
 
 
+def test_a_replay_reports_nothing_and_leaves_it_too(sightglass: Sightglass) -> None:
+    """Whoever replays one record is not told of the others."""
+    killed(sightglass, "pipeline.publish")
+    sightglass("publish")
+    one, _ = sightglass("quarantine", "--json").report["quarantine"]
+    replayed = sightglass("quarantine", "replay", one["quarantine_id"], "--json")
+
+    assert (4, 0) == (replayed.code, replayed.report["newly_quarantined"])
+    assert ((4, 2), (0, 0)) == (refused(sightglass), refused(sightglass))
+
+
 def test_a_run_that_fails_as_a_whole_leaves_it_too(sightglass: Sightglass) -> None:
     """Its exit code tells of the failure, and it came to no report."""
     sightglass.home.mkdir()

@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import duckdb
 import pytest
 
 from etl.errors import BusyError, SettingsError
-from etl.load import lock
+from etl.load import lock, warehouse
 from etl.load.duckdb_errors import is_damage
 from etl.load.warehouse import (
     NAME,
@@ -33,6 +34,12 @@ RECOVERY = "readers keep what is published; docs/recovery.md says how to begin a
 IN_ITS_PLACE = "move away what stands in its place"
 Opener = Callable[[Path], Warehouse]
 OPENED = pytest.mark.parametrize("opener", [open_for_writing, open_for_reading])
+WIDE = """
+    INSERT INTO neurons.media BY NAME
+    SELECT
+        'w' || i AS media_id, repeat(CAST(i AS VARCHAR), 500000) AS name, false AS is_complete,
+        'r' AS _run_id, make_timestamptz(0) AS _loaded_at
+    FROM range(40) AS made(i)"""
 MEDIUM = "INSERT INTO neurons.media (media_id, _run_id) VALUES ('m1', 'r1')"
 COLUMN = """
     SELECT data_type, is_nullable, comment
@@ -311,6 +318,8 @@ def test_a_holder_that_is_not_named_is_another_run(tmp_path: Path, content: byte
         (duckdb.Error("Corrupt database file: computed checksum 1 does not match stored checksum 2"), True),
         (duckdb.IOException("IO Error: Could not read enough bytes from file"), True),
         (duckdb.IOException("IO Error: Could not write file: No space left on device"), False),
+        (duckdb.FatalException("FATAL Error: Failed to create checkpoint: No space left on device"), False),
+        (duckdb.FatalException("FATAL Error: Failed to create checkpoint: failed to pin block"), False),
         (duckdb.OutOfMemoryException("Out of Memory Error: failed to pin block"), False),
         (duckdb.BinderException("Binder Error: Referenced column not found"), False),
     ],
@@ -348,6 +357,39 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
             told = json.loads((tmp_path / lock.HOLDER).read_text())
 
     assert (-signal.SIGKILL, os.getpid()) == (process.returncode, told["pid"])
+
+
+def test_a_log_that_does_not_fit_into_the_memory_is_worked_in_with_more(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB gives its connection up then: the file is opened anew, for who asks from other threads too."""
+    monkeypatch.setattr(warehouse, "LOG_BYTES", 0)
+    opened_anew, over = [], Event()
+    with closing(open_for_writing(home)) as opened_once:
+        opened_once.connection.execute("SET memory_limit = '1GB'")
+        with opened_once.transaction():
+            opened_once.connection.execute(WIDE)
+        opened_once.connection.execute("SET memory_limit = '16MB'")
+        opened_once.memory, first = 16, opened_once.connection
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(lambda: asking(opened_once, over))
+            opened_once.work_in_log()
+            opened_anew.append(opened_once.connection is not first)
+            over.set()
+        answers = asked.result()
+        with opened_once.transaction():
+            opened_once.connection.execute(MEDIUM)
+        after = opened_once.ask("neurons/count")
+
+    assert ([True], {((40,),)}, [(41,)]) == (opened_anew, {tuple(each) for each in answers}, after)
+
+
+def asking(asked: Warehouse, over: Event) -> list[list[tuple[int]]]:
+    """What is answered to the same question until it is over."""
+    found = []
+    while not over.is_set():
+        found.append(asked.ask("neurons/count"))
+    return found
 
 
 def test_a_description_that_changed_reaches_the_database(home: Path) -> None:

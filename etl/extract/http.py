@@ -175,8 +175,9 @@ class Api:
     def _once(self, url: str, meter: Meter, ask: Callable[[], T], *, retries: int) -> T:
         """What comes of one attempt, once the requests in flight and the host's rate let it pass."""
         try:
+            # Before the gate: those who wait there must not wait for the rate of one of them too.
+            self._pace()
             with self._gate.passing() as since:
-                self._pace()
                 meter.add(requests=1, retries=retries)
                 try:
                     answer = ask()

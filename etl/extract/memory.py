@@ -22,7 +22,7 @@ class BodyMemory:
     """What the settings allow: half of it in equal shares for all requests in flight, half for one page."""
 
     _turn = threading.Lock()
-    """Held by the one page that may outgrow its share, of all sources; who holds it waits for nobody."""
+    """Held by the one page that may outgrow its share, of all sources; who holds it waits for no other."""
 
     def __init__(self, settings: Settings) -> None:
         whole = settings.whole(SETTING) * MEGABYTE

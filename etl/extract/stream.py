@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from etl.config import Setting, Settings
+from etl.values import chunked
 
 
 class Meter:
@@ -108,24 +109,13 @@ def in_parts(bundle: Bundle) -> Iterator[Bundle]:
         if not isinstance(each, Page):
             held.append(each)
             continue
-        *before, last = _parts(each.records)
+        *before, last = chunked(each.records, len, MANY_RECORDS, LARGE_BYTES)
         for some in before:
             yield [*held, Page(each.stream, some, each.context)]
             held = []
         held.append(Page(each.stream, last, each.context))
     if held:
         yield held
-
-
-def _parts(records: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-    """The records in parts of neither too many records nor too many bytes; one part where there are none."""
-    first = size = 0
-    for place, record in enumerate(records):
-        if place - first >= MANY_RECORDS or (size and size + len(record) > LARGE_BYTES):
-            yield records[first:place]
-            first, size = place, 0
-        size += len(record)
-    yield records[first:]
 
 
 def size_of(bundle: Bundle) -> int:

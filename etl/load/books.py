@@ -15,7 +15,7 @@ from etl.errors import SettingsError
 from etl.extract.stream import Delivery, File, Meter, Page
 from etl.load.warehouse import Warehouse
 from etl.transform.batch import Reject
-from etl.values import moment, text_of
+from etl.values import chunked, moment, text_of
 
 AT_ONCE = 10_000
 """Refused records and files that are put aside by one statement."""
@@ -173,7 +173,7 @@ class Books:
         """Put what was refused aside; how many of these were never refused before."""
         declared = schema.source("etl").tables["quarantine"].arrow()
         new = 0
-        for some in _few(rejects):
+        for some in chunked(rejects, lambda one: len(one.content), AT_ONCE, AT_ONCE_BYTES):
             rows = [self._refused(tally, reject, now) for reject in some]
             self._warehouse.connection.register("refused", pa.Table.from_pylist(rows, declared))
             new += len(self._warehouse.run("etl/quarantine"))
@@ -241,16 +241,6 @@ class Books:
     def gaps(self) -> int:
         """How many gaps there are."""
         return int(self._warehouse.run("etl/gaps")[0][0])
-
-
-def _few(rejects: Sequence[Reject]) -> Iterator[Sequence[Reject]]:
-    """The same, some at a time: neither too many nor too many bytes."""
-    first = size = 0
-    for end, reject in enumerate(rejects, start=1):
-        size += len(reject.content)
-        if size >= AT_ONCE_BYTES or end - first >= AT_ONCE or end == len(rejects):
-            yield rejects[first:end]
-            first, size = end, 0
 
 
 def refusals(warehouse: Warehouse, ids: Sequence[str] = ()) -> list[Refusal]:

@@ -38,7 +38,7 @@ def unwritable(error: duckdb.Error) -> SettingsError:
         )
     if is_damage(error):
         return SettingsError(f"the warehouse is damaged: {first_line(error)}; {RECOVERY}")
-    what = "make room" if any(each in str(error) for each in FULL) else "see to the disk"
+    what = "make room" if _is_full(error) else "see to the disk"
     return SettingsError(f"the warehouse cannot be written: {first_line(error)}; {what}, then run again")
 
 
@@ -46,7 +46,12 @@ def is_damage(error: duckdb.Error) -> bool:
     """Whether DuckDB found that a file does not hold what it wrote, or can make nothing of it."""
     given_up = duckdb.FatalException | duckdb.InternalException | duckdb.SerializationException
     is_found = isinstance(error, given_up) or any(each in str(error) for each in DAMAGED)
-    return is_found and not is_out_of_memory(error)
+    return is_found and not _is_full(error) and not is_out_of_memory(error)
+
+
+def _is_full(error: duckdb.Error) -> bool:
+    """Whether there is no room on the disk; what fails after that names it as the original error."""
+    return any(each in str(error) for each in FULL)
 
 
 def is_out_of_memory(error: duckdb.Error) -> bool:

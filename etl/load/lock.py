@@ -10,7 +10,7 @@ from typing import Any
 
 import filelock
 
-from etl.disk import remedy
+from etl.disk import remedy, sync
 from etl.errors import BusyError, SettingsError
 
 NAME = "run.lock"
@@ -18,13 +18,38 @@ HOLDER = "run.holder.json"
 """Who holds the lock. It stays where a run was killed or failed as a whole, and names that run."""
 
 
-@contextmanager
-def hold(home: Path, now: datetime, run_id: str = "") -> Iterator[list[str]]:
-    """Hold the warehouse of this folder; BusyError names the process that has it.
+class Holder:
+    """Who holds the lock, and for which runs it reports besides itself."""
 
-    Yields the runs that ended before they could report what they did. Whoever gives a run id reports for
-    them too, once it has ended well.
-    """
+    def __init__(self, home: Path, now: datetime) -> None:
+        self._home = home
+        self._about = {"pid": os.getpid(), "since": now.isoformat(timespec="seconds")}
+        self._run_id = ""
+        self.unreported = _unreported(home)
+        """The runs that ended before they could report what they did."""
+        self._say()
+
+    def enter(self, run_id: str) -> None:
+        """Name the run that reports for all of these, once it has ended well; else the next one does."""
+        self._run_id = run_id
+        self._say()
+
+    def leave(self) -> None:
+        """Take the word back, but for what is still to be reported."""
+        if self.unreported and not self._run_id:
+            _write(self._home, {"unreported": self.unreported})
+        else:
+            # Else the next holder writes over it, and reports once more.
+            with suppress(OSError):
+                (self._home / HOLDER).unlink()
+
+    def _say(self) -> None:
+        _write(self._home, {**self._about, "run": self._run_id, "unreported": self.unreported})
+
+
+@contextmanager
+def hold(home: Path, now: datetime) -> Iterator[Holder]:
+    """Hold the warehouse of this folder; BusyError names the process that has it."""
     lock = filelock.FileLock(home / NAME, timeout=0, mode=0o600)
     try:
         lock.acquire()
@@ -37,16 +62,9 @@ def hold(home: Path, now: datetime, run_id: str = "") -> Iterator[list[str]]:
             f"cannot lock {home / NAME}: {error.strerror}; {remedy(error)}, or set SIGHTGLASS_HOME"
         ) from error
     try:
-        unreported = _unreported(home)
-        about = {"pid": os.getpid(), "since": now.isoformat(timespec="seconds")}
-        _write(home, {**about, "run": run_id, "unreported": unreported})
-        yield unreported
-        if unreported and not run_id:
-            _write(home, {"unreported": unreported})
-        else:
-            # Else the next holder writes over it, and reports once more.
-            with suppress(OSError):
-                (home / HOLDER).unlink()
+        holder = Holder(home, now)
+        yield holder
+        holder.leave()
     finally:
         lock.release()
 
@@ -60,9 +78,12 @@ def _unreported(home: Path) -> list[str]:
 
 
 def _write(home: Path, told: dict[str, Any]) -> None:
-    """Leave word for others who hold the lock, and for the next who does."""
+    """Leave word for others who want the lock, and for the next who holds it."""
+    aside = home / f"{HOLDER}.part"
     try:
-        (home / HOLDER).write_text(json.dumps(told))
+        aside.write_text(json.dumps(told))
+        sync(aside)
+        aside.replace(home / HOLDER)
     except OSError as error:
         raise SettingsError(
             f"cannot write {home / HOLDER}: {error.strerror}; {remedy(error)}, or set SIGHTGLASS_HOME"

@@ -33,9 +33,6 @@ LIMITS: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": f"{MEMORY}MB",
     # Never by itself: where the memory does not suffice for it, nothing more can be done on the connection.
     "checkpoint_threshold": "1TB",
-    # Of texts that are compressed so, which are those of more than 4 kB, DuckDB reads none without the 2,047
-    # that stand beside it. Those that are not are read one by one, however large they are.
-    "disabled_compression_methods": "zstd",
 }
 """Set before anything is read: after a kill, the log is worked in when the file is opened."""
 
@@ -55,6 +52,8 @@ class Warehouse:
         """`path` is the file of the warehouse; None where it has none."""
         self.connection = connection
         self._path = path
+        self._asking = Lock()
+        """Held by who asks from another thread, and while the connection is another."""
 
     def with_memory(self, work: Callable[[], T]) -> T:
         """Do the work, again from its beginning with twice the memory as long as DuckDB had too little.
@@ -87,9 +86,9 @@ class Warehouse:
         """Let DuckDB hold twice as much as this, unless it may already; whether it may now."""
         with GROWING:
             if self.memory == given:
-                if 2 * given > most_memory():
+                if given >= most_memory():
                     return False
-                self.memory = 2 * given
+                self.memory = min(2 * given, most_memory())
                 try:
                     with closing(self.connection.cursor()) as cursor:
                         cursor.execute(f"SET memory_limit = '{self.memory}MB'")
@@ -101,13 +100,18 @@ class Warehouse:
         """Open the file again: after a log that could not be worked in, the connection is of no more use."""
         if self._path is None:
             return
-        self.connection.close()
-        # All that is committed is in the log.
-        self.connection = _opened(self._path, self.memory, read_only=False)
-        self.connection.execute("SET TimeZone = 'UTC'")
+        with self._asking:
+            # All that is committed is in the log. While there is another connection, nothing is opened anew.
+            self.connection.close()
+            self.connection, self.memory = _connected(self._path, self.memory, read_only=False)
+            # As while records are loaded.
+            self.connection.execute("SET threads = 1")
 
-    def _work_in_log(self) -> None:
-        """Bring what was committed from the log into the tables, where there is much of it."""
+    def work_in_log(self) -> None:
+        """Bring what was committed from the log into the tables, where there is much of it.
+
+        Raises SettingsError where that cannot be; what was committed is kept.
+        """
         while self._path and _size(self._path.with_name(f"{self._path.name}.wal")) > LOG_BYTES:
             given = self.memory
             try:
@@ -120,7 +124,7 @@ class Warehouse:
         """The rows of `sql/<name>.sql`; safe to call from any thread, sees what is committed."""
 
         def rows() -> list[tuple[Any, ...]]:
-            with closing(self.connection.cursor()) as cursor:
+            with self._asking, closing(self.connection.cursor()) as cursor:
                 return cursor.execute(schema.statement(name), parameters or None).fetchall()
 
         return self.with_memory(rows)
@@ -134,26 +138,25 @@ class Warehouse:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is done inside is done, or nothing of it."""
+        connection = self.connection
         try:
-            self.connection.begin()
+            connection.begin()
             yield
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-            self._roll_back()
+            _roll_back(connection)
             raise unwritable(error) from error
         except BaseException:
-            self._roll_back()
+            _roll_back(connection)
             raise
         try:
-            self.connection.commit()
+            connection.commit()
         except duckdb.Error as error:
-            self._roll_back()
+            _roll_back(connection)
             raise unwritable(error) from error
-        self._work_in_log()
 
-    def _roll_back(self) -> None:
-        # After a failed write there may be nothing left to roll back, or nobody to ask.
-        with suppress(duckdb.Error):
-            self.connection.rollback()
+    def roll_back(self) -> None:
+        """Give up a transaction that is still open, as one is whose end was interrupted."""
+        _roll_back(self.connection)
 
     def interrupt(self) -> None:
         """Let what it works on fail."""
@@ -164,6 +167,12 @@ class Warehouse:
         self.connection.close()
 
 
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    # After a failed write there may be nothing left to roll back, or nobody to ask.
+    with suppress(duckdb.Error):
+        connection.rollback()
+
+
 def open_for_writing(home: Path) -> Warehouse:
     """The warehouse of this folder, made if need be, with every declared table in it."""
     path = home / NAME
@@ -171,7 +180,6 @@ def open_for_writing(home: Path) -> Warehouse:
     warehouse = _connect(path, read_only=False)
     _clear(home / SPILL)
     try:
-        warehouse.connection.execute("SET TimeZone = 'UTC'")
         for source in schema.sources():
             prepare(warehouse.connection, source)
     except duckdb.Error as error:
@@ -191,7 +199,6 @@ def open_for_reading(home: Path) -> Warehouse:
             f"there is no warehouse in {home} yet: run `sightglass run`, or name another --home"
         )
     warehouse = _connect(path, read_only=True)
-    warehouse.connection.execute("SET TimeZone = 'UTC'")
     # Read-only is the database alone: COPY could still write over any file, the warehouse included.
     warehouse.connection.execute("SET enable_external_access = false")
     return warehouse
@@ -201,13 +208,14 @@ def open_for_reading(home: Path) -> Warehouse:
 def opened(home: Path, how: Callable[[Path], Warehouse] = open_for_writing) -> Iterator[Warehouse]:
     """The warehouse of this folder, until the block ends; SettingsError where it turns out to be damaged.
 
-    DuckDB looks at the checksum of a block when it reads it: damage shows at any time.
+    DuckDB looks at the checksum of a block when it reads it: damage shows at any time. So does a lack of
+    memory, outside of `with_memory`.
     """
     warehouse = how(home)
     try:
         yield warehouse
     except duckdb.Error as error:
-        if is_damage(error):
+        if is_damage(error) or is_out_of_memory(error):
             raise unwritable(error) from error
         raise
     finally:
@@ -250,29 +258,37 @@ def _begin(path: Path) -> None:
 
 
 def _connect(path: Path, *, read_only: bool) -> Warehouse:
-    """Open the file; after a kill its log is worked in at once, which can take much memory as well."""
+    """Open the file."""
     # What is spilled is for the owner alone too.
     umask()
     os.umask(0o077)
-    memory = MEMORY
+    connection, memory = _connected(path, MEMORY, read_only=read_only)
+    warehouse = Warehouse(connection, path)
+    warehouse.memory = memory
+    return warehouse
+
+
+def _connected(path: Path, memory: int, *, read_only: bool) -> tuple[duckdb.DuckDBPyConnection, int]:
+    """A connection to the file, and the megabytes that it may hold.
+
+    After a kill the log is worked in at once, which can take more than was meant.
+    """
     while True:
+        own = {"memory_limit": f"{memory}MB", "temp_directory": str(path.parent / SPILL)}
         try:
-            warehouse = Warehouse(_opened(path, memory, read_only=read_only), path)
+            connection = duckdb.connect(path, read_only=read_only, config={**LIMITS, **own})
         except duckdb.Error as error:
             if not is_out_of_memory(error):
                 raise unopenable(path, error) from error
-            if 2 * memory > most_memory():
+            if memory >= most_memory():
                 raise unwritable(error) from error
-            memory *= 2
-        else:
-            warehouse.memory = memory
-            return warehouse
-
-
-def _opened(path: Path, memory: int, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    """A connection to the file, which may hold so many megabytes."""
-    own = {"memory_limit": f"{memory}MB", "temp_directory": str(path.parent / SPILL)}
-    return duckdb.connect(path, read_only=read_only, config={**LIMITS, **own})
+            memory = min(2 * memory, most_memory())
+            continue
+        connection.execute("SET TimeZone = 'UTC'")
+        # Of texts that are compressed so, which are those of more than 4 kB, DuckDB reads none without the
+        # 2,047 that stand beside it. Those that are not are read one by one, however large they are.
+        connection.execute("SET disabled_compression_methods = 'zstd'")
+        return connection, memory
 
 
 def _size(path: Path) -> int:

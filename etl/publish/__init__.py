@@ -8,6 +8,7 @@ import duckdb
 
 from etl import schema
 from etl.config import Settings
+from etl.errors import Unsound
 from etl.load.warehouse import Warehouse
 from etl.publish.bi import LAKE, remove_bi, write_bi
 from etl.publish.checks import check
@@ -47,9 +48,8 @@ class Published:
         """What people are told of files that were damaged; empty where none were."""
         if not self.mended:
             return ""
-        more = len(self.mended) - FEW
-        names = ", ".join(self.mended[:FEW]) + (f" and {more:,} more" if more > 0 else "")
-        return f"damaged files of the lake, written anew from the warehouse: {names}; see to the disk"
+        named = _few(self.mended)
+        return f"damaged files of the lake, written anew from the warehouse: {named}; see to the disk"
 
     def __str__(self) -> str:
         changed = (
@@ -61,6 +61,12 @@ class Published:
 def moment_of(version: str) -> str:
     """Since when a version of the lake is to be read, in ISO 8601."""
     return f"{datetime.fromtimestamp(int(version) / 1_000_000, UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def _few(names: list[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = len(names) - FEW
+    return ", ".join(names[:FEW]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def publish(
@@ -79,6 +85,7 @@ def publish(
         remove_bi(settings)
 
     damaged = lake.damaged(share)
+    names = [str(path.relative_to(settings.home / LAKE)) for path in damaged]
 
     def written() -> tuple[Change, int]:
         """What has changed, written aside, and when the newest row of it was loaded."""
@@ -93,8 +100,14 @@ def publish(
             lake.write(warehouse.connection, tables, change)
         return change, loaded_until
 
+    warehouse.work_in_log()
     warehouse.give_back()
-    change, loaded_until = warehouse.with_memory(written)
+    try:
+        change, loaded_until = warehouse.with_memory(written)
+    except Unsound as error:
+        if damaged:
+            raise Unsound(f"{error}; until then these files stay damaged: {_few(names)}") from error
+        raise
     version = lake.commit(tables, change, loaded_until) if change.files else lake.newest()
     lake.discard(damaged)
     lake.link()
@@ -106,8 +119,7 @@ def publish(
         for each in slices
         if each.name in change.fresh[name]
     )
-    mended = [str(path.relative_to(settings.home / LAKE)) for path in damaged]
-    return Published(version, sum(map(bool, change.fresh.values())), change.files, rows, mended)
+    return Published(version, sum(map(bool, change.fresh.values())), change.files, rows, names)
 
 
 def _loaded_until(connection: duckdb.DuckDBPyConnection, tables: dict[str, Table]) -> int:

@@ -16,7 +16,7 @@ from etl import schema
 from etl.config import Settings
 from etl.disk import reason, remedy
 from etl.errors import SettingsError
-from etl.load.duckdb_errors import is_out_of_memory
+from etl.load.duckdb_errors import first_line, is_out_of_memory
 from etl.load.warehouse import umask
 from etl.process import interruptible
 from etl.publish.files import PART, readable, writable
@@ -63,7 +63,7 @@ def write_bi(settings: Settings) -> bool:
     except (duckdb.IOException, OSError) as error:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
-        what = str(error).splitlines()[0]
+        what = first_line(error)
         if isinstance(error, OSError):
             what = f"{reason(error)}; {remedy(error)}"
         raise SettingsError(f"cannot write {path}: {what}") from error
@@ -110,7 +110,7 @@ def _connected(path: Path, *, elsewhere: bool) -> duckdb.DuckDBPyConnection:
 
 
 def _unreadable(path: Path, error: duckdb.Error) -> SettingsError:
-    reason = str(error).splitlines()[0]
+    reason = first_line(error)
     return SettingsError(f"{path} cannot be opened: {reason}; `sightglass publish` makes it anew")
 
 
@@ -133,7 +133,7 @@ def enough_memory(settings: Settings) -> Iterator[None]:
     except (duckdb.OutOfMemoryException, MemoryError) as error:
         if isinstance(error, duckdb.Error) and not is_out_of_memory(error):
             raise SettingsError(
-                f"there is no room to spill: {str(error).splitlines()[0]}; let TMPDIR name a larger folder"
+                f"there is no room to spill: {first_line(error)}; let TMPDIR name a larger folder"
             ) from error
         raise SettingsError(
             f"this needs more memory than the {settings.whole(MEMORY):,} MB of {MEMORY}: set it higher, or "

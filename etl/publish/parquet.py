@@ -51,12 +51,15 @@ def write_slice(
     holds them several times, and the whole vectors that they stand in. Once the slice is unwanted, only a
     part is written.
     """
-    about = {"table": table.qualified, "longest": WIDE}
-    ((size, found),) = connection.execute(schema.statement("publish/texts"), about).fetchall()
+    longest, size = _texts(connection, table)
     ((rows,),) = connection.execute(f"SELECT coalesce(max(rowid) + 1, 0) FROM {table.qualified}").fetchall()
-    wide, average = [_Wide(*row) for row in found], size / max(rows, 1)
-    if average > WIDE_ON_AVERAGE or any(one.longest > WIDEST for one in wide):
-        batches = _as_they_stand(connection, table, each, [*wide, _Wide(0, rows, 0, size)])
+    average = size / max(rows, 1)
+    if average > WIDE_ON_AVERAGE or longest > WIDEST:
+        found = connection.execute(
+            schema.statement("publish/wide_texts"), {"table": table.qualified, "longest": WIDE}
+        ).fetchall()
+        wide = [_Wide(0, rows, 0, size), *(_Wide(*row) for row in found)]
+        batches = _as_they_stand(connection, table, each, wide)
     else:
         batches = _sorted(connection, table, each, average)
     declared = table.arrow()
@@ -65,6 +68,16 @@ def write_slice(
             if unwanted.is_set():
                 return
             writer.write_table(pa.Table.from_batches(group).rename_columns(declared.names).cast(declared))
+
+
+def _texts(connection: DuckDBPyConnection, table: Table) -> tuple[int, int]:
+    """The bytes of the longest text in a table, and of all, as DuckDB's statistics have them."""
+    names = [quote(name) for name, column in table.columns.items() if column.sql in ("VARCHAR", "JSON")]
+    known = ", ".join(f"stats({name})" for name in names) or "NULL"
+    found = connection.execute(f"SELECT {known} FROM {table.qualified} LIMIT 1").fetchone() or ()
+    each = [one for one in found if isinstance(one, dict)]
+    longest = max((one.get("max_string_length") or 0 for one in each), default=0)
+    return longest, sum(one.get("total_string_length") or 0 for one in each)
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:

@@ -14,6 +14,7 @@ import duckdb
 import msgspec
 
 from etl.errors import SettingsError
+from etl.load.duckdb_errors import first_line
 from etl.schema import folder, statement
 
 PAGE = Path(__file__).parent / "page"
@@ -48,7 +49,7 @@ def _answers(connection: duckdb.DuckDBPyConnection, made_at: datetime) -> dict[s
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         raise SettingsError(
             f"the report cannot be made of what is published: {reason}; `sightglass publish` makes it anew"
         ) from error

@@ -8,6 +8,7 @@ import duckdb
 from etl import schema
 from etl.config import Settings
 from etl.errors import SettingsError
+from etl.load.duckdb_errors import first_line
 from etl.load.warehouse import NAME as WAREHOUSE
 from etl.load.warehouse import umask
 from etl.process import interruptible, remove, scratch
@@ -39,7 +40,7 @@ def write_snapshot(settings: Settings, path: Path) -> str:
             aside.chmod(0o666 & ~umask())
             aside.replace(path)
     except (duckdb.Error, OSError) as error:
-        raise SettingsError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+        raise SettingsError(f"cannot write {path}: {first_line(error)}") from error
     return version
 
 
