@@ -12,14 +12,14 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import pytest
 
 from etl.errors import BusyError, SettingsError
 from etl.load import lock, warehouse
-from etl.load.duckdb_errors import is_damage
+from etl.load.duckdb_errors import MEMORY, is_damage
 from etl.load.warehouse import (
     NAME,
     Warehouse,
@@ -382,6 +382,41 @@ def test_a_log_that_does_not_fit_into_the_memory_is_worked_in_with_more(
         after = opened_once.ask("neurons/count")
 
     assert ([True], {((40,),)}, [(41,)]) == (opened_anew, {tuple(each) for each in answers}, after)
+
+
+class Failing:
+    """A connection whose commits find too little memory; what they would have committed stays in it."""
+
+    def __init__(self, real: duckdb.DuckDBPyConnection) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- as the real one has it
+        return getattr(self._real, name)
+
+    def commit(self) -> None:
+        """Fail as DuckDB does."""
+        raise duckdb.TransactionException("Failed to commit: could not allocate block of size 1.4 MiB")
+
+
+def test_a_commit_that_found_too_little_memory_is_made_again_from_the_file(home: Path) -> None:
+    """DuckDB mixes rows up that are committed again in its memory: what it holds there is given up."""
+    with closing(open_for_writing(home)) as opened_once:
+        first = opened_once.connection
+        opened_once.connection = failing = cast("Any", Failing(first))
+
+        def write() -> None:
+            with opened_once.transaction():
+                opened_once.connection.execute(MEDIUM)
+
+        opened_once.with_memory(write)
+        is_another = opened_once.connection not in (first, failing)
+        with pytest.raises(duckdb.ConnectionException):
+            first.execute("SELECT 1")
+        found = opened_once.ask("neurons/count"), opened_once.memory
+
+    assert (True, ([(1,)], 2 * MEMORY)) == (is_another, found)
+    with closing(open_for_reading(home)) as read:
+        assert [(1,)] == read.ask("neurons/count")
 
 
 def asking(asked: Warehouse, over: Event) -> list[list[tuple[int]]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any, TypeVar
 
 import duckdb
@@ -52,7 +52,7 @@ class Warehouse:
         """`path` is the file of the warehouse; None where it has none."""
         self.connection = connection
         self._path = path
-        self._asking = Lock()
+        self._asking = RLock()
         """Held by who asks from another thread, and while the connection is another."""
 
     def with_memory(self, work: Callable[[], T]) -> T:
@@ -61,15 +61,10 @@ class Warehouse:
         Raises OutOfMemory where the machine has no more to give. What is given is kept until the end.
         """
         while True:
-            given, used = self.memory, self.connection
+            given = self.memory
             try:
                 return work()
-            except (OutOfMemory, duckdb.Error) as error:
-                if self.connection is not used:
-                    # Another thread has opened the file anew meanwhile.
-                    continue
-                if isinstance(error, duckdb.Error) and not is_out_of_memory(error):
-                    raise
+            except (OutOfMemory, duckdb.OutOfMemoryException) as error:
                 if self._grow(given):
                     continue
                 if isinstance(error, duckdb.Error):
@@ -78,8 +73,8 @@ class Warehouse:
 
     def give_back(self) -> None:
         """Let DuckDB hold as much as at first again: what comes next may need no more."""
-        with GROWING, suppress(duckdb.OutOfMemoryException), closing(self.connection.cursor()) as cursor:
-            cursor.execute(f"SET memory_limit = '{MEMORY}MB'")
+        with GROWING, suppress(duckdb.OutOfMemoryException):
+            self._limit(MEMORY)
             self.memory = MEMORY
 
     def _grow(self, given: int) -> bool:
@@ -89,19 +84,24 @@ class Warehouse:
                 if given >= most_memory():
                     return False
                 self.memory = min(2 * given, most_memory())
-                try:
-                    with closing(self.connection.cursor()) as cursor:
-                        cursor.execute(f"SET memory_limit = '{self.memory}MB'")
-                except duckdb.FatalException:
-                    self._open_anew()
+                self._limit(self.memory)
         return True
 
+    def _limit(self, megabytes: int) -> None:
+        with closing(self.connection.cursor()) as cursor:
+            cursor.execute(f"SET memory_limit = '{megabytes}MB'")
+
     def _open_anew(self) -> None:
-        """Open the file again: after a log that could not be worked in, the connection is of no more use."""
+        """Open the file again, as it was before the commit or the checkpoint that has failed.
+
+        What DuckDB holds in memory may then be half of it: tried again there, rows were doubled and mixed up
+        (DuckDB 2.0.0), and it must not reach the file.
+        """
         if self._path is None:
             return
         with self._asking:
-            # All that is committed is in the log. While there is another connection, nothing is opened anew.
+            with suppress(duckdb.Error):
+                self.connection.execute("PRAGMA disable_checkpoint_on_shutdown")
             self.connection.close()
             self.connection, self.memory = _connected(self._path, self.memory, read_only=False)
             # As while records are loaded.
@@ -112,13 +112,18 @@ class Warehouse:
 
         Raises SettingsError where that cannot be; what was committed is kept.
         """
-        while self._path and _size(self._path.with_name(f"{self._path.name}.wal")) > LOG_BYTES:
-            given = self.memory
-            try:
-                self.connection.execute("CHECKPOINT")
-            except duckdb.Error as error:
-                if not (is_out_of_memory(error) and self._grow(given)):
-                    raise unwritable(error) from error
+        # Nobody asks meanwhile: a lack of memory leaves the connection of no use to anybody.
+        with self._asking:
+            while self._path and _size(self._path.with_name(f"{self._path.name}.wal")) > LOG_BYTES:
+                given = self.memory
+                try:
+                    self.connection.execute("CHECKPOINT")
+                except duckdb.Error as error:
+                    if not is_out_of_memory(error):
+                        raise unwritable(error) from error
+                    self._open_anew()
+                    if not self._grow(given):
+                        raise unwritable(error) from error
 
     def ask(self, name: str, /, **parameters: object) -> list[tuple[Any, ...]]:
         """The rows of `sql/<name>.sql`; safe to call from any thread, sees what is committed."""
@@ -151,7 +156,7 @@ class Warehouse:
         try:
             connection.commit()
         except duckdb.Error as error:
-            _roll_back(connection)
+            self._open_anew()
             raise unwritable(error) from error
 
     def roll_back(self) -> None:
