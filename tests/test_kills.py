@@ -53,8 +53,9 @@ class Watched:
     def execute(self, *arguments):
         return self.connection.execute(*arguments)
 
-def watched(self, connection):
-    self.connection = Watched(connection)
+begin = warehouse.Warehouse.__init__
+def watched(self, connection, path=None):
+    begin(self, Watched(connection), path)
 
 calls, real = 0, {place}.{name}
 def deadly(*arguments, **named):

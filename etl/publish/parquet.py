@@ -51,8 +51,8 @@ def write_slice(
     holds them several times, and the whole vectors that they stand in. Once the slice is unwanted, only a
     part is written.
     """
-    longest, size = _texts(connection, table)
     ((rows,),) = connection.execute(f"SELECT coalesce(max(rowid) + 1, 0) FROM {table.qualified}").fetchall()
+    longest, size = _texts(connection, table, rows - 1)
     average = size / max(rows, 1)
     if average > WIDE_ON_AVERAGE or longest > WIDEST:
         found = connection.execute(
@@ -70,12 +70,15 @@ def write_slice(
             writer.write_table(pa.Table.from_batches(group).rename_columns(declared.names).cast(declared))
 
 
-def _texts(connection: DuckDBPyConnection, table: Table) -> tuple[int, int]:
-    """The bytes of the longest text in a table, and of all, as DuckDB's statistics have them."""
+def _texts(connection: DuckDBPyConnection, table: Table, row: int) -> tuple[int, int]:
+    """The bytes of the longest text in a table, and of all, as DuckDB's statistics have them.
+
+    They are asked for along with one row: without one there is no answer, of several all texts are read.
+    """
     names = [quote(name) for name, column in table.columns.items() if column.sql in ("VARCHAR", "JSON")]
     known = ", ".join(f"stats({name})" for name in names) or "NULL"
-    found = connection.execute(f"SELECT {known} FROM {table.qualified} LIMIT 1").fetchone() or ()
-    each = [one for one in found if isinstance(one, dict)]
+    found = connection.execute(f"SELECT {known} FROM {table.qualified} WHERE rowid = {row}").fetchall()
+    each = [one for kept in found for one in kept if isinstance(one, dict)]
     longest = max((one.get("max_string_length") or 0 for one in each), default=0)
     return longest, sum(one.get("total_string_length") or 0 for one in each)
 
