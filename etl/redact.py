@@ -19,14 +19,18 @@ REMEMBERED = 256
 """Texts whose answer is remembered."""
 ESCAPES = (
     "%(?:25)*{code:02x}",
+    "%(?:25)*u{code:04x}",
     r"\\{{1,8}}u{code:04x}",
     r"\\{{1,8}}u\{{0*{code:x}\}}",
     r"\\{{1,8}}x{code:02x}",
+    r"\\{{1,8}}U{code:08x}",
     "&(?:amp;)*#0*{code};",
     "&(?:amp;)*#x0*{code:x};",
     r"\\{{0,8}}{char}",  # as it is, or behind the backslashes of JSON within JSON
 )
 """Patterns of a character; the last one fits the beginnings of some of the others."""
+OCTETS = ("%(?:25)*{:02x}", r"\\{{1,8}}x{:02x}", r"\\{{1,8}}{:03o}", "={:02x}")
+"""Patterns of the bytes that a character is in UTF-8."""
 
 Unit = re.Pattern[str]
 
@@ -58,7 +62,7 @@ def _rows(secret: str) -> Iterator[Sequence[Unit]]:
     """The ways in which a secret may be written."""
     raw = secret.encode()
     yield [_escaped(char) for char in secret]
-    yield [_hexadecimal(byte, r"[:\s-]?" if place else "") for place, byte in enumerate(raw)]
+    yield [_hexadecimal(byte, r"[:\s,-]{0,2}(?:0x)?" if place else "") for place, byte in enumerate(raw)]
     for before in range(3):
         # What it is packed with shifts its bits; the characters that hold bits of both are left out.
         packed = base64.b64encode(bytes(before) + raw).decode()
@@ -93,8 +97,13 @@ def _followed(text: str, end: int, row: Sequence[Unit]) -> tuple[int, int]:
 def _escaped(char: str) -> Unit:
     ways = [way.format(char=re.escape(char), code=ord(char)) for way in ESCAPES]
     named = [f"&(?:amp;)*{name}" for name in _names().get(char, ()) if name.endswith(";")]
-    octets = "".join(f"%(?:25)*{byte:02x}" for byte in char.encode())
-    return re.compile("|".join([*named, octets, *ways]), re.IGNORECASE)
+    octets = ["".join(way.format(byte) for byte in char.encode()) for way in OCTETS]
+    # Read as Latin-1, by who knows no UTF-8; a space in what forms send; in JSON, half by half.
+    misread = [re.escape(char.encode().decode("latin-1"))] * (not char.isascii())
+    space = [r"\+"] * (char == " ")
+    halves = char.encode("utf-16-be").hex()
+    pair = [rf"\\{{1,8}}u{halves[:4]}\\{{1,8}}u{halves[4:]}"] * (len(halves) > len("ffff"))
+    return re.compile("|".join([*named, *pair, *octets, *misread, *space, *ways]), re.IGNORECASE)
 
 
 @cache

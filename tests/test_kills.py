@@ -53,9 +53,9 @@ class Watched:
     def execute(self, *arguments):
         return self.connection.execute(*arguments)
 
-begin = warehouse.Warehouse.__init__
+initialize = warehouse.Warehouse.__init__
 def watched(self, connection, path=None):
-    begin(self, Watched(connection), path)
+    initialize(self, Watched(connection), path)
 
 calls, real = 0, {place}.{name}
 def deadly(*arguments, **named):

@@ -5,7 +5,7 @@ import html
 import json
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from conftest import leaked, rows, table
@@ -37,11 +37,17 @@ WAYS: dict[str, Written] = {
     "escaped for JSON twice": lambda secret: "".join(f"\\\\u{ord(char):04X}" for char in secret),
     "with slashes escaped": lambda secret: secret.replace("/", "\\/").replace('"', '\\"'),
     "escaped for Python": lambda secret: percent(secret, "\\x{:02x}"),
+    "escaped for Python, long": lambda secret: "".join(f"\\U{ord(char):08x}" for char in secret),
+    "in octal": lambda secret: "".join(f"\\{byte:03o}" for byte in secret.encode()),
+    "as a form sends it": quote_plus,
+    "quoted-printable": lambda secret: percent(secret, "={:02X}"),
+    "percent-encoded as JavaScript does": lambda secret: "".join(f"%u{ord(char):04x}" for char in secret),
     "in HTML": html.escape,
     "in HTML by number": lambda secret: "".join(f"&#{ord(char)};" for char in secret),
     "in HTML by hexadecimal number": lambda secret: "".join(f"&#x{ord(char):X};" for char in secret),
     "in HTML twice": lambda secret: html.escape(html.escape(secret)),
     "hexadecimal": lambda secret: secret.encode().hex(),
+    "hexadecimal, each byte marked": lambda secret: ", 0x".join(secret.encode().hex(" ").split()),
     "hexadecimal with colons": lambda secret: secret.encode().hex(":").upper(),
     "cut off": lambda secret: secret[:8],
     "cut off and percent-encoded": lambda secret: quote(secret)[:16],
@@ -52,6 +58,23 @@ WAYS: dict[str, Written] = {
 def test_a_secret_is_hidden_however_it_is_written(written: Written) -> None:
     """What stands around it stays."""
     assert "before *** after" == Redactor([SECRET])(f"before {written(SECRET)} after")
+
+
+BEYOND_ASCII: dict[str, Written] = {
+    "as it is": str,
+    "in JSON, half by half": lambda secret: json.dumps(secret)[1:-1],
+    "read as Latin-1": lambda secret: secret.encode().decode("latin-1"),
+    "as Python shows bytes": lambda secret: repr(secret.encode())[2:-1],
+    "percent-encoded": quote,
+    "in HTML by number": lambda secret: "".join(f"&#{ord(char)};" for char in secret),
+}
+
+
+@pytest.mark.parametrize("written", BEYOND_ASCII.values(), ids=BEYOND_ASCII)
+@pytest.mark.parametrize("secret", ["pässwörd-geheim", "😀😀geheimnis-lang"])
+def test_a_secret_beyond_ascii_is_hidden_likewise(secret: str, written: Written) -> None:
+    """Its characters are several bytes, or several units, which are written one by one."""
+    assert "before *** after" == Redactor([secret])(f"before {written(secret)} after")
 
 
 @pytest.mark.parametrize("encode", [base64.b64encode, base64.urlsafe_b64encode])
