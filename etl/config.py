@@ -262,7 +262,10 @@ def _joined(name: str, value: object, found: Path) -> str:
     values = value if isinstance(value, list) else [value]
     if not all(isinstance(each, str | int | float) and not isinstance(each, bool) for each in values):
         raise SettingsError(f"{found}: {name} must be a text, a number, or a list of these")
-    return ",".join(map(str, values))
+    try:
+        return ",".join(map(str, values))
+    except ValueError as error:
+        raise SettingsError(f"{found}: {name} is a number of more digits than can be read") from error
 
 
 def _checked(setting: Setting, value: str, where: str) -> Any:  # noqa: ANN401 -- the kind decides

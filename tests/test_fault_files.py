@@ -110,12 +110,20 @@ def no_text(sightglass: Sightglass) -> None:
     (sightglass.home / "run.holder.json").write_bytes(b"\xff")
 
 
+def runs_no_text(sightglass: Sightglass) -> None:
+    """Have runs named there that nothing can be called."""
+    (sightglass.home / "run.holder.json").write_text('{"unreported": ["\\ud800"]}')
+
+
 def only_read(sightglass: Sightglass) -> None:
     """Let all files of the lake be for reading alone."""
     for path in (sightglass.home / "lake").rglob("*.parquet"):
         path.chmod(stat.S_IRUSR)
 
 
+ODD = f"{os.fsdecode(bytes([0xFF, 0xFE]))}.commit"
+ODD_TABLE = f"{os.fsdecode(bytes([0xFF]))}.parquet"
+"""Names that are no text."""
 FAULTS = {
     "a file for the lake": instead("lake", file, f"/lake; {IN_ITS_PLACE}"),
     "a file for the versions": instead("lake/.versions", file, f"/lake/.versions; {IN_ITS_PLACE}"),
@@ -142,6 +150,16 @@ FAULTS = {
     "a link for the raw archive": instead("raw", nowhere, "cannot write the raw archive"),
     "a link for what is spilled": instead("spill", nowhere, code=0),
     "a link for the lock": instead("run.lock", nowhere, "cannot lock"),
+    "a pipe for the holder": instead("run.holder.json", os.mkfifo, code=0),
+    "a pipe for the warehouse": instead("warehouse.duckdb", os.mkfifo, f"is no file; {IN_ITS_PLACE}"),
+    "a pipe for its log": instead("warehouse.duckdb.wal", os.mkfifo, f"is no file; {IN_ITS_PLACE}"),
+    "a pipe for bi.duckdb": instead("bi.duckdb", os.mkfifo, code=0),
+    "a pipe for a commit": Fault(lambda it: os.mkfifo(it.home / "lake/.versions/9999999999999999.commit")),
+    "a commit whose name is no text": Fault(lambda it: file(it.home / "lake/.versions" / ODD)),
+    "a file of a table whose name is no text": Fault(
+        lambda it: file(it.home / "lake/.versions/cogniac/media" / ODD_TABLE)
+    ),
+    "a holder that names runs that are no text": Fault(runs_no_text),
     "a holder that is no text": Fault(no_text),
     "a lock with something in it": Fault(lambda it: file(it.home / "run.lock")),
     "a home that may not be read": forbidden(".", 0, f"run.lock: Permission denied; {WRITABLE}"),

@@ -108,6 +108,9 @@ FAULTS = {
         "given.toml",
         says="given.toml yet: run `sightglass run`, or name another --home",
     ),
+    "a setting of too many digits": file(
+        b"SIGHTGLASS_RAW_DAYS = 0x" + b"f" * 5_000, says="is a number of more digits than can be read"
+    ),
     "settings with a byte order mark": file(b"\xef\xbb\xbfSIGHTGLASS_LAG = 5\n", code=0),
     "settings that are binary": file(bytes(range(256)) * 10, says=f"{CANNOT}is not UTF-8 text"),
     "settings in UTF-16": file(

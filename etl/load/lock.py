@@ -74,7 +74,7 @@ def _unreported(home: Path) -> list[str]:
     told = _read(home)
     before = told.get("unreported")
     found = [*(before if isinstance(before, Sequence) else ()), told.get("run")]
-    return [each for each in found if isinstance(each, str) and each]
+    return [each for each in found if isinstance(each, str) and each and each.isascii()]
 
 
 def _write(home: Path, told: dict[str, Any]) -> None:
@@ -92,6 +92,9 @@ def _write(home: Path, told: dict[str, Any]) -> None:
 
 def _read(home: Path) -> dict[str, Any]:
     """What was said last; nothing where that cannot be read."""
+    if not (home / HOLDER).is_file():
+        # To open a pipe would wait for who writes into it.
+        return {}
     try:
         told = json.loads((home / HOLDER).read_text())
     except (OSError, ValueError, RecursionError):

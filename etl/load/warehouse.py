@@ -264,6 +264,10 @@ def _begin(path: Path) -> None:
 
 def _connect(path: Path, *, read_only: bool) -> Warehouse:
     """Open the file."""
+    for each in (path, path.with_name(f"{path.name}.wal")):
+        # To open a pipe would wait for who writes into it; of a folder DuckDB tells itself.
+        if each.exists() and not each.is_file() and not each.is_dir():
+            raise SettingsError(f"{each} is no file; move away what stands in its place")
     # What is spilled is for the owner alone too.
     umask()
     os.umask(0o077)

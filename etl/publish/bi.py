@@ -85,7 +85,7 @@ def open_bi(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     lake, path = settings.home / LAKE, settings.home / NAME
     elsewhere = _prefix(settings) != str(lake)
     with readable(settings.home):
-        is_there = not Lake(lake).is_incomplete() and (elsewhere or path.exists())
+        is_there = not Lake(lake).is_incomplete() and (elsewhere or path.is_file())
     if not is_there:
         raise SettingsError(
             f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
@@ -214,7 +214,7 @@ WHERE _file IN (
 
 def _made_by(path: Path) -> str:
     """The digest of the definitions that a file was made by; empty where it is not there, or damaged."""
-    if not path.exists():
+    if not path.is_file():
         return ""
     try:
         with closing(duckdb.connect(path, read_only=True)) as connection:

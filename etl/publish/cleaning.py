@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from etl.publish.files import PART, made, remove, writable
-from etl.publish.layout import ASIDE, PARQUET, VERSION, Layout
+from etl.publish.layout import ASIDE, COMMIT, PARQUET, VERSION, Layout, is_commit
 
 
 def clean(at: Layout, grace: float, now: int) -> None:
@@ -23,7 +23,9 @@ def clean(at: Layout, grace: float, now: int) -> None:
     commits = at.commits()
     needed = {at.newest()}
     with writable(at.folder):
-        for path in [*at.versions.glob(f"*{PART}"), *at.aside.glob(f"*{PART}")]:
+        # The views list all commits: one with another name, or that is no file, would end every query.
+        strays = [path for path in at.versions.glob(f"*{COMMIT}") if not is_commit(path)]
+        for path in [*at.versions.glob(f"*{PART}"), *at.aside.glob(f"*{PART}"), *strays]:
             remove(path)
         for folder in at.tables():
             _tidy(at, folder, earlier)
@@ -43,7 +45,7 @@ def drop_unreadable(at: Layout, current: AbstractSet[Path]) -> None:
     with writable(at.folder):
         for folder in at.tables():
             for path in folder.glob(f"*{PARQUET}"):
-                if path not in current and not path.is_symlink():
+                if path not in current and not path.is_symlink() and VERSION.fullmatch(path.name):
                     try:
                         pq.read_metadata(path)
                     except (pa.ArrowException, OSError):

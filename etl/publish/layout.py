@@ -13,9 +13,9 @@ PARQUET = ".parquet"
 FIRST = f"{0:016}"
 """The time of the empty version that comes before the first one of a new slice."""
 
-TIME = re.compile(r"\d{16}")
+TIME = re.compile(r"\d{16}", re.ASCII)
 """How the time of a version is written."""
-VERSION = re.compile(rf"[^.]+\.{TIME.pattern}{re.escape(PARQUET)}")
+VERSION = re.compile(rf"[\w-]+\.{TIME.pattern}{re.escape(PARQUET)}", re.ASCII)
 """How the file of a version is called."""
 NAME = re.compile(r"[a-z]\w*")
 """How schemas and tables are called; other folders are of somebody else, `@eaDir` or `lost+found`."""
@@ -45,11 +45,9 @@ class Layout:
     def commits(self) -> set[str]:
         """The times of all versions that count."""
         try:
-            names = [path.name for path in self.versions.iterdir()]
+            return {path.stem for path in self.versions.iterdir() if is_commit(path)}
         except (FileNotFoundError, NotADirectoryError):
             return set()
-        found = (name.removesuffix(COMMIT) for name in names if name.endswith(COMMIT))
-        return {since for since in found if TIME.fullmatch(since)}
 
     def newest(self) -> str:
         """Since when the newest version is to be read; empty where nothing was ever published."""
@@ -71,3 +69,8 @@ class Layout:
         """The folders of all tables."""
         found = self.versions.glob("*/*/")
         return [path for path in found if NAME.fullmatch(path.name) and NAME.fullmatch(path.parent.name)]
+
+
+def is_commit(path: Path) -> bool:
+    """Whether this is the file of a version that counts."""
+    return path.suffix == COMMIT and TIME.fullmatch(path.stem) is not None and path.is_file()

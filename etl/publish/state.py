@@ -62,7 +62,7 @@ def decode(text: bytes) -> State | None:
     digest, _, body = text.partition(b"\n")
     try:
         return msgspec.json.decode(body, type=State) if digest == _digest(body) else None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return None
 
 
