@@ -2,7 +2,6 @@
 
 import json
 import os
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -72,23 +71,14 @@ def test_pages_share_what_one_may_have(memory: BodyMemory) -> None:
 
 
 def test_the_turn_is_one_for_all_sources(memory: BodyMemory) -> None:
-    """Whoever comes next gets it as soon as it is free."""
+    """Whoever comes next gets it once it is free, and not before."""
     other = BodyMemory(Settings({"SIGHTGLASS_BODY_MEMORY": 16, "SIGHTGLASS_CONCURRENCY": 2}))
-    begun = threading.Event()
-
-    def grown() -> bool:
-        with within(PATIENCE), other.page() as grow:
-            begun.set()
-            grow(SHARE + 1)
-            return True
-
-    with ThreadPoolExecutor(1) as pool:
-        with memory.page() as grow:
-            grow(SHARE + 1)
-            waiting = pool.submit(grown)
-            begun.wait(PATIENCE)
-            assert not waiting.done()
-        assert waiting.result(PATIENCE)
+    with memory.page() as grow:
+        grow(SHARE + 1)
+        with within(0.01), other.page() as of_another, pytest.raises(TimeoutError):
+            of_another(SHARE + 1)
+    with within(PATIENCE), other.page() as of_another:
+        of_another(SHARE + 1)
 
 
 def test_a_file_has_its_share_and_no_more(memory: BodyMemory) -> None:
