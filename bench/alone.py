@@ -25,7 +25,8 @@ from etl import schema
 from etl.cli import settings_for
 from etl.extract.raw import Archive
 from etl.extract.stream import Meter, Page, Position, World
-from etl.load.warehouse import LIMITS, prepare
+from etl.load.tables import prepare
+from etl.load.warehouse import LIMITS
 from etl.registry import source_module
 from etl.transform.batch import Transformer
 from etl.transform.flatten import RECORD, WHOLE, flatten

@@ -16,7 +16,7 @@ import duckdb
 
 from bench.lab import DONE, MONTH, SIGHTGLASS
 from etl import schema
-from etl.load.warehouse import prepare
+from etl.load.tables import prepare
 from etl.schema import Table, quote
 
 STREAM = "detections"

@@ -18,7 +18,7 @@ import pytest
 from conftest import Story
 
 from etl import schema, views
-from etl.load.warehouse import prepare
+from etl.load.tables import prepare
 from etl.publish.report import page
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from etl import schema
 from etl.extract.stream import Page
 from etl.load.save import Stamp, save
-from etl.load.warehouse import prepare
+from etl.load.tables import prepare
 from etl.registry import source_module
 from etl.transform.batch import Transformer
 

@@ -13,7 +13,8 @@ import pytest
 from etl import schema
 from etl.extract.stream import Delivery, Page
 from etl.load.save import Outcome, Stamp, save
-from etl.load.warehouse import Warehouse, prepare
+from etl.load.tables import prepare
+from etl.load.warehouse import Warehouse
 from etl.sources import cogniac, neurons
 from etl.transform.batch import Transformer
 

@@ -12,7 +12,7 @@ import duckdb
 
 from etl import schema
 from etl.disk import reason, remedy
-from etl.errors import OutOfMemory, SettingsError
+from etl.errors import OutOfMemory, SettingsError, SightglassError
 from etl.load.duckdb_errors import (
     MEMORY,
     is_damage,
@@ -21,6 +21,7 @@ from etl.load.duckdb_errors import (
     unopenable,
     unwritable,
 )
+from etl.load.tables import prepare
 
 NAME = "warehouse.duckdb"
 SPILL = "spill"
@@ -129,8 +130,12 @@ class Warehouse:
         """The rows of `sql/<name>.sql`; safe to call from any thread, sees what is committed."""
 
         def rows() -> list[tuple[Any, ...]]:
-            with self._asking, closing(self.connection.cursor()) as cursor:
-                return cursor.execute(schema.statement(name), parameters or None).fetchall()
+            try:
+                with self._asking, closing(self.connection.cursor()) as cursor:
+                    return cursor.execute(schema.statement(name), parameters or None).fetchall()
+            except duckdb.ConnectionException as error:
+                # It could not be opened anew: the run ends.
+                raise unwritable(error) from error
 
         return self.with_memory(rows)
 
@@ -147,7 +152,7 @@ class Warehouse:
         try:
             connection.begin()
             yield
-        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.ConnectionException) as error:
             _roll_back(connection)
             raise unwritable(error) from error
         except BaseException:
@@ -156,7 +161,9 @@ class Warehouse:
         try:
             connection.commit()
         except duckdb.Error as error:
-            self._open_anew()
+            # Where that cannot be either, why the commit failed says more.
+            with suppress(SightglassError):
+                self._open_anew()
             raise unwritable(error) from error
 
     def roll_back(self) -> None:
@@ -314,45 +321,3 @@ def _clear(spill: Path) -> None:
             if f"_{os.getpid()}_" not in path.name:
                 path.unlink()
         spill.rmdir()
-
-
-def prepare(connection: duckdb.DuckDBPyConnection, source: schema.Source) -> None:
-    """Bring the tables of one schema file into being; new columns are added, other differences refused."""
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {source.name}")
-    found = _columns(connection, source.name)
-    for table in source.tables.values():
-        if table.name not in found:
-            for statement in table.ddl():
-                connection.execute(statement)
-        elif found[table.name] != {name: (each.sql, each.comment) for name, each in table.columns.items()}:
-            _alter(connection, table, {name: kind for name, (kind, _) in found[table.name].items()})
-
-
-def _columns(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, dict[str, tuple[str, str]]]:
-    """By table and column, the type and the comment that are there."""
-    rows = connection.execute(schema.statement("load/columns"), {"schema": name}).fetchall()
-    found: dict[str, dict[str, tuple[str, str]]] = {}
-    for table, column, kind, comment in rows:
-        short = "TIMESTAMPTZ" if kind == "TIMESTAMP WITH TIME ZONE" else kind
-        found.setdefault(table, {})[column] = (short, comment)
-    return found
-
-
-def _alter(connection: duckdb.DuckDBPyConnection, table: schema.Table, found: dict[str, str]) -> None:
-    for name, kind in found.items():
-        declared = table.columns.get(name)
-        if declared is None or declared.sql != kind:
-            raise SettingsError(
-                f"the warehouse has {table.qualified}.{name} as {kind}, this version declares "
-                f"{declared.sql if declared else 'no such column'}; load into a new SIGHTGLASS_HOME"
-            )
-    for name, column in table.columns.items():
-        if name not in found:
-            if table.not_null(name):
-                raise SettingsError(
-                    f"the warehouse lacks the mandatory column {table.qualified}.{name}; "
-                    "load into a new SIGHTGLASS_HOME"
-                )
-            connection.execute(f"ALTER TABLE {table.qualified} ADD COLUMN {schema.quote(name)} {column.sql}")
-    for statement in table.comments():
-        connection.execute(statement)
