@@ -1,4 +1,4 @@
-"""The declared tables of a warehouse: made where they are missing, told apart from what another version made."""
+"""The declared tables of a warehouse: made where they are missing, refused where they are others."""
 
 import duckdb
 
