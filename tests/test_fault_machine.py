@@ -376,28 +376,28 @@ def test_query_that_needs_more_memory_says_so(loaded: Healthy, form: str) -> Non
     assert Ran(2, "", f"{NEEDS}less at once\n") == ran
 
 
-def test_report_that_needs_more_memory_says_so(loaded: Healthy) -> None:
-    """Exit code 2, one line that names the setting, and no page."""
-    query = "SELECT length(list(i)::VARCHAR) FROM range(30000000) t(i)"
-    sightglass = replace(
-        loaded.sightglass, settings={**loaded.sightglass.settings, "SIGHTGLASS_SQL_MEMORY": "64"}
-    )
-    program = SPY.format(endless=query, patch="from etl.publish import report\nreport.statement = told")
-    with started(sightglass, program, "report", "large.html") as process:
-        _, said = process.communicate(timeout=100)
-
-    assert (2, f"begun\n{NEEDS}less at once\n") == (process.returncode, said)
-    assert [] == list(loaded.sightglass.folder.glob("large*"))
-
-
-def test_snapshot_that_needs_more_memory_says_so(loaded: Healthy) -> None:
+@pytest.mark.parametrize(
+    ("command", "query", "patch"),
+    [
+        (
+            "report",
+            "SELECT length(list(i)::VARCHAR) FROM range(30000000) t(i)",
+            "from etl.publish import report\nreport.statement = told",
+        ),
+        (
+            "snapshot",
+            "SELECT list(i)::VARCHAR AS application_id FROM range(30000000) t(i)",
+            "from etl.publish import snapshot\nsnapshot.query = told",
+        ),
+    ],
+)
+def test_command_that_needs_more_memory_says_so(
+    loaded: Healthy, command: str, query: str, patch: str
+) -> None:
     """Exit code 2, one line that names the setting, and no file."""
-    query = "SELECT list(i)::VARCHAR AS application_id FROM range(30000000) t(i)"
-    sightglass = replace(
-        loaded.sightglass, settings={**loaded.sightglass.settings, "SIGHTGLASS_SQL_MEMORY": "64"}
-    )
-    program = SPY.format(endless=query, patch="from etl.publish import snapshot\nsnapshot.query = told")
-    with started(sightglass, program, "snapshot", "large.duckdb") as process:
+    settings = {**loaded.sightglass.settings, "SIGHTGLASS_SQL_MEMORY": "64"}
+    program = SPY.format(endless=query, patch=patch)
+    with started(replace(loaded.sightglass, settings=settings), program, command, "large.one") as process:
         _, said = process.communicate(timeout=100)
 
     assert (2, f"begun\n{NEEDS}less at once\n") == (process.returncode, said)
