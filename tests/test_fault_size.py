@@ -1,6 +1,7 @@
 """What is large, long, deep or many is loaded whole, or refused by name; it fails no run."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,7 +210,15 @@ SIZES = {
 }
 
 
-@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+LONG = {
+    *("a record of 60 MB", "an assertion of 100,000 boxes", "a record of 20,000 assertions"),
+    *("a focus of 4 MB", "a table of 100,000 rows", "a video of 100,000 frames", "a name of 10 MB"),
+}
+"""Those that take more than a few seconds, for `make test-long`."""
+CASES = {name: size for name, size in SIZES.items() if name not in LONG or "TEST_LONG" in os.environ}
+
+
+@pytest.mark.parametrize("size", CASES.values(), ids=CASES)
 def test_what_is_large_is_loaded_or_refused_by_name(tmp_path: Path, size: Size) -> None:
     """What is refused is reported once; a second run finds nothing new, and readers see the same."""
     with serving(size.routes) as server:
