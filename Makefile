@@ -31,7 +31,7 @@ test-long: .venv/fuzz ## Fuzz what takes in answers (FUZZ_SECONDS each), then ru
 	done
 	TEST_LONG=1 $(bin)/python -m pytest tests/test_readings.py tests/test_stateful.py \
 		tests/test_stateful_lists.py tests/test_history.py tests/test_any_input.py tests/test_tolerant.py \
-		tests/test_copies.py tests/test_fault_size.py
+		tests/test_copies.py tests/test_blocks.py tests/test_fault_size.py tests/test_any_kill.py
 
 check: $(ready) ## Check format, lint and types
 	$(bin)/ruff format --check .

@@ -7,24 +7,27 @@ import gc
 import json
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime
-from functools import partial
+from datetime import UTC, datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import duckdb
 import msgspec
 import pyarrow as pa
-import urllib3
 
 from bench.lab import Corpus, cogniac, read_corpus
 from etl import schema
 from etl.cli import settings_for
-from etl.extract.raw import Archive
+from etl.extract.log import Log, Run, StreamHead
+from etl.extract.log_writer import LogWriter, Received
 from etl.extract.stream import Meter, Page, Position, World
+from etl.load.relation import MARK, is_marked
 from etl.load.tables import prepare
 from etl.load.warehouse import LIMITS
 from etl.registry import source_module
@@ -73,7 +76,9 @@ def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 def transformed(corpus: Corpus) -> list[dict[str, Any]]:
     """Finished Arrow tables by name, a batch at a time."""
     transformer = Transformer(source_module("cogniac"), schema.source("cogniac"))
-    return [transformer.cut(some)[STREAM].tables for some in batches(pages(corpus), BATCH_RECORDS // PAGE)]
+    return [
+        transformer.transform(some)[STREAM].tables for some in batches(pages(corpus), BATCH_RECORDS // PAGE)
+    ]
 
 
 def decode(corpus: Corpus) -> Callable[[], object]:
@@ -95,7 +100,7 @@ def columns(corpus: Corpus) -> Callable[[], object]:
     for page in pages(corpus):
         for raw in page.records:
             record = decoder.decode(raw)
-            source.COMPLETE[STREAM](record, page.context)
+            source.ENRICH[STREAM].record(record, page.context)
             for detection in record.detections:
                 _as_objects(detection, root)
             record.added_focus_box = None
@@ -114,11 +119,14 @@ def transform(corpus: Corpus) -> Callable[[], object]:
     """Our whole transform stage: records to Arrow tables, refusals and undeclared fields included."""
     transformer = Transformer(source_module("cogniac"), schema.source("cogniac"))
     ready = pages(corpus)
-    return lambda: [transformer.cut(some) for some in batches(ready, BATCH_RECORDS // PAGE)]
+    return lambda: [transformer.transform(some) for some in batches(ready, BATCH_RECORDS // PAGE)]
 
 
 def insert(corpus: Corpus) -> Callable[[], object]:
-    """DuckDB alone: the finished tables appended, history and versions too, a transaction for each batch."""
+    """DuckDB alone: the finished tables appended, a transaction for each batch.
+
+    The history of records that are new follows from their rows.
+    """
     declared = schema.source("cogniac")
     folder = tempfile.mkdtemp()
     connection = duckdb.connect(f"{folder}/alone.duckdb", config=LIMITS)
@@ -142,28 +150,23 @@ def insert(corpus: Corpus) -> Callable[[], object]:
 
 def _append(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table) -> None:
     connection.register("rows", rows)
-    lineage = "'run' AS _run_id, now() AS _loaded_at"
-    connection.execute(f"INSERT INTO cogniac.{name} BY NAME SELECT *, {lineage} FROM rows")
-    if name == "results":
-        key = "application_id, media_id, focus_key, updated_at"
-        connection.execute(f"INSERT INTO cogniac.result_versions BY NAME SELECT {key}, {lineage} FROM rows")
-    if name == "detections":
-        connection.execute(
-            "INSERT INTO cogniac.detection_history BY NAME "
-            f"SELECT *, updated_at AS valid_from, 0 AS revision, {lineage} FROM rows"
-        )
+    declared = schema.source("cogniac")
+    more = "'run' AS _run_id, now() AS _loaded_at"
+    if is_marked(declared, declared.tables[name]):
+        more += f", true AS {MARK}"
+    connection.execute(f"INSERT INTO cogniac.{name} BY NAME SELECT *, {more} FROM rows")
     connection.unregister("rows")
 
 
-def archive(corpus: Corpus) -> Callable[[], object]:
-    """Our raw archive: the records compressed and on disk."""
-    kept = Archive(Path(tempfile.mkdtemp()), "alone", date(2026, 1, 1), 30)
-    ready = pages(corpus)
+def log(corpus: Corpus) -> Callable[[], object]:
+    """Our log: the records compressed, on disk, and sealed."""
+    kept = Log(Path(tempfile.mkdtemp()))
+    writer = LogWriter(kept, Run("alone", 0, "0"), "2026-01-01", 0)
+    heads, ready = [StreamHead(STREAM, "", 0)], pages(corpus)
 
     def keep() -> None:
         for some in batches(ready, BATCH_RECORDS // PAGE):
-            kept.keep(some)
-            kept.seal()
+            writer.seal(heads, [Received(0, 0, some)], sealed_at=0, ends_batch=True)
 
     return keep
 
@@ -188,25 +191,30 @@ def extract(_corpus: Corpus, url: str, in_flight: str = "8") -> Callable[[], obj
 
 def requests(corpus: Corpus, url: str, in_flight: str = "1") -> Callable[[], object]:
     """The pages alone, by cursor-free requests of equal size, so many in flight: what the server can give."""
-    client = urllib3.PoolManager(maxsize=int(in_flight))
+    parts, local = urlsplit(url), threading.local()
     asked = []
     for application_id in corpus.applications:
         times = memoryview((corpus.folder / f"{application_id}.index").read_bytes()).cast("q")[0::2]
         for first in range(0, len(times), PAGE):
             start = f"{(times[first] - 1) / 1_000_000:.6f}"
-            asked.append(
-                f"{url.rstrip('/')}/1/applications/{application_id}/detections?limit={PAGE}&start={start}"
-            )
+            asked.append(f"/1/applications/{application_id}/detections?limit={PAGE}&start={start}")
+
+    def size(target: str) -> int:
+        # By the cheapest client there is: it must not be what limits the server.
+        if not hasattr(local, "connection"):
+            local.connection = HTTPConnection(parts.hostname or "", parts.port)
+        local.connection.request("GET", target)
+        return len(local.connection.getresponse().read())
 
     def ask() -> int:
         with ThreadPoolExecutor(int(in_flight)) as pool:
-            return sum(len(each.data) for each in pool.map(partial(client.request, "GET"), asked))
+            return sum(pool.map(size, asked))
 
     return ask
 
 
 STAGES: dict[str, Callable[..., Callable[[], object]]] = {
-    each.__name__: each for each in (decode, columns, transform, insert, archive, extract, requests)
+    each.__name__: each for each in (decode, columns, transform, insert, log, extract, requests)
 }
 
 

@@ -50,7 +50,7 @@ def figures(title: str, costs: dict[int, Cost], a_month: int) -> Iterator[Figure
             f"{costs[months].seconds:.2f} s, {costs[months].peak / MB:,.0f} MB",
             f"{costs[least].seconds:.2f} s, {costs[least].peak / MB:,.0f} MB",
             costs[months].seconds / costs[least].seconds,
-            Goal(3, at_most=True) if months == larger[-1] else None,
+            Goal(2.5, at_most=True) if months == larger[-1] else None,
         )
     last = costs[larger[-1]].peak / MB
     yield Figure(f"{title}, peak memory", f"{last:,.0f} MB", "", last, Goal(1000, at_most=True, unit="MB"))

@@ -54,6 +54,8 @@ def first_load(lab: Lab) -> Iterator[Figure]:
         other.seconds / own.seconds,
         Goal(6),
     )
+    least = min(each.cpu_s for each in costs.values())
+    yield Figure("the same, CPU", f"{own.cpu_s:.1f} s", f"dlt {least:.1f} s", least / own.cpu_s, Goal(4.5))
 
 
 def memory(lab: Lab) -> Iterator[Figure]:
@@ -73,8 +75,8 @@ def memory(lab: Lab) -> Iterator[Figure]:
     few, many = costs["small load"], costs["large load"]
     sizes = f"{large.records:,} against {small.records:,} records"
     peaks = f"{many.peak / MB:,.0f} MB", f"{few.peak / MB:,.0f} MB"
-    yield Figure("peak memory of a first load", *peaks, many.peak / MB, Goal(400, at_most=True, unit="MB"))
-    yield Figure(f"peak memory, {sizes}", *peaks, many.peak / few.peak, Goal(1.2, at_most=True))
+    yield Figure("peak memory of a first load", *peaks, many.peak / MB, Goal(450, at_most=True, unit="MB"))
+    yield Figure(f"peak memory, {sizes}", *peaks, many.peak / few.peak, Goal(1.1, at_most=True))
     times = f"{many.seconds:.2f} s", f"{few.seconds:.2f} s"
     yield Figure(f"time, {sizes}", *times, many.seconds / few.seconds, Goal(4.4, at_most=True))
 

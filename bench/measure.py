@@ -8,10 +8,14 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 PYTHON = sys.executable
+EVERY_SECONDS = 0.02
+"""How often the memory of all processes is added up."""
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Failed(Exception):
@@ -26,7 +30,7 @@ class Cost:
     cpu_s: float
     """Of all its threads, and of the processes it waited for."""
     peak: int
-    """Bytes of memory at the most, of the largest of its processes."""
+    """Bytes of memory at the most, of all its processes together."""
     told: dict[str, Any]
     """The JSON object it printed."""
 
@@ -42,7 +46,11 @@ def measured(
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = time.perf_counter()
         process = subprocess.Popen(command, env=dict(environ), stdout=out, stderr=err)
-        _, status, usage = os.wait4(process.pid, 0)
+        together = 0
+        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+            together = max(together, sum(map(_held, _family(process.pid))))
+            time.sleep(EVERY_SECONDS)
+        _, status, usage = ended
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
@@ -52,7 +60,26 @@ def measured(
             raise Failed(f"{' '.join(command)} left with {process.returncode}: {said}")
         told = out.read().strip()
     cpu_s = usage.ru_utime + usage.ru_stime
-    return Cost(seconds, cpu_s, usage.ru_maxrss * 1024, json.loads(told) if told.startswith(b"{") else {})
+    peak = max(together, usage.ru_maxrss * 1024)
+    return Cost(seconds, cpu_s, peak, json.loads(told) if told.startswith(b"{") else {})
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all below it."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        below = [(task / "children").read_text(encoding="ascii") for task in tasks]
+    except OSError:
+        return []
+    return [pid, *(each for text in below for child in text.split() for each in _family(int(child)))]
+
+
+def _held(pid: int) -> int:
+    """Bytes of memory that a process holds now."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES
+    except (OSError, IndexError):
+        return 0
 
 
 def middle(costs: Sequence[Cost]) -> Cost:

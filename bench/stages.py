@@ -12,9 +12,9 @@ ALONE = {
     "requests": "bound: plain requests for the pages, one after the other",
     "decode": "bound: msgspec typed decode",
     "columns": "bound: Arrow columns from decoded objects",
-    "insert": "bound: DuckDB insert of the finished Arrow tables, history included",
+    "insert": "bound: DuckDB insert of the finished Arrow tables",
     "extract": "our extract stage alone",
-    "archive": "our raw archive alone",
+    "log": "our log alone",
     "transform": "our transform stage alone",
 }
 NEEDS_URL = ("requests", "extract")

@@ -24,8 +24,8 @@ def starts(lab: Lab) -> Iterator[Figure]:
         costs = lab.by_turns(0, contenders, TURNS)
     bare = f"python -c pass {costs['python -c pass'].seconds:.3f} s"
     for name, title, bound in [
-        ("empty run", "run that finds nothing new, one application", 1.0),
-        ("sightglass --help", "sightglass --help", 0.25),
+        ("empty run", "run that finds nothing new, one application", 0.5),
+        ("sightglass --help", "sightglass --help", 0.05),
     ]:
         cost = costs[name]
         yield Figure(

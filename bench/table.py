@@ -74,7 +74,7 @@ Made by `make bench`.
 
 {markdown(rows_of(figures), HEADS)}
 
-Every process by itself; the peak is that of its largest process, CPU time that of all of them.
+Every process by itself; peak and CPU time are those of all its processes together.
 
 {markdown(measured, ("process", "rows", "seconds", "rows/s", "CPU seconds", "peak MB"))}
 """

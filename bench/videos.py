@@ -26,7 +26,7 @@ def videos(lab: Lab) -> Iterator[Figure]:
         said(own, frames, "frames"),
         f"dlt {said(other, frames, 'frames')}",
         other.seconds / own.seconds,
-        Goal(20),
+        Goal(9),
     )
 
 

@@ -16,6 +16,7 @@ import duckdb
 
 from bench.lab import DONE, MONTH, SIGHTGLASS
 from etl import schema
+from etl.load.relation import MARK, is_marked
 from etl.load.tables import prepare
 from etl.schema import Table, quote
 
@@ -72,8 +73,7 @@ def build(folder: Path, template: Path, copies: int) -> None:
         connection.execute("SET checkpoint_threshold = '1GB'")
         connection.execute(f"ATTACH '{template}/warehouse.duckdb' AS template (READ_ONLY)")
         connection.execute(MACROS)
-        for source in schema.sources():
-            prepare(connection, source)
+        prepare(connection, *schema.sources())
         tables = [each for each in schema.source("cogniac").tables.values() if each.declared.stream == STREAM]
         for copy in reversed(range(copies)):
             connection.begin()
@@ -118,6 +118,8 @@ def _columns(table: Table, copy: int) -> Iterator[str]:
         elif column.type == "timestamp":
             value = f"{value} - INTERVAL {copy * MONTH} DAY"
         yield f"{value} AS {quote(name)}"
+    if is_marked(schema.source(table.schema), table):
+        yield MARK
 
 
 if __name__ == "__main__":

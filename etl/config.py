@@ -21,6 +21,8 @@ DAY = 86_400
 YEAR = 365 * DAY
 CENTURY = 100 * YEAR
 """Seconds."""
+FOREVER = "forever"
+"""The value of a setting of days that never end."""
 LARGE = 10**9
 """Megabytes: more than any machine has."""
 
@@ -56,7 +58,7 @@ class Setting:
     name: str
     doc: str
     default: str = ""
-    kind: Literal["text", "number", "whole", "url", "secret", "folder"] = "text"
+    kind: Literal["text", "number", "whole", "days", "url", "secret", "folder"] = "text"
     least: int = 0
     most: int | None = None
     """Beyond which a number means nothing more."""
@@ -93,7 +95,7 @@ CORE = (
     ),
     Setting("SIGHTGLASS_LAKE_URI", "Prefix under which readers see the folder lake, where it is another."),
     Setting("SIGHTGLASS_LAKE_GRACE", "Seconds that replaced files stay.", "600", "number", most=CENTURY),
-    Setting("SIGHTGLASS_RAW_DAYS", "Days the raw archive is kept; 0 keeps none.", "30", "whole"),
+    Setting("SIGHTGLASS_RAW_DAYS", "Days the log is kept in raw/, or forever; 0 keeps none.", "30", "days"),
     Setting("SIGHTGLASS_SQL_MEMORY", "Megabytes of a reader's query.", "1024", "whole", least=64, most=LARGE),
 )
 """The settings that do not belong to one source."""
@@ -117,6 +119,11 @@ class Settings:
         """The value of a whole-number setting."""
         return int(self._values[name])
 
+    def days(self, name: str) -> int | None:
+        """The value of a setting of days; None for ever."""
+        value: int | None = self._values[name]
+        return value
+
     def secret(self, name: str) -> Secret:
         """The value of a secret, still wrapped; false where it was not given."""
         value: Secret = self._values[name]
@@ -131,6 +138,10 @@ class Settings:
     def listed(self, name: str) -> list[str]:
         """The parts of a comma-separated setting."""
         return [part.strip() for part in self.text(name).split(",") if part.strip()]
+
+    def at(self, home: Path) -> "Settings":
+        """The same settings for another folder of a warehouse."""
+        return Settings({**self._values, "SIGHTGLASS_HOME": str(home.absolute())})
 
     @property
     def home(self) -> Path:
@@ -282,7 +293,9 @@ def _checked(setting: Setting, value: str, where: str) -> Any:  # noqa: ANN401 -
         return Secret(value)
     if setting.kind == "url":
         _check_url(setting, value)
-    if setting.kind in ("number", "whole"):
+    if setting.kind == "days" and value == FOREVER:
+        return None
+    if setting.kind in ("number", "whole", "days"):
         return _number(setting, value, where)
     return value
 
@@ -304,13 +317,14 @@ def _folder(setting: Setting, value: str, where: str) -> str:
 
 def _number(setting: Setting, value: str, where: str) -> float:
     try:
-        number = int(value) if setting.kind == "whole" else float(value)
+        number = float(value) if setting.kind == "number" else int(value)
     except ValueError:
         number = float("nan")
     is_too_large = setting.most is not None and setting.most < number < float("inf")
     if is_too_large or not setting.least <= number < float("inf"):
-        kind = "a whole number" if setting.kind == "whole" else "a number"
+        kind = "a number" if setting.kind == "number" else "a whole number"
         limit = f"at most {setting.most}" if is_too_large else f"at least {setting.least}"
+        limit += f", or {FOREVER}" * (setting.kind == "days")
         given = repr(value if len(value) <= SHOWN else f"{value[:SHOWN]}...")
         raise SettingsError(f"{setting.name} from {where} must be {kind} of {limit}, not {given}")
     return number

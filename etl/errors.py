@@ -4,7 +4,7 @@
   + SettingsError  exit 2   fix the settings or the machine
     + OutOfMemory           the machine has too little memory for what the API holds
   + SourceError    exit 3   an API refused or kept failing; wait, or fix the login, and run again
-    + Refused               the API said no to this very request (4xx): asking again will not help
+    + ClientError           the API said no to this very request (4xx): asking again will not help
   + Unsound        exit 4   what was loaded fails a check: readers keep the version that they have
   + BusyError      exit 75  another process holds the warehouse
 
@@ -41,7 +41,7 @@ class SourceError(SightglassError):
     exit_code = 3
 
 
-class Refused(SourceError):
+class ClientError(SourceError):
     """An API answered that this request is wrong (a 4xx that retrying cannot cure)."""
 
     def __init__(self, message: str, status: int) -> None:

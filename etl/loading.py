@@ -1,47 +1,61 @@
-"""Load one source: what its streams bring becomes archive, rows, quarantine, cursor and counts."""
+"""Load one source: what its streams bring is sealed in the log, made into rows, and committed in batches."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
-from etl import schema
-from etl.aside import Aside, Cuts
+from etl import __version__, schema
 from etl.config import Settings
-from etl.errors import Unfit
-from etl.extract.raw import Archive
-from etl.extract.reading import Reading
-from etl.extract.stream import Delivery, Position, Session, Stream, World
-from etl.load.books import Books, Refusal, Tally, received
-from etl.load.save import Stamp, save
+from etl.extract.log import RAW, Log, Run, StreamHead
+from etl.extract.log_writer import LogWriter, Received
+from etl.extract.reading import Ended, Reading
+from etl.extract.stream import Action, Bundle, End, Position, Session, Stream, World
+from etl.load.books import Books, Refusal, Tally, loaded_before
+from etl.load.commit import (
+    FORGET_GAPS,
+    LIST_GAPS,
+    REPLAY,
+    THE_RUN,
+    Batch,
+    Committer,
+    StreamBatch,
+    accepted,
+    merge,
+    stream_batch,
+)
+from etl.load.known import stored_hashes
 from etl.load.warehouse import Warehouse
 from etl.redact import Redactor
 from etl.registry import source_module
-from etl.transform.batch import BEGINNING, Cut, Reject, Transformer, joined
-from etl.values import micros_of, moment
-from etl.waiting import Batch, Waiting
+from etl.stages import Stages
+from etl.stream_buffer import Drained, Newest, PartRows, PendingPart, StreamBuffer
+from etl.transform.batch import Transformer
+from etl.transform.recognize import Recognizer, RecordHasher
+from etl.values import chunked, datetime_of, micros_of, moment
 
-BATCH_BYTES = 16 * 2**20
-"""Bytes of records and files that wait to be loaded, of all streams together, before they are
-committed: what a kill costs. They wait as rows, which are smaller."""
-
-RAW_PART = 8
-"""What part of that may wait as it was received."""
-
-LARGE = 2**20
-"""Bytes received from which on a process of its own is worth its start: what follows is transformed there."""
-
-PATIENCE = timedelta(seconds=5)
-"""How long what has come waits at most: an API that is slow, or silent, must not put off a commit."""
+PART_BYTES = 8 * 2**20
+"""Bytes received, of all streams together, that are sealed as one part: what a kill costs at most."""
+SEAL_EVERY = timedelta(seconds=5)
+"""How long anything received waits at most to be sealed, also while an API is slow or silent."""
+BATCH_BYTES = 32 * 2**20
+"""Bytes received that are committed together."""
+COMMIT_EVERY = timedelta(seconds=30)
+"""How long a part waits at most to be committed."""
+FOREVER_DAYS = 365_000
+"""Days from which on none is so old: further back than a date can be."""
+PARTS_AT_ONCE = 2
+"""Parts that are sealed and made into rows behind the one that is being received."""
+REFUSALS_AT_ONCE = 100
+"""Refused records and files that are replayed by one part."""
 
 Progress = Callable[[Tally, int], None]
-"""Told the counts of a stream, and how many more records have come of it, whenever either grows."""
+"""Told the counts of a stream, and how many more records were received of it, whenever either grows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """What the loads of one run share."""
+class RunContext:
+    """What the loaders of one run share."""
 
     settings: Settings
     warehouse: Warehouse
@@ -51,284 +65,276 @@ class Shared:
     progress: Progress
     span: tuple[int, int] | None = None
     """What is read again, from when to when in microseconds since 1970: no cursor moves, no gap is listed."""
+    stages: Stages = field(default_factory=Stages)
 
 
-class Load:
-    """Loads one source during one run."""
+class SourceLoader:
+    """Loads one source during one run.
 
-    def __init__(self, shared: Shared, name: str) -> None:
-        self._settings = shared.settings
-        self._warehouse = shared.warehouse
-        self._books = shared.books
-        self._now = shared.now
-        self._started = shared.started
-        self._progress = shared.progress
-        self._span = shared.span
-        self._redact = Redactor(each.reveal() for each in self._settings.secrets)
+    The thread that asks, with the readers behind it, hands parts to two others side by side, one that seals
+    them and one that makes rows of them; a last one commits what both are done with. Each waits for the next
+    where that has enough to do.
+    """
+
+    def __init__(self, context: RunContext, name: str) -> None:
+        self._context = context
+        self._warehouse = context.warehouse
+        self._books = context.books
+        self._now = context.now
         self._declared = schema.source(name)
-        self._transformer = Transformer(source_module(name), self._declared)
-        self._aside: Aside | None = None
-        self._received = 0
-        self._archive = Archive(
-            shared.settings.home / "raw" / name,
-            shared.books.run_id,
-            shared.now().date(),
-            shared.settings.whole("SIGHTGLASS_RAW_DAYS"),
+        self._source = source_module(name)
+        self._redact = Redactor(each.reveal() for each in context.settings.secrets)
+        self._transformer = Transformer(self._source, self._declared)
+        self._committer = Committer(
+            context.warehouse, context.books, self._declared, self._transformer, self._redact
         )
-        self._tallies: dict[tuple[str, str], Tally] = {}
-        self._newly_quarantined = 0
-        self._writing: Future[None] | None = None
+        self._log = Log(context.settings.home / RAW / name)
+        self._days = context.settings.days("SIGHTGLASS_RAW_DAYS")
+        run = Run(context.books.run_id, micros_of(context.started), __version__)
+        # The first number is left out where something was loaded before there was a log.
+        begin = int(loaded_before(context.warehouse, name))
+        last = max(self._log.highest(), context.books.log_applied(name), begin)
+        self._writer = LogWriter(self._log, run, f"{context.started:%Y-%m-%d}", last)
+        self._parts: list[PendingPart] = []
+        """The parts of the batch that is being received."""
+        self._transformed: Future[PartRows] | None = None
+        """The rows of the part before."""
+        self._batch_bytes = 0
+        self._batch_since: datetime | None = None
+        self._committing: Future[None] | None = None
+        self._moves = context.span is None
+        self._newest: dict[tuple[str, str], int | None] = {}
+        """By stream and partition, the newest time among what was received."""
+        self._stages = context.stages
 
     @property
     def tallies(self) -> list[Tally]:
         """The counts of each stream so far."""
-        return list(self._tallies.values())
+        return self._committer.tallies
 
     @property
     def newly_quarantined(self) -> int:
         """How many records and files were refused that never were before."""
-        return self._newly_quarantined
+        return self._committer.newly_quarantined
 
     @property
     def unknown(self) -> list[str]:
         """Undeclared fields met so far, as source.stream:place/field."""
-        met = {*self._transformer.unknown(), *(self._aside.unknown() if self._aside else ())}
-        return [f"{self._declared.name}.{each}" for each in sorted(met)]
+        return [f"{self._declared.name}.{each}" for each in self._transformer.unknown()]
 
     def read(self, session: Session) -> None:
         """Read all streams of the source to their ends, each as far as it goes, and enter the outcome."""
         self._warehouse.connection.execute("SET threads = 1")
-        try:
-            for group in session.streams(World(self._now, self._warehouse.ask, self._started, self._span)):
-                self._read_group(group)
-        finally:
-            if self._aside:
-                self._aside.close()
-        if self._span is None:
-            failed = [tally for tally in self._tallies.values() if tally.status == "failed"]
-            with self._warehouse.transaction():
-                self._books.list_gaps(self._declared.name, failed, self._started)
-        self._archive.prune(self._books.day_before())
+        context = self._context
+        for group in session.streams(World(self._now, self._warehouse.ask, context.started, context.span)):
+            self._read_group(group)
+        if context.span is None:
+            self._list_gaps()
+        self._prune()
 
     def _read_group(self, group: Sequence[Stream]) -> None:
-        """Read streams side by side; one thread makes rows of what they bring, another writes them."""
-        opened = {id(stream): self._open(stream) for stream in group}
-        positions = {key: self._position(each) for key, each in opened.items()}
-        at_once = self._settings.whole("SIGHTGLASS_CONCURRENCY")
+        """Read streams side by side."""
+        buffers = {id(stream): StreamBuffer(stream, self._tally(stream), Recognizer()) for stream in group}
+        positions = {key: self._open(each) for key, each in buffers.items()}
+        at_once = self._context.settings.whole("SIGHTGLASS_CONCURRENCY")
         with (
-            ThreadPoolExecutor(1, "cut") as self._cutter,
-            ThreadPoolExecutor(1, "write") as self._writer,
+            ThreadPoolExecutor(1, "seal") as self._seals,
+            ThreadPoolExecutor(1, "transform") as self._transforms,
+            ThreadPoolExecutor(1, "commit") as self._commits,
             Reading(group, lambda stream: positions[id(stream)], at_once) as reading,
         ):
             for come in reading:
-                if come is None:
-                    self._work_off(opened.values())
-                    if self._writing and self._writing.done():
-                        self._written()
-                    continue
-                stream, meter, item = come
-                each = opened[id(stream)]
-                each.tally.metered(meter)
-                each.take(item, self._now())
-                self._work_off(opened.values())
-                self._progress(each.tally, each.records)
-            self._flush(opened.values())
-            self._written()
+                if come is not None:
+                    stream, meter, item = come
+                    buffer = buffers[id(stream)]
+                    buffer.tally.metered(meter)
+                    buffer.add(self._bundle(item), self._now())
+                    self._context.progress(buffer.tally, buffer.records)
+                self._work_off(buffers.values())
+            self._end(buffers.values())
 
-    def _work_off(self, opened: Iterable[Waiting]) -> None:
-        """Make rows of what waits, and commit them, once there is enough or it has waited for long."""
-        if sum(one.raw_size for one in opened) >= BATCH_BYTES / RAW_PART:
-            self._cut(max(opened, key=lambda one: one.raw_size))
-        oldest = min((one.since for one in opened if one.since), default=None)
-        if sum(one.size for one in opened) >= BATCH_BYTES or (oldest and self._now() - oldest >= PATIENCE):
-            self._flush(opened)
+    def _bundle(self, item: Bundle | Ended) -> Bundle:
+        if isinstance(item, Ended):
+            return [End(self._redact(str(item.error)) if item.error else None)]
+        return item
 
-    def _open(self, stream: Stream) -> Waiting:
-        tally = self._tally(stream.name, stream.partition)
-        tally.cursor = self._books.cursor(tally.source, tally.stream, tally.partition)
-        return Waiting(stream, tally, {stream.name})
+    def _tally(self, stream: Stream) -> Tally:
+        return self._committer.opened(stream.name, stream.partition)
 
-    def _tally(self, stream: str, partition: str) -> Tally:
-        return self._tallies.setdefault((stream, partition), Tally(self._declared.name, stream, partition))
-
-    def _position(self, each: Waiting) -> Position:
+    def _open(self, buffer: StreamBuffer) -> Position:
+        """Where a stream is to be read from; what is stored of it from there on will be recognized."""
+        settings, tally = self._context.settings, buffer.tally
         overlap, lag = (
-            round(self._settings.number(name) * 1_000_000)
-            for name in ("SIGHTGLASS_OVERLAP", "SIGHTGLASS_LAG")
+            round(settings.number(name) * 1_000_000) for name in ("SIGHTGLASS_OVERLAP", "SIGHTGLASS_LAG")
         )
-        if self._span is not None:
-            return Position(None, *self._span)
-        tally, each.end = each.tally, micros_of(self._now()) + each.stream.ahead - lag
-        if tally.cursor and tally.cursor - overlap >= each.end:
+        if self._context.span is not None:
+            return Position(None, *self._context.span)
+        buffer.end = micros_of(self._now()) + buffer.stream.ahead - lag
+        if tally.cursor and tally.cursor - overlap >= buffer.end:
             tally.notice = (
                 f"the cursor {moment(tally.cursor)} is not believed, for by all clocks it is yet to come: "
                 "the stream is read from its beginning"
             )
-            tally.cursor = None
+            tally.cursor, buffer.starts_over = None, True
         start = max(0, (tally.cursor or 0) - overlap)
+        if tally.cursor or buffer.stream.is_list:
+            # Of what is read for the first time, nothing is stored.
+            name, since = buffer.stream.name, 0 if buffer.stream.is_list else start
+            known = stored_hashes(self._warehouse, self._declared, name, since)
+            hasher = RecordHasher(self._declared, name, self._source.storable)
+            buffer.recognizer = Recognizer(hasher, known)
         done = self._books.stretches(tally.source, tally.stream, tally.partition)
-        return Position(tally.cursor, start, each.end, done, each.end - overlap)
+        return Position(tally.cursor, start, buffer.end, done, buffer.end - overlap)
 
-    def _cut(self, each: Waiting) -> None:
-        """Have rows made of what has come of a stream, and have it archived."""
-        self._received += each.raw_size
-        made: Future[Cuts] = Future()
-        each.parts.append(made)
-        self._cutter.submit(self._keep_and_transform, each.to_cut(), made)
+    def _work_off(self, buffers: Collection[StreamBuffer]) -> None:
+        """Seal what was received, and commit what is sealed, once it is enough or has waited for long."""
+        for each in self._parts:
+            if each.is_done:
+                each.wait()
+        if self._committing and self._committing.done():
+            self._committed()
+        now, size = self._now(), sum(each.size for each in buffers)
+        since = min((each.since for each in buffers if each.has_content and each.since), default=None)
+        if since is not None:
+            self._batch_since = self._batch_since or since
+        is_part_due = since is not None and (size >= PART_BYTES or now - since >= SEAL_EVERY)
+        is_batch_due = self._batch_bytes + size >= BATCH_BYTES or (
+            self._batch_since is not None and now - self._batch_since >= COMMIT_EVERY
+        )
+        if is_part_due or is_batch_due:
+            self._batch_bytes += size
+            self._seal([each.drain() for each in buffers], ends_batch=is_batch_due)
 
-    def _keep_and_transform(self, deliveries: Sequence[Delivery], made: Future[Cuts]) -> None:
-        try:
-            if self._aside is None and self._received > LARGE:
-                self._aside = Aside(self._declared.name)
-            self._archive.keep(deliveries)
-            if self._aside:
-                self._aside.put(deliveries, made)
-            else:
-                made.set_result(self._transformer.cut(deliveries))
-        except BaseException as error:  # noqa: BLE001 -- raised by whoever waits for it
-            made.set_exception(error)
+    def _end(self, buffers: Collection[StreamBuffer]) -> None:
+        """Seal and commit all that is left of streams that have come to their ends."""
+        drained = [each.drain() for each in buffers]
+        if not self._parts and not any(each.has_content for each in drained):
+            self._committed()
+            quiet = Batch(self._now(), [self._rows_of(each) for each in drained], None, self._moves)
+            if self._committer.is_quiet(quiet):
+                # The log need not hold what changes no table.
+                self._commit_batch(quiet, drained)
+                return
+        self._seal(drained, ends_batch=True)
+        self._committed()
 
-    def _flush(self, opened: Iterable[Waiting]) -> None:
-        """Commit what has come: raw archive first, then rows, quarantine, cursors, counts as one.
-
-        One batch is committed while the next is read and transformed.
-        """
-        waiting = [each for each in opened if each.since]
-        for each in waiting:
-            self._cut(each)
-        batches = [each.to_commit() for each in waiting]
-        sealed = self._cutter.submit(self._archive.seal)
-        self._written()
-        if batches:
-            self._writing = self._writer.submit(self._commit, batches, sealed)
-
-    def _written(self) -> None:
-        """Wait until the batch before is committed; what went wrong with it is raised here."""
-        if self._writing:
-            self._writing.result()
-            self._writing = None
-
-    def _commit(self, batches: Sequence[Batch], sealed: Future[None]) -> None:
-        cuts = [batch.cuts() for batch in batches]
-        sealed.result()
-        self._warehouse.with_memory(lambda: self._write(batches, cuts))
-        # Apart from the write, which is committed whatever comes of this.
-        self._warehouse.work_in_log()
-        for batch in batches:
-            self._progress(batch.of.tally, batch.of.records)
-
-    def _write(self, batches: Sequence[Batch], cuts: Sequence[Mapping[str, Cut]]) -> None:
-        stamp = Stamp(self._books.run_id, self._now())
-        with self._counted([batch.of for batch in batches]), self._warehouse.transaction():
-            for stream in dict.fromkeys(name for each in cuts for name in each):
-                some = [
-                    (batch, each[stream]) for batch, each in zip(batches, cuts, strict=True) if stream in each
-                ]
-                self._save(
-                    [(self._tally(stream, batch.of.tally.partition), cut) for batch, cut in some], stamp
-                )
-            for batch in batches:
-                for effect in batch.effects:
-                    self._warehouse.run(effect.statement, **effect.parameters, now=stamp.loaded_at)
-            self._settle()
-            for batch, each in zip(batches, cuts, strict=True):
-                self._enter(batch, each)
-
-    @contextmanager
-    def _counted(self, streams: Sequence[Waiting]) -> Iterator[None]:
-        """Count what is committed inside; where it fails, count nothing: it may be tried again."""
-        tallies = {key: replace(tally) for key, tally in self._tallies.items()}
-        before, new = [each.entered() for each in streams], self._newly_quarantined
-        try:
-            yield
-        except BaseException:
-            for key, tally in self._tallies.items():
-                tally.count_as(tallies.get(key, Tally(self._declared.name, *key)))
-            for each, known in zip(streams, before, strict=True):
-                each.enter(known)
-            self._newly_quarantined = new
-            raise
-
-    def _enter(self, batch: Batch, cuts: Mapping[str, Cut]) -> None:
-        """Enter how far a stream has come, and how it ended."""
-        each, ended = batch.of, batch.ended
-        each.names |= cuts.keys()
-        tallies = [self._tally(name, each.tally.partition) for name in sorted(each.names)]
-        if ended:
-            each.tally.error = self._redact(str(ended.error)) if ended.error else None
-            for tally in tallies:
-                tally.status = "failed" if ended.error else "ok"
-        self._move_cursor(batch, cuts)
-        for tally in tallies:
-            self._books.save(tally)
-
-    def replay(self, refusal: Refusal) -> bool:
-        """Load what was refused, unless it is refused still; what is stored meanwhile and newer stays."""
-        if refusal.encoding == BEGINNING:
-            return False
-        delivery = received(self._warehouse, refusal).delivery()
-        (cut,) = self._transformer.cut([delivery]).values()
-        if cut.rejects:
-            return False
-        tally = self._tally(refusal.stream, refusal.partition)
-        tally.status = "ok"
-        sent = datetime.fromtimestamp(refusal.seen_us / 1_000_000, UTC)
-
-        def write() -> None:
-            with self._counted([]), self._warehouse.transaction():
-                self._save([(tally, cut)], Stamp(self._books.run_id, self._now(), as_of=sent))
-                self._settle()
-                self._books.mark(refusal, "replayed")
-                self._books.save(tally)
-
-        self._warehouse.with_memory(write)
-        return True
-
-    def _settle(self) -> None:
-        """Let the source's own statements work out what follows from the rows that were written."""
-        for statement in _after_load(self._declared.name):
-            self._warehouse.run(statement, run_id=self._books.run_id)
-
-    def _save(self, cuts: Sequence[tuple[Tally, Cut]], stamp: Stamp) -> None:
-        """Write what several partitions of one stream brought, and count it for each."""
-        whole = joined([cut for _, cut in cuts])
-        changes = save(self._warehouse.connection, self._declared, whole.tables, stamp)
-        first = 0
-        for tally, cut in cuts:
-            outcome = changes.among(first, first + cut.ordinals)
-            first += cut.ordinals
-            rejects = list(map(self._redacted, cut.rejects))
-            self._newly_quarantined += self._books.quarantine(tally, rejects, stamp.loaded_at)
-            tally.fetched += cut.fetched
-            tally.inserted += outcome.inserted
-            tally.updated += outcome.updated
-            tally.quarantined += len(cut.rejects)
-            tally.unchanged += cut.fetched - outcome.inserted - outcome.updated - len(cut.rejects)
-
-    def _redacted(self, reject: Reject) -> Reject:
-        """What was refused, with a reason that shows no secret: reasons quote what is refused."""
-        return replace(reject, why=Unfit(self._redact(reject.why.reason), self._redact(reject.why.path)))
-
-    def _move_cursor(self, batch: Batch, cuts: Mapping[str, Cut]) -> None:
-        """Let the cursor follow the data, but never past something that may still come."""
-        each, tally, watermark = batch.of, batch.of.tally, batch.watermark
-        if batch.ended and watermark and watermark.notice:
-            tally.notice = "; ".join(filter(None, [tally.notice, watermark.notice]))
-        if self._span is not None:
+    def _seal(self, drained: Sequence[Drained], *, ends_batch: bool) -> None:
+        """Have what was received sealed, and made into rows beside it; a batch is committed as one."""
+        drained = [each.on_one_line() for each in drained]
+        before = self._transformed
+        self._transformed = self._transforms.submit(self._transform, drained)
+        sealed = self._seals.submit(self._seal_part, drained, before, ends_batch=ends_batch)
+        self._parts.append(PendingPart(sealed, self._transformed, drained))
+        if ends_batch:
+            parts, self._parts, self._batch_bytes, self._batch_since = self._parts, [], 0, None
+            self._committed()
+            self._committing = self._commits.submit(self._commit, parts)
             return
-        table = next((t for t in self._declared.of_stream(each.stream.name) if t.version), None)
-        cut = cuts.get(each.stream.name)
-        if table is not None and cut is not None:
-            each.see(cut.tables[table.name][table.version].cast("int64").drop_null(), each.end)
-        reached = [watermark.at] if watermark else []
-        if tally.status == "ok":
-            before = self._books.end_stretches(tally.source, tally.stream, tally.partition)
-            reached = [*(reached or [each.newest]), before]
-        if not (watermark and watermark.holds):
-            tally.cursor = max(filter(None, [*reached, tally.cursor]), default=None)
+        undone = [each for each in self._parts if not each.is_done]
+        if len(undone) > PARTS_AT_ONCE:
+            undone[0].wait()
 
+    def _committed(self) -> None:
+        """Wait until the batch before is committed; what went wrong with it is raised here."""
+        if self._committing:
+            self._committing.result()
+            self._committing = None
 
-def _after_load(source: str) -> list[str]:
-    folder = schema.folder("sql")
-    found = sorted((folder / source / "after_load").glob("*.sql"))
-    return [str(path.relative_to(folder).with_suffix("")) for path in found]
+    def _seal_part(
+        self, drained: Sequence[Drained], before: Future[PartRows] | None, *, ends_batch: bool
+    ) -> tuple[int, int]:
+        """Seal a part: then no kill loses anything of it. Its number, and when it was sealed."""
+        known: Newest = before.result().newest if before else {}
+        sealed_at = micros_of(self._now())
+        with self._stages.measured("log"):
+            part = self._writer.seal(
+                [each.head(known) for each in drained],
+                (Received(by, at, bundle) for by, each in enumerate(drained) for at, bundle in each.received),
+                sealed_at=sealed_at,
+                ends_batch=ends_batch,
+                moves_cursors=self._moves,
+            )
+        return part.number, sealed_at
+
+    def _transform(self, drained: Sequence[Drained]) -> PartRows:
+        """Make rows of a part."""
+        with self._stages.measured("transform"):
+            batches = [self._rows_of(each) for each in drained]
+        return PartRows(batches, dict(self._newest))
+
+    def _rows_of(self, drained: Drained) -> StreamBatch:
+        """The rows, and all else, that a stream has delivered."""
+        head = drained.head(self._newest)
+        batch = stream_batch(head, drained.repeats)
+        batch.take(
+            [one for _, bundle in drained.received for one in bundle], self._transformer, self._declared
+        )
+        self._newest[head.name, head.partition] = batch.newest
+        return batch
+
+    def _commit(self, parts: Sequence[PendingPart]) -> None:
+        sealed, rows = [each.sealed.result() for each in parts], [each.rows.result() for each in parts]
+        number, sealed_at = sealed[-1]
+        streams = merge([each.streams for each in rows])
+        batch = Batch(datetime_of(sealed_at), streams, number, self._moves)
+        self._commit_batch(batch, [one for each in parts for one in each.drained])
+        if self._days == 0:
+            self._log.remove(number)
+
+    def _commit_batch(self, batch: Batch, drained: Iterable[Drained]) -> None:
+        with self._stages.measured("load"):
+            self._committer.commit(batch)
+        for each in drained:
+            each.buffer.records -= each.records
+            self._context.progress(each.buffer.tally, each.buffer.records)
+
+    def _list_gaps(self) -> None:
+        """Bring the gaps of the source up to date."""
+        failed = [
+            {
+                "stream": each.stream,
+                "partition": each.partition,
+                "what": f"what changed after {moment(each.cursor) or 'the beginning'}",
+                "error": each.error,
+            }
+            for each in self.tallies
+            if each.status == "failed"
+        ]
+        started = self._context.started
+        if self._books.gaps_differ(self._declared.name, failed, started):
+            self.act([Action(LIST_GAPS, {"failed": failed, "started_us": micros_of(started)})])
+
+    def act(self, actions: Sequence[Action]) -> None:
+        """Seal and commit what no stream delivers."""
+        sealed_at = micros_of(self._now())
+        part = self._writer.seal(
+            [StreamHead(THE_RUN, "", 0)],
+            [Received(0, sealed_at, actions)],
+            sealed_at=sealed_at,
+            ends_batch=True,
+        )
+        streams = [StreamBatch(THE_RUN, "", actions=list(actions))]
+        self._committer.commit(Batch(datetime_of(sealed_at), streams, part.number))
+        if self._days == 0:
+            self._log.remove(part.number)
+
+    def replay(self, found: Sequence[Refusal]) -> list[Refusal]:
+        """Load what was refused and is accepted by now; what is refused still is given back."""
+        is_accepted = {
+            each.quarantine_id: accepted(self._warehouse, self._transformer, each) is not None
+            for each in found
+        }
+        ids = [each for each, accepts in is_accepted.items() if accepts]
+        for some in chunked(ids, len, REFUSALS_AT_ONCE, PART_BYTES):
+            if some:
+                self.act([Action(REPLAY, {"quarantine_id": each}) for each in some])
+        if ids:
+            self.act([Action(FORGET_GAPS, {})])
+        return [each for each in found if not is_accepted[each.quarantine_id]]
+
+    def _prune(self) -> None:
+        if self._days is not None and self._days < FOREVER_DAYS:
+            oldest = min(
+                self._context.started.date(), self._books.day_before() or self._context.started.date()
+            )
+            self._log.prune(oldest - timedelta(days=self._days), self._books.log_applied(self._declared.name))

@@ -9,6 +9,7 @@ from math import inf
 from pathlib import Path
 
 from etl import schema
+from etl.applying import recover
 from etl.config import Settings
 from etl.errors import (
     BUG,
@@ -20,15 +21,19 @@ from etl.errors import (
     Unsound,
     worst,
 )
-from etl.extract.stream import Session
+from etl.extract.log import RAW, Log
+from etl.extract.stream import Action, Session
 from etl.load import lock
 from etl.load.accounts import ACCOUNT, admitted
 from etl.load.books import Books, HeldBack, Refusal, Tally, loaded_before, refusals
+from etl.load.commit import SETTLE_REFUSAL
 from etl.load.warehouse import NAME, Warehouse, make_folder, opened
-from etl.loading import Load, Progress, Shared
+from etl.loading import Progress, RunContext, SourceLoader
 from etl.process import code_if_told, interruptible, spare
 from etl.publish import Published, publish
+from etl.redact import Redactor
 from etl.registry import source_module
+from etl.stages import Stages
 
 
 @dataclass(slots=True)
@@ -55,6 +60,12 @@ class Report:
     """What readers got to see; None where a check held it back."""
     unsound: str | None = None
     """Which checks those were."""
+    is_log_damaged: bool = False
+    """Whether parts of the log were set aside."""
+    log_notices: list[str] = field(default_factory=list)
+    """What is damaged or missing in the log, and asked for again."""
+    stages: Stages = field(default_factory=Stages)
+    """Where the time went."""
 
 
 def run(
@@ -80,9 +91,11 @@ def run(
             report.lapsed = [name for name in report.skipped if loaded_before(warehouse, name)]
 
         warehouse, books = stack.enter_context(entered(settings, report, now, admit))
-        shared = Shared(settings, warehouse, books, now, report.started_at, progress, span)
+        context = RunContext(
+            settings, warehouse, books, now, report.started_at, progress, span, report.stages
+        )
         for name, session in sessions.items():
-            _read(Load(shared, name), session, report)
+            _read(SourceLoader(context, name), session, report)
         _judge(report)
     return report
 
@@ -94,18 +107,15 @@ def replay(
     report = begun(now())
     still: list[Refusal] = []
     with entered(settings, report, now, reports=False) as (warehouse, books):
-        shared = Shared(settings, warehouse, books, now, report.started_at, lambda _tally, _pending: None)
-        loads: dict[str, Load] = {}
+        context = RunContext(
+            settings, warehouse, books, now, report.started_at, lambda _tally, _pending: None
+        )
         # Newest first: what has no version of its own is not overwritten by what was sent before it.
-        for refusal in reversed(refusals(warehouse, ids)):
-            if refusal.state == "open":
-                load = loads.setdefault(refusal.source, Load(shared, refusal.source))
-                if not load.replay(refusal):
-                    still.append(refusal)
-        with warehouse.transaction():
-            for name in loads:
-                books.forget_gaps(name)
-        report.streams = [tally for load in loads.values() for tally in load.tallies]
+        found = [each for each in reversed(refusals(warehouse, ids)) if each.state == "open"]
+        loaders = {name: SourceLoader(context, name) for name in dict.fromkeys(each.source for each in found)}
+        for name, loader in loaders.items():
+            still += loader.replay([each for each in found if each.source == name])
+        report.streams = [tally for loader in loaders.values() for tally in loader.tallies]
         report.exit_code = QUARANTINED if still else OK
         report.status = "partial" if still else "ok"
     return report, still
@@ -115,7 +125,11 @@ def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> None:
     """Close one refusal; SettingsError where there is none of this id."""
     with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         (refusal,) = refusals(warehouse, [quarantine_id])
-        Books(warehouse, refusal.run_id).mark(refusal, "dismissed")
+        books = Books(warehouse, begun(now).run_id)
+        context = RunContext(settings, warehouse, books, lambda: now, now, lambda _tally, _pending: None)
+        _recover(warehouse, settings)
+        about = {"quarantine_id": quarantine_id, "state": "dismissed"}
+        SourceLoader(context, refusal.source).act([Action(SETTLE_REFUSAL, about)])
         publish(warehouse, settings)
 
 
@@ -138,6 +152,17 @@ def publish_again(settings: Settings, now: datetime, *, force: bool = False) -> 
     _must_exist(settings)
     with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         return publish(warehouse, settings, force=force, share=inf)
+
+
+def _recover(warehouse: Warehouse, settings: Settings) -> tuple[list[str], bool]:
+    """Apply what earlier runs have sealed and not applied; what is to be known of it.
+
+    The second answer says whether parts were set aside as damaged.
+    """
+    redact = Redactor(each.reveal() for each in settings.secrets)
+    found = [recover(warehouse, Log(settings.home / RAW / name), name, redact) for name in schema.names()]
+    notices = [notice for each in found for notice in each.notices]
+    return notices, any(each.is_damaged for each in found)
 
 
 def _must_exist(settings: Settings) -> None:
@@ -182,6 +207,8 @@ def entered(
             admit(warehouse)
             books.start(report.started_at)
             is_entered = True
+            with report.stages.measured("recover"):
+                report.log_notices, report.is_log_damaged = _recover(warehouse, settings)
             if reports:
                 # Nobody was told of what they refused, and it counts as new only once.
                 report.newly_quarantined = books.refused_by(holder.unreported)
@@ -202,21 +229,22 @@ def entered(
         report.finished_at = now()
         books.finish(report.finished_at, report.status, report.exit_code, report.unknown)
         try:
-            report.published = publish(warehouse, settings)
+            with report.stages.measured("publish"):
+                report.published = publish(warehouse, settings)
         except Unsound as error:
             report.unsound = str(error)
             report.status, report.exit_code = "partial", worst([report.exit_code, error.exit_code])
             books.finish(report.finished_at, report.status, report.exit_code, report.unknown)
 
 
-def _read(load: Load, session: Session, report: Report) -> None:
+def _read(loader: SourceLoader, session: Session, report: Report) -> None:
     """Load one source, and report what came of it however it ends."""
     try:
-        load.read(session)
+        loader.read(session)
     finally:
-        report.streams += load.tallies
-        report.newly_quarantined += load.newly_quarantined
-        report.unknown += load.unknown
+        report.streams += loader.tallies
+        report.newly_quarantined += loader.newly_quarantined
+        report.unknown += loader.unknown
 
 
 def _code(error: BaseException) -> int:
@@ -257,7 +285,7 @@ def _judge(report: Report) -> None:
     failed = [tally for tally in report.streams if tally.status == "failed"]
     codes = [
         *[SourceError.exit_code] * bool(failed),
-        *[QUARANTINED] * bool(report.newly_quarantined),
+        *[QUARANTINED] * bool(report.newly_quarantined or report.is_log_damaged),
         *[SettingsError.exit_code] * bool(report.lapsed),
     ]
     report.exit_code = worst(codes)

@@ -84,6 +84,8 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     carried_by: str = ""
     copies_of: str = ""
     reads: tuple[str, ...] = ()
+    record_hash: str = ""
+    """Name of a maintained integer column that holds the hash of the record a row was made of."""
     by_month: str = ""
     floor: Annotated[float, msgspec.Meta(ge=0)] = 0
 
@@ -137,6 +139,11 @@ class Table:
     def content(self) -> list[str]:
         """Names of the columns that the API's data fills."""
         return [name for name, column in self.columns.items() if not column.maintained]
+
+    @property
+    def written(self) -> list[str]:
+        """Names of the columns that a load fills from received records: the content, and their hash."""
+        return [*self.content, *filter(None, [self.declared.record_hash])]
 
     @property
     def small(self) -> list[str]:
@@ -242,6 +249,12 @@ def statement(name: str) -> str:
 
 
 @cache
+def has_statement(name: str) -> bool:
+    """Whether there is a `sql/<name>.sql`."""
+    return (folder("sql") / f"{name}.sql").is_file()
+
+
+@cache
 def source(name: str) -> Source:
     """The declared tables of one schema file; SettingsError says what is wrong with the file."""
     doc, declarations = _read(name)
@@ -283,6 +296,8 @@ def _check(made: Source, table: Table) -> None:
         problems += [f"lacks {name}, key of {whole.name}" for name in whole.key if name not in table.columns]
     if table.declared.carried_by and not (made.carrier_of(table) and made.copies_of(table)):
         problems.append("carried_by names no table, or none lists the copies")
+    if table.declared.record_hash:
+        problems += _wrong_hash(table)
     problems += [
         f"{what} column {name} is not declared"
         for what, name in (
@@ -294,3 +309,12 @@ def _check(made: Source, table: Table) -> None:
     ]
     if problems:
         raise SettingsError(f"schemas/{made.name}.toml: [{table.name}] {problems[0]}")
+
+
+def _wrong_hash(table: Table) -> Iterator[str]:
+    """What is wrong with the column for the hash of a record; rows that share a record have none."""
+    column = table.columns.get(table.declared.record_hash)
+    if column is None or not column.maintained or column.type != "integer":
+        yield f"record_hash names no maintained integer column: {table.declared.record_hash}"
+    if table.declared.at != ("",):
+        yield "record_hash is declared, but its rows do not stand for whole records"

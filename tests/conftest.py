@@ -15,13 +15,16 @@ import duckdb
 import hypothesis
 import pytest
 
+from etl import schema
 from etl.demo.cogniac import CogniacSimulator, CogniacSize
 from etl.demo.neurons import NeuronsSimulator, NeuronsSize
 from etl.demo.server import serve
+from etl.load.relation import relation
 
 ROOT = Path(__file__).parents[1]
+TABLES = {table.qualified: table for source in schema.sources() for table in source.tables.values()}
 Row = dict[str, Any]
-OF_THE_RUN = {"_run_id", "_loaded_at", "fetched_at"}
+OF_THE_RUN = {"_run_id", "_loaded_at", "_record_hash", "fetched_at"}
 KEY = (
     *("application_id", "media_id", "focus_key", "subject_uid", "detection_id", "box_index", "valid_from"),
     *("asset", "frame", "aoi_id", "instance", "row_number", "metric", "time_window"),
@@ -146,11 +149,19 @@ def read_terminal(terminal: int) -> str:
     return shown.decode()
 
 
+def as_read(name: str) -> str:
+    """A table of the warehouse as readers see it, to be named after FROM."""
+    declared = TABLES.get(name)
+    if declared is None:
+        return name
+    return f"(SELECT {', '.join(declared.columns)} FROM {relation(declared)})"  # noqa: S608
+
+
 def rows(home: Path, name: str) -> list[Row]:
     """A table's rows without what is NULL: times as microseconds since 1970, JSON parsed."""
-    kinds = {column: kind for column, kind, *_ in table(home, f"DESCRIBE {name}")}
+    kinds = {column: kind for column, kind, *_ in table(home, f"DESCRIBE FROM {as_read(name)}")}
     shown = (f'epoch_us("{column}")' if "ZONE" in kind else f'"{column}"' for column, kind in kinds.items())
-    found = table(home, f"SELECT {', '.join(shown)} FROM {name}")  # noqa: S608 -- names of our own
+    found = table(home, f"SELECT {', '.join(shown)} FROM {as_read(name)}")  # noqa: S608 -- names of our own
     readers = {
         column: json.loads if kind == "JSON" else lambda value: value for column, kind in kinds.items()
     }
@@ -167,7 +178,7 @@ def all_rows(home: Path) -> dict[str, list[Row]]:
 
 
 def leaked(secrets: Iterable[str], ran: Ran, home: Path) -> list[str]:
-    """The secrets that the command has said, or left in a table or any byte outside the raw archive."""
+    """The secrets that the command has said, or left in a table or any byte outside the log."""
     files = [path for path in home.rglob("*") if path.is_file() and home / "raw" not in path.parents]
     seen = [ran.out, ran.err, str(all_rows(home)), *(path.read_bytes().decode("latin-1") for path in files)]
     return [secret for secret in secrets if any(secret in each for each in seen)]

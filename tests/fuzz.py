@@ -53,7 +53,7 @@ def record(body: bytes) -> None:
         changed_at(medium)
     for source, streams in STREAMS.items():
         for stream in streams:
-            (cut,) = TRANSFORMERS[source].cut([Page(stream, [body], CONTEXT)]).values()
+            (cut,) = TRANSFORMERS[source].transform([Page(stream, [body], CONTEXT)]).values()
             assert cut.fetched == 1
             assert all(len(each.content) <= len(body) for each in cut.rejects)
 

@@ -1,18 +1,18 @@
 """Where links may lead: to public addresses, and to such as the API of their source is at."""
 
 import socket
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from conftest import rows
 from faults import told
 from hostile import MEDIA, Answer, medium, of_neurons, serving
 
-from etl.extract.address import Impossible, Reach, kind_of, literal
-from etl.extract.client import Client, Failed
+from etl.extract.address import InvalidRequest, Reach, kind_of, literal
 from etl.extract.connection import DeadlineSocket
+from etl.extract.transport import Exchange, Transport, open_client
 
 KINDS = {
     "93.184.215.14": "public",
@@ -56,7 +56,7 @@ def test_only_public_addresses_are_reached_from_a_public_one(address: str) -> No
     reach = Reach("https://api.example/")
     reach.add("93.184.215.15")
     reach.check("93.184.215.14")
-    with pytest.raises(Impossible) as caught:
+    with pytest.raises(InvalidRequest) as caught:
         reach.check(address)
     reach.add(address)
     reach.check(address)
@@ -134,9 +134,11 @@ def test_the_address_that_is_judged_is_the_one_that_is_asked(
     monkeypatch.setattr(socket, "getaddrinfo", looked_up)
     monkeypatch.setattr(DeadlineSocket, "connect", connect)
     reach = Reach("https://127.0.0.1/")
-    with closing(Client(1, lambda _: None, reach, follows_links=True)) as client:
+    transport = Transport(1, lambda _: None, reach, follows_links=True)
+    with open_client(transport, auth=None, follows_links=True) as client:
         for _ in range(2):
-            with pytest.raises((Failed, Impossible)):
-                client.get("http://files.example/x", {}, lambda _size: None)
+            told = {"exchange": Exchange(lambda _size: None)}
+            with pytest.raises((httpx.TransportError, InvalidRequest)):
+                client.get("http://files.example/x", extensions=told)
 
     assert [each for each in ("127.0.0.1", second) if each == "127.0.0.1"] == connected

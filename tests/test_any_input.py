@@ -99,7 +99,7 @@ def hold(source: str, stream: str, records: list[bytes]) -> None:
     transformer = Transformer(source_module(source), schema.source(source))
     whole = schema.source(source).of_stream(stream)[0].name
     for _ in range(2):  # what was learnt from a record must do no harm to the next
-        cut = transformer.cut([Page(stream, records, {"application_id": "A"})])[stream]
+        cut = transformer.transform([Page(stream, records, {"application_id": "A"})])[stream]
         numbers = cut.tables[whole]["_record"].to_pylist()
         assert len(records) == cut.fetched == len(set(numbers)) + len(cut.rejects)
         for each in cut.rejects:
@@ -149,7 +149,7 @@ def test_any_file_is_read_or_refused(asset: str, body: bytes) -> None:
         READERS[asset](body)
     transformer = Transformer(source_module("neurons"), schema.source("neurons"))
 
-    cut = transformer.cut([File("assets", asset, {**ABOUT, "asset": asset}, body)])["assets"]
+    cut = transformer.transform([File("assets", asset, {**ABOUT, "asset": asset}, body)])["assets"]
 
     (row,) = cut.tables["assets"].to_pylist()
     assert (1, row["state"] == "quarantined", not row["_whole"]) == (cut.fetched, *2 * [bool(cut.rejects)])
@@ -203,7 +203,7 @@ def test_times_are_the_same_read_together_or_alone(numbers: list[float]) -> None
 def test_any_bytes_come_back_from_quarantine(tmp_path: Path) -> None:
     """What is refused is stored as it was received, and can be given to the transform stage again."""
     records = [*FIXED, b"", b"\x00", b"\xff\x00\n", "\ufeff\u2028\U0001f600".encode(), b"\x7f\x1b[2J\r\n"]
-    cut = Transformer(source_module("neurons"), schema.source("neurons")).cut([Page("media", records)])[
+    cut = Transformer(source_module("neurons"), schema.source("neurons")).transform([Page("media", records)])[
         "media"
     ]
     now = datetime(2026, 3, 4, tzinfo=UTC)

@@ -4,7 +4,6 @@ No real file is published: every file here is synthetic, made up in the shapes t
 """
 
 import json
-from array import array
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,10 +14,10 @@ from hypothesis import strategies as st
 
 from etl import schema
 from etl.errors import Unfit
-from etl.extract.stream import File, Picked
+from etl.extract.stream import File
 from etl.registry import source_module
 from etl.sources.neurons.assets import READERS
-from etl.transform.batch import Cut, Transformer
+from etl.transform.batch import Transformer, TransformResult
 
 ABOUT = {
     "media_id": "M",
@@ -38,13 +37,13 @@ SHOWN = {
 """The table of each file, and the columns of it in the order in which the tests show them."""
 
 
-def cut(*files: tuple[str, object]) -> Cut:
+def cut(*files: tuple[str, object]) -> TransformResult:
     """What files of one video become, each given as its name and its content."""
     deliveries = []
     for asset, content in files:
         body = content if isinstance(content, bytes | None) else json.dumps(content).encode()
         deliveries.append(File("assets", asset, {**ABOUT, "asset": asset}, body))
-    return Transformer(source_module("neurons"), schema.source("neurons")).cut(deliveries)["assets"]
+    return Transformer(source_module("neurons"), schema.source("neurons")).transform(deliveries)["assets"]
 
 
 def rows(asset: str, content: object) -> str:
@@ -314,14 +313,6 @@ def test_repeats_are_found_among_many_rows(last: object, count: int) -> None:
     assert [TWICE.replace("1, a", "7, a")] * (count == 0) == [
         f"{each.why.path}: {each.why.reason}" for each in found.rejects
     ]
-
-
-def test_column_of_repeating_values_is_a_sequence() -> None:
-    """Values that are picked by their places read like the list they stand for."""
-    column = Picked(["a", "b"], array("i", [0, 1, 0]))
-
-    assert (["a", "b", "a"], "b", ["b", "a"]) == (list(column), column[1], column[1:])
-    assert ["c", "c"] == list(Picked.same("c", 2))
 
 
 FIELDS = ["frame", "time", "fps", "frames", "id", "name", "points", "box", "x", "y", *BOX, "0", "1", "a"]

@@ -11,7 +11,18 @@ from conftest import Plant, Ran, Sightglass, Truth, in_order, read_terminal, row
 
 from etl import __version__
 
-COMMANDS = ("run", "backfill", "confirm", "demo", "sql", "report", "snapshot", "publish", "quarantine")
+COMMANDS = (
+    "run",
+    "backfill",
+    "confirm",
+    "demo",
+    "sql",
+    "report",
+    "snapshot",
+    "publish",
+    "rebuild",
+    "quarantine",
+)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], []])

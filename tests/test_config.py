@@ -253,8 +253,8 @@ def test_settings_file_that_cannot_be_read_is_named(folder: Path) -> None:
         ("SIGHTGLASS_RETRY_BUDGET", "1,5", "a number of at least 0"),
         ("SIGHTGLASS_CONCURRENCY", "0", "a whole number of at least 1"),
         ("SIGHTGLASS_CONCURRENCY", "2.5", "a whole number of at least 1"),
-        ("SIGHTGLASS_RAW_DAYS", "-1", "a whole number of at least 0"),
-        ("SIGHTGLASS_RAW_DAYS", "1e2", "a whole number of at least 0"),
+        ("SIGHTGLASS_RAW_DAYS", "-1", "a whole number of at least 0, or forever"),
+        ("SIGHTGLASS_RAW_DAYS", "1e2", "a whole number of at least 0, or forever"),
     ],
 )
 def test_number_out_of_bounds_is_refused(name: str, value: str, wanted: str) -> None:

@@ -13,7 +13,7 @@ from etl import schema
 from etl.errors import Unfit
 from etl.extract.stream import Page
 from etl.registry import source_module
-from etl.transform.batch import Cut, Transformer
+from etl.transform.batch import Transformer, TransformResult
 from etl.transform.decode import Decoder
 
 ABSENT = object()
@@ -67,18 +67,18 @@ def transformer(source: str = "cogniac") -> Transformer:
     return Transformer(source_module(source), schema.source(source))
 
 
-def cut(*records: bytes, by: Transformer | None = None) -> Cut:
+def cut(*records: bytes, by: Transformer | None = None) -> TransformResult:
     """What records of the detections of one application become."""
     page = Page("detections", records, {"application_id": "A"})
-    return (by or transformer()).cut([page])["detections"]
+    return (by or transformer()).transform([page])["detections"]
 
 
-def refusals(found: Cut) -> list[tuple[str, str]]:
+def refusals(found: TransformResult) -> list[tuple[str, str]]:
     """Reason and place of each refusal."""
     return [(each.why.reason, each.why.path) for each in found.rejects]
 
 
-def media_ids(found: Cut) -> list[str]:
+def media_ids(found: TransformResult) -> list[str]:
     """The media items of the records that were accepted."""
     return list(found.tables["results"]["media_id"].to_pylist())
 
@@ -163,7 +163,7 @@ def test_medium_outside_the_declaration_is_refused(path: str, value: object, rea
     """A Neurons medium with something amiss is refused whole, with what is amiss and where."""
     page = Page("media", [changed(path, value, MEDIUM)])
 
-    found = transformer("neurons").cut([page])["media"]
+    found = transformer("neurons").transform([page])["media"]
 
     assert ([(reason, where)], 0) == (refusals(found), found.tables["media"].num_rows)
 
@@ -256,7 +256,7 @@ def test_refused_record_is_kept_without_signatures() -> None:
     raw = json.dumps(record).encode()
     page = Page("media", [raw, raw.replace(b"word", b"other")])
 
-    found = transformer("neurons").cut([page])["media"].rejects
+    found = transformer("neurons").transform([page])["media"].rejects
 
     assert 2 * [(raw.replace(b"?sig=word&x=1", b"").decode(), "utf-8")] == [each.text() for each in found]
     assert 1 == len({each.fingerprint("neurons", "media") for each in found})

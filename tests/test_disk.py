@@ -25,22 +25,22 @@ import resource
 from etl import cli
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 cli.main()"""
-LIMITED_ARCHIVE = """
+LIMITED_LOG = """
 import resource
 from etl import cli
-from etl.extract import raw
-calls, write = 0, raw.Archive.seal
-def limited(*arguments):
+from etl.extract.log_writer import LogWriter
+calls, write = 0, LogWriter.seal
+def limited(*arguments, **named):
     global calls
     calls += 1
     if calls < {number}:
-        return write(*arguments)
+        return write(*arguments, **named)
     resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY))
     try:
-        return write(*arguments)
+        return write(*arguments, **named)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-raw.Archive.seal = limited
+LogWriter.seal = limited
 cli.main()"""
 
 IN_THE_FIRST_BLOCK = """
@@ -56,12 +56,13 @@ def begin(*arguments, **named):
 duckdb.connect = begin
 """
 
-ARCHIVING = (
-    ("_make_private", 1, "after"),
+SEALING = (
+    ("make_private", 1, "after"),
     ("sync", 1, "before"),
+    ("sync", 3, "before"),
     ("sync", 4, "after"),
-    ("_write_lines", 4, "after"),
-    ("_write_tar", 1, "after"),
+    ("_write_records", 4, "after"),
+    ("_write_file", 1, "after"),
 )
 
 
@@ -119,35 +120,33 @@ def test_a_kill_while_the_database_is_begun(sightglass: Sightglass, expected: Ta
     assert (True, "", expected, []) == (killed, *recovered(sightglass))
 
 
-@pytest.mark.parametrize("death", ARCHIVING, ids=str)
-def test_a_kill_while_the_archive_is_written(
+@pytest.mark.parametrize("death", SEALING, ids=str)
+def test_a_kill_while_a_part_is_sealed(
     sightglass: Sightglass, expected: Tables, death: tuple[str, int, str]
 ) -> None:
-    """What was begun of a file in the raw archive is gone after the next run, and nothing is missing."""
+    """What was begun of a file in the log is gone after the next run, and nothing is missing."""
     name, number, side = death
-    killed = died(sightglass, Moment(at_a_call("etl.extract.raw", "owner", name), number, side))
+    killed = died(sightglass, Moment(at_a_call("etl.extract.log_writer", "owner", name), number, side))
 
     assert (True, "", expected, []) == (killed, *recovered(sightglass))
 
 
 @pytest.mark.parametrize(("number", "limit"), [(1, 0), (3, 100), (6, 100)])
-def test_no_room_for_the_raw_archive(
-    sightglass: Sightglass, expected: Tables, number: int, limit: int
-) -> None:
-    """What cannot be archived is not loaded either; the file begun is gone; with room all is loaded."""
-    full = ran(sightglass, SMALL_BATCHES + LIMITED_ARCHIVE.format(number=number, limit=limit))
+def test_no_room_for_the_log(sightglass: Sightglass, expected: Tables, number: int, limit: int) -> None:
+    """What cannot be sealed is not loaded either; the file begun is gone; with room all is loaded."""
+    full = ran(sightglass, SMALL_BATCHES + LIMITED_LOG.format(number=number, limit=limit))
     kept = [path for path in (sightglass.home / "raw").rglob("*") if path.is_file()]
     unfinished = torn(sightglass.home)
 
     assert (2, 1) == (full.code, full.err.count("\n")), full.err
-    assert full.err.startswith(f"sightglass: cannot write the raw archive {sightglass.home / 'raw'}/")
-    assert full.err.endswith("File too large; make room, or set SIGHTGLASS_RAW_DAYS=0\n")
-    # One batch can fill several files.
+    assert full.err.startswith(f"sightglass: cannot write the log {sightglass.home / 'raw'}/")
+    assert full.err.endswith("File too large; make room\n")
+    # One part can fill several files.
     assert (True, []) == (number - 1 <= len(kept), unfinished)
     assert ("", expected, []) == recovered(sightglass)
 
 
-def test_a_file_in_the_place_of_the_raw_archive(sightglass: Sightglass, expected: Tables) -> None:
+def test_a_file_in_the_place_of_the_log(sightglass: Sightglass, expected: Tables) -> None:
     """It is named and left alone; without it all is loaded."""
     sightglass.home.mkdir()
     in_the_way = sightglass.home / "raw"
@@ -156,10 +155,9 @@ def test_a_file_in_the_place_of_the_raw_archive(sightglass: Sightglass, expected
     kept = in_the_way.read_text()
     in_the_way.unlink()
 
-    folder = f"{in_the_way}/cogniac/applications/"
     assert (2, "", 1) == (refused.code, refused.out, refused.err.count("\n"))
-    assert refused.err.startswith(f"sightglass: cannot write the raw archive {folder}")
-    assert refused.err.endswith(f"; {IN_ITS_PLACE}, or set SIGHTGLASS_RAW_DAYS=0\n")
+    assert refused.err.startswith(f"sightglass: cannot read the log {in_the_way}/cogniac")
+    assert refused.err.endswith(f"; {IN_ITS_PLACE}\n")
     assert "not ours" == kept
     assert ("", expected, []) == recovered(sightglass)
 

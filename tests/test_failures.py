@@ -87,7 +87,10 @@ WRONG: dict[str, tuple[dict[str, str], str, str]] = {
     "broken number": (
         {"SIGHTGLASS_RAW_DAYS": "1.5"},
         "",
-        "SIGHTGLASS_RAW_DAYS from the environment must be a whole number of at least 0, not '1.5'",
+        (
+            "SIGHTGLASS_RAW_DAYS from the environment must be a whole number of at least 0, or forever, "
+            "not '1.5'"
+        ),
     ),
     "plain http": (
         {"COG_URL_PREFIX": "http://api.cogniac.io/"},

@@ -17,7 +17,8 @@ Harm = Callable[[Path], object]
 VERSION = "lake/.versions/cogniac/detections/2026-0*.1*.parquet"
 """A file of the lake that holds rows."""
 COMMIT = "lake/.versions/1*.commit"
-HEADERS, BLOCK = 3 * 4_096, 2**18
+HEADERS, BLOCK, NEAR = 3 * 4_096, 2**18, 4_096
+"""Bytes before the first block, of a block, and from its beginning to where a small table has its rows."""
 """Bytes with which a database of DuckDB begins, and of each of its blocks."""
 BI = "bi.duckdb"
 WAREHOUSE = "warehouse.duckdb"
@@ -61,7 +62,7 @@ def flip_blocks(path: Path) -> None:
     """Flip bits in each block of a database."""
     size = path.stat().st_size
     for place in range(HEADERS, size, BLOCK):
-        flip((place + BLOCK / 2) / size)(path)
+        flip((place + NEAR) / size)(path)
 
 
 def empty_blocks(path: Path) -> None:

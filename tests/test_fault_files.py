@@ -133,8 +133,8 @@ FAULTS = {
     "a file for the versions of a schema": instead("lake/.versions/cogniac", file, IN_ITS_PLACE),
     "a file for the versions of a table": instead("lake/.versions/cogniac/media", file, IN_ITS_PLACE),
     "a file for what is spilled": instead("spill", file, code=0),
-    "a file for the raw archive": instead("raw", file, "cannot write the raw archive"),
-    "a file for a stream's archive": instead("raw/cogniac/detections", file, "cannot write the raw archive"),
+    "a file for the log": instead("raw", file, "cannot read the log"),
+    "a file for a stream of the log": instead("raw/cogniac/detections", file, code=0),
     "a folder for bi.duckdb": instead("bi.duckdb", folder, f"/bi.duckdb; {IN_ITS_PLACE}"),
     "a folder for what becomes bi.duckdb": instead("bi.duckdb.part", folder, code=0),
     "a folder for the warehouse": instead("warehouse.duckdb", folder, "Is a directory"),
@@ -147,7 +147,7 @@ FAULTS = {
     "a link for the versions": instead("lake/.versions", nowhere, f"/lake/.versions; {IN_ITS_PLACE}"),
     "a link for bi.duckdb": instead("bi.duckdb", nowhere, code=0),
     "a link for the warehouse": instead("warehouse.duckdb", nowhere, "is a link that leads nowhere"),
-    "a link for the raw archive": instead("raw", nowhere, "cannot write the raw archive"),
+    "a link for the log": instead("raw", nowhere, "is a link that leads nowhere"),
     "a link for what is spilled": instead("spill", nowhere, code=0),
     "a link for the lock": instead("run.lock", nowhere, "cannot lock"),
     "a pipe for the holder": instead("run.holder.json", os.mkfifo, code=0),
@@ -173,14 +173,14 @@ FAULTS = {
     "a warehouse that may not be written": forbidden("warehouse.duckdb", 0o400, "Permission denied"),
     "a bi.duckdb that may not be read": forbidden("bi.duckdb", 0, code=0),
     "a lock that may not be read": forbidden("run.lock", 0, f"run.lock: Permission denied; {WRITABLE}"),
-    "a raw archive that may not be read": forbidden("raw", 0, "or set SIGHTGLASS_RAW_DAYS=0"),
+    "a log that may not be read": forbidden("raw", 0, WRITABLE),
     "files that may not be written": Fault(only_read, bound=True),
 }
 OTHERS = {
     "the home": of_another(".", f"run.lock: Permission denied; {WRITABLE}"),
     "the lake": of_another("lake", f"/lake/.versions: Permission denied; {WRITABLE}"),
-    "leftovers in the raw archive": of_another("raw/cogniac/detections/2020-01-01", code=0),
-    "the archive of a stream": of_another("raw/cogniac/detections", "or set SIGHTGLASS_RAW_DAYS=0"),
+    "leftovers in the log": of_another("raw/cogniac/detections/2020-01-01", "cannot read the log"),
+    "a stream of the log": of_another("raw/cogniac/detections", WRITABLE),
 }
 
 

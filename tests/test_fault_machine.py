@@ -323,7 +323,7 @@ sys.addaudithook(hook)
 
 
 @pytest.mark.parametrize("number", STOPS)
-@pytest.mark.parametrize("module", ["etl.process", "click", "duckdb", "pyarrow", "urllib3"])
+@pytest.mark.parametrize("module", ["etl.process", "click", "duckdb", "pyarrow", "httpx"])
 def test_signal_that_comes_while_modules_are_imported(
     loaded: Healthy, tmp_path: Path, module: str, number: signal.Signals
 ) -> None:

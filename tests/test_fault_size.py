@@ -43,6 +43,8 @@ class Size:
     says: str = ""
     """A part of the line on standard error, where there is one besides that of what was refused."""
     settings: Mapping[str, str] = field(default_factory=dict)
+    then: Mapping[str, int] = field(default_factory=dict)
+    """How many rows there are after the second run, where these are more."""
 
 
 def detections(*records: Row | bytes) -> Routes:
@@ -138,6 +140,8 @@ SIZES = {
         {"cogniac.results": 202, "etl.quarantine": 300},
         refused=300,
         says=UNDECLARED,
+        # What is stored is not looked into again: other names have their turn.
+        then={"cogniac.results": 402, "etl.quarantine": 300},
     ),
     "an undeclared name of a megabyte": Size(
         detections({**record(1), "n" * MEGABYTE: 1}),
@@ -234,8 +238,11 @@ def test_what_is_large_is_loaded_or_refused_by_name(tmp_path: Path, size: Size) 
     assert (4 if size.refused else 0, len(expected)) == (first.code, len(lines)), first.err
     assert all(part in line for part, line in zip(expected, lines, strict=True))
     assert max(map(len, lines), default=0) < 10_000
-    assert size.rows == found == published(sightglass, size.rows)
-    assert (0, len(expected) - bool(size.refused)) == (second.code, len(told(second))), second.err
+    assert (size.rows, size.then or size.rows) == (found, published(sightglass, size.rows))
+    # What is undeclared is named by the run that loads it.
+    is_loaded = size.says.startswith(UNDECLARED) and not (size.then or size.refused)
+    is_said_again = bool(size.says) and not is_loaded
+    assert (0, is_said_again) == (second.code, len(told(second))), second.err
 
 
 def published(sightglass: Sightglass, tables: Iterable[str]) -> dict[str, int]:

@@ -270,12 +270,12 @@ def test_nothing_that_opens_anything_is_kept_or_said(tmp_path: Path) -> None:
 
 
 BUG = """
-import urllib3
+import http.client
 
 def broken(self, *_given, **_options):
     raise RuntimeError("a bug")
 
-urllib3.HTTPResponse.read = broken
+http.client.HTTPResponse.read = broken
 """
 """A module that Python imports when it starts, where there is one of the name sitecustomize."""
 

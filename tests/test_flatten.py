@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from etl import schema
 from etl.extract.stream import Page
 from etl.registry import source_module
-from etl.transform.batch import Cut, Transformer
+from etl.transform.batch import Transformer, TransformResult
 from etl.values import canonical, seconds
 
 Row = dict[str, Any]
@@ -23,31 +23,32 @@ RECORD = {"media": {"media_id": "M"}, "updated_at": 1497662139.841296, "detectio
 RESULT = {"application_id": "A", "media_id": "M", "focus_key": ""}
 DETECTION = {**RESULT, **ASSERTION, "updated_at": MOMENT}
 MARKS = {"_record", "_whole"}
+UNSENT = {*MARKS, "_record_hash"}
 CHANGED = datetime(2024, 1, 19, 9, 36, 49, tzinfo=UTC)
 
 
-def cut(*records: object) -> Cut:
+def cut(*records: object) -> TransformResult:
     """What records of the detections of one Cogniac application become."""
     page = Page("detections", [json.dumps(record).encode() for record in records], {"application_id": "A"})
-    return Transformer(source_module("cogniac"), schema.source("cogniac")).cut([page])["detections"]
+    return Transformer(source_module("cogniac"), schema.source("cogniac")).transform([page])["detections"]
 
 
-def cut_medium(**fields: Any) -> Cut:  # noqa: ANN401 -- any JSON
+def cut_medium(**fields: Any) -> TransformResult:  # noqa: ANN401 -- any JSON
     """What a medium of Neurons becomes."""
     page = Page("media", [json.dumps({"media_id": "N", **fields}).encode()])
-    return Transformer(source_module("neurons"), schema.source("neurons")).cut([page])["media"]
+    return Transformer(source_module("neurons"), schema.source("neurons")).transform([page])["media"]
 
 
-def rows(found: Cut, table: str) -> list[Row]:
-    """The rows of a table without what is NULL, and without the marks that no table holds."""
+def rows(found: TransformResult, table: str) -> list[Row]:
+    """The rows of a table without what is NULL, and without what is no value of the record."""
     assert [] == refusals(found)
     return [
-        {name: value for name, value in row.items() if value is not None and name not in MARKS}
+        {name: value for name, value in row.items() if value is not None and name not in UNSENT}
         for row in found.tables[table].to_pylist()
     ]
 
 
-def refusals(found: Cut) -> list[tuple[str, str]]:
+def refusals(found: TransformResult) -> list[tuple[str, str]]:
     """Reason and place of each refusal."""
     return [(each.why.reason, each.why.path) for each in found.rejects]
 
@@ -63,7 +64,7 @@ def test_tables_have_the_declared_types_even_without_rows() -> None:
     for name, made in cut().tables.items():
         table = schema.source("cogniac").tables[name]
         types = {field.name: field.type for field in made.schema if field.name not in MARKS}
-        assert {each: table.columns[each].arrow for each in [*table.content, "_extra"]} == types
+        assert {each: table.columns[each].arrow for each in [*table.written, "_extra"]} == types
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import itertools
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from etl import schema
 from etl.extract.stream import Page
+from etl.load.relation import MARK, relation
 from etl.load.save import Stamp, save
 from etl.load.tables import prepare
 from etl.registry import source_module
@@ -24,16 +25,24 @@ Rows = list[tuple[Any, ...]]
 
 HISTORY = """
     SELECT detection_id, probability, epoch(valid_from), epoch(valid_to), revision
-    FROM cogniac.detection_history ORDER BY ALL"""
-LINEAGE = "SELECT detection_id, epoch(valid_from), _run_id FROM cogniac.detection_history ORDER BY ALL"
-EXTRA = "SELECT _extra, epoch(valid_from), epoch(valid_to) FROM cogniac.detection_history ORDER BY ALL"
+    FROM history ORDER BY ALL"""
+WHOLE_HISTORY = """
+    SELECT
+        media_id, detection_id, probability, epoch(updated_at), epoch(valid_from), epoch(valid_to), revision,
+        _run_id
+    FROM history ORDER BY ALL"""
+WHOLE_VERSIONS = "SELECT media_id, epoch(updated_at), _run_id FROM versions ORDER BY ALL"
+LINEAGE = "SELECT detection_id, epoch(valid_from), _run_id FROM history ORDER BY ALL"
+EXTRA = "SELECT _extra, epoch(valid_from), epoch(valid_to) FROM history ORDER BY ALL"
 CURRENT = "SELECT media_id, detection_id, probability FROM cogniac.detections ORDER BY ALL"
 NEWEST = "SELECT media_id, epoch(updated_at) FROM cogniac.results ORDER BY ALL"
 AS_OF = """
-    SELECT media_id, detection_id, probability FROM cogniac.detection_history
+    SELECT media_id, detection_id, probability FROM history
     WHERE media_id = $media_id AND epoch(valid_from) <= $at AND ($at < epoch(valid_to) OR valid_to IS NULL)
     ORDER BY ALL"""
-KEPT = "SELECT DISTINCT media_id, detection_id, probability FROM cogniac.detection_history"
+KEPT = "SELECT DISTINCT media_id, detection_id, probability FROM history"
+VERSIONED = {"history": "detection_history", "versions": "result_versions"}
+UNMARKED = "UPDATE cogniac.{} SET {} = NULL"
 REPEATED = "SELECT {key} FROM {table} GROUP BY {key} HAVING count(*) > 1"
 
 
@@ -72,19 +81,35 @@ class Bench:
         self.source = schema.source("cogniac")
         self.connection = duckdb.connect()
         prepare(self.connection, self.source)
+        for name, table in VERSIONED.items():
+            self.connection.execute(f"CREATE VIEW {name} AS FROM {relation(self.source.tables[table])}")
         self._transformer = Transformer(source_module("cogniac"), self.source)
         self._runs = 0
+
+    @property
+    def run(self) -> str:
+        """The last run."""
+        return f"r{self._runs}"
 
     def load(self, *batch: Version) -> None:
         """Load versions as one batch."""
         self._runs += 1
         page = Page("detections", [each.record() for each in batch], {"application_id": "A"})
-        stamp = Stamp(f"r{self._runs}", datetime(2026, 3, 1, tzinfo=UTC))
-        save(self.connection, self.source, self._transformer.cut([page])["detections"].tables, stamp)
+        stamp = Stamp(self.run, datetime(2026, 3, 1, tzinfo=UTC))
+        save(self.connection, self.source, self._transformer.transform([page])["detections"].tables, stamp)
 
     def rows(self, query: str, **parameters: object) -> Rows:
         """The answer to a query."""
         return self.connection.execute(query, parameters or None).fetchall()
+
+    def list_all_versions(self) -> None:
+        """Let the warehouse be as one of before there were marks: every version stands in a table."""
+        for name, table in VERSIONED.items():
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE everything AS FROM {name}")
+            self.connection.execute(f"TRUNCATE cogniac.{table}")
+            self.connection.execute(f"INSERT INTO cogniac.{table} BY NAME FROM everything")
+        for table in ("results", "detections"):
+            self.connection.execute(UNMARKED.format(table, MARK))
 
     def __enter__(self) -> Self:
         self.connection.begin()
@@ -266,7 +291,7 @@ def check(cog: Bench, batches: list[list[Version]]) -> None:
     assert sorted(newest.items()) == cog.rows(NEWEST)
     assert [row for one in sorted(newest.items()) for row in versions[one][-1]] == cog.rows(CURRENT)
     for table in cog.source.tables.values():
-        assert [] == cog.rows(REPEATED.format(key=", ".join(table.key), table=table.qualified))
+        assert [] == cog.rows(REPEATED.format(key=", ".join(table.key), table=relation(table)))
     assert {row for shared in versions.values() for rows in shared for row in rows} == {*cog.rows(KEPT)}
     for media_id, moment in itertools.product(newest, range(8)):
         at = max((at for of, at in versions if of == media_id and at <= moment), default=0)
@@ -288,3 +313,75 @@ def test_versions_in_any_order_are_what_the_history_says(bench: Bench, batches: 
     """In whatever order versions arrive: at each moment the history holds what was said last before it."""
     with bench as cog:
         check(cog, batches)
+
+
+@dataclass
+class Model:
+    """What is to be known of records: every version of every assertion, and the times of all versions."""
+
+    history: list[list[Any]] = field(default_factory=list)
+    """Record, assertion, what it says, since when it was sent so; from, until, revision; and the run."""
+    versions: dict[tuple[str, int], str] = field(default_factory=dict)
+    """The run that found a version, by record and time."""
+    newest: dict[str, Version] = field(default_factory=dict)
+
+    def take(self, sent: Version, run: str) -> None:
+        """Take a version in."""
+        known = self.newest.get(sent.media_id)
+        if known == sent:
+            return
+        if known is None or known.at <= sent.at:
+            self.newest[sent.media_id] = sent
+        later = [at for of, at in self.versions if of == sent.media_id and at > sent.at]
+        following = min(later, default=None)
+        own = [row for row in self.history if row[0] == sent.media_id]
+        holding = [row for row in own if row[4] <= sent.at and (row[5] is None or row[5] > sent.at)]
+        ended = [row for row in holding if sent.says.get(row[1]) != row[2]]
+        for row in ended:
+            if following is not None and (row[5] is None or following < row[5]):
+                self.history.append([*row[:4], following, row[5], 0, run])
+            row[5], row[7] = sent.at, run
+        for name in sent.says.keys() - {row[1] for row in holding if row not in ended}:
+            revision = sum(row[1] == name and row[4] == sent.at for row in own)
+            self.history.append(
+                [sent.media_id, name, sent.says[name], sent.at, sent.at, following, revision, run]
+            )
+        self.versions.setdefault((sent.media_id, sent.at), run)
+
+
+def in_order(rows: Iterable[Sequence[Any]]) -> Rows:
+    """The rows as DuckDB orders them."""
+    return sorted(map(tuple, rows), key=lambda row: [(value is None, value) for value in row])
+
+
+@EXAMPLES
+@given(batches=deliveries(late=True), unmarked=st.sets(st.integers(0, 5)))
+def test_every_row_is_as_it_would_be_stored(
+    bench: Bench, batches: list[list[Version]], unmarked: set[int]
+) -> None:
+    """What is stored, and what follows from current rows, is the history down to the run of each row.
+
+    So it is with rows of a warehouse from before there were marks.
+    """
+    model = Model()
+    with bench as cog:
+        for number, batch in enumerate(batches):
+            cog.load(*batch)
+            for version in sorted(batch, key=lambda each: each.at):
+                model.take(version, cog.run)
+            if number in unmarked:
+                cog.list_all_versions()
+        versions = [(*one, run) for one, run in model.versions.items()]
+
+        assert in_order(model.history) == in_order(cog.rows(WHOLE_HISTORY))
+        assert in_order(versions) == cog.rows(WHOLE_VERSIONS)
+
+
+def test_what_holds_is_not_stored_twice(cog: Bench) -> None:
+    """A first load leaves history and versions empty; a replaced record brings in what it replaced."""
+    cog.load(v(100, d1=0.5, d2=0.6), Version(100, {"d1": 0.5}, "m2"))
+    counts = "SELECT (SELECT count(*) FROM cogniac.detection_history), count(*) FROM cogniac.result_versions"
+    first = cog.rows(counts)
+    cog.load(v(200, d1=0.9))
+
+    assert ([(0, 0)], [(2, 1)]) == (first, cog.rows(counts))

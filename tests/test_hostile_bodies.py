@@ -9,6 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from conftest import rows
 from hostile import (
@@ -106,6 +107,7 @@ def test_an_application_that_is_no_json_has_its_detections_read(tmp_path: Path) 
 
 WHOLE = b"name,score\nA,1.5\nB,2.25\n"
 PACKED = gzip.compress(WHOLE)
+ZSTD = pa.compress(WHOLE, codec="zstd", asbytes=True)
 CHUNKED = {"Content-Length": None, "Transfer-Encoding": "chunked", "Content-Encoding": "gzip"}
 
 
@@ -123,6 +125,12 @@ BROKEN_OFF: dict[str, Answer | Bytes] = {
     "gzip that is none": Answer(WHOLE, headers={"Content-Encoding": "gzip"}),
     "nothing in gzip": Answer(b"", headers={"Content-Encoding": "gzip"}),
     "deflate": Answer(zlib.compress(WHOLE)[:-6], headers={"Content-Encoding": "deflate"}),
+    "zstd until close": Answer(ZSTD[:-3], headers={"Content-Length": None, "Content-Encoding": "zstd"}),
+    "zstd of fitting length": Answer(ZSTD[:-3], headers={"Content-Encoding": "zstd"}),
+    "zstd in chunks": Answer(chunked(ZSTD[:-3]), headers={**CHUNKED, "Content-Encoding": "zstd"}),
+    "zstd whose second part breaks off": Answer(ZSTD + ZSTD[:9], headers={"Content-Encoding": "zstd"}),
+    "zstd that is none": Answer(WHOLE, headers={"Content-Encoding": "zstd"}),
+    "nothing in zstd": Answer(b"", headers={"Content-Encoding": "zstd"}),
     "an encoding nobody asked for": Answer(PACKED, headers={"Content-Encoding": "br"}),
     "less than announced": Answer(
         WHOLE[:-5], headers={"Content-Length": str(len(WHOLE)), "Connection": "close"}
@@ -152,7 +160,10 @@ def test_a_file_that_breaks_off_is_asked_for_again(tmp_path: Path, broken: Answe
     assert (0, 2, [("A", 1.5), ("B", 2.25)]) == (ran.code, server.count("film.csv"), sorted(scores))
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "raw deflate", "gzip of two parts"])
+@pytest.mark.parametrize(
+    "encoding",
+    ["gzip", "deflate", "raw deflate", "gzip of two parts", "zstd", "zstd of two parts"],
+)
 def test_a_file_that_is_packed_and_whole_is_read_at_once(tmp_path: Path, encoding: str) -> None:
     """What a server may pack it with, and how such packs may be put together."""
     raw = zlib.compressobj(wbits=-15)
@@ -161,8 +172,12 @@ def test_a_file_that_is_packed_and_whole_is_read_at_once(tmp_path: Path, encodin
         "deflate": zlib.compress(WHOLE),
         "raw deflate": raw.compress(WHOLE) + raw.flush(),
         "gzip of two parts": gzip.compress(WHOLE[:9]) + gzip.compress(WHOLE[9:]) + bytes(16),
+        "zstd": ZSTD,
+        "zstd of two parts": b"".join(
+            pa.compress(part, codec="zstd", asbytes=True) for part in (WHOLE[:9], WHOLE[9:])
+        ),
     }[encoding]
-    named = "deflate" if "deflate" in encoding else "gzip"
+    named = next(each for each in ("deflate", "gzip", "zstd") if each in encoding)
     film: dict[str, Any] = {}
     routes = {MEDIA: lambda _request: {"media": [film], "pagination": {"total": 1}}}
     with serving({**routes, "/film.csv": Answer(packed, headers={"Content-Encoding": named})}) as server:
@@ -173,11 +188,11 @@ def test_a_file_that_is_packed_and_whole_is_read_at_once(tmp_path: Path, encodin
     assert (0, 1, [("A", 1.5), ("B", 2.25)]) == (ran.code, server.count("film.csv"), sorted(scores))
 
 
-@pytest.mark.parametrize("broken", [BROKEN_OFF["gzip until close"], BROKEN_OFF["less than announced"]])
-def test_a_page_that_breaks_off_is_asked_for_again(tmp_path: Path, broken: Answer) -> None:
+@pytest.mark.parametrize("name", ["gzip until close", "zstd until close", "less than announced"])
+def test_a_page_that_breaks_off_is_asked_for_again(tmp_path: Path, name: str) -> None:
     """The stream goes on with the whole page."""
     page = {"data": [record(number) for number in range(5)], "paging": {}}
-    with serving(cogniac({DETECTIONS: first_then(broken, page)})) as server:
+    with serving(cogniac({DETECTIONS: first_then(BROKEN_OFF[name], page)})) as server:
         ran = of_cogniac(tmp_path, server)("run", "--json")
 
     assert (0, 2, 5) == (

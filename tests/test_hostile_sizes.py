@@ -53,7 +53,7 @@ LARGE_TOGETHER = (
     FROM range(45000) AS made(i)""",
     """
     INSERT INTO cogniac.detection_history BY NAME
-    SELECT *, updated_at AS valid_from, 0 AS revision FROM cogniac.detections""",
+    SELECT * EXCLUDE (_is_version), updated_at AS valid_from, 0 AS revision FROM cogniac.detections""",
 )
 """Statements that make rows of two kilobytes, in no order of time."""
 REFUSED = """
@@ -207,7 +207,8 @@ def test_memory_that_cannot_be_had_is_told_as_such(tmp_path: Path) -> None:
         "records are very large; what was loaded is kept: give it more memory, then run again"
     )
     assert (2, told) == (process.returncode, said.splitlines()[-1])
-    assert (0, [4, 4, 0, 0, 0]) == (after.code, counts(after))
+    # What the first run has sealed is loaded on its behalf.
+    assert (0, [4, 0, 0, 4, 0]) == (after.code, counts(after))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import gzip
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -12,22 +12,22 @@ from functools import partial
 from itertools import count
 
 import hostile
+import httpx
 import pytest
 import stamina
 import stamina.instrumentation
 from starlette.types import Receive, Scope, Send
-from test_client import scripted
+from test_transport import scripted
 
 from etl.config import Secret, Settings
 from etl.demo.server import serve
-from etl.errors import Refused, SourceError
-from etl.extract import client
+from etl.errors import ClientError, SourceError
 from etl.extract.address import Reach
 from etl.extract.deadline import within
-from etl.extract.http import Api, TryAgain, _Pauses
+from etl.extract.http import Api, RetryableError, _Pauses
 from etl.extract.stream import Meter
 from etl.sources.cogniac.login import Login
-from etl.sources.neurons.account import KeyHeader
+from etl.sources.neurons.login import KeyHeader
 
 KEY = "open-sesame"
 ATTEMPTS = 3
@@ -237,7 +237,7 @@ def test_a_wait_beyond_the_budget_ends_at_once(wait: str) -> None:
 def test_a_wrong_request_fails_at_once_in_the_vendors_words(status: int, body: bytes, said: str) -> None:
     """Asking again would not help: the message is passed on, on one line that is not too long."""
     with serve(Server(Answer(status, body))) as url:
-        assert (Refused, f"GET {url}1/x answered {status}{said}", 1) == complaint(url, "/1/x")
+        assert (ClientError, f"GET {url}1/x answered {status}{said}", 1) == complaint(url, "/1/x")
 
 
 def test_a_key_that_is_refused_is_not_sent_again() -> None:
@@ -289,7 +289,7 @@ def test_a_request_with_a_key_is_not_redirected() -> None:
     """The key is not carried on to where an API redirects."""
     other = Server(OK)
     with serve(other) as there, serve(Server(Answer(302, headers={"Location": there}))) as url:
-        assert (Refused, f"GET {url}1/x answered 302", 1) == complaint(url, "/1/x")
+        assert (ClientError, f"GET {url}1/x answered 302", 1) == complaint(url, "/1/x")
 
     assert [] == other.asked
 
@@ -367,18 +367,23 @@ def test_a_wait_for_the_login_of_another_thread_counts() -> None:
     """Who has no time left goes, and the login goes on."""
     login, begun, over = Login("http://127.0.0.1", "Key a:b", "t1"), threading.Event(), threading.Event()
 
-    def ask(url: str, _headers: Mapping[str, str]) -> client.Answer:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/1/token":
+            return httpx.Response(200, json=request.headers["authorization"])
         begun.set()
         over.wait(PATIENCE)
-        return client.Answer(url, 200, {}, b'{"access_token": "t"}', ())
+        return httpx.Response(200, json={"access_token": "t"})
 
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(login.sign, ask)
+    with (
+        httpx.Client(auth=login, transport=httpx.MockTransport(answer), trust_env=False) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        first = pool.submit(client.get, "http://127.0.0.1/1/x")
         begun.wait(PATIENCE)
         with within(0.01), pytest.raises(TimeoutError, match="the login took all the time"):
-            login.sign(ask)
+            client.get("http://127.0.0.1/1/x")
         over.set()
-        assert {"Authorization": "Bearer t"} == first.result(PATIENCE)
+        assert "Bearer t" == first.result(PATIENCE).json()
 
 
 def test_an_attempt_that_is_cut_short_does_not_hide_the_one_before_it() -> None:
@@ -399,9 +404,9 @@ def test_no_attempt_is_waited_for_beyond_the_deadline() -> None:
     """Pauses grow, and the last one is left out where the budget would be over after it."""
     pauses = _Pauses()
     with within(1000):
-        found = [pauses.before_another(TryAgain("busy")) for _ in range(9)]
+        found = [pauses.before_another(RetryableError("busy")) for _ in range(9)]
     with within(10):
-        last = pauses.before_another(TryAgain("busy"))
+        last = pauses.before_another(RetryableError("busy"))
 
     least = [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
     assert [True] * 9 == [

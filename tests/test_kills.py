@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 import pytest
-from conftest import OURS, ROOT, Plant, Sightglass, Truth, rows, serving
+from conftest import OURS, ROOT, Plant, Sightglass, Truth, as_read, rows, serving, table
 from starlette.requests import Request
 
 from etl.demo.cogniac import CogniacSimulator, CogniacSize
@@ -36,7 +36,7 @@ GAPS = "SELECT source, stream, key, what FROM etl.gaps ORDER BY ALL"
 SMALL_BATCHES = """
 from etl import loading
 from etl.sources.cogniac import pages, scan
-loading.BATCH_BYTES, pages.PAGE = 4_000, 10
+loading.PART_BYTES, loading.BATCH_BYTES, pages.PAGE = 1_000, 4_000, 10
 """
 AT_A_CALL = """
 import os, signal
@@ -112,9 +112,9 @@ def started(sightglass: Sightglass, program: str, *arguments: str) -> Popen[str]
     )
 
 
-def died(sightglass: Sightglass, moment: Moment) -> bool:
-    """Whether a run with this death in it was killed; else it must have gone well."""
-    with started(sightglass, moment.program, "run") as process:
+def died(sightglass: Sightglass, moment: Moment, command: str = "run") -> bool:
+    """Whether a command with this death in it was killed; else it must have gone well."""
+    with started(sightglass, moment.program, command) as process:
         _, said = process.communicate(timeout=100)
     if process.returncode not in (0, -signal.SIGKILL):
         raise AssertionError(said)
@@ -126,7 +126,7 @@ def content(home: Path) -> Tables:
     with duckdb.connect(home / "warehouse.duckdb", read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         names = connection.execute("SELECT schema_name || '.' || table_name FROM duckdb_tables()").fetchall()
-        found = {name: connection.execute(DUMP.format(name)).fetchall() for (name,) in names}
+        found = {name: connection.execute(DUMP.format(as_read(name))).fetchall() for (name,) in names}
         said = {name: dump for name, dump in found.items() if not name.startswith("etl.")}
         return said | {"etl.gaps": connection.execute(GAPS).fetchall()}
 
@@ -150,6 +150,8 @@ def books(home: Path) -> list[Ended]:
 
 def ahead(home: Path, truth: Truth) -> list[str]:
     """The applications whose cursor is past a record that is not stored."""
+    if not table(home, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'cursors'"):
+        return []
     stored = {(row["application_id"], row["media_id"]) for row in rows(home, "cogniac.results")}
     cursors = {row["partition"]: row["cursor_at"] for row in rows(home, "etl.cursors")}
     return [
@@ -162,7 +164,7 @@ def ahead(home: Path, truth: Truth) -> list[str]:
 
 
 def torn(home: Path) -> list[str]:
-    """The files of the raw archive that are not finished, or cannot be read to their ends."""
+    """The files of the log that are not finished, or cannot be read to their ends."""
     return [str(path.relative_to(home)) for path in (home / "raw").rglob("*.*") if not whole(path)]
 
 

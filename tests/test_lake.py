@@ -12,6 +12,8 @@ import pytest
 from test_schema import EACH_TYPE, TABLES, extremes
 from test_slices import APRIL, DELETE, INSERT, MARCH, Rows, Small, agree, made_up
 
+from etl import schema
+from etl.load.tables import prepare
 from etl.publish import lake, slices
 from etl.publish.bi import query
 from etl.publish.lake import Lake
@@ -90,6 +92,8 @@ def test_extremes_survive_the_lake(tmp_path: Path) -> None:
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.schema}")
             connection.execute(next(table.ddl()))
             connection.from_arrow(extremes(table)).insert_into(name)
+        for source in schema.sources():
+            prepare(connection, source)
         change = made.compare(connection, tables)
         made.write(connection, tables, change)
         made.commit(tables, change, 0)

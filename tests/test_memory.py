@@ -21,8 +21,8 @@ from etl.extract.handover import MOST_BYTES, Handover
 from etl.extract.memory import BodyMemory, TooLarge
 from etl.extract.stream import (
     MANY_RECORDS,
+    Action,
     Bundle,
-    Effect,
     File,
     Meter,
     Page,
@@ -35,8 +35,9 @@ from etl.extract.stream import (
 )
 from etl.registry import source_module
 from etl.sources.neurons import SETTINGS, connect
+from etl.transform.batch import Transformer
 from etl.transform.decode import Decoder
-from etl.transform.pages import FEW, read
+from etl.transform.pages import BLOCK
 
 MEGABYTE = 2**20
 SHARE = 4 * MEGABYTE
@@ -124,7 +125,7 @@ def test_who_waits_for_room_goes_when_nothing_is_wanted_any_more() -> None:
 
 def test_a_long_page_is_handed_over_in_parts() -> None:
     """In its order, with what comes before it first; what is short stays together."""
-    mark, effect = Watermark(1), Effect("some", {})
+    mark, effect = Watermark(1), Action("some", {})
     page = Page("s", [b"%d" % number for number in range(2 * MANY_RECORDS + 1)], {"a": "b"})
     short: Bundle = [mark, Page("s", []), Page("s", [b"1"]), effect]
     parts = list(in_parts([mark, page, effect]))
@@ -177,14 +178,30 @@ def test_few_files_are_held_until_those_beside_them_have_come() -> None:
     assert [(3, 6), (2, 6), (2, 6)] == bundles
 
 
-def test_a_long_page_is_decoded_a_few_records_at_a_time() -> None:
-    """Decoded, records take many times what they take as received."""
-    declared, source = schema.source("cogniac"), source_module("cogniac")
-    decoder = Decoder(declared.of_stream("detections"), source.COMPLETE.get("detections"))
-    records = [json.dumps(record(each)).encode() for each in range(2 * FEW + 1)]
-    page = Page("detections", records, {"application_id": "a1"})
+A1 = {"application_id": "a1"}
 
-    assert [FEW, FEW, 1] == [len(each.records) for each in read([page], decoder, lambda *_: None)]
+
+@pytest.mark.parametrize("lengths", [[1], [2 * BLOCK + 1], [10, 3 * BLOCK], [3 * BLOCK, 10]])
+def test_a_long_page_is_decoded_a_few_records_at_a_time(
+    lengths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoded, records take many times what they take as received."""
+    sizes = []
+    typed = Decoder.typed
+
+    def counted(self: Decoder, raws: Sequence[bytes]) -> list[Any]:
+        sizes.append(len(raws))
+        return typed(self, raws)
+
+    monkeypatch.setattr(Decoder, "typed", counted)
+    pages = [
+        Page("detections", [json.dumps(record(each)).encode() for each in range(first, first + length)], A1)
+        for first, length in enumerate(lengths, start=1)
+    ]
+
+    Transformer(source_module("cogniac"), schema.source("cogniac")).transform(pages)
+
+    assert max(sizes) <= BLOCK
 
 
 def test_a_long_page_of_detections_comes_in_parts() -> None:

@@ -8,10 +8,10 @@ import pytest
 from etl import schema
 from etl.extract.stream import Page
 from etl.registry import source_module
-from etl.transform.batch import Cut, Transformer
-from etl.transform.pages import FEW
+from etl.transform.batch import Transformer, TransformResult
+from etl.transform.pages import BLOCK
 
-BAD = 2 * FEW + 7
+BAD = 2 * BLOCK + 7
 """The place of a record that comes late in a batch, and does not fit."""
 
 
@@ -23,27 +23,27 @@ def record(number: int, **fields: Any) -> bytes:  # noqa: ANN401 -- any JSON
     ).encode()
 
 
-def cut(*pages: list[bytes], applications: str = "") -> Cut:
+def cut(*pages: list[bytes], applications: str = "") -> TransformResult:
     """What pages of the detections of an application become; each of its own where so many are named."""
     named = zip(pages, applications or "A" * len(pages), strict=True)
     made = [Page("detections", records, {"application_id": name}) for records, name in named]
-    return Transformer(source_module("cogniac"), schema.source("cogniac")).cut(made)["detections"]
+    return Transformer(source_module("cogniac"), schema.source("cogniac")).transform(made)["detections"]
 
 
-def media_ids(found: Cut) -> list[str]:
+def media_ids(found: TransformResult) -> list[str]:
     """The media items of the records that were accepted."""
     return list(found.tables["results"]["media_id"].to_pylist())
 
 
 def test_rows_know_their_record_however_many_there_are() -> None:
     """The rows of a long batch are in the order of their records, and numbered through."""
-    records = [record(number) for number in range(3 * FEW)]
+    records = [record(number) for number in range(3 * BLOCK)]
 
     found = cut(*(records[first : first + 100] for first in range(0, len(records), 100)))
 
-    assert [f"M{number}" for number in range(3 * FEW)] == media_ids(found)
+    assert [f"M{number}" for number in range(3 * BLOCK)] == media_ids(found)
     for name in ("results", "media", "detections"):
-        assert list(range(3 * FEW)) == found.tables[name]["_record"].to_pylist()
+        assert list(range(3 * BLOCK)) == found.tables[name]["_record"].to_pylist()
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,14 @@ def test_rows_know_their_record_however_many_there_are() -> None:
 )
 def test_a_record_that_does_not_fit_is_refused_alone_late_in_a_batch(fields: Any, reason: str) -> None:  # noqa: ANN401 -- any JSON
     """The one record is refused as received, and the rows of the others are numbered without it."""
-    records = [record(number) for number in range(3 * FEW)]
+    records = [record(number) for number in range(3 * BLOCK)]
     records[BAD] = record(BAD, **fields)
 
     found = cut(*(records[first : first + 100] for first in range(0, len(records), 100)))
 
     assert [(records[BAD], reason)] == [(each.content, each.why.reason) for each in found.rejects]
-    assert [f"M{number}" for number in range(3 * FEW) if number != BAD] == media_ids(found)
-    assert list(range(3 * FEW - 1)) == found.tables["detections"]["_record"].to_pylist()
+    assert [f"M{number}" for number in range(3 * BLOCK) if number != BAD] == media_ids(found)
+    assert list(range(3 * BLOCK - 1)) == found.tables["detections"]["_record"].to_pylist()
 
 
 def test_what_a_page_repeats_of_the_one_before_is_taken_once() -> None:

@@ -20,7 +20,7 @@ from etl import loading
 from etl.config import CORE, load
 from etl.errors import SettingsError, SourceError, Unfit
 from etl.extract import reading
-from etl.extract.stream import Bundle, Delivery, File, Meter, Page, Position, Stream, Watermark
+from etl.extract.stream import Bundle, Delivery, Enrich, File, Meter, Page, Position, Stream, Watermark
 from etl.load.books import Tally
 from etl.pipeline import Report, run
 
@@ -54,8 +54,7 @@ class Bench:
         """Set once it has."""
         self.rows = partial(table, home)
         self.now = NOW
-        # Another process would not have this source.
-        monkeypatch.setattr(loading, "LARGE", 2**40)
+        monkeypatch.setattr(loading, "PART_BYTES", HEAVY)
         monkeypatch.setattr(loading, "BATCH_BYTES", HEAVY)
         monkeypatch.setitem(sys.modules, f"etl.sources.{name}", self.source)
 
@@ -192,7 +191,7 @@ def test_a_commit_that_fails_is_told_though_nothing_more_comes(
     """A run that cannot write does not wait for an API that answers no more."""
     released, given_up = threading.Event(), []
 
-    def fail(_load: loading.Load, _batches: object, _sealed: object) -> None:
+    def fail(_loader: loading.SourceLoader, _parts: object) -> None:
         raise SettingsError("the disk is full")
 
     def deliver(_position: Position, _meter: Meter) -> Iterator[Bundle]:
@@ -200,7 +199,7 @@ def test_a_commit_that_fails_is_told_though_nothing_more_comes(
         given_up.append(not released.wait(30))
 
     monkeypatch.setattr(reading, "QUIET", 0.01)
-    monkeypatch.setattr(loading.Load, "_commit", fail)
+    monkeypatch.setattr(loading.SourceLoader, "_commit", fail)
     with pytest.raises(SettingsError, match="the disk is full"):
         cog.run([Stream("detections", deliver, "a")])
     waited = list(given_up)
@@ -290,14 +289,14 @@ def test_a_run_that_cannot_go_on_is_entered_with_its_exit_code(cog: Bench) -> No
 
 def test_rows_books_and_cursor_are_one_transaction(cog: Bench) -> None:
     """Where a refusal cannot be entered, the records of its batch are not loaded and the cursor stays."""
-    complete = cog.source.COMPLETE["detections"]
+    enrich = cog.source.ENRICH["detections"].record
 
     def refuse(record: Any, context: Any) -> None:  # noqa: ANN401 -- a type made from the schema
-        complete(record, context)
+        enrich(record, context)
         if record.updated_at == 300:
             raise Unfit(None)  # type: ignore[arg-type]
 
-    cog.source.COMPLETE = {"detections": refuse}
+    cog.source.ENRICH = {"detections": Enrich(refuse)}
     with pytest.raises(duckdb.ConstraintException):
         cog.run([stream(page(100), page(200, 300))])
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, Plant, Ran, Sightglass, serving, table
+from conftest import ROOT, Plant, Ran, Sightglass, as_read, serving, table
 from test_lake import plain
 from test_publish_kills import copy, held, seen
 from test_readers import ANSWERS, begun, result
@@ -36,18 +36,18 @@ TABLES = {table.qualified: table for source in schema.sources() for table in sou
 Content = dict[str, list[str]]
 COLUMNS = """
     SELECT schema_name || '.' || table_name, column_name, data_type, comment
-    FROM duckdb_columns() WHERE NOT internal AND schema_name <> 'mart'
+    FROM duckdb_columns() WHERE NOT internal AND schema_name <> 'mart' AND column_name <> '_is_version'
     ORDER BY schema_name, table_name, column_index"""
 DOCS = """
     SELECT schema_name, {kind}_name, comment FROM duckdb_{kind}s()
     WHERE NOT internal AND schema_name <> 'mart' ORDER BY ALL"""
 
 
-def by_duckdb(path: Path) -> Content:
+def by_duckdb(path: Path, relation: Callable[[str], str]) -> Content:
     """The rows of all tables in a DuckDB file."""
     with duckdb.connect(path, read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        return read(lambda name: connection.table(name).to_arrow_table())
+        return read(lambda name: connection.sql(f"FROM {relation(name)}").to_arrow_table())
 
 
 def by_pyarrow(lake: Path) -> Content:
@@ -106,8 +106,8 @@ def step(sightglass: Sightglass) -> Step:
     return Step(
         ran,
         {
-            "warehouse": by_duckdb(home / "warehouse.duckdb"),
-            "bi.duckdb": by_duckdb(home / "bi.duckdb"),
+            "warehouse": by_duckdb(home / "warehouse.duckdb", as_read),
+            "bi.duckdb": by_duckdb(home / "bi.duckdb", str),
             "pyarrow": by_pyarrow(lake),
             "polars": by_polars(lake),
         },
@@ -347,6 +347,32 @@ def test_sql_writes_no_file_by_a_detour(published: Published, query: str) -> Non
     assert (2, False) == (ran.code, written)
 
 
+WITHOUT_MARKS = """
+    CREATE TEMP TABLE everything AS FROM {relation};
+    TRUNCATE {name};
+    INSERT INTO {name} BY NAME FROM everything;
+    DROP TABLE everything"""
+
+
+def test_versions_are_published_alike_wherever_they_are_stored(published: Published, tmp_path: Path) -> None:
+    """Of a warehouse in which every version stands in a table, as before there were marks, nothing is new."""
+    sightglass, home = published.sightglass, published.sightglass.home
+    copy(home, tmp_path / "before")
+    # A run that was stopped may have left something.
+    sightglass("publish")
+    content = by_duckdb(home / "bi.duckdb", str)
+    with duckdb.connect(home / "warehouse.duckdb") as warehouse:
+        for name in ("cogniac.detection_history", "cogniac.result_versions"):
+            warehouse.execute(WITHOUT_MARKS.format(name=name, relation=as_read(name)))
+        for name in ("cogniac.detections", "cogniac.results"):
+            warehouse.execute(f"ALTER TABLE {name} DROP COLUMN _is_version")
+    ran = sightglass("publish")
+    found = by_duckdb(home / "warehouse.duckdb", as_read)
+    copy(tmp_path / "before", home)
+
+    assert (0, True, content) == (ran.code, "nothing changed" in ran.err, found), ran.err
+
+
 HINT = "where that is as it should be, `sightglass publish --force` publishes it"
 UNSOUND = {
     "the books do not balance for {0} cogniac applications": (
@@ -356,8 +382,8 @@ UNSOUND = {
         AND run_id = (SELECT max(run_id) FROM etl.run_streams WHERE stream = 'applications')""",
     ),
     "cogniac.detection_history has 0 rows, fewer than {0:,}": (
-        "SELECT count(*) FROM cogniac.detection_history",
-        "DELETE FROM cogniac.detection_history",
+        f"SELECT count(*) FROM {as_read('cogniac.detection_history')}",  # noqa: S608
+        "DELETE FROM cogniac.detection_history; UPDATE cogniac.detections SET _is_version = NULL",
     ),
     "cogniac.applications has two rows of the key ('{0}',)": (
         "SELECT application_id FROM cogniac.applications ORDER BY ALL LIMIT 1",

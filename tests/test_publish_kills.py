@@ -15,7 +15,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from conftest import OURS, ROOT, Plant, Sightglass
+from conftest import OURS, ROOT, Plant, Sightglass, as_read
 from test_kills import started
 
 from etl import schema
@@ -23,8 +23,11 @@ from etl.load.warehouse import open_for_writing
 
 Seen = list[tuple[Any, ...]]
 TABLES = [table.qualified for source in schema.sources() for table in source.tables.values()]
-EACH = "SELECT '$table', count(*), coalesce(sum(hash(one)), 0) FROM $table AS one"
-CONTENT = " UNION ALL ".join(EACH.replace("$table", name) for name in TABLES)
+EACH = "SELECT '$table', count(*), coalesce(sum(hash(one)), 0) FROM $rows AS one"
+CONTENT, HELD = (
+    " UNION ALL ".join(EACH.replace("$table", name).replace("$rows", how(name)) for name in TABLES)
+    for how in (str, as_read)
+)
 
 WATCH = """
 import os, signal, sys
@@ -153,7 +156,7 @@ def seen(home: Path) -> Seen:
 def held(home: Path) -> Seen:
     """The same of the warehouse."""
     with duckdb.connect(home / "warehouse.duckdb", read_only=True) as warehouse:
-        return warehouse.execute(CONTENT).fetchall()
+        return warehouse.execute(HELD).fetchall()
 
 
 CHANGES = (
@@ -230,7 +233,11 @@ def test_a_first_publish_killed_many_times(publishing: Publishing) -> None:
     publishing.again()
     deaths = [(publishing.died(number), seen(publishing.home)) for number in range(1, lake, lake // 9)]
 
-    assert [(True, [])] * len(deaths) == deaths
+    # Once the lake is whole there is less left to do, and the last may come to its end: then all is seen.
+    assert len(deaths) - 1 <= sum(has_died for has_died, _ in deaths)
+    assert [[] if has_died else held(publishing.home) for has_died, _ in deaths] == [
+        all_ for _, all_ in deaths
+    ]
     assert not publishing.died(0)
     assert (held(publishing.home), expected) == (seen(publishing.home), publishing.files())
 

@@ -19,6 +19,7 @@ from test_slices import Small, made_up
 from etl import schema
 from etl.demo.cogniac import CogniacSimulator, CogniacSize
 from etl.demo.neurons import NeuronsSimulator, NeuronsSize
+from etl.load.relation import relation
 
 RUNS = 20
 NEW_COLUMNS = {7: ("cogniac", "results"), 13: ("cogniac", "applications")}
@@ -184,7 +185,8 @@ def test_readers_are_never_disturbed(twenty: Twenty, which: str) -> None:
     """Through one connection every query is answered, as of one version, and the last is the newest."""
     with duckdb.connect(twenty.home / "warehouse.duckdb", read_only=True) as warehouse:
         counts = {
-            table.qualified: warehouse.table(table.qualified).count("*").fetchall()[0][0] for table in TABLES
+            table.qualified: warehouse.sql(f"FROM {relation(table)}").count("*").fetchall()[0][0]
+            for table in TABLES
         }
         new = warehouse.execute("SELECT count(*) FROM duckdb_columns() WHERE column_name = 'of_tomorrow'")
         columns = new.fetchall()

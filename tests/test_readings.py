@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 import stamina
-from conftest import Plant, Row, Truth, in_order, rows, serving, table
+from conftest import Plant, Row, Truth, as_read, in_order, rows, serving, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +32,7 @@ LONGER = 20 if os.environ.get("TEST_LONG") else 1
 FEW = 5
 """Records a page that may come again."""
 Groups = list[tuple[float, int]]
+EVERYTHING = "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {} ORDER BY ALL"
 
 
 def load(home: Path, environ: Mapping[str, str], at: datetime | None = None) -> pipeline.Report:
@@ -52,7 +53,7 @@ def sound(home: Path) -> list[Any]:
     )
     kept = [each for name in schema.names() for each in schema.source(name).tables.values()]
     twice = " UNION ALL ".join(
-        f"(SELECT '{each.qualified}' FROM {each.qualified} GROUP BY {', '.join(each.key)} "  # noqa: S608
+        f"(SELECT '{each.qualified}' FROM {as_read(each.qualified)} GROUP BY {', '.join(each.key)} "  # noqa: S608
         "HAVING count(*) > 1 LIMIT 1)"
         for each in kept
     )
@@ -63,7 +64,7 @@ def loaded(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every API, with its lineage."""
     kept = [each.qualified for name in ("cogniac", "neurons") for each in schema.source(name).tables.values()]
     with duckdb.connect(home / "warehouse.duckdb", read_only=True) as connection:
-        every = {name: f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {name} ORDER BY ALL" for name in kept}  # noqa: S608
+        every = {name: EVERYTHING.format(as_read(name)) for name in kept}
         return {name: connection.execute(query).fetchall() for name, query in every.items()}
 
 

@@ -1,11 +1,12 @@
 """The recovery chapter, followed: what a damaged warehouse costs, and what it does not."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Ran
 from faults import Healthy, healthy, published, stored, told
 from test_fault_damage import LOG, WAREHOUSE, away
 
@@ -26,24 +27,40 @@ def runs_in(snapshot: Path) -> int:
         return len(reader.execute("SELECT run_id FROM etl.runs").fetchall())
 
 
-def test_a_damaged_warehouse_begins_anew(loaded: Healthy, tmp_path: Path) -> None:
+def broken(loaded: Healthy) -> Ran:
+    """What a run says of a warehouse of which half is missing."""
+    path = loaded.sightglass.home / WAREHOUSE
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return loaded.sightglass("run")
+
+
+def test_a_damaged_warehouse_is_made_anew_from_the_log(loaded: Healthy) -> None:
+    """Once it is moved away, a run applies all that was received, and reads on from there."""
+    sightglass = loaded.sightglass
+    said = broken(loaded)
+    readable = published(sightglass.home)
+    away(WAREHOUSE, LOG)(sightglass)
+    anew = sightglass("run", "--json")
+
+    assert ((2, 1), loaded.published) == ((said.code, len(told(said))), readable)
+    assert (0, 0) == (anew.code, sum(each["inserted"] for each in anew.report["streams"]))
+    assert (loaded.stored, loaded.published) == (stored(sightglass.home), published(sightglass.home))
+
+
+def test_without_a_log_a_damaged_warehouse_begins_anew(loaded: Healthy, tmp_path: Path) -> None:
     """Readers keep what they have until the operator says otherwise, then have all that is still there."""
     sightglass, kept = loaded.sightglass, tmp_path / "before.duckdb"
-    path = sightglass.home / WAREHOUSE
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    broken = sightglass("run")
-    readable = published(sightglass.home)
+    said = broken(loaded)
     asked = sightglass("sql", "SELECT count(*) FROM etl.runs")
     snapshot = sightglass("snapshot", str(kept))
     away(WAREHOUSE, LOG)(sightglass)
+    shutil.rmtree(sightglass.home / "raw")
     anew = sightglass("run", "--json")
     meanwhile = sightglass("sql", "SELECT count(*) FROM etl.runs")
     forced = sightglass("publish", "--force")
     after = sightglass("sql", "SELECT count(*) FROM etl.runs")
 
-    assert (2, 1) == (broken.code, len(told(broken)))
-    assert (loaded.published, 0) == (readable, snapshot.code)
-    assert 2 == runs_in(kept)
+    assert (2, 0, 2) == (said.code, snapshot.code, runs_in(kept))
     assert (4, None) == (anew.code, anew.report["published"])
     assert "etl.runs has 1 rows, fewer than 2" in anew.err
     assert ["count_star()\n2\n"] * 2 + ["count_star()\n1\n"] == [

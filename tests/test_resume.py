@@ -11,7 +11,7 @@ from test_kills import AT_A_COMMIT, Moment, ahead, died
 from etl.demo.cogniac import CogniacSimulator, CogniacSize
 
 SMALL_MARKS = """
-loading.BATCH_BYTES, scan.MARK = 60_000, 2
+loading.PART_BYTES, loading.BATCH_BYTES = 20_000, 60_000
 """
 
 

@@ -222,7 +222,9 @@ def test_the_raw_archive_holds_everything_received(story: Story) -> None:
     truth = story.first.truth
     kept: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     files: dict[str, bytes] = {}
-    for path in sorted((story.home / "raw").glob(f"*/*/*/{story.first.ran.report['run_id']}-*")):
+    for path in sorted((story.home / "raw").glob(f"*/*/*/*-{story.first.ran.report['run_id']}.*")):
+        if path.parts[-3] == "log":
+            continue
         with pa.input_stream(str(path), compression="zstd") as stream:
             if path.name.endswith(".tar.zst"):
                 with tarfile.open(fileobj=stream, mode="r|") as tar:

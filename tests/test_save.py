@@ -12,6 +12,7 @@ import pytest
 
 from etl import schema
 from etl.extract.stream import Delivery, Page
+from etl.load.relation import relation
 from etl.load.save import Outcome, Stamp, save
 from etl.load.tables import prepare
 from etl.load.warehouse import Warehouse
@@ -48,7 +49,7 @@ class Bench:
 
     def cut(self, *deliveries: Delivery) -> list[Json]:
         """The Arrow tables of each stream."""
-        return [cut.tables for cut in self._transformer.cut(deliveries).values()]
+        return [cut.tables for cut in self._transformer.transform(deliveries).values()]
 
     def save(self, tables: Json, stamp: Stamp) -> Outcome:
         """Write the tables inside the transaction that is open."""
@@ -61,7 +62,7 @@ class Bench:
     def everything(self) -> dict[str, Rows]:
         """All rows of all tables, lineage included, as text."""
         return {
-            name: self.rows(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {table.qualified} ORDER BY ALL")  # noqa: S608
+            name: self.rows(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {relation(table)} ORDER BY ALL")  # noqa: S608
             for name, table in self.source.tables.items()
         }
 
@@ -70,7 +71,7 @@ class Bench:
         return {
             name: rows
             for name, table in self.source.tables.items()
-            if (rows := self.rows(REPEATED.format(key=", ".join(table.key), table=table.qualified)))
+            if (rows := self.rows(REPEATED.format(key=", ".join(table.key), table=relation(table))))
         }
 
 

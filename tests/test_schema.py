@@ -242,6 +242,13 @@ BROKEN = {
     "[a] key column uid is not declared": WHOLE.replace('["id"]', '["uid"]'),
     "[a] version column at is not declared": WHOLE.replace('["id"]', '["id"]\nversion = "at"'),
     "[a] part_of names no table: b": WHOLE.replace('["id"]', '["id"]\npart_of = "b"'),
+    "[a] record_hash names no maintained integer column: h": WHOLE.replace(
+        '["id"]', '["id"]\nrecord_hash = "h"'
+    ),
+    "[a] record_hash is declared, but its rows do not stand for whole records": WHOLE.replace(
+        '["id"]', '["id"]\nat = ["b[]"]\nrecord_hash = "h"'
+    )
+    + 'h = {type = "integer", maintained = true, doc = "H."}\n',
     "[b] lacks id, key of a": WHOLE
     + '[b]\ndoc = "B."\npart_of = "a"\nkey = ["n"]\n[b.columns]\nn = {type = "text", doc = "N."}\n',
     "Object missing required field `doc`": WHOLE.partition("\n")[2],

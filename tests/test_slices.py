@@ -287,7 +287,7 @@ def test_a_slice_that_cannot_be_written_ends_the_other(
             raise OSError(ENOSPC, "No space left on device")
         told.append(unwanted.wait(30))
 
-    monkeypatch.setattr(lake, "write_slice", write)
+    monkeypatch.setattr(lake, "SliceWriter", lambda: write)
     small.insert(MARCH, 60)
     small.insert(APRIL, 50, 60)
     with pytest.raises(SettingsError, match="No space left on device; make room"):
@@ -313,6 +313,35 @@ def test_row_groups_are_in_the_order_of_time(
     found = [groups.row_group(number).column(place).statistics for number in range(groups.num_row_groups)]
     edges = [edge for one in found for edge in (one.min, one.max)]
     assert (expected, sorted(edges), True) == (len(found), edges, agree(small))
+
+
+def test_only_what_repeats_is_written_as_a_dictionary(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the columns are written as, a reader of Arrow finds them as they are declared."""
+    monkeypatch.setattr(slices, "ROWS", 100_000)
+    small.insert(MARCH, 10_000)
+    small.publish()
+
+    path = small.folder / "small" / "a" / "2026-03.parquet"
+    group = pq.read_metadata(path).row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    found = {each.path_in_schema: each.has_dictionary_page for each in columns}
+    assert (False, True) == (found["id"], found["also_at"])
+    assert small.tables["small.a"].arrow().types == pq.read_schema(path).types
+
+
+@pytest.mark.parametrize("bytes_held", [10_000, parquet.HELD_BYTES])
+def test_rows_too_large_to_hold_are_sorted_all_the_same(
+    small: Small, monkeypatch: pytest.MonkeyPatch, bytes_held: int
+) -> None:
+    """DuckDB sorts them then, which can spill: the file is the same."""
+    monkeypatch.setattr(parquet, "HELD_BYTES", bytes_held)
+    monkeypatch.setattr(slices, "ROWS", 100_000)
+    small.insert(MARCH, 5_000)
+    small.execute("CREATE OR REPLACE TABLE small.a AS FROM small.a ORDER BY hash(id)")
+    small.publish()
+
+    times = pq.read_table(small.folder / "small" / "a" / "2026-03.parquet")["seen_at"].to_pylist()
+    assert (5_000, sorted(times), True) == (len(times), times, agree(small))
 
 
 TIMES = (None, *(f"{month}{day} 00:00:00+00" for month in ("2026-03-0", "2026-04-0") for day in (1, 2, 3)))

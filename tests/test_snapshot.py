@@ -29,7 +29,8 @@ from etl.publish.lake import Lake
 TABLES = [table for source in schema.sources() for table in source.tables.values()]
 COLUMNS = """
     SELECT schema_name || '.' || table_name, column_name, data_type, is_nullable, comment
-    FROM duckdb_columns() WHERE NOT internal AND schema_name <> 'mart' ORDER BY table_name, column_index"""
+    FROM duckdb_columns() WHERE NOT internal AND schema_name <> 'mart' AND column_name <> '_is_version'
+    ORDER BY table_name, column_index"""
 COMMENTS = """
     SELECT schema_name || '.' || table_name, comment FROM duckdb_tables() ORDER BY ALL"""
 KEYS = """

@@ -49,7 +49,7 @@ import msgspec
 
 from etl.config import Setting
 from etl.extract.http import Api
-from etl.extract.stream import Page, Stream
+from etl.extract.stream import Enrich, Page, Stream
 
 SETTINGS = (
     Setting("ACME_KEY", "Key.", kind="secret"),
@@ -75,11 +75,11 @@ def connect(settings):
     return Acme(settings) if settings.secret("ACME_KEY") else None
 
 
-def complete(record, context):
+def enrich(record, context):
     record.added_shout = record.sighting_id.upper() + "!"
 
 
-COMPLETE = {"sightings": complete}
+ENRICH = {"sightings": Enrich(enrich)}
 
 
 def storable(stream, record):

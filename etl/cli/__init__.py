@@ -29,6 +29,7 @@ COMMANDS = {
     "report": "Make an HTML page of what was found.",
     "snapshot": "Write all that is published into one DuckDB file.",
     "publish": "Publish the warehouse again, as every run does.",
+    "rebuild": "Make the tables anew from what was received.",
     "quarantine": "List, show, replay or dismiss what was refused.",
 }
 

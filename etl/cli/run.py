@@ -54,6 +54,8 @@ def report_json(report: Report) -> dict[str, Any]:
         "held_back": [dataclasses.asdict(each) for each in report.held_back],
         "skipped": report.skipped,
         "lapsed": report.lapsed,
+        "log_notices": report.log_notices,
+        "seconds": {stage: round(seconds, 3) for stage, seconds in report.stages.seconds.items()},
     }
 
 
@@ -72,7 +74,7 @@ def say(report: Report) -> None:
     if report.unsound:
         tell(report.unsound)
     mended = [report.published.warning()] if report.published and report.published.mended else []
-    for each in [*mended, *report.held_back]:
+    for each in [*report.log_notices, *mended, *report.held_back]:
         tell(str(each))
     if report.gaps:
         tell(f"gaps, listed in etl.gaps: {report.gaps:,}")

@@ -9,7 +9,7 @@ NAT64 = IPv6Network("64:ff9b::/96")
 """Addresses of IPv6 that end in the address of IPv4 that they lead to."""
 
 
-class Impossible(Exception):
+class InvalidRequest(Exception):
     """What cannot be asked for; the text says why."""
 
 
@@ -27,10 +27,10 @@ class Reach:
         self._kinds.add(kind_of(address))
 
     def check(self, address: str) -> None:
-        """Raise Impossible unless links may lead to this address."""
+        """Raise InvalidRequest unless links may lead to this address."""
         kind = kind_of(address)
         if kind not in self._kinds:
-            raise Impossible(f"links may not lead to {address}, a {kind} address")
+            raise InvalidRequest(f"links may not lead to {address}, a {kind} address")
 
 
 def kind_of(address: str) -> str:

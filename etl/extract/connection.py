@@ -4,39 +4,51 @@ What waits does so in a socket: so connecting, TLS, a proxy's tunnel, headers, i
 trailers are all held to the deadline here, whatever reads or writes them.
 """
 
+import http.client
+import io
+import select
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, cast
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
-from urllib3.util.connection import allowed_gai_family
-
-from etl.extract.address import Impossible
+from etl.extract.address import InvalidRequest
 from etl.extract.deadline import left
 
 CONNECT_SECONDS = 10.0
 WAIT_SECONDS = 60.0
 """How long nothing may come before another attempt is worth more."""
+RECORD = 2**14
+"""Bytes that TLS sends together, at most."""
 
 Admit = Callable[[str], None]
-"""Told the address that is about to be connected to; raises Impossible where that must not be."""
-
-_admit: ContextVar[Admit] = ContextVar("admit", default=lambda _address: None)
+"""Told the address that is about to be connected to; raises InvalidRequest where that must not be."""
 
 
-@contextmanager
-def admitting(admit: Admit) -> Iterator[None]:
-    """Have this thread connect only to what is admitted."""
-    token = _admit.set(admit)
-    try:
-        yield
-    finally:
-        _admit.reset(token)
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy that the environment names."""
+
+    host: str
+    port: int
+    secure: bool
+    authorization: str
+    """The header that tells it who asks; empty where it need not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How one host is reached."""
+
+    host: str
+    port: int
+    secure: bool
+    proxy: Proxy | None
+    context: ssl.SSLContext | None
+    """What certificates are held to, where TLS is spoken with anybody on the way."""
+    admit: Admit
 
 
 class DeadlineSocket(socket.socket):
@@ -75,53 +87,144 @@ class DeadlineTLS(DeadlineSocket, ssl.SSLSocket):
         super().do_handshake(block)
 
 
-class _Plain(HTTPConnection):
-    """A connection in the clear."""
+class NestedTLS:
+    """TLS within TLS, to a host behind an encrypted proxy: `ssl` wraps plain sockets alone.
 
-    def _new_conn(self) -> socket.socket:
-        return _connected(self)
+    Has as much of a socket as http.client asks for.
+    """
+
+    def __init__(self, outer: socket.socket, context: ssl.SSLContext, host: str) -> None:
+        self._outer = outer
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._readers, self._is_closed = 0, False
+        self._step(self._tls.do_handshake)
+
+    def sendall(self, data: Any) -> None:  # noqa: ANN401 -- as the socket has it
+        """Send all of the bytes."""
+        self._step(self._tls.write, data)
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Receive bytes into a buffer; 0 at the end."""
+        try:
+            return cast("int", self._step(self._tls.read, len(buffer), buffer))
+        except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            return 0
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Open a reader that leaves the connection open when it is closed."""
+        self._readers += 1
+        return io.BufferedReader(_Readable(self))
+
+    def fileno(self) -> int:
+        """The file descriptor of the outer connection."""
+        return self._outer.fileno()
+
+    def close(self) -> None:
+        """Close the outer connection, once the last reader is closed."""
+        self._is_closed = True
+        self.let_go(readers=0)
+
+    def let_go(self, readers: int = 1) -> None:
+        """Note that so many readers are closed."""
+        self._readers -= readers
+        if self._is_closed and not self._readers:
+            self._outer.close()
+
+    def _step(self, step: Callable[..., Any], *args: Any) -> Any:  # noqa: ANN401 -- whatever the step gives
+        """Do one step, and pass on what it sends and wants to receive."""
+        while True:
+            try:
+                result = step(*args)
+                wants = False
+            except ssl.SSLWantReadError:
+                result, wants = None, True
+            if self._outgoing.pending:
+                self._outer.sendall(self._outgoing.read())
+            if not wants:
+                return result
+            if received := self._outer.recv(RECORD):
+                self._incoming.write(received)
+            else:
+                self._incoming.write_eof()
 
 
-class _TLS(HTTPSConnection):
-    """An encrypted connection."""
+class _Readable(io.RawIOBase):
+    """What one answer is read from."""
 
-    def _new_conn(self) -> socket.socket:
-        return _connected(self)
+    def __init__(self, connection: NestedTLS) -> None:
+        self._connection = connection
 
+    def readable(self) -> bool:
+        return True
 
-class _PlainPool(HTTPConnectionPool):
-    """Connections in the clear to one host."""
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401 -- any buffer
+        return self._connection.recv_into(memoryview(buffer))
 
-    ConnectionCls = _Plain
-
-
-class _TLSPool(HTTPSConnectionPool):
-    """Encrypted connections to one host."""
-
-    ConnectionCls = _TLS
-
-
-POOLS = {"http": _PlainPool, "https": _TLSPool}
-"""By scheme, what keeps connections to one host."""
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._connection.let_go()
 
 
-def _connected(connection: HTTPConnection) -> socket.socket:
+class StrictResponse(http.client.HTTPResponse):
+    """An answer whose chunks have sizes: of one that is negative, http.client would read to the end."""
+
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]
+        if size < 0:
+            raise http.client.HTTPException("read length of a chunk is negative")
+        return size
+
+
+class Connection(http.client.HTTPConnection):
+    """A connection by one route."""
+
+    response_class = StrictResponse
+
+    def __init__(self, route: Route) -> None:
+        super().__init__(route.host, route.port)
+        self._route = route
+
+    def connect(self) -> None:
+        """Connect, through the proxy's tunnel where there is one, and agree upon keys."""
+        route = self._route
+        made = _connected(route.proxy or route, route.admit)
+        try:
+            if route.proxy and route.proxy.secure:
+                made = _encrypted(made, route.context, route.proxy.host)
+            if route.proxy and route.secure:
+                _open_tunnel(made, route)
+            if route.secure:
+                made = _encrypted(made, route.context, route.host)
+        except BaseException:
+            made.close()
+            raise
+        self.sock = made
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether the other side has closed it meanwhile, or sent what nobody asked for."""
+        if self.sock is None:
+            return True
+        found = select.poll()
+        found.register(self.sock.fileno(), select.POLLIN)
+        return bool(found.poll(0))
+
+
+def _connected(to: Route | Proxy, admit: Admit) -> socket.socket:
     """A socket that is connected to the first address that answers, of those that are admitted."""
-    # The host with the dot at its end, by which resolvers look in no other domain.
-    host, failed = connection._dns_host.strip("[]"), OSError("the name has no address")  # noqa: SLF001
+    failed = OSError("the name has no address")
     try:
-        found = socket.getaddrinfo(host, connection.port, allowed_gai_family(), socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise NameResolutionError(connection.host, connection, error) from error
+        found = socket.getaddrinfo(to.host, to.port, socket.AF_UNSPEC, socket.SOCK_STREAM)
     except UnicodeError as error:
-        raise Impossible("this is no address") from error
+        raise InvalidRequest("this is no address") from error
     for family, kind, protocol, _, place in found:
         # What is looked up again can be another address: the one that is judged is connected to.
-        _admit.get()(str(place[0]))
+        admit(str(place[0]))
         made = DeadlineSocket(family, kind, protocol)
         try:
-            for option in connection.socket_options or ():
-                made.setsockopt(*cast("tuple[int, int, int]", option))
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             made.settimeout(min(CONNECT_SECONDS, left()))
             made.connect(place)
         except OSError as error:
@@ -129,6 +232,28 @@ def _connected(connection: HTTPConnection) -> socket.socket:
             failed = error
         else:
             return made
-    if isinstance(failed, TimeoutError):
-        raise ConnectTimeoutError(connection, "timed out") from failed
-    raise NewConnectionError(connection, str(failed)) from failed
+    raise failed
+
+
+def _encrypted(made: socket.socket, context: ssl.SSLContext | None, host: str) -> socket.socket:
+    """The connection, encrypted, to the host that a certificate proves."""
+    if context is None:
+        raise AssertionError("a route with TLS has no certificates to hold it to")
+    # The dot keeps resolvers from looking in other domains; certificates are without it.
+    named = host.rstrip(".")
+    if isinstance(made, ssl.SSLSocket):
+        return cast("socket.socket", NestedTLS(made, context, named))
+    return context.wrap_socket(made, server_hostname=named)
+
+
+def _open_tunnel(made: socket.socket, route: Route) -> None:
+    """Have the proxy pass on what follows; OSError where it does not."""
+    host = f"[{route.host}]" if ":" in route.host else route.host
+    lines = [f"CONNECT {host}:{route.port} HTTP/1.1", f"Host: {host}:{route.port}"]
+    if route.proxy and route.proxy.authorization:
+        lines.append(f"Proxy-Authorization: {route.proxy.authorization}")
+    made.sendall("\r\n".join([*lines, "", ""]).encode("ascii"))
+    with http.client.HTTPResponse(made, method="CONNECT") as response:
+        response.begin()
+        if response.status != HTTPStatus.OK:
+            raise OSError(f"Tunnel connection failed: {response.status} {response.reason}")

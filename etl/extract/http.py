@@ -3,31 +3,32 @@
 import random
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
+import httpx
 import msgspec
 import stamina
 import stamina.instrumentation
 
 from etl.config import Secret, Settings, is_loopback
-from etl.errors import Refused, SourceError
-from etl.extract.address import Impossible, Reach
-from etl.extract.client import Answer, Client, Failed
+from etl.errors import ClientError, SourceError
+from etl.extract.address import InvalidRequest, Reach
 from etl.extract.deadline import is_over, left, postpone, within
-from etl.extract.gate import Gate
+from etl.extract.limiter import AdaptiveLimiter
 from etl.extract.memory import BodyMemory, Grow, TooLarge
 from etl.extract.stream import Meter
 from etl.extract.tolerant import mended_page, mended_record
+from etl.extract.transport import MOST_REDIRECTS, Exchange, Transport, open_client
 from etl.redact import Redactor
 from etl.values import UNREADABLE, text_of
 
-TRY_AGAIN = frozenset({408, 429, 500, 502, 503, 504})
+RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 LONG = 8
 """Characters from which on a value that a request carried may be a token or a signature."""
 LONGEST_WAIT = 10**9  # seconds; more than any budget, less than overflows
@@ -51,7 +52,7 @@ T = TypeVar("T")
 stamina.instrumentation.set_on_retry_hooks([])
 
 
-class TryAgain(SourceError):
+class RetryableError(SourceError):
     """The API or the way to it failed in a manner that may pass."""
 
     def __init__(self, message: str, wait: timedelta | None = None, status: int = 0) -> None:
@@ -60,27 +61,14 @@ class TryAgain(SourceError):
         self.status = status
 
 
-Ask = Callable[[str, Mapping[str, str]], Answer]
-"""Asks an address with these headers, and says whatever the answer is."""
-
-
-class Auth(Protocol):
-    """Signs requests."""
-
-    def sign(self, ask: Ask, refused: Mapping[str, str] | None = None) -> Mapping[str, str]:
-        """The headers of a request; other ones than were refused, where it is for them to be renewed.
-
-        LoginFailed carries the answer of a login that gave none.
-        """
-
-
 class LoginFailed(Exception):
     """A login gave no token; carries the answer to where all answers are judged."""
 
-    def __init__(self, answer: Answer, hint: str) -> None:
+    def __init__(self, response: httpx.Response, more: str) -> None:
         super().__init__("login failed")
-        self.answer = answer
-        self.hint = hint
+        self.response = response
+        self.more = more
+        """What to check besides what the API's hint names."""
 
 
 class Api:
@@ -91,7 +79,7 @@ class Api:
         base: str | None,
         settings: Settings,
         *,
-        auth: Auth | None = None,
+        auth: httpx.Auth | None = None,
         secrets: Sequence[Secret] = (),
         hint: str = "",
         rate: tuple[int, float] | None = None,
@@ -105,16 +93,18 @@ class Api:
         self.base = base and base.rstrip("/")
         self.budget = settings.number("SIGHTGLASS_RETRY_BUDGET")
         self._hint = hint
-        self._gate = Gate(concurrency)
+        self._limiter = AdaptiveLimiter(concurrency)
         self._memory = BodyMemory(settings)
         self._pace = _pace(*rate) if rate else lambda: None
         """Waits until the host's documented rate allows another request."""
         self._secrets = [secret.reveal() for secret in (*settings.secrets, *secrets)]
         self._redact = Redactor(self._secrets)
-        self._auth = auth
-        self._client = Client(
-            concurrency, self._judge, reach or Reach(base or ""), follows_links=base is None
+        follows_links = base is None
+        transport = Transport(
+            concurrency, self._judge, reach or Reach(base or ""), follows_links=follows_links
         )
+        self._client = open_client(transport, auth=auth, follows_links=follows_links)
+        self._client.event_hooks = {"response": [self._note_clock]}
         self._clock: tuple[str, float] | None = None
         """What the host last said the time is, and when it said so by the monotonic clock."""
 
@@ -148,7 +138,7 @@ class Api:
             if mended is not None:
                 with suppress(*UNREADABLE):
                     return msgspec.json.decode(mended, type=kind)
-            raise TryAgain(
+            raise RetryableError(
                 f"{self._named(url)} answered {content_type or 'something'} that is not JSON"
             ) from error
 
@@ -158,13 +148,13 @@ class Api:
         tries = stamina.retry_context(
             on=pauses.before_another, attempts=None if self.budget else 1, timeout=None
         )
-        last: TryAgain | None = None
+        last: RetryableError | None = None
         with within(self.budget or ONE_TRY_SECONDS):
             for attempt in tries:
                 with attempt:
                     try:
                         return self._once(url, meter, ask, retries=int(attempt.num > 1))
-                    except TryAgain as error:
+                    except RetryableError as error:
                         if last and is_over():
                             # An attempt that was cut short says less than the one before it.
                             raise last from error
@@ -175,65 +165,64 @@ class Api:
     def _once(self, url: str, meter: Meter, ask: Callable[[], T], *, retries: int) -> T:
         """What comes of one attempt, once the requests in flight and the host's rate let it pass."""
         try:
-            # Before the gate: those who wait there must not wait for the rate of one of them too.
+            # Before the limiter: those who wait there must not wait for the rate of one of them too.
             self._pace()
-            with self._gate.passing() as since:
+            with self._limiter.acquire() as since:
                 meter.add(requests=1, retries=retries)
                 try:
                     answer = ask()
-                except TryAgain as error:
+                except RetryableError as error:
                     if error.status == HTTPStatus.TOO_MANY_REQUESTS:
-                        self._gate.slower(since)
+                        self._limiter.decrease(since)
                     raise
-                self._gate.faster()
+                self._limiter.increase()
                 return answer
         except TimeoutError as error:
-            raise TryAgain(f"{self._named(url)} failed: {error}") from error
+            raise RetryableError(f"{self._named(url)} failed: {error}") from error
 
     def _ask(self, url: str, meter: Meter, params: dict[str, str] | None, grow: Grow) -> tuple[bytes, str]:
         full = url if "://" in url else f"{self.base}/{url.lstrip('/')}"
         query = f"?{urlencode(params, quote_via=quote)}" if params else ""
+        exchange = Exchange(grow)
         try:
-            answer = self._signed(full + query, grow)
-        except Failed as error:
-            reason = self._scrubbed(str(error), error.sent)
-            raise TryAgain(f"{self._named(full)} failed: {reason}") from error
+            response = self._send(full + query, exchange)
+        except httpx.TransportError as error:
+            reason = self._scrubbed(str(error), exchange.sent())
+            raise RetryableError(f"{self._named(full)} failed: {reason}") from error
         except UNREADABLE as error:
-            raise TryAgain(
+            raise RetryableError(
                 f"{self._named(full)} failed: the login answered something that is no token"
             ) from error
         except LoginFailed as failed:
-            raise self._complaint(failed.answer, failed.hint) from failed
-        except Impossible as error:
-            raise Refused(f"{self._named(full)} failed: {error}", 0) from error
+            raise self._complaint(failed.response, exchange, self._hint + failed.more) from failed
+        except InvalidRequest as error:
+            raise ClientError(f"{self._named(full)} failed: {error}", 0) from error
         except TooLarge as error:
             raise SourceError(f"{self._named(full)} {error}") from error
-        meter.add(received=len(answer.body))
-        if answer.status == HTTPStatus.OK:
-            return answer.body, answer.headers.get("content-type", "").split(";")[0].strip()
-        hint = self._hint if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else ""
-        raise self._complaint(answer, hint)
+        meter.add(received=len(response.content))
+        if response.status_code == HTTPStatus.OK:
+            return response.content, response.headers.get("content-type", "").split(";")[0].strip()
+        hint = self._hint if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else ""
+        raise self._complaint(response, exchange, hint)
 
-    def _signed(self, url: str, grow: Grow) -> Answer:
-        """The answer to a request with credentials; to a second one, if those of the first had expired."""
+    def _send(self, url: str, exchange: Exchange) -> httpx.Response:
+        """The answer to a GET; httpx.TransportError, InvalidRequest, or what login and `grow` raise."""
+        # As it is written: what reads it next may take another part of it for the host.
+        self._judge(url)
+        try:
+            request = self._client.build_request("GET", url, extensions={"exchange": exchange})
+        except httpx.InvalidURL as error:
+            raise InvalidRequest("this is no address") from error
+        try:
+            return self._client.send(request)
+        except httpx.TooManyRedirects as error:
+            raise InvalidRequest(f"more than {MOST_REDIRECTS} redirects") from error
+        except (httpx.InvalidURL, httpx.RemoteProtocolError) as error:
+            # The transport raises neither.
+            raise InvalidRequest("redirected to what is no address") from error
 
-        def once(url: str, headers: Mapping[str, str]) -> Answer:
-            answer = self._client.get(url, headers, grow)
-            self._note_clock(answer)
-            return answer
-
-        if self._auth is None:
-            return once(url, {})
-        headers = self._auth.sign(once)
-        answer = once(url, headers)
-        if answer.status == HTTPStatus.UNAUTHORIZED:
-            renewed = self._auth.sign(once, headers)
-            if renewed != headers:
-                return once(url, renewed)
-        return answer
-
-    def _note_clock(self, answer: Answer) -> None:
-        if date := answer.headers.get("date"):
+    def _note_clock(self, response: httpx.Response) -> None:
+        if date := response.headers.get("date"):
             self._clock = date, time.monotonic()
 
     def ahead(self, now: datetime) -> timedelta:
@@ -253,13 +242,14 @@ class Api:
         if self.base is not None and place != origin(self.base):
             raise SourceError(f"{self._named(self.base)} names a page on another host, {place[1]}: refused")
 
-    def _complaint(self, answer: Answer, hint: str) -> SourceError:
-        status = answer.status
-        said = self._scrubbed(_vendor_message(answer.body), answer.sent)[:LONGEST_MESSAGE]
-        message = f"{self._named(answer.url)} answered {status}{': ' if said else ''}{said}"
-        if status in TRY_AGAIN:
-            return TryAgain(message, _retry_after(answer.headers.get("retry-after", "")), status)
-        return Refused(message + (f"; {hint}" if hint else ""), status)
+    def _complaint(self, response: httpx.Response, exchange: Exchange, hint: str) -> SourceError:
+        status = response.status_code
+        said = self._scrubbed(_vendor_message(response.content), exchange.sent())[:LONGEST_MESSAGE]
+        message = f"{self._named(str(response.url))} answered {status}{': ' if said else ''}{said}"
+        if status in RETRYABLE:
+            wait = _retry_after(response.headers.get("retry-after", ""))
+            return RetryableError(message, wait, status)
+        return ClientError(message + (f"; {hint}" if hint else ""), status)
 
     def _named(self, url: str) -> str:
         """The request as it may be shown: no query, no credentials."""
@@ -280,7 +270,7 @@ class _Pauses:
 
     def before_another(self, error: Exception) -> bool | timedelta:
         """The pause that the API asked for, else one longer than the last; False beyond the deadline."""
-        if not isinstance(error, TryAgain):
+        if not isinstance(error, RetryableError):
             return False
         pause = timedelta(seconds=self._next + random.random())  # noqa: S311 -- no secret
         self._next = min(2 * self._next, LONGEST_PAUSE)

@@ -2,14 +2,16 @@
 
 import base64
 import threading
-from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from etl.config import Setting, Settings
 from etl.values import chunked
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class Meter:
@@ -44,17 +46,19 @@ class File:
 
     stream: str
     name: str
-    """What it is called in the raw archive."""
+    """What it is called in the log."""
     row: Mapping[str, Any]
     body: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
-    """Something learnt that is no record: a statement of `sql/` to run together with what is loaded."""
+class Action:
+    """Something learnt that is no record, to be done in the warehouse together with what is loaded."""
 
-    statement: str
+    name: str
+    """The statement `sql/<source>/<name>.sql`, or `sql/etl/<name>.sql`. The log holds it for ever."""
     parameters: Mapping[str, Any]
+    """What JSON can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,29 +75,34 @@ class Watermark:
 
 
 @dataclass(frozen=True, slots=True)
-class Picked(Sequence[Any]):
+class DictionaryColumn:
     """A column in which values repeat: in each row the value that stands at a place of a shorter list."""
 
     values: Sequence[Any]
-    places: "array[int]"
+    places: "pl.Series"
     """Signed integers of four bytes, one for each row."""
 
-    @classmethod
-    def same(cls, value: object, rows: int) -> "Picked":
-        """A column of one value."""
-        return cls([value], array("i", bytes(4 * rows)))
 
-    def __len__(self) -> int:
-        """The number of rows."""
-        return len(self.places)
+@dataclass(frozen=True, slots=True)
+class FileRows:
+    """Rows of one table that stand in several files."""
 
-    def __getitem__(self, row: Any) -> Any:  # noqa: ANN401 -- one row or a slice of them
-        """The value in a row."""
-        place = self.places[row]
-        return self.values[place] if isinstance(place, int) else [self.values[each] for each in place]
+    table: str
+    files: "pl.Series"
+    """Of each row the place of its file, as signed integers of four bytes."""
+    columns: "dict[str, DictionaryColumn | pl.Series]"
+    """Columns as long, by name; absent ones are NULL. A series for a column of JSON holds canonical texts."""
 
 
-Delivery = Page | File | Effect | Watermark
+@dataclass(frozen=True, slots=True)
+class End:
+    """The end of a stream."""
+
+    error: str | None = None
+    """Why it failed; None where it was read to its end."""
+
+
+Delivery = Page | File | Action | Watermark | End
 Bundle = Sequence[Delivery]
 """What a stream yields: deliveries that belong together, loaded in one transaction."""
 
@@ -148,6 +157,8 @@ class Stream:
     name: str
     deliver: Callable[[Position, Meter], Iterator[Bundle]]
     partition: str = ""
+    is_list: bool = False
+    """Whether it brings all that there is, whatever the position says."""
     ahead: int = 0
     """Microseconds by which the API's clock is ahead of this machine's, as far as that is known."""
 
@@ -168,7 +179,44 @@ class World:
     """What changed within these times is to be read again, in microseconds since 1970; None in a run."""
 
 
-Complete = Callable[[Any, Mapping[str, str]], None]
+class Block(Protocol):
+    """Records of one context as columns: what a source reads of them, and what it adds.
+
+    A place is where objects stand in a record, written as `at` of a table is: "" are the records, and
+    `detections[]` the objects in their lists of that name.
+    """
+
+    context: Mapping[str, str]
+    """What the request said."""
+
+    def values(self, place: str, name: str) -> Sequence[Any]:
+        """The values of one field of the objects at a place; None where it is absent."""
+
+    def sizes(self, place: str) -> Sequence[int]:
+        """How many objects stand at a place below each object above."""
+
+    def put(self, place: str, path: str, values: Sequence[Any]) -> None:
+        """Set a column of the objects at a place, under the path that is declared for it."""
+
+    def add_rows(self, place: str, parents: Sequence[int], columns: Mapping[str, Sequence[Any]]) -> None:
+        """Add objects as columns; `parents` says for each, in ascending order, the object above it."""
+
+    def add_objects(self, place: str, lists: Sequence[Sequence[Any] | None]) -> None:
+        """Add a list of JSON objects to each object above, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrich:
+    """How a source completes the decoded records of a stream.
+
+    It sets the fields whose declared paths begin with a plus sign, from the record and what the request said.
+    """
+
+    record: Callable[[Any, Mapping[str, str]], None]
+    """Sets them in one record, as attributes `added_...`; Unfit refuses the record."""
+    columns: Callable[[Block], None] | None = None
+    """Does the same for many records at once. Unfit says that one of them is not of the usual shape, no
+    matter which: they are then completed one by one."""
 
 
 class Session(Protocol):
@@ -203,25 +251,27 @@ class Source(Protocol):
     LOGIN: str
     """Which of the settings must be given to log in, as told to people."""
 
-    COMPLETE: Mapping[str, Complete]
-    """By stream, what the source does to a decoded record: set the fields whose declared paths begin with
-    a plus sign (attributes `added_...`), from the record and what the request said. Unfit refuses it."""
+    ENRICH: Mapping[str, Enrich]
+    """By stream, how decoded records are completed."""
 
     def connect(self, settings: Settings) -> Session | None:
         """A session, without having asked the API anything yet; None where no credentials are set."""
 
     def storable(self, stream: str, record: bytes) -> bytes:
-        """The record without what must not be kept outside the raw archive, such as signed links."""
+        """The record without what must not be kept outside the log, such as signed links."""
 
 
 class FileSource(Source, Protocol):
     """What a module offers besides when its streams bring files."""
 
-    def read(self, file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:
-        """The rows in a file: for each table its columns; Unfit where its shape is not known.
+    def read_alike(self, files: Sequence[File]) -> tuple[set[int], Sequence[FileRows]]:
+        """The rows in those of the files that are read together, and the places of these files.
 
-        A column of values that repeat is best given as `Picked`.
+        A file that is not read so, or whose rows do not fit their table, is given to `read`.
         """
+
+    def read(self, file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:
+        """The rows in a file: for each table its columns; Unfit where its shape is not known."""
 
     def refuse(self, file: File, reason: str) -> File:
         """The same file, marked as one that could not be read."""
@@ -238,9 +288,19 @@ def stand_in(record: bytes) -> bytes:
 
 def as_received(record: bytes) -> bytes:
     """The record as received, also where something stands in for it."""
-    if not record.startswith(STAND_IN):
-        return record
+    given = bytes(record)
+    if not given.startswith(STAND_IN):
+        return given
     try:
-        return base64.b64decode(record[len(STAND_IN) : -len(b'"}')], validate=True)
+        return base64.b64decode(given[len(STAND_IN) : -len(b'"}')], validate=True)
     except ValueError:
-        return record
+        return given
+
+
+def one_line(record: bytes) -> bytes:
+    """The record on one line, as the log holds it where it is JSON: line ends are white space there."""
+    given = bytes(record)
+    # Few hold any, and to look is less work than to replace.
+    if b"\n" in given or b"\r" in given:
+        return given.replace(b"\n", b" ").replace(b"\r", b" ")
+    return given

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from etl.errors import SettingsError, SourceError
-from etl.extract.stream import AccountSession, Bundle, Effect, Meter, Position, Session, Stream, World
+from etl.extract.stream import AccountSession, Action, Bundle, Meter, Position, Session, Stream, World
 from etl.load.warehouse import Warehouse
 
 ACCOUNT = "account"
@@ -34,10 +34,10 @@ def admitted(warehouse: Warehouse, source: str, session: Session, run_id: str) -
     if account == bound and not is_confirmed:
         return session
     about = {"source": source, "account": account}
-    effects = [Effect("etl/bind_account", about | {"is_mixed": is_another, "run_id": run_id})]
+    actions = [Action("bind_account", about | {"is_mixed": is_another, "run_id": run_id})]
     if is_confirmed:
-        effects.append(Effect("etl/forget_confirmation", {"source": source, "what": ACCOUNT}))
-    return Wrapped(session, partial(_binding, effects))
+        actions.append(Action("forget_confirmation", {"source": source, "what": ACCOUNT}))
+    return Wrapped(session, partial(_binding, actions))
 
 
 def _another(source: str, account: str, bound: str | None) -> SettingsError:
@@ -74,8 +74,8 @@ def _failing(reason: str, _stream: Stream, _position: Position, _meter: Meter) -
     yield []
 
 
-def _binding(effects: list[Effect], stream: Stream, position: Position, meter: Meter) -> Iterator[Bundle]:
+def _binding(actions: list[Action], stream: Stream, position: Position, meter: Meter) -> Iterator[Bundle]:
     """What the stream delivers, and the binding with the first bundle of all: by then the login worked."""
     for bundle in stream.deliver(position, meter):
-        now, effects[:] = list(effects), []
+        now, actions[:] = list(actions), []
         yield [*bundle, *now]

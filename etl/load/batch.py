@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from etl.schema import Source, Table
-from etl.transform.flatten import WHOLE
 
 ROW = "_row"
 """Numbers the incoming rows of one table."""
@@ -34,9 +33,11 @@ class Batch:
 
     @cached_property
     def is_plain(self) -> bool:
-        """Whether no key comes twice, and every row with its parts: there is nothing to choose among."""
-        once = len(self.rows.group_by(self.table.key).aggregate([])) == len(self.rows)
-        return once and pc.all(self.rows[WHOLE]).as_py() is not False
+        """Whether no key comes twice: there is nothing to choose among.
+
+        A row that comes without its parts, as that of a file which could not be read, brings none of them.
+        """
+        return len(self.rows.group_by(self.table.key).aggregate([])) == len(self.rows)
 
     @cached_property
     def has_ties(self) -> bool:

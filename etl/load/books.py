@@ -3,7 +3,7 @@
 import base64
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -120,9 +120,21 @@ class Books:
     def start(self, now: datetime) -> None:
         """Enter the run, and close those that died before they could do it themselves."""
         with self._warehouse.transaction():
-            self._warehouse.run("etl/close_dead_runs", now=now)
-            self._warehouse.run("etl/close_dead_streams")
+            self.close_dead(now)
             self._warehouse.run("etl/start_run", run_id=self.run_id, started_at=now, version=__version__)
+
+    def close_dead(self, now: datetime) -> None:
+        """Close the runs that died before they could do it themselves."""
+        self._warehouse.run("etl/close_dead_runs", now=now)
+        self.close_dead_streams()
+
+    def close_dead_streams(self) -> None:
+        """Close the streams of runs that died, before another one is read."""
+        self._warehouse.run("etl/close_dead_streams")
+
+    def know(self, started: datetime, version: str) -> None:
+        """Enter the run, where it is not entered yet."""
+        self._warehouse.run("etl/know_run", run_id=self.run_id, started_at=started, version=version)
 
     def finish(self, now: datetime, status: str, exit_code: int, unknown: list[str]) -> None:
         """Enter how the run ended."""
@@ -151,10 +163,29 @@ class Books:
         rows = self._warehouse.run("etl/stretches", source=source, stream=stream, partition=partition)
         return [(start, end) for start, end in rows]
 
+    def newest_stretch(self, source: str, stream: str, partition: str) -> int | None:
+        """The newest time in any of them, in microseconds."""
+        rows = self._warehouse.run("etl/newest_range", source=source, stream=stream, partition=partition)
+        return next((newest for (newest,) in rows if newest), None)
+
     def end_stretches(self, source: str, stream: str, partition: str) -> int | None:
         """Forget them, for the stream was read to its end; the newest time in any of them."""
         rows = self._warehouse.run("etl/stretches_over", source=source, stream=stream, partition=partition)
         return max((newest for (newest,) in rows if newest), default=None)
+
+    def entered(self, source: str, stream: str, partition: str) -> Tally | None:
+        """The counts of a stream as they stand for this run; None where nothing was entered."""
+        about = {"source": source, "stream": stream, "partition": partition}
+        rows = self._warehouse.run("etl/stream_entered", run_id=self.run_id, **about)
+        return next((Tally(*row) for row in rows), None)
+
+    def log_applied(self, source: str) -> int:
+        """Number of the last part of the log of a source that is applied; 0 where none is."""
+        return next((int(number) for (number,) in self._warehouse.run("etl/log_applied", source=source)), 0)
+
+    def apply_log(self, source: str, number: int) -> None:
+        """Enter the last part of the log of a source that is applied."""
+        self._warehouse.run("etl/apply_log", source=source, number=number, run_id=self.run_id)
 
     def save(self, tally: Tally) -> None:
         """Enter the counts of a stream, and move its cursor."""
@@ -203,9 +234,9 @@ class Books:
         """How much of what these runs refused first is still open."""
         return int(self._warehouse.run("etl/refused_by", runs=list(runs))[0][0])
 
-    def mark(self, refusal: Refusal, state: str) -> None:
+    def mark(self, quarantine_id: str, state: str) -> None:
         """Enter what became of a refused record or file."""
-        self._warehouse.run("etl/quarantine_state", quarantine_id=refusal.quarantine_id, state=state)
+        self._warehouse.run("etl/quarantine_state", quarantine_id=quarantine_id, state=state)
 
     def forget_gaps(self, source: str) -> None:
         """Take the gaps off the list that the source's own query does not find any more."""
@@ -219,20 +250,21 @@ class Books:
             found = schema.statement(f"{source}/gaps")
             self._warehouse.connection.execute(f"INSERT INTO missing BY NAME {found}")
 
-    def list_gaps(self, source: str, failed: Iterable[Tally], started: datetime) -> None:
+    def list_gaps(self, source: str, failed: Iterable[Mapping[str, Any]], started: datetime) -> None:
         """Bring the gaps of one source up to date: what its own query finds, and the streams that failed."""
-        self._find_gaps(source)
-        for tally in failed:
-            self._warehouse.run(
-                "etl/missing_stream",
-                source=source,
-                stream=tally.stream,
-                partition=tally.partition,
-                what=f"what changed after {moment(tally.cursor) or 'the beginning'}",
-                error=tally.error,
-            )
+        self._find_all_gaps(source, failed)
         self._warehouse.run("etl/gaps_gone", source=source)
         self._warehouse.run("etl/gaps_found", since=started)
+
+    def gaps_differ(self, source: str, failed: Iterable[Mapping[str, Any]], started: datetime) -> bool:
+        """Whether `list_gaps` would change anything."""
+        self._find_all_gaps(source, failed)
+        return bool(self._warehouse.run("etl/gaps_differ", source=source, since=started)[0][0])
+
+    def _find_all_gaps(self, source: str, failed: Iterable[Mapping[str, Any]]) -> None:
+        self._find_gaps(source)
+        for each in failed:
+            self._warehouse.run("etl/missing_stream", source=source, **each)
 
     def held_back(self) -> list[HeldBack]:
         """What waits until somebody confirms it."""
@@ -241,6 +273,11 @@ class Books:
     def gaps(self) -> int:
         """How many gaps there are."""
         return int(self._warehouse.run("etl/gaps")[0][0])
+
+
+def known_refusals(warehouse: Warehouse, ids: Sequence[str]) -> list[Refusal]:
+    """Those of these that are in quarantine, as the open transaction sees it; oldest first."""
+    return [Refusal(*row) for row in warehouse.run("etl/quarantined", ids=list(ids))]
 
 
 def refusals(warehouse: Warehouse, ids: Sequence[str] = ()) -> list[Refusal]:

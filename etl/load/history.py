@@ -4,13 +4,18 @@ A record's version at time `version` says which parts held from then on, until t
 (`following`; NULL for the newest). It closes what it does not repeat and opens what it brings. A version
 that arrives late does so in the middle: what it interrupts goes on after it. Versions that share one time
 are numbered by `revision`; all but the last of them held for no time at all.
+
+What follows from the current rows is not stored (see `relation`). Before such a row is replaced, its version
+is; from then on it goes on, or ends, like any other. A late version never touches what follows from a row,
+which holds from the newest version on.
 """
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 
+from etl.load.relation import LINEAGE, MARK, derived, time_of_whole
 from etl.load.sql import among, equal, names, plain, same
-from etl.schema import Table, quote
+from etl.schema import Source, Table, quote
 from etl.transform.flatten import RECORD
 from etl.transform.shape import paths_of
 
@@ -25,20 +30,18 @@ OWN = "valid_from, valid_to, revision, _run_id, _loaded_at"
 """The columns that a history has besides those of the part."""
 
 
-def statements(
-    whole: Table, part: Table, kept: Table, kinds: AbstractSet[str], time: str = ""
-) -> Iterator[str]:
+def statements(source: Source, whole: Table, part: Table, kinds: AbstractSet[str]) -> Iterator[str]:
     """The statements that take the parts in `outcome` into their history, before the tables change.
 
-    `time` names the column in which a part repeats the version of its record, where all of them are new.
     They come after those of `enter_versions`. Those that name `$run_id` and `$loaded_at` want them as
-    parameters.
+    parameters. What a new record brings follows from its rows.
     """
-    if "inserted" in kinds:
-        yield _open_first(part, kept, time)
-    if not kinds & KNOWN:
+    kept = source.history_of(part)
+    if kept is None or not kinds & KNOWN:
         return
     own_key = [name for name in part.key if name not in whole.key]
+    if "changed" in kinds:
+        yield _store(source, whole, kept)
     yield _held(whole, part, kept, own_key)
     if "late" in kinds:
         # What is interrupted by a late version goes on after it.
@@ -56,7 +59,29 @@ def statements(
         FROM held
         WHERE {ENDS} AND {equal(kept.key, "stored", "held")}
             AND {among("valid_from", f"held WHERE {ENDS}")}"""
+    yield f"""
+        CREATE OR REPLACE TEMP TABLE known_{part.name} AS
+        SELECT
+            {RECORD}, {names(own_key)},
+            count(*) FILTER (valid_from = version) AS revisions,
+            bool_or(covers AND repeated) AS goes_on
+        FROM held GROUP BY ALL
+        HAVING goes_on OR revisions > 0"""
     yield _open(part, kept, own_key)
+
+
+def mark(whole: Table, each: Table, kinds: AbstractSet[str]) -> str:
+    """The expression that says of an incoming row in `outcome` whether its version follows from it.
+
+    It comes after `statements`: what goes on began before, and a second version of one time has a number.
+    """
+    if "changed" not in kinds:
+        return "true"
+    if each is whole:
+        return "coalesce(outcome.version <> stored_version, true)"
+    own_key = names([RECORD, *(name for name in each.key if name not in whole.key)], "incoming")
+    known = own_key.replace("incoming.", "known.")
+    return f"({own_key}) NOT IN (SELECT ({known}) FROM known_{each.name} AS known)"
 
 
 def own_content(part: Table) -> list[str]:
@@ -69,48 +94,57 @@ def own_content(part: Table) -> list[str]:
     ]
 
 
-def enter_versions(whole: Table, versions: Table, telling: str, kinds: AbstractSet[str]) -> Iterator[str]:
+def enter_versions(source: Source, whole: Table, telling: str, kinds: AbstractSet[str]) -> Iterator[str]:
     """The statements that list the versions in `outcome` that are not listed yet, and note those that are.
 
-    A record that is new has none, neither here nor in the history of its parts.
+    The newest version of a record follows from its row.
     """
+    versions = source.versions_of(whole)
+    if versions is None or not kinds & KNOWN:
+        return
     time = quote(whole.version)
-    listed = ""
-    if kinds & KNOWN:
-        known = f"outcome WHERE {IS_KNOWN}"
-        yield f"""
-            CREATE OR REPLACE TEMP TABLE listed AS
-            SELECT {RECORD}, stored.{time} AS listed_version
-            FROM {versions.qualified} AS stored
-            JOIN outcome ON {equal(whole.key, "stored", "outcome")}
-            WHERE {IS_KNOWN} AND {among(telling, known)}"""
-        # Each record that is known, and the time of its next version, if it has one.
-        yield f"""
-            CREATE OR REPLACE TEMP TABLE moments AS
-            SELECT
-                outcome.{RECORD}, {names(whole.key, "outcome")}, version,
-                min(listed_version) FILTER (kind = 'late' AND listed_version > version) AS following
-            FROM outcome LEFT JOIN listed USING ({RECORD})
-            WHERE {IS_KNOWN}
-            GROUP BY ALL"""
-        listed = f"AND ({RECORD}, version) NOT IN (SELECT ({RECORD}, listed_version) FROM listed)"
+    if "changed" in kinds:
+        yield _store(source, whole, versions)
+    known = f"outcome WHERE {IS_KNOWN}"
     yield f"""
-        INSERT INTO {versions.qualified} ({names(whole.key)}, {time}, _run_id, _loaded_at)
-        SELECT {names(whole.key)}, version, $run_id, $loaded_at
-        FROM outcome
-        WHERE kind IN ('inserted', 'changed', 'late') {listed}"""
-
-
-def _open_first(part: Table, kept: Table, time: str) -> str:
-    """Insert what the first version of a record brings."""
-    begin = f"incoming.{quote(time)}" if time else "outcome.version"
-    of_new = "" if time else f"JOIN outcome USING ({RECORD}) WHERE kind = 'inserted'"
-    return f"""
-        INSERT INTO {kept.qualified} ({names([*part.content, "_extra"])}, {OWN})
+        CREATE OR REPLACE TEMP TABLE listed AS
+        SELECT {RECORD}, stored.{time} AS listed_version
+        FROM {versions.qualified} AS stored
+        JOIN outcome ON {equal(whole.key, "stored", "outcome")}
+        WHERE {IS_KNOWN} AND {among(telling, known)}
+        UNION
+        SELECT {RECORD}, stored_version FROM {known}"""
+    # Each record that is known, and the time of its next version, if it has one.
+    yield f"""
+        CREATE OR REPLACE TEMP TABLE moments AS
         SELECT
-            {names([*part.content, "_extra"], "incoming")},
-            {begin}, NULL, 0, $run_id, $loaded_at
-        FROM incoming_{part.name} AS incoming {of_new}"""
+            outcome.{RECORD}, {names(whole.key, "outcome")}, version,
+            min(listed_version) FILTER (kind = 'late' AND listed_version > version) AS following
+        FROM outcome LEFT JOIN listed USING ({RECORD})
+        WHERE {IS_KNOWN}
+        GROUP BY ALL"""
+    if "late" in kinds:
+        yield f"""
+            INSERT INTO {versions.qualified} ({names([*whole.key, whole.version, *LINEAGE])})
+            SELECT {names(whole.key)}, version, $run_id, $loaded_at
+            FROM outcome
+            WHERE kind = 'late'
+                AND ({RECORD}, version) NOT IN (SELECT ({RECORD}, listed_version) FROM listed)"""
+
+
+def _store(source: Source, whole: Table, kept: Table) -> str:
+    """Insert the versions that follow from rows which are about to be replaced."""
+    origin, values = derived(source, kept)
+    time = time_of_whole(whole, origin)
+    changed = "outcome WHERE kind = 'changed'"
+    return f"""
+        INSERT INTO {kept.qualified} ({names(values)})
+        WITH near AS MATERIALIZED (
+            FROM {origin.qualified} AS stored
+            WHERE {quote(MARK)} AND {among(time, changed, "stored_version")}
+        )
+        SELECT {", ".join(values.values())}
+        FROM near SEMI JOIN (FROM {changed}) AS outcome USING ({names(whole.key)})"""
 
 
 def _held(whole: Table, part: Table, kept: Table, own_key: list[str]) -> str:
@@ -141,7 +175,10 @@ def _held(whole: Table, part: Table, kept: Table, own_key: list[str]) -> str:
 
 
 def _open(part: Table, kept: Table, own_key: list[str]) -> str:
-    """Insert what a version of a known record brings and what did not hold before it."""
+    """Insert what a version of a known record brings and what did not hold before it.
+
+    Of the newest version only what differs from what follows from its rows: a revision.
+    """
     return f"""
         INSERT INTO {kept.qualified} ({names([*part.content, "_extra"])}, {OWN})
         SELECT
@@ -153,11 +190,6 @@ def _open(part: Table, kept: Table, own_key: list[str]) -> str:
             $loaded_at
         FROM incoming_{part.name} AS incoming
         JOIN moments USING ({RECORD})
-        LEFT JOIN (
-            SELECT
-                {RECORD}, {names(own_key)},
-                count(*) FILTER (valid_from = version) AS revisions,
-                bool_or(covers AND repeated) AS goes_on
-            FROM held GROUP BY ALL
-        ) AS held ON held.{RECORD} = incoming.{RECORD} AND {equal(own_key, "held", "incoming")}
-        WHERE NOT coalesce(goes_on, false)"""
+        LEFT JOIN known_{part.name} AS known
+            ON known.{RECORD} = incoming.{RECORD} AND {equal(own_key, "known", "incoming")}
+        WHERE NOT coalesce(goes_on, false) AND (following IS NOT NULL OR revisions > 0)"""

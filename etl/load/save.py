@@ -17,6 +17,7 @@ DuckDB 2.0.0 filters them wrong, and crashes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +27,10 @@ from duckdb import DuckDBPyConnection
 from etl.load import history
 from etl.load.batch import CARRIED, ROW, SAYS_SOMETHING, Batch, prepared
 from etl.load.copies import carried, contest, enter_copies, order_of_copies
+from etl.load.relation import MARK, is_marked, time_of_whole
 from etl.load.sql import among, equal, names, plain, same
-from etl.schema import LINEAGE_TIME, Source, Table
+from etl.schema import LINEAGE_TIME, Source, Table, quote
 from etl.transform.flatten import RECORD, WHOLE
-from etl.transform.shape import paths_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +128,9 @@ def _statements(batch: Batch, kinds: set[str]) -> Iterator[str]:
     """What is done with the rows in `outcome`, one after the other."""
     all_new = kinds == {"inserted"} and batch.is_plain
     if batch.versions is not None:
-        yield from history.enter_versions(batch.table, batch.versions, batch.telling, kinds)
+        yield from history.enter_versions(batch.source, batch.table, batch.telling, kinds)
         for part in batch.parts:
-            if (kept := batch.source.history_of(part)) is not None:
-                time = _time_of_whole(batch.table, part) if all_new else ""
-                yield from history.statements(batch.table, part, kept, kinds, time)
+            yield from history.statements(batch.source, batch.table, part, kinds)
     yield from (_append(batch) if all_new else _replace(batch, kinds))
     # Whether a record is new is for the row it stands for to say, not for what comes along with it. Where
     # only the last of several rows is written, the first of the records they came with has changed it.
@@ -196,6 +195,7 @@ def _outcome(batch: Batch, which: str) -> str:
             ranked.*,
             stored_version,
             stored_whole,
+            stored_run,
             CASE
                 WHEN is_stored IS NULL THEN 'inserted'
                 WHEN NOT {SAYS_SOMETHING} OR (stored_whole AND NOT is_whole) THEN 'unchanged'
@@ -210,6 +210,7 @@ def _outcome(batch: Batch, which: str) -> str:
                 true AS is_stored,
                 {stored_version} AS stored_version,
                 {stored_whole} AS stored_whole,
+                stored._run_id AS stored_run,
                 {LINEAGE_TIME} AS stored_at
             FROM {table.qualified} AS stored
             WHERE {among(batch.telling, f"ranked WHERE {which}")}
@@ -219,18 +220,8 @@ def _outcome(batch: Batch, which: str) -> str:
 
 def _near(batch: Batch, each: Table, which: str) -> str:
     """The condition that a stored row may belong to one of these in `outcome`: of others little is read."""
-    time = _time_of_whole(batch.table, each)
+    time = time_of_whole(batch.table, each)
     return among(time or batch.telling, f"outcome WHERE {which}", "stored_version" if time else batch.telling)
-
-
-def _time_of_whole(table: Table, part: Table) -> str:
-    """Name of the column in which a part repeats the version of its row; empty where none does."""
-    if not table.version or not table.not_null(table.version):
-        return ""
-    if part is table:
-        return table.version
-    above = [f"/{path}" for path in paths_of(table.version, table.columns[table.version])]
-    return next((name for name, column in part.columns.items() if [*paths_of(name, column)] == above), "")
 
 
 def _judge(batch: Batch) -> Iterator[str]:
@@ -246,6 +237,14 @@ def _judge(batch: Batch) -> Iterator[str]:
             AND NOT ({same(_compared(table), "incoming", "stored")})"""
     ]
     differing += [_differing(batch, part) for part in batch.parts]
+    if table.declared.record_hash and not batch.versions:
+        # Written once more, it will be recognized.
+        differing.append(f"""
+        SELECT outcome.{ROW}
+        FROM outcome
+        JOIN {table.qualified} AS stored ON {equal(table.key, "stored", "outcome")}
+        WHERE kind = 'unsure' AND {_near(batch, table, "kind = 'unsure'")}
+            AND stored.{quote(table.declared.record_hash)} IS NULL""")
     yield f"CREATE OR REPLACE TEMP TABLE differing AS {' UNION ALL '.join(differing)}"
     yield f"""
         CREATE OR REPLACE TEMP TABLE outcome AS
@@ -298,10 +297,11 @@ def _compared(table: Table) -> dict[str, bool]:
 def _append(batch: Batch) -> Iterator[str]:
     """The statements that bring row and parts of records into their tables that are all of them new."""
     for each in (batch.table, *batch.parts):
-        columns = names([*each.content, "_extra"])
+        columns = names([*each.written, "_extra"])
+        marked, mark = _marked(batch, each, {"inserted"})
         yield f"""
-            INSERT INTO {each.qualified} ({columns}, _run_id, _loaded_at)
-            SELECT {columns}, $run_id, $loaded_at FROM incoming_{each.name}"""
+            INSERT INTO {each.qualified} ({columns}, _run_id, _loaded_at{marked})
+            SELECT {columns}, $run_id, $loaded_at{mark} FROM incoming_{each.name}"""
 
 
 def _replace(batch: Batch, kinds: set[str]) -> Iterator[str]:
@@ -315,8 +315,30 @@ def _replace(batch: Batch, kinds: set[str]) -> Iterator[str]:
                 WHERE kind = 'changed'{whole} AND {equal(batch.table.key, "stored", "outcome")}
                     AND {_near(batch, each, "kind = 'changed'")}"""
         columns = [*each.content, "_extra"]
+        marked, mark = _marked(batch, each, kinds)
+        hashed, value = _hashed(each)
         yield f"""
-            INSERT INTO {each.qualified} ({names(columns)}, _run_id, _loaded_at)
-            SELECT {names(columns, "incoming")}, $run_id, $loaded_at
+            INSERT INTO {each.qualified} ({names(columns)}, _run_id, _loaded_at{hashed}{marked})
+            SELECT {names(columns, "incoming")}, $run_id, $loaded_at{value}{mark}
             FROM incoming_{each.name} AS incoming JOIN outcome USING ({link})
             WHERE kind IN ('inserted', 'changed'){whole}"""
+
+
+def _hashed(each: Table) -> tuple[str, str]:
+    """Where a table holds the hash of its records, that column and its value, to be appended.
+
+    A row that several records of one run were made into has none: which of them it was made of last is for
+    the next run to find out again, and for that it must look at all of them.
+    """
+    if not each.declared.record_hash:
+        return "", ""
+    name = quote(each.declared.record_hash)
+    is_contested = "version_count > 1 OR coalesce(stored_run = $run_id, false)"
+    return f", {name}", f", CASE WHEN NOT ({is_contested}) THEN incoming.{name} END"
+
+
+def _marked(batch: Batch, each: Table, kinds: AbstractSet[str]) -> tuple[str, str]:
+    """Where a table marks the rows that versions follow from, that column and its value, to be appended."""
+    if not is_marked(batch.source, each):
+        return "", ""
+    return f", {MARK}", f", {history.mark(batch.table, each, kinds)}"

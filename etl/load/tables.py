@@ -1,34 +1,74 @@
 """The declared tables of a warehouse: made where they are missing, refused where they are others."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
 import duckdb
 
 from etl import schema
 from etl.errors import SettingsError
+from etl.load.relation import MARK, MARK_DOC, is_marked
+from etl.schema import quote
+
+Found = Mapping[str, Mapping[str, tuple[str, str]]]
+"""By qualified table and column, the type and the comment that are there."""
 
 
-def prepare(connection: duckdb.DuckDBPyConnection, source: schema.Source) -> None:
-    """Bring the tables of one schema file into being; new columns are added, other differences refused."""
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {source.name}")
-    found = _columns(connection, source.name)
-    for table in source.tables.values():
-        if table.name not in found:
-            for statement in table.ddl():
-                connection.execute(statement)
-        elif found[table.name] != {name: (each.sql, each.comment) for name, each in table.columns.items()}:
-            _alter(connection, table, {name: kind for name, (kind, _) in found[table.name].items()})
+def prepare(connection: duckdb.DuckDBPyConnection, *sources: schema.Source) -> None:
+    """Create the tables of these schema files, and add new columns.
+
+    All of it is done in one transaction, or nothing: hundreds of statements take half the time in one string.
+    Raises SettingsError for any other difference.
+    """
+    found = _found(connection)
+    statements = [each for source in sources for each in _missing(source, found)]
+    if not statements:
+        return
+    connection.begin()
+    try:
+        connection.execute(";\n".join(statements))
+        connection.commit()
+    except BaseException:
+        # After a failed commit there is nothing left to roll back; why it failed says more.
+        with suppress(duckdb.Error):
+            connection.rollback()
+        raise
 
 
-def _columns(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, dict[str, tuple[str, str]]]:
-    """By table and column, the type and the comment that are there."""
-    rows = connection.execute(schema.statement("load/columns"), {"schema": name}).fetchall()
+def _found(connection: duckdb.DuckDBPyConnection) -> Found:
+    """What is there, in one query for all schemas."""
     found: dict[str, dict[str, tuple[str, str]]] = {}
-    for table, column, kind, comment in rows:
+    for table, column, kind, comment in connection.execute(schema.statement("load/columns")).fetchall():
         short = "TIMESTAMPTZ" if kind == "TIMESTAMP WITH TIME ZONE" else kind
         found.setdefault(table, {})[column] = (short, comment)
     return found
 
 
-def _alter(connection: duckdb.DuckDBPyConnection, table: schema.Table, found: dict[str, str]) -> None:
+def _missing(source: schema.Source, found: Found) -> Iterator[str]:
+    """The statements that bring what is there to what one schema file declares."""
+    statements: list[str] = []
+    for table in source.tables.values():
+        there = dict(found.get(table.qualified, {}))
+        has_mark = there.pop(MARK, None) is not None
+        if not there:
+            statements += table.ddl()
+        elif there != {name: (each.sql, each.comment) for name, each in table.columns.items()}:
+            statements += _altered(table, {name: kind for name, (kind, _) in there.items()})
+        if is_marked(source, table) and not has_mark:
+            statements += _marked(table)
+    if statements:
+        yield f"CREATE SCHEMA IF NOT EXISTS {source.name}"
+        yield from statements
+
+
+def _marked(table: schema.Table) -> Iterator[str]:
+    """The statements that add the mark of rows that a version follows from."""
+    yield f"ALTER TABLE {table.qualified} ADD COLUMN {quote(MARK)} BOOLEAN"
+    yield f"COMMENT ON COLUMN {table.qualified}.{quote(MARK)} IS {schema.literal(MARK_DOC)}"
+
+
+def _altered(table: schema.Table, found: Mapping[str, str]) -> Iterator[str]:
+    """The statements that add new columns and bring all comments up to date."""
     for name, kind in found.items():
         declared = table.columns.get(name)
         if declared is None or declared.sql != kind:
@@ -43,6 +83,5 @@ def _alter(connection: duckdb.DuckDBPyConnection, table: schema.Table, found: di
                     f"the warehouse lacks the mandatory column {table.qualified}.{name}; "
                     "load into a new SIGHTGLASS_HOME"
                 )
-            connection.execute(f"ALTER TABLE {table.qualified} ADD COLUMN {schema.quote(name)} {column.sql}")
-    for statement in table.comments():
-        connection.execute(statement)
+            yield f"ALTER TABLE {table.qualified} ADD COLUMN {quote(name)} {column.sql}"
+    yield from table.comments()

@@ -192,8 +192,7 @@ def open_for_writing(home: Path) -> Warehouse:
     warehouse = _connect(path, read_only=False)
     _clear(home / SPILL)
     try:
-        for source in schema.sources():
-            prepare(warehouse.connection, source)
+        prepare(warehouse.connection, *schema.sources())
     except duckdb.Error as error:
         warehouse.close()
         raise unopenable(path, error) from error

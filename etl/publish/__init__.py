@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
+import msgspec
 
 from etl import schema
 from etl.config import Settings
@@ -16,6 +17,8 @@ from etl.publish.lake import Change, Lake
 from etl.publish.scrub import SHARE
 from etl.schema import LINEAGE_TIME, Table
 
+REBUILT = "rebuilt"
+"""A file that says that the tables were made anew: a row can hold something else by the same lineage."""
 FEW = 5
 """Damaged files that people are told the names of."""
 
@@ -78,6 +81,8 @@ def publish(
     bytes are read to find that out. A publish that was killed is made good by the next one.
     """
     lake = Lake(settings.home / LAKE)
+    rebuilt = settings.home / REBUILT
+    is_rebuilt = rebuilt.exists()
     grace = settings.number("SIGHTGLASS_LAKE_GRACE")
     tables = {table.qualified: table for source in schema.sources() for table in source.tables.values()}
     if lake.is_incomplete():
@@ -93,11 +98,14 @@ def publish(
         warehouse.connection.execute("RESET threads")
         with warehouse.transaction():
             lake.clean(grace)
-            change = lake.compare(warehouse.connection, tables, damaged)
+            change = lake.compare(warehouse.connection, tables, damaged, anew=is_rebuilt)
             if not force:
-                check(warehouse.connection, tables, change, lake.state())
+                state = lake.state()
+                if is_rebuilt:
+                    state = msgspec.structs.replace(state, loaded_until=0)
+                check(warehouse.connection, tables, change, state)
             loaded_until = _loaded_until(warehouse.connection, tables)
-            lake.write(warehouse.connection, tables, change)
+            lake.write(warehouse.connection, tables, change, warehouse.memory)
         return change, loaded_until
 
     warehouse.work_in_log()
@@ -109,6 +117,7 @@ def publish(
             raise Unsound(f"{error}; until then these files stay damaged: {_few(names)}") from error
         raise
     version = lake.commit(tables, change, loaded_until) if change.files else lake.newest()
+    rebuilt.unlink(missing_ok=True)
     lake.discard(damaged)
     lake.link()
     lake.clean(grace)

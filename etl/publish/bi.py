@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 
 from etl import schema
 from etl.config import Settings
@@ -34,6 +35,10 @@ MEMORY = "SIGHTGLASS_SQL_MEMORY"
 MARK = "sightglass_definitions"
 """A macro that tells by which definitions the file was made."""
 
+DEFINED = "definitions.json"
+"""The file in the lake that remembers by which definitions an untouched `bi.duckdb` was made: to open it
+takes as long as to compare all tables of a small warehouse."""
+
 NOW = "epoch_us(now())"
 
 
@@ -43,7 +48,11 @@ def write_bi(settings: Settings) -> bool:
     prefix = _prefix(settings)
     statements = list(definitions(prefix))
     digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()
+    record = lake / VERSIONS / DEFINED
+    if _is_noted(record, path, digest):
+        return False
     if _made_by(path) == digest:
+        _note(record, path, digest)
         return False
     aside = path.with_name(NAME + PART)
     try:
@@ -53,9 +62,9 @@ def write_bi(settings: Settings) -> bool:
                 _show(connection, lake, prefix)
             connection.execute(f"ATTACH {literal(str(aside))} AS bi (STORAGE_VERSION '{STORAGE}')")
             connection.execute("USE bi")
-            for statement in statements:
-                connection.execute(statement)
-            connection.execute(f"CREATE MACRO {MARK}() AS {literal(digest)}")
+            mark = f"CREATE MACRO {MARK}() AS {literal(digest)}"
+            # In one transaction, so that nothing of it goes through a log.
+            connection.execute(";\n".join(["BEGIN", *statements, mark, "COMMIT"]))
             connection.execute("USE memory")
             connection.execute("DETACH bi")
         aside.chmod(0o666 & ~umask())
@@ -67,6 +76,7 @@ def write_bi(settings: Settings) -> bool:
         if isinstance(error, OSError):
             what = f"{reason(error)}; {remedy(error)}"
         raise SettingsError(f"cannot write {path}: {what}") from error
+    _note(record, path, digest)
     return True
 
 
@@ -210,6 +220,28 @@ WHERE _file IN (
     )
     GROUP BY split_part(file, '.', -3)
 )"""
+
+
+def _seen(path: Path) -> list[int]:
+    """By what a file is known that nobody has touched: its size, its time in nanoseconds and its inode."""
+    told = path.lstat()
+    return [told.st_size, told.st_mtime_ns, told.st_ino]
+
+
+def _is_noted(record: Path, path: Path, digest: str) -> bool:
+    """Whether the record says that the file was made by these definitions."""
+    with suppress(OSError):
+        return record.read_bytes() == msgspec.json.encode([digest, *_seen(path)])
+    return False
+
+
+def _note(record: Path, path: Path, digest: str) -> None:
+    """Remember it. Where that cannot be done, the file is opened next time."""
+    aside = record.with_suffix(PART)
+    with suppress(OSError):
+        aside.write_bytes(msgspec.json.encode([digest, *_seen(path)]))
+        aside.chmod(0o666 & ~umask())
+        aside.replace(record)
 
 
 def _made_by(path: Path) -> str:

@@ -9,6 +9,7 @@ from duckdb import DuckDBPyConnection
 
 from etl import schema
 from etl.errors import Unsound
+from etl.load.relation import relation
 from etl.load.sql import names
 from etl.publish.lake import Change
 from etl.publish.state import State
@@ -65,8 +66,8 @@ def _keys(connection: DuckDBPyConnection, table: Table, loaded_until: int) -> It
         if near == "true" and not _same_hashes(connection, table, share):
             continue
         found = connection.execute(
-            f"WITH recent AS {how} (SELECT {key} FROM {table.qualified} WHERE {recent} AND {share}), "
-            f"near AS {how} (SELECT {key} FROM {table.qualified} WHERE {near} AND {share}) "
+            f"WITH recent AS {how} (SELECT {key} FROM {relation(table)} WHERE {recent} AND {share}), "
+            f"near AS {how} (SELECT {key} FROM {relation(table)} WHERE {near} AND {share}) "
             f"SELECT {_shown(table)} FROM near SEMI JOIN recent USING ({key}) GROUP BY {key} "
             f"HAVING count(*) > 1 {ONE}"
         ).fetchall()
@@ -78,7 +79,7 @@ def _keys(connection: DuckDBPyConnection, table: Table, loaded_until: int) -> It
 def _same_hashes(connection: DuckDBPyConnection, table: Table, share: str) -> bool:
     """Whether two rows have the same hash of the key: where none have, no key comes twice."""
     ((found,),) = connection.execute(
-        f"SELECT count(*) > count(DISTINCT hash({names(table.key)})) FROM {table.qualified} WHERE {share}"
+        f"SELECT count(*) > count(DISTINCT hash({names(table.key)})) FROM {relation(table)} WHERE {share}"
     ).fetchall()
     return bool(found)
 
@@ -91,16 +92,20 @@ def _near(
     Of few, one column is looked at, on which alone DuckDB filters while it scans: the time if it belongs to
     the key, as tables are nearly in its order, else the first column with about the most different values.
     """
-    distinct = ", ".join(f"approx_count_distinct({quote(name)})" for name in key)
-    ((rows, count, *values),) = connection.execute(
-        f"SELECT (SELECT count(*) FROM {table.qualified}), count(*), {distinct} "
-        f"FROM {table.qualified} WHERE {since}"
+    ((rows, count),) = connection.execute(
+        f"SELECT (SELECT count(*) FROM {relation(table)}), count(*) FROM {relation(table)} WHERE {since}"
     ).fetchall()
     if count > FEW * rows:
         return count, "NOT MATERIALIZED", "true"
-    most = (name for value, name in zip(values, key, strict=True) if 10 * value >= max(values))
-    telling = quote(table.by_month if table.by_month in key else next(most))
+    telling = quote(table.by_month if table.by_month in key else _telling(connection, table, key, since))
     return count, "MATERIALIZED", f"{telling} IN (SELECT {telling} FROM recent)"
+
+
+def _telling(connection: DuckDBPyConnection, table: Table, key: Sequence[str], since: str) -> str:
+    """The first column of a key that has about the most different values in the recent rows."""
+    distinct = ", ".join(f"approx_count_distinct({quote(name)})" for name in key)
+    (values,) = connection.execute(f"SELECT {distinct} FROM {relation(table)} WHERE {since}").fetchall()
+    return next(name for value, name in zip(values, key, strict=True) if 10 * value >= max(values))
 
 
 def _orphans(
@@ -111,11 +116,13 @@ def _orphans(
     if whole is None:
         return
     recent = _recent(table, loaded_until)
-    _, how, near = _near(connection, table, whole.key, recent)
+    count, how, near = _near(connection, table, whole.key, recent)
+    if not count:
+        return
     if near == "true" and not _strange_hashes(connection, table, whole, recent):
         return
     found = connection.execute(
-        f"WITH recent AS {how} (SELECT {names(table.key)} FROM {table.qualified} WHERE {recent}), "
+        f"WITH recent AS {how} (SELECT {names(table.key)} FROM {relation(table)} WHERE {recent}), "
         f"near AS {how} (SELECT {names(whole.key)} FROM {whole.qualified} WHERE {near}) "
         f"SELECT {_shown(table)} FROM recent ANTI JOIN near USING ({names(whole.key)}) {ONE}"
     ).fetchall()
@@ -127,7 +134,7 @@ def _strange_hashes(connection: DuckDBPyConnection, table: Table, whole: Table, 
     """Whether a recent row has a hash of the key of its whole that no row of that has."""
     of_key = f"hash({names(whole.key)}) AS of_key"
     ((found,),) = connection.execute(
-        f"SELECT count(*) > 0 FROM (SELECT {of_key} FROM {table.qualified} WHERE {recent}) "
+        f"SELECT count(*) > 0 FROM (SELECT {of_key} FROM {relation(table)} WHERE {recent}) "
         f"ANTI JOIN (SELECT {of_key} FROM {whole.qualified}) USING (of_key)"
     ).fetchall()
     return bool(found)

@@ -23,19 +23,22 @@ from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl.disk import reason, remedy, sync
 from etl.errors import SettingsError
+from etl.load.duckdb_errors import MEMORY
 from etl.load.warehouse import umask
 from etl.publish import scrub
 from etl.publish.cleaning import clean, drop_unreadable
 from etl.publish.files import PART, finish, link, made, remove, writable
 from etl.publish.layout import FIRST, PARQUET, Layout
-from etl.publish.parquet import write_slice
+from etl.publish.parquet import SliceWriter
 from etl.publish.slices import Slice, cut
 from etl.publish.state import FileSeal, Published, State, decode, encode, seal
 from etl.publish.writing import write_slices
 from etl.schema import Table
 
-AHEAD = 0.05
-"""Seconds between naming the time of a version and that time: by half of them all its files are in place."""
+AHEAD = 0.02
+AHEAD_PER_TABLE = 0.002
+"""Seconds between naming the time of a version and that time, and how many more for each table that changes:
+by half of them all its files are in place."""
 
 AT_ONCE = 2
 """Slices that are written at once."""
@@ -124,15 +127,17 @@ class Lake:
         connection: DuckDBPyConnection,
         tables: Mapping[str, Table],
         damaged: Sequence[Path] = (),
+        *,
+        anew: bool = False,
     ) -> Change:
-        """What of these tables is not published as it is now, or in a file that is damaged."""
+        """What of these tables is not published as it is now, or in a damaged file; all of it with `anew`."""
         state, set_back = self.state(), self._set_back()
         lost = set(damaged)
         change = Change({}, {}, {name: _shape(table) for name, table in tables.items()})
         for name, table in tables.items():
             known = state.tables.get(name, {})
             before = [each.slice for each in known.values()] or self._there(name)
-            if set_back or change.shapes[name] != state.shapes.get(name):
+            if anew or set_back or change.shapes[name] != state.shapes.get(name):
                 # Where the rows are cut by another column, the slices hold others, of which nothing is known.
                 before, known = [Slice(each.name, each.start, each.end) for each in before], {}
             slices = cut(connection, table, before)
@@ -146,8 +151,18 @@ class Lake:
             }
         return change
 
-    def write(self, connection: DuckDBPyConnection, tables: Mapping[str, Table], change: Change) -> None:
-        """Write the fresh slices of what is committed aside; SettingsError where there is no room."""
+    def write(
+        self,
+        connection: DuckDBPyConnection,
+        tables: Mapping[str, Table],
+        change: Change,
+        memory: int = MEMORY,
+    ) -> None:
+        """Write the fresh slices of what is committed aside; SettingsError where there is no room.
+
+        DuckDB may hold so many megabytes, and is given half of them at first: the rows that are sorted are
+        held outside of it.
+        """
         left = [
             (tables[name], each)
             for name, slices in change.tables.items()
@@ -159,10 +174,15 @@ class Lake:
         with writable(self._at.folder):
             for table in dict.fromkeys(table.qualified for table, _ in left):
                 made(self._at.of_table(table))
+            write = SliceWriter()
             try:
-                write_slices(connection, left, self._part, write_slice, AT_ONCE)
+                connection.execute(f"SET memory_limit = '{memory // 2}MB'")
+                write_slices(connection, left, self._part, write, AT_ONCE)
             except OutOfMemoryException:
-                write_slices(connection, left, self._part, write_slice, 1)
+                connection.execute(f"SET memory_limit = '{memory}MB'")
+                write_slices(connection, left, self._part, write, 1)
+            finally:
+                connection.execute(f"SET memory_limit = '{memory}MB'")
 
     def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""
@@ -173,7 +193,8 @@ class Lake:
                 for name, parts in change.fresh.items()
                 for part in parts
             }
-            before, ahead = "", round(AHEAD * 1_000_000)
+            changed = sum(map(bool, change.fresh.values()))
+            before, ahead = "", round((AHEAD + AHEAD_PER_TABLE * changed) * 1_000_000)
             while True:
                 # A clock that was set back a little must not make a new version look older than the last.
                 last = 0 if self._set_back() else int(self.newest() or 0)

@@ -2,16 +2,19 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from contextlib import closing
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl import schema
+from etl.load.relation import relation, stored
 from etl.publish.slices import Slice, condition
 from etl.schema import LINEAGE_TIME, Table, quote
 
@@ -20,15 +23,43 @@ GROUP_BYTES = 2**24
 """Bytes of a row group, which is held in memory: once it has so many, it gets no more rows."""
 VECTOR = 2_048
 """Rows that are taken from DuckDB at a time: as many as it reads at a time itself."""
-SORTED = 65_536
-"""Rows that are sorted at once: two sorts of 130,000 detections each have found 150 MB too little."""
-SORTED_BYTES = 2**24
-"""Bytes of texts that are sorted at once: a sort holds them several times."""
+SORTED = 49_152
+"""Rows that are sorted at once, in Arrow, which holds them once and a row group in order beside them."""
+SORTED_BYTES = 12 * 2**20
+"""Bytes of texts that are sorted at once where all texts are as wide as on average."""
+HELD_BYTES = 2**26
+"""Bytes of rows from which on DuckDB sorts them, which spills what it cannot hold, and takes longer."""
+REPEATING = 0.1
+SAMPLE = 4_096
+"""Share of different values in so many rows up to which a dictionary of them makes the file smaller."""
 WIDE = 2**14
 WIDEST = 2**16
 WIDE_ON_AVERAGE = 2**13
 """Bytes of a text from which on it counts, and from which on a table is not sorted; bytes of all texts of a
 row. DuckDB holds the texts of all rows of a vector that it reads, whatever its limit."""
+
+
+class _Stored(NamedTuple):
+    """One of the tables in which the rows of a table are stored, as DuckDB's statistics have it."""
+
+    name: str
+    relation: str
+    """The rows of them, with the row ids that they have there."""
+    rows: int
+    """Rows of it, deleted ones included."""
+    longest: int
+    """Bytes of the longest text."""
+    bytes: int
+    """Bytes of all texts."""
+
+    @property
+    def average(self) -> float:
+        """Bytes of all texts of a row."""
+        return self.bytes / max(self.rows, 1)
+
+
+class _TooMuch(Exception):
+    """Rows are more bytes than are to be held."""
 
 
 class _Wide(NamedTuple):
@@ -42,45 +73,73 @@ class _Wide(NamedTuple):
     """Of all texts of the column."""
 
 
-def write_slice(
-    connection: DuckDBPyConnection, table: Table, each: Slice, path: Path, unwanted: threading.Event
-) -> None:
-    """Write one slice as Parquet of the declared schema, in an order that lets readers skip row groups.
+class SliceWriter:
+    """Writes slices as Parquet; asks once for what DuckDB knows of the texts of a table."""
 
-    A table with wide texts is written as it stands, which is nearly in order, few rows at a time: a sort
-    holds them several times, and the whole vectors that they stand in. Once the slice is unwanted, only a
-    part is written.
+    def __init__(self) -> None:
+        self._stored: dict[str, list[_Stored]] = {}
+
+    def __call__(
+        self, connection: DuckDBPyConnection, table: Table, each: Slice, path: Path, unwanted: threading.Event
+    ) -> None:
+        """Write one slice, of the declared schema, in an order that lets readers skip row groups.
+
+        A table with wide texts is written as it stands, which is nearly in order, few rows at a time: a sort
+        holds all of them, and the whole vectors that they stand in. Once the slice is unwanted, only a part
+        is written.
+        """
+        # Two threads may ask for the same: that is cheaper than to let one wait.
+        places = self._stored.get(table.qualified) or [
+            _measured(connection, table, *place) for place in stored(table)
+        ]
+        self._stored[table.qualified] = places
+        declared = table.arrow()
+        groups = (
+            pa.Table.from_batches(group).rename_columns(declared.names).cast(declared)
+            for group in _groups(_rows(connection, table, each, places))
+        )
+        first = next(groups, declared.empty_table())
+        with pq.ParquetWriter(path, declared, compression="zstd", use_dictionary=_repeating(first)) as writer:
+            for group in chain([first] * bool(first), groups):
+                if unwanted.is_set():
+                    return
+                writer.write_table(group)
+
+
+def _rows(
+    connection: DuckDBPyConnection, table: Table, each: Slice, places: Sequence[_Stored]
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a slice, in order unless their texts are wide."""
+    if not each.rows:
+        # It may have been emptied because the table is cut otherwise now: what fits its name is elsewhere.
+        return iter(())
+    longest, average = max(one.longest for one in places), max(one.average for one in places)
+    if average <= WIDE_ON_AVERAGE and longest <= WIDEST:
+        return _sorted(connection, table, each, longest, average)
+    return chain.from_iterable(_as_they_stand(connection, table, each, one) for one in places)
+
+
+def _repeating(rows: pa.Table) -> list[str]:
+    """The columns whose values repeat in the first rows: a dictionary of others is larger than they are."""
+    first = rows.slice(0, SAMPLE)
+    most = REPEATING * len(first)
+    return [name for name in first.column_names if pc.count_distinct(first[name]).as_py() <= most]
+
+
+def _measured(connection: DuckDBPyConnection, table: Table, place: Table, rows_of: str) -> _Stored:
+    """One of the places where rows of a table are stored.
+
+    Statistics are asked for with one row: without one there is no answer, of several all texts are read.
     """
-    ((rows,),) = connection.execute(f"SELECT coalesce(max(rowid) + 1, 0) FROM {table.qualified}").fetchall()
-    longest, size = _texts(connection, table, rows - 1)
-    average = size / max(rows, 1)
-    if average > WIDE_ON_AVERAGE or longest > WIDEST:
-        found = connection.execute(
-            schema.statement("publish/wide_texts"), {"table": table.qualified, "longest": WIDE}
-        ).fetchall()
-        wide = [_Wide(0, rows, 0, size), *(_Wide(*row) for row in found)]
-        batches = _as_they_stand(connection, table, each, wide)
-    else:
-        batches = _sorted(connection, table, each, average)
-    declared = table.arrow()
-    with pq.ParquetWriter(path, declared, compression="zstd") as writer:
-        for group in _groups(batches):
-            if unwanted.is_set():
-                return
-            writer.write_table(pa.Table.from_batches(group).rename_columns(declared.names).cast(declared))
-
-
-def _texts(connection: DuckDBPyConnection, table: Table, row: int) -> tuple[int, int]:
-    """The bytes of the longest text in a table, and of all, as DuckDB's statistics have them.
-
-    They are asked for along with one row: without one there is no answer, of several all texts are read.
-    """
-    names = [quote(name) for name, column in table.columns.items() if column.sql in ("VARCHAR", "JSON")]
+    ((rows,),) = connection.execute(f"SELECT coalesce(max(rowid) + 1, 0) FROM {place.qualified}").fetchall()
+    common = table.columns.keys() & place.columns.keys()
+    names = [quote(name) for name in common if table.columns[name].sql in ("VARCHAR", "JSON")]
     known = ", ".join(f"stats({name})" for name in names) or "NULL"
-    found = connection.execute(f"SELECT {known} FROM {table.qualified} WHERE rowid = {row}").fetchall()
+    found = connection.execute(f"SELECT {known} FROM {place.qualified} WHERE rowid = {rows - 1}").fetchall()
     each = [one for kept in found for one in kept if isinstance(one, dict)]
     longest = max((one.get("max_string_length") or 0 for one in each), default=0)
-    return longest, sum(one.get("total_string_length") or 0 for one in each)
+    size = sum(one.get("total_string_length") or 0 for one in each)
+    return _Stored(place.qualified, rows_of, rows, longest, size)
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
@@ -97,24 +156,58 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
 
 
 def _sorted(
-    connection: DuckDBPyConnection, table: Table, each: Slice, average: float
+    connection: DuckDBPyConnection, table: Table, each: Slice, longest: int, average: float
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a slice in order; on average their texts have so many bytes."""
-    by = _order(table, each)
-    for piece in _pieces(connection, table, each, average) if by else [each] * bool(each.rows):
-        yield from connection.sql(f"{_select(table, piece)} {by}").to_arrow_reader(VECTOR)
+    """The rows of a slice in order."""
+    order, rows = _order(table, each), relation(table)
+    if not order:
+        yield from connection.sql(_select(table, each, rows)).to_arrow_reader(VECTOR)
+        return
+    at_once = max(VECTOR, min(ROW_GROUP, GROUP_BYTES // max(longest, 1)))
+    for piece in _pieces(connection, table, each, average):
+        select = _select(table, piece, rows)
+        try:
+            yield from _in_order(_held(connection, select, at_once), order)
+        except _TooMuch:
+            by = ", ".join(map(quote, order))
+            yield from connection.sql(f"{select} ORDER BY {by}").to_arrow_reader(VECTOR)
+
+
+def _held(connection: DuckDBPyConnection, select: str, at_once: int) -> pa.Table:
+    """All rows of a query, so many read at a time; raises _TooMuch where they are too many bytes to hold."""
+    with closing(connection.cursor()) as cursor:
+        found, size = list[pa.RecordBatch](), 0
+        rows = cursor.sql(select).to_arrow_reader(at_once)
+        for batch in rows:
+            found.append(batch)
+            size += batch.nbytes
+            if size > HELD_BYTES:
+                raise _TooMuch
+        return pa.Table.from_batches(found, rows.schema)
+
+
+def _in_order(rows: pa.Table, order: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows in order, a row group at a time: all of them at once would take the memory twice."""
+    places = pc.sort_indices(rows, [(name, "ascending") for name in order])
+    step = max(1, min(ROW_GROUP, len(rows) * GROUP_BYTES // max(rows.nbytes, 1)))
+    for first in range(0, len(rows), step):
+        yield from rows.take(places[first : first + step]).combine_chunks().to_batches()
 
 
 def _as_they_stand(
-    connection: DuckDBPyConnection, table: Table, each: Slice, wide: Sequence[_Wide]
+    connection: DuckDBPyConnection, table: Table, each: Slice, place: _Stored
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a slice in the order in which they stand, as few at a time as fit into the memory."""
-    rows = f"FROM {table.qualified} WHERE {condition(table, each)}"
+    texts = connection.execute(
+        schema.statement("publish/wide_texts"), {"table": place.name, "longest": WIDE}
+    ).fetchall()
+    wide = [_Wide(0, place.rows, 0, place.bytes), *(_Wide(*row) for row in texts)]
+    rows = f"FROM {place.relation} WHERE {condition(table, each)}"
     ((begin, end),) = connection.execute(f"SELECT min(rowid), max(rowid) {rows}").fetchall()
     for first, until, step in _steps(begin, end + 1, wide) if begin is not None else ():
         while first < until:
             last = min(first + step, until) - 1
-            some = f"{_select(table, each)} AND rowid BETWEEN {first} AND {last}"
+            some = f"{_select(table, each, place.relation)} AND rowid BETWEEN {first} AND {last}"
             try:
                 found = connection.sql(some).to_arrow_table()
             except OutOfMemoryException:
@@ -137,29 +230,27 @@ def _steps(begin: int, end: int, wide: Sequence[_Wide]) -> Iterator[tuple[int, i
         yield first, until, max(1, min(ROW_GROUP, int(fitting)))
 
 
-def _select(table: Table, each: Slice) -> str:
-    """The query for all columns of a slice; it ends with a condition."""
+def _select(table: Table, each: Slice, rows: str) -> str:
+    """The query for all columns of a slice, from a relation of rows; it ends with a condition."""
     columns = ", ".join(
         f"CAST({quote(name)} AS VARCHAR)" if column.type == "json" else quote(name)
         for name, column in table.columns.items()
     )
-    return f"SELECT {columns} FROM {table.qualified} WHERE {condition(table, each)}"
+    return f"SELECT {columns} FROM {rows} WHERE {condition(table, each)}"
 
 
-def _order(table: Table, each: Slice) -> str:
-    """The clause that orders the rows of a slice; empty where they need none."""
+def _order(table: Table, each: Slice) -> Sequence[str]:
+    """The columns by which the rows of a slice are ordered; none where they need no order."""
     # By time alone: to sort by the texts of a key as well takes longer than to write the file.
     order = [table.by_month] if table.by_month else table.key
     # Rows stand in the order in which they were loaded. Without a time there is nothing to go by.
     if order == [LINEAGE_TIME] or (table.by_month and each.start is None):
-        return ""
-    return f"ORDER BY {', '.join(map(quote, order))}"
+        return []
+    return order
 
 
 def _pieces(connection: DuckDBPyConnection, table: Table, each: Slice, average: float) -> Iterator[Slice]:
     """The slice, one stretch of time after the other, each of so few rows and bytes as are sorted at once."""
-    if not each.rows:
-        return
     count = max((each.rows - 1) // SORTED, int(each.rows * average) // SORTED_BYTES) + 1
     if each.start is None or each.end is None or count == 1:
         yield each
@@ -167,7 +258,7 @@ def _pieces(connection: DuckDBPyConnection, table: Table, each: Slice, average: 
     shares = [place / count for place in range(1, count)]
     ((edges,),) = connection.execute(
         f"SELECT quantile_disc(epoch_us({quote(table.by_month)}), {shares}) "
-        f"FROM {table.qualified} WHERE {condition(table, each)}"
+        f"FROM {relation(table)} WHERE {condition(table, each)}"
     ).fetchall()
     for start, end in pairwise(sorted({each.start, *edges, each.end})):
         yield msgspec.structs.replace(each, start=start, end=end)

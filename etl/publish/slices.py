@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from duckdb import DuckDBPyConnection
 
+from etl.load.relation import relation
 from etl.schema import Table, quote
 
 ROWS = 250_000
@@ -83,7 +84,7 @@ def _months(connection: DuckDBPyConnection, table: Table) -> Iterator[Slice]:
     rows = connection.execute(
         f"SELECT strftime(min({time}), '%Y-%m'), epoch_us(date_trunc('month', min({time}))), "
         f"epoch_us(date_trunc('month', min({time})) + INTERVAL 1 MONTH), count(*), {_digest(table)} "
-        f"FROM {table.qualified} GROUP BY 12 * year({time}) + month({time})"
+        f"FROM {relation(table)} GROUP BY 12 * year({time}) + month({time})"
     ).fetchall()
     for name, start, end, count, digest in rows:
         yield Slice(name or TIMELESS, start, end, count, digest)
@@ -95,7 +96,7 @@ def _divided(connection: DuckDBPyConnection, table: Table, each: Slice) -> Itera
     firsts = connection.execute(
         f"SELECT DISTINCT strftime(min(moment), '%Y-%m-%dT%H%M%S-%f'), epoch_us(min(moment)) AS first "
         f"FROM (SELECT {time} AS moment, (row_number() OVER (ORDER BY {time}) - 1) // {ROWS} AS piece "
-        f"FROM {table.qualified} WHERE {condition(table, each)}) GROUP BY piece ORDER BY first"
+        f"FROM {relation(table)} WHERE {condition(table, each)}) GROUP BY piece ORDER BY first"
     ).fetchall()
     # The first piece begins where the slice began, whenever its first row is.
     edges = [(each.name, each.start), *firsts[1:]]
@@ -107,7 +108,7 @@ def _divided(connection: DuckDBPyConnection, table: Table, each: Slice) -> Itera
 def _measured(connection: DuckDBPyConnection, table: Table, each: Slice) -> Slice:
     """The slice with what it holds now."""
     ((rows, digest),) = connection.execute(
-        f"SELECT count(*), {_digest(table)} FROM {table.qualified} WHERE {condition(table, each)}"
+        f"SELECT count(*), {_digest(table)} FROM {relation(table)} WHERE {condition(table, each)}"
     ).fetchall()
     return Slice(each.name, each.start, each.end, rows, digest)
 

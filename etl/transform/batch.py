@@ -3,11 +3,10 @@
 import base64
 import gc
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import Any, cast
 
 import pyarrow as pa
@@ -16,10 +15,11 @@ import pyarrow.compute as pc
 from etl import schema
 from etl.errors import Unfit
 from etl.extract.stream import Delivery, File, FileSource, Page, Source
-from etl.transform.decode import Decoder
-from etl.transform.files import Columns, flatten_columns, flatten_files
-from etl.transform.flatten import EXTRA, RECORD, WHOLE, BadRecord, flatten
-from etl.transform.pages import LARGEST_RECORD, few, read
+from etl.transform.files import Columns, Doubtful, flatten_alike, flatten_columns, flatten_files
+from etl.transform.flatten import EXTRA, RECORD, WHOLE, BadRecord
+from etl.transform.pages import LARGEST_RECORD, Refuse
+from etl.transform.recognize import RecordHasher
+from etl.transform.records import RecordTables
 from etl.values import canonical
 
 KEPT = 2**16
@@ -57,7 +57,7 @@ class Reject:
 
 
 @dataclass(slots=True)
-class Cut:
+class TransformResult:
     """What one stream's deliveries of a batch became."""
 
     fetched: int = 0
@@ -68,19 +68,19 @@ class Cut:
     """How many numbers the rows take to say which record, or which file, they were cut from."""
 
 
-def joined(cuts: Sequence[Cut]) -> Cut:
-    """Several cuts of one stream as one, in their order."""
-    if len(cuts) == 1:
-        return cuts[0]
-    offsets = [0, *accumulate(cut.ordinals for cut in cuts)]
+def joined(results: Sequence[TransformResult]) -> TransformResult:
+    """Several results of one stream as one, in their order."""
+    if len(results) == 1:
+        return results[0]
+    offsets = [0, *accumulate(result.ordinals for result in results)]
     tables = {
         name: pa.concat_tables(
-            _renumbered(cut.tables[name], offset) for cut, offset in zip(cuts, offsets, strict=False)
+            _renumbered(result.tables[name], offset) for result, offset in zip(results, offsets, strict=False)
         )
-        for name in cuts[0].tables
+        for name in results[0].tables
     }
-    rejects = [reject for cut in cuts for reject in cut.rejects]
-    return Cut(sum(cut.fetched for cut in cuts), tables, rejects, offsets[-1])
+    rejects = [reject for result in results for reject in result.rejects]
+    return TransformResult(sum(result.fetched for result in results), tables, rejects, offsets[-1])
 
 
 def _renumbered(rows: pa.Table, offset: int) -> pa.Table:
@@ -94,17 +94,18 @@ class Transformer:
     def __init__(self, source: Source, declared: schema.Source) -> None:
         self._source = source
         self._declared = declared
-        self._decoders: dict[str, Decoder] = {}
+        self._streams: dict[str, RecordTables] = {}
         self._in_files: set[str] = set()
+        self._no_rows: dict[str, pa.Table] = {}
 
     def unknown(self) -> list[str]:
         """The undeclared fields met so far, as stream:place/field, sorted."""
         in_records = {
-            f"{stream}:{name}" for stream, each in self._decoders.items() for name in each.undeclared
+            f"{stream}:{name}" for stream, each in self._streams.items() for name in each.decoder.undeclared
         }
         return sorted(in_records | self._in_files)
 
-    def cut(self, deliveries: Iterable[Delivery]) -> dict[str, Cut]:
+    def transform(self, deliveries: Iterable[Delivery]) -> dict[str, TransformResult]:
         """The tables of each stream that the deliveries belong to, in the order of their first delivery."""
         pages: dict[str, list[Page]] = {}
         files: dict[str, list[File]] = {}
@@ -113,40 +114,28 @@ class Transformer:
                 pages.setdefault(each.stream, []).append(each)
             elif isinstance(each, File):
                 files.setdefault(each.stream, []).append(each)
-        cuts = {stream: self._records(stream, some) for stream, some in pages.items()}
-        return cuts | {stream: self._files(stream, some) for stream, some in files.items()}
+        results = {stream: self._records(stream, some) for stream, some in pages.items()}
+        return results | {stream: self._files(stream, some) for stream, some in files.items()}
 
-    def _decoder(self, stream: str) -> Decoder:
-        if stream not in self._decoders:
-            tables = self._declared.of_stream(stream)
-            self._decoders[stream] = Decoder(tables, self._source.COMPLETE.get(stream))
-        return self._decoders[stream]
+    def _records(self, stream: str, pages: Sequence[Page]) -> TransformResult:
+        """The rows of all records of a stream; those that cannot be decoded are refused before the others."""
+        result, misfits = TransformResult(sum(len(page.records) for page in pages)), list[Reject]()
 
-    def _records(self, stream: str, pages: Sequence[Page]) -> Cut:
-        decoder, tables = self._decoder(stream), self._declared.of_stream(stream)
-        cut = Cut(sum(len(page.records) for page in pages))
-        misfits: list[Reject] = []
-        made = [flatten([], tables, decoder.root)]
-        taken = 0
-
-        def refuse(raw: bytes, context: Mapping[str, str], why: Unfit) -> None:
-            cut.rejects.append(self._reject(stream, raw, context, why))
+        def into(rejects: list[Reject]) -> Refuse:
+            return lambda raw, context, why: rejects.append(self._reject(stream, raw, context, why))
 
         with _uncollected():
-            for some in few(read(pages, decoder, refuse)):
-                make = partial(flatten, tables=tables, root=decoder.root, first=taken)
-                found, bad = _made([record for each in some for record in each.records], make)
-                if bad:
-                    origins = [(raw, each.context) for each in some for raw in each.raws]
-                    misfits += [self._reject(stream, *origins[index], why) for index, why in bad.items()]
-                made.append(found)
-                taken += sum(len(each.records) for each in some) - len(bad)
-        cut.rejects += misfits
-        for table in tables:
-            by_place = zip(*(each[table.name] for each in made), strict=True)
-            cut.tables[table.name] = pa.concat_tables(chain.from_iterable(by_place)).combine_chunks()
-        cut.ordinals = taken
-        return cut
+            made = self._record_tables(stream).make(pages, into(result.rejects), into(misfits))
+        result.tables, result.ordinals = made
+        result.rejects += misfits
+        return result
+
+    def _record_tables(self, stream: str) -> RecordTables:
+        if stream not in self._streams:
+            tables = self._declared.of_stream(stream)
+            hasher = RecordHasher(self._declared, stream, self._source.storable)
+            self._streams[stream] = RecordTables(tables, self._source.ENRICH.get(stream), hasher)
+        return self._streams[stream]
 
     def _reject(self, stream: str, raw: bytes, context: Mapping[str, Any], why: Unfit) -> Reject:
         if len(raw) <= LARGEST_RECORD:
@@ -154,10 +143,10 @@ class Transformer:
         stored = self._source.storable(stream, bytes(raw))
         return Reject(stored[:KEPT], context, why, whole=hashlib.sha256(stored).hexdigest())
 
-    def _files(self, stream: str, files: Sequence[File]) -> Cut:
+    def _files(self, stream: str, files: Sequence[File]) -> TransformResult:
         """The row of each file, and the rows inside the files that could be read."""
         whole, *parts = self._declared.of_stream(stream)
-        cut = Cut(sum(file.body is not None for file in files))
+        cut = TransformResult(sum(file.body is not None for file in files))
         with _uncollected():
             cut.tables, problems = self._inside(files, whole, parts)
         about = [
@@ -175,14 +164,46 @@ class Transformer:
         self, files: Sequence[File], whole: schema.Table, parts: Sequence[schema.Table]
     ) -> tuple[dict[str, pa.Table], list[Unfit | None]]:
         """The rows in files for each table, and for each file what is wrong with it, if it is set apart."""
-        read = [self._read(file) for file in files]
+        taken, alike = self._alike(files, whole, parts)
+        read = [{} if place in taken else self._read(file) for place, file in enumerate(files)]
         try:
-            tables = {part.name: _of_part(read, part, whole) for part in parts}
+            tables = {part.name: self._of_part(read, part, whole) for part in parts}
         except BadRecord:
             # Which files do not fit shows where each is looked at alone.
             read = [_held(each, parts, whole) for each in read]
-            tables = {part.name: _of_part(read, part, whole) for part in parts}
-        return tables, [each if isinstance(each, Unfit) else None for each in read]
+            tables = {part.name: self._of_part(read, part, whole) for part in parts}
+        joint = {name: pa.concat_tables([*alike.get(name, ()), rows]) for name, rows in tables.items()}
+        return joint, [each if isinstance(each, Unfit) else None for each in read]
+
+    def _of_part(self, read: Sequence["_Read | Unfit"], part: schema.Table, whole: schema.Table) -> pa.Table:
+        """The rows of one table in all files that could be read by themselves."""
+        if any(isinstance(each, Mapping) and part.name in each for each in read):
+            return _of_part(read, part, whole)
+        if part.name not in self._no_rows:
+            self._no_rows[part.name] = _of_part([], part, whole)
+        return self._no_rows[part.name]
+
+    def _alike(
+        self, files: Sequence[File], whole: schema.Table, parts: Sequence[schema.Table]
+    ) -> tuple[set[int], dict[str, list[pa.Table]]]:
+        """The rows in the files that are read together, by table, and the places of these files."""
+        taken, rows = cast("FileSource", self._source).read_alike(files)
+        tables: dict[str, list[pa.Table]] = {}
+        by_name = {part.name: part for part in parts}
+        try:
+            for each in rows:
+                made = flatten_alike(each, by_name[each.table], _own_key(by_name[each.table], whole))
+                tables.setdefault(each.table, []).append(made)
+        except Doubtful:
+            if len(files) == 1:
+                return set(), {}
+            middle = len(files) // 2
+            taken, tables = self._alike(files[:middle], whole, parts)
+            others, more = self._alike(files[middle:], whole, parts)
+            taken |= {middle + place for place in others}
+            for name, some in more.items():
+                tables.setdefault(name, []).extend(_renumbered(one, middle) for one in some)
+        return taken, tables
 
     def _read(self, file: File) -> "_Read | Unfit":
         """The columns in one file for each table, or what is wrong with it."""
@@ -199,7 +220,7 @@ class Transformer:
             self._in_files |= {f"{file.stream}:{table}/{name}" for each in extra for name in each}
         return read
 
-    def _refused(self, cut: Cut, file: File, why: Unfit) -> File:
+    def _refused(self, cut: TransformResult, file: File, why: Unfit) -> File:
         """Set a file apart, and mark it as such."""
         (whole, *_) = self._declared.of_stream(file.stream)
         key = {name: file.row[name] for name in whole.key}
@@ -217,7 +238,12 @@ def _of_part(read: Sequence[_Read | Unfit], part: schema.Table, whole: schema.Ta
         for ordinal, each in enumerate(read)
         if isinstance(each, Mapping) and part.name in each
     ]
-    return flatten_files(some, part, [name for name in part.key if name not in whole.key])
+    return flatten_files(some, part, _own_key(part, whole))
+
+
+def _own_key(part: schema.Table, whole: schema.Table) -> list[str]:
+    """The columns that tell the rows of one file apart."""
+    return [name for name in part.key if name not in whole.key]
 
 
 def _held(read: _Read | Unfit, parts: Sequence[schema.Table], whole: schema.Table) -> _Read | Unfit:
@@ -240,30 +266,3 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
-
-
-_Made = dict[str, list[pa.Table]]
-
-
-def _made(records: Sequence[Any], make: Callable[[Sequence[Any]], _Made]) -> tuple[_Made, dict[int, Unfit]]:
-    """What `make` makes of the records that it does not complain of, and the others: their place and why."""
-    try:
-        return make(records), {}
-    except BadRecord:
-        bad = dict(_bad(records, make))
-        return make([record for index, record in enumerate(records) if index not in bad]), bad
-
-
-def _bad(
-    records: Sequence[Any], make: Callable[[Sequence[Any]], object], first: int = 0
-) -> Iterator[tuple[int, Unfit]]:
-    """The records that `make` complains of, found by halving; their place and why."""
-    try:
-        make(records)
-    except BadRecord as bad:
-        if len(records) == 1:
-            yield first, bad.why
-            return
-        middle = len(records) // 2
-        yield from _bad(records[:middle], make, first)
-        yield from _bad(records[middle:], make, first + middle)

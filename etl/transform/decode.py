@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from etl.errors import Unfit
-from etl.extract.stream import Complete
+from etl.extract.stream import Enrich
 from etl.schema import Table
 from etl.transform.shape import ADDED, Place, attribute_of, is_odd, tree
 
@@ -21,20 +21,31 @@ def unfit(error: msgspec.MsgspecError, below: str = "$") -> Unfit:
 class Decoder:
     """Decodes the records of one stream, and remembers the undeclared fields it met."""
 
-    def __init__(self, tables: list[Table], complete: Complete | None) -> None:
+    def __init__(self, tables: list[Table], enrich: Enrich | None) -> None:
         self.root = tree(tables)
-        self.complete = complete
+        self.enrich = enrich
         self.undeclared: set[str] = set()
         """Places and names of undeclared fields, such as `media/new_field`."""
         self._compile()
+
+    def typed(self, raws: Iterable[bytes]) -> list[Any]:
+        """The records as objects without what the source adds.
+
+        Raises what msgspec raises of a record that does not fit, or has a field that is not known yet.
+        """
+        return list(map(self._decoder.decode, raws))
+
+    def typed_additions(self, place: Place, lists: list[list[Any]]) -> list[list[Any]]:
+        """Lists of objects that a source adds at a place, as objects of its type; raises as `typed` does."""
+        return cast("list[list[Any]]", msgspec.convert(lists, self._lists_of_added[id(place)]))
 
     def decode_all(self, raws: Iterable[bytes], context: Mapping[str, str]) -> list[Any] | None:
         """The records as `decode` gives them; None where one does not fit, and each must be tried alone."""
         try:
             records = list(map(self._decoder.decode, raws))
-            if self.complete:
+            if self.enrich:
                 for record in records:
-                    self.complete(record, context)
+                    self.enrich.record(record, context)
             self._convert(records, self.root, "$")
         except (Unfit, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
@@ -44,8 +55,8 @@ class Decoder:
         """The record as an object with the fields the source adds; Unfit says what is wrong with it."""
         try:
             record = self._typed(raw)
-            if self.complete:
-                self.complete(record, context)
+            if self.enrich:
+                self.enrich.record(record, context)
             self._convert([record], self.root, "$")
         except msgspec.MsgspecError as error:
             raise unfit(error) from error

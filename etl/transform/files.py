@@ -1,19 +1,22 @@
 """Columns that a source read from files to one Arrow table for each declared table."""
 
-from array import array as packed
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, repeat
-from math import inf
-from typing import Any
+from math import inf, prod
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from etl.errors import Unfit
-from etl.extract.stream import Picked
+from etl.extract.stream import DictionaryColumn, FileRows
 from etl.schema import Column, Table
 from etl.transform.columns import Misfit, array
-from etl.transform.flatten import EXTRA, BadRecord, Rows, table_of
+from etl.transform.flatten import EXTRA, RECORD, BadRecord, Rows, table_of
+from etl.transform.shape import INT64
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Columns = Mapping[str, Sequence[Any]]
 """The values of columns as received, by name."""
@@ -26,61 +29,121 @@ def flatten_files(read: Sequence[tuple[int, Columns]], table: Table, own_key: Se
     """
     sizes = [len(next(iter(columns.values()), ())) for _, columns in read]
     ordinals = list(chain.from_iterable(map(repeat, (ordinal for ordinal, _ in read), sizes)))
-    absent = [Picked.same(None, size) for size in sizes]
-    pieces = {
-        name: [columns.get(name, none) for (_, columns), none in zip(read, absent, strict=True)]
-        for name in {name: None for _, columns in read for name in columns}
+    names = {name: None for _, columns in read for name in columns}
+    joint = {
+        name: list(
+            chain.from_iterable(
+                columns.get(name, repeat(None, size)) for (_, columns), size in zip(read, sizes, strict=True)
+            )
+        )
+        for name in names
     }
-    return _flatten(pieces, ordinals, table, own_key, _packed)
+    return _flatten(joint, ordinals, table, own_key, _packed)
 
 
 def flatten_columns(columns: Columns, ordinals: Sequence[int], table: Table) -> pa.Table:
     """The Arrow table of rows that stand for files at these places; absent columns are NULL."""
-    return _flatten({name: [values] for name, values in columns.items()}, ordinals, table, (), array)
+    return _flatten(columns, ordinals, table, (), array)
+
+
+class Doubtful(Exception):
+    """Some of several files that were read together may not fit: each is to be looked at by itself."""
+
+
+def flatten_alike(rows: FileRows, table: Table, own_key: Sequence[str]) -> pa.Table:
+    """The rows of a table in files that were read together, in the form that `flatten_files` gives them.
+
+    Doubtful where a value does not fit its column, or two rows of one file share a key.
+    """
+    _hold_to_declared(rows.columns, table)
+    arrays = {RECORD: rows.files.to_arrow()}
+    for name in (*table.content, EXTRA):
+        column = table.columns[name]
+        try:
+            made = _whole(column, rows.columns.get(name), len(rows.files))
+        except (Misfit, pa.ArrowException) as error:
+            raise Doubtful from error
+        if table.not_null(name) and made.null_count:
+            raise Doubtful
+        if not _is_within(column, made):
+            raise Doubtful
+        arrays[name] = made
+    if not _are_distinct([arrays[name] for name in (RECORD, *own_key)]):
+        raise Doubtful
+    arrays[RECORD] = arrays[RECORD].cast(pa.int64())
+    return pa.table(arrays)
+
+
+def _whole(column: Column, given: "DictionaryColumn | pl.Series | None", size: int) -> pa.Array:
+    """All values of a column as an Arrow array of its type, texts as a dictionary."""
+    form = pa.dictionary(pa.int32(), pa.string()) if column.type == "text" else column.arrow
+    if given is None:
+        return pa.nulls(size, form)
+    if isinstance(given, DictionaryColumn):
+        return _packed(column, given.values).take(given.places.to_arrow())
+    made = given.to_arrow()
+    return made.dictionary_encode().cast(form) if column.type == "text" else made.cast(form)
+
+
+def _is_within(column: Column, made: pa.Array) -> bool:
+    """Whether all values are within the declared limits."""
+    low, high = _limits(column)
+    if (low, high) == (-inf, inf):
+        return True
+    least, most = pc.min_max(made).values()
+    return not least.is_valid or low <= least.as_py() <= most.as_py() <= high
+
+
+def _are_distinct(keys: Sequence[pa.Array]) -> bool:
+    """Whether no two rows are the same in all of these columns, none of which lacks a value."""
+    import polars as pl  # noqa: PLC0415 -- slow to import, and only files need it
+
+    columns = [each.indices if pa.types.is_dictionary(each.type) else each for each in keys]
+    sizes = list(map(_below, columns))
+    if not 0 < prod(map(float, sizes)) < INT64 or min(sizes) <= 0:
+        rows = pl.DataFrame([pl.Series(str(place), each) for place, each in enumerate(columns)])
+        return rows.n_unique() == len(rows)
+    # One number tells the rows apart, and most often these come in order.
+    joint = pl.Series([0], dtype=pl.Int64)
+    for column, size in zip(columns, sizes, strict=True):
+        joint = joint * size + pl.Series(column)
+    return bool((joint.diff(null_behavior="drop") > 0).all()) or joint.n_unique() == len(joint)
+
+
+def _below(column: pa.Array) -> int:
+    """The least number above all in a column of whole numbers; 0 where some are below 0, or are none."""
+    if not pa.types.is_integer(column.type) or not len(column):
+        return 0
+    least, most = (each.as_py() for each in pc.min_max(column).values())
+    return 0 if least < 0 else most + 1
+
+
+def _hold_to_declared(names: Iterable[str], table: Table) -> None:
+    """Refuse a source that fills columns which are not declared."""
+    unknown = set(names) - set(table.content) - {EXTRA}
+    if unknown:
+        raise LookupError(f"{table.qualified} has no column {min(unknown)}")
 
 
 def _flatten(
-    pieces: Mapping[str, Sequence[Sequence[Any]]],
+    columns: Columns,
     ordinals: Sequence[int],
     table: Table,
     own_key: Sequence[str],
     make: Callable[[Column, Sequence[Any]], pa.Array],
 ) -> pa.Table:
-    unknown = set(pieces) - set(table.content) - {EXTRA}
-    if unknown:
-        message = f"{table.qualified} has no column {min(unknown)}"
-        raise LookupError(message)
-    absent = [Picked.same(None, len(ordinals))]
+    _hold_to_declared(columns, table)
+    absent = [None] * len(ordinals)
 
     def values(name: str) -> Sequence[Any]:
-        return list(chain.from_iterable(pieces.get(name, absent)))
+        return columns.get(name, absent)
 
     def arrow(name: str) -> pa.Array:
-        return _joined(table.columns[name], pieces.get(name, absent), make)
+        return make(table.columns[name], values(name))
 
-    for name, some in pieces.items():
+    for name, some in columns.items():
         _hold_to_limits(name, table.columns[name], some, ordinals)
     return table_of(table, Rows(ordinals, own_key, values, arrow, lambda _row, path: f"$.{path}"))
-
-
-def _joined(
-    column: Column, pieces: Sequence[Sequence[Any]], make: Callable[[Column, Sequence[Any]], pa.Array]
-) -> pa.Array:
-    """A column that comes in pieces as one Arrow array; Misfit names the first row that does not fit."""
-    if not any(isinstance(piece, Picked) for piece in pieces):
-        return make(column, list(chain.from_iterable(pieces)))
-    values: list[Any] = []
-    places = []
-    for piece in pieces:
-        picked = piece if isinstance(piece, Picked) else Picked(piece, packed("i", range(len(piece))))
-        own = pa.Array.from_buffers(pa.int32(), len(picked), [None, pa.py_buffer(picked.places)])
-        places.append(pc.add(own, pa.array([len(values)], pa.int32())[0]))
-        values += picked.values
-    rows = pa.concat_arrays(places)
-    try:
-        return make(column, values).take(rows)
-    except Misfit as misfit:
-        raise Misfit(rows.index(misfit.index).as_py(), misfit.reason) from misfit
 
 
 def _packed(column: Column, values: Sequence[Any]) -> pa.Array:
@@ -89,26 +152,16 @@ def _packed(column: Column, values: Sequence[Any]) -> pa.Array:
     return made.dictionary_encode() if column.type == "text" else made
 
 
-def _hold_to_limits(
-    name: str, column: Column, pieces: Sequence[Sequence[Any]], ordinals: Sequence[int]
-) -> None:
+def _limits(column: Column) -> tuple[float, float]:
+    return (-inf if column.min is None else column.min), (inf if column.max is None else column.max)
+
+
+def _hold_to_limits(name: str, column: Column, values: Sequence[Any], ordinals: Sequence[int]) -> None:
     """Refuse values outside the declared limits; records are held to theirs when they are decoded."""
-    if column.min is None and column.max is None:
+    low, high = _limits(column)
+    if (low, high) == (-inf, inf):
         return
-    low, high = (-inf if column.min is None else column.min), (inf if column.max is None else column.max)
-    row = 0
-    for piece in pieces:
-        found = piece.values if isinstance(piece, Picked) else piece
-        if found and None not in found and low <= min(found) <= max(found) <= high:
-            row += len(piece)
-            continue
-        for index, value in enumerate(found):
-            if value is not None and not low <= value <= high:
-                why = Unfit(f"{value} is not within {low:g} to {high:g}", f"$.{name}")
-                raise BadRecord(ordinals[row + _row(piece, index)], why)
-        row += len(piece)
-
-
-def _row(piece: Sequence[Any], index: int) -> int:
-    """The first row of a piece that holds the value at this place among its values."""
-    return piece.places.index(index) if isinstance(piece, Picked) else index
+    for row, value in enumerate(values):
+        if value is not None and not low <= value <= high:
+            why = Unfit(f"{value} is not within {low:g} to {high:g}", f"$.{name}")
+            raise BadRecord(ordinals[row], why)

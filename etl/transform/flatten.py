@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from etl.errors import Unfit
 from etl.schema import Table
-from etl.transform.columns import NOUGHT, TRUE, Misfit, array, hold_to_presence
-from etl.transform.levels import Level
+from etl.transform.columns import NOUGHT, TRUE, Misfit, array, hold_to_presence, integers
+from etl.transform.levels import Levels
 from etl.transform.shape import INT64, Place, attribute_of, beginning, name_of, paths_of
 
 RECORD = "_record"
@@ -58,23 +58,21 @@ def flatten(
 
     `first` is the place of the first record in its batch; BadRecord names a record that does not fit.
     """
-    levels = {"": Level(records)}
+    return flatten_levels(Levels(records), tables, root, first)
+
+
+def flatten_levels(
+    levels: Levels, tables: Sequence[Table], root: Place, first: int = 0
+) -> dict[str, list[pa.Table]]:
+    """The same of records whose places may hold columns that were set."""
     return {
-        table.name: [_cut(levels, table, place, root, first) for place in table.declared.at]
+        table.name: [_rows_at(levels, table, place, root, first) for place in table.declared.at]
         for table in tables
     }
 
 
-def _level(levels: dict[str, Level], where: str) -> Level:
-    """The level at a place, made once for all tables."""
-    if where not in levels:
-        above, _, segment = where.rpartition("/")
-        levels[where] = _level(levels, above).below(segment)
-    return levels[where]
-
-
-def _cut(levels: dict[str, Level], table: Table, where: str, root: Place, first: int) -> pa.Table:
-    level, records = _level(levels, where), levels[""].items
+def _rows_at(levels: Levels, table: Table, where: str, root: Place, first: int) -> pa.Table:
+    level, records = levels.at(where), levels.records
     paths = {name: paths_of(name, table.columns[name]) for name in table.content}
     extra = level.undeclared(root.at(where))
 
@@ -86,6 +84,9 @@ def _cut(levels: dict[str, Level], table: Table, where: str, root: Place, first:
         return array(column, extra) if name == EXTRA else level.array(column, paths[name])
 
     def locate(row: int, path: str) -> str:
+        if levels.are_set:
+            # The objects do not hold what was set; who set it asks for no place.
+            return "$"
         ordinal = level.ordinals[row]
         return _located(records[ordinal], where, row - level.ordinals.index(ordinal), path)
 
@@ -115,8 +116,8 @@ def _located(record: object, where: str, row: int, path: str) -> str:
 
 def table_of(table: Table, rows: Rows, first: int = 0) -> pa.Table:
     """The Arrow table of these rows; BadRecord names the first that does not fit."""
-    ordinals = [first + ordinal for ordinal in rows.ordinals] if first else rows.ordinals
-    arrays = {RECORD: pa.array(ordinals, pa.int64())}
+    ordinals = integers(rows.ordinals)
+    arrays = {RECORD: pc.add(ordinals, first) if first else ordinals}
     for name in [*table.content, EXTRA]:
         try:
             arrays[name] = rows.arrow(name)
@@ -135,8 +136,10 @@ def _distinct(table: Table, made: pa.Table, rows: Rows) -> pa.Table:
     """The rows without repeats of the same row; two different rows with one key do not fit."""
     if made.num_rows >= MANY and _are_distinct(made, rows.own_key):
         return made
-    within = zip(rows.ordinals, *map(rows.values, rows.own_key), strict=True)
-    if len(set(within)) == made.num_rows:
+    own = [rows.values(name) for name in rows.own_key]
+    if any(len(set(values)) == made.num_rows for values in own):
+        return made
+    if len(set(zip(rows.ordinals, *own, strict=True))) == made.num_rows:
         return made
     given = {name: rows.values(name) for name in [*table.content, EXTRA]}
     keys = [values for name, values in given.items() if name in table.key]

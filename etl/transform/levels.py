@@ -1,6 +1,6 @@
 """The objects at each place of the records: their fields as columns, with what stands above each object."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -10,7 +10,7 @@ from msgspec import UNSET
 from msgspec.structs import astuple
 
 from etl.schema import Column
-from etl.transform.columns import Misfit, array
+from etl.transform.columns import Misfit, array, integers
 from etl.transform.shape import Place, attribute_of, attributes_of, beginning, name_of
 
 
@@ -24,16 +24,31 @@ class Level:
         self.above = above
         self.parents = parents
         """For each object the place of the one above it, in the level above."""
-        self.ordinals: list[int] = [above.ordinals[row] for row in parents] if above else [*range(len(items))]
+        self.ordinals = _ordinals(items, above, parents)
         """For each object the place of its record."""
+        self._put: dict[str, Sequence[Any]] = {}
         self._arrays: dict[tuple[tuple[str, ...], str, tuple[str, ...]], pa.Array] = {}
 
     def below(self, segment: str) -> "Level":
         """The objects that this segment of a place leads to."""
-        found = self._fields.get(attribute_of(name_of(segment)), ())
+        found = self.field(name_of(segment))
         lists = found if segment.endswith("[]") else [None if each is None else (each,) for each in found]
         parents = [row for row, inner in enumerate(lists) if inner for _ in inner]
         return Level([each for inner in lists if inner for each in inner], self, parents)
+
+    @classmethod
+    def of_columns(
+        cls, columns: Mapping[str, Sequence[Any]], above: "Level", parents: Sequence[int]
+    ) -> "Level":
+        """Objects that are given as columns, under their paths."""
+        made = cls([None] * len(parents), above, parents)
+        made._put.update(columns)
+        made._fields = {}
+        return made
+
+    def put(self, path: str, values: Sequence[Any]) -> None:
+        """Set the values at a path; before any column is made."""
+        self._put[path] = values
 
     @property
     def root(self) -> "Level":
@@ -54,7 +69,12 @@ class Level:
     @cached_property
     def _rows(self) -> tuple[pa.Array, pa.Array]:
         """For each object the place of its record, and of the object above, to take values by."""
-        return pa.array(self.ordinals, pa.int64()), pa.array(self.parents, pa.int64())
+        ordinals = integers(self.ordinals)
+        return ordinals, ordinals if self.parents is self.ordinals else integers(self.parents)
+
+    def field(self, name: str) -> Sequence[Any]:
+        """The values of a field as received; none where there are no objects."""
+        return self._fields.get(attribute_of(name), ())
 
     def array(self, column: Column, paths: tuple[str, ...]) -> pa.Array:
         """The first value at these paths for each object; Misfit names the first that does not fit."""
@@ -88,32 +108,63 @@ class Level:
 
     def _values(self, path: str) -> Sequence[Any]:
         """The value at this path for each object; None where something on the way is absent."""
+        if path in self._put:
+            return self._put[path]
         start, (rest,) = beginning((path,))
         if start and self.above:
             above, rows = (self.root, self.ordinals) if start == "/" else (self.above, self.parents)
             found = above.values([rest])
             return [found[row] for row in rows]
         first, *way = attributes_of(rest)
-        found = self._fields.get(first, ())
+        if first not in self._fields:
+            return [None] * len(self.items)
+        found = self._fields[first]
         for attribute in way:
             found = [None if item is None else getattr(item, attribute) for item in found]
         return found
 
     def undeclared(self, place: Place) -> Sequence[Any]:
         """For each object its undeclared fields, or None."""
-        met = [
-            (name, attribute)
-            for name, attribute in place.undeclared.items()
-            if any(getattr(item, attribute, UNSET) is not UNSET for item in self.items)
-        ]
+        columns = {name: self._undeclared(attribute) for name, attribute in place.undeclared.items()}
+        met = {name: values for name, values in columns.items() if values.count(UNSET) < len(values)}
         if not met:
             return [None] * len(self.items)
+        rows = zip(*met.values(), strict=True)
         return [
-            {
-                name: value
-                for name, attribute in met
-                if (value := getattr(item, attribute, UNSET)) is not UNSET
-            }
-            or None
-            for item in self.items
+            {name: value for name, value in zip(met, row, strict=True) if value is not UNSET} or None
+            for row in rows
         ]
+
+    def _undeclared(self, attribute: str) -> Sequence[Any]:
+        """The values of an undeclared field, of which some objects may know nothing."""
+        if attribute in self._fields:
+            return self._fields[attribute]
+        return [getattr(item, attribute, UNSET) for item in self.items]
+
+
+class Levels:
+    """The places of some records, each made once."""
+
+    def __init__(self, records: Sequence[Any]) -> None:
+        self.records = records
+        self.are_set = False
+        """Whether columns are set that the objects themselves do not hold."""
+        self._made = {"": Level(records)}
+
+    def at(self, where: str) -> Level:
+        """The level at a place."""
+        if where not in self._made:
+            above, _, segment = where.rpartition("/")
+            self._made[where] = self.at(above).below(segment)
+        return self._made[where]
+
+    def put(self, where: str, level: Level) -> None:
+        """Set the level at a place; before anybody asks for it."""
+        self._made[where] = level
+
+
+def _ordinals(items: Sequence[Any], above: Level | None, parents: Sequence[int]) -> Sequence[int]:
+    """For each object the place of its record."""
+    if above is None:
+        return range(len(items))
+    return parents if above.above is None else [above.ordinals[row] for row in parents]

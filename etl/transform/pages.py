@@ -1,14 +1,16 @@
-"""Pages to decoded records, a few at a time; repeats are left out, what does not fit is refused."""
+"""Pages in blocks, without what they repeat of each other; records decoded one by one, or refused."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xxhash import xxh3_64_intdigest
+
 from etl.errors import Unfit
 from etl.extract.stream import Page, as_received
 from etl.transform.decode import Decoder
 
-FEW = 400
+BLOCK = 400
 """Records to make rows of at a time: so few fit the processor's cache, and use the memory of those before."""
 
 LARGEST_RECORD = 16 * 2**20
@@ -27,42 +29,44 @@ class Read:
     records: Sequence[Any]
 
 
-def read(pages: Iterable[Page], decoder: Decoder, refuse: Refuse) -> Iterator[Read]:
-    """What could be decoded of each page, a few records at a time.
+class Repeats:
+    """What a page may repeat of the one before it.
 
-    A page that is asked for by time repeats the end of the one before it. What was taken from there just
-    as it is need not be taken again: a page lists a record once, so nothing newer lies between.
+    A page that is asked for by time repeats the end of the one before. What was taken from there just as it
+    is need not be taken again: a page lists a record once, so nothing newer lies between.
     """
-    before: Mapping[int, Sequence[bytes]] = {}
-    context: Mapping[str, str] | None = None
+
+    def __init__(self, context: Mapping[str, str] | None = None, taken: Iterable[bytes] = ()) -> None:
+        self._context = context
+        self._taken = _by_digest(taken)
+
+    def split(self, page: Page) -> tuple[Sequence[bytes], Sequence[bytes]]:
+        """The records that were taken from the page before, and the others."""
+        if page.context != self._context:
+            return [], page.records
+        known = [raw for raw in page.records if _is_among(raw, self._taken)]
+        return known, [raw for raw in page.records if raw not in known] if known else page.records
+
+
+def blocks(pages: Iterable[Page]) -> Iterator[list[Page]]:
+    """The pages in lists of one context and a block of records each, or of one page that is longer."""
+    some: list[Page] = []
+    held = 0
     for page in pages:
-        known = [raw for raw in page.records if _is_among(raw, before)] if page.context == context else []
-        fresh = [raw for raw in page.records if raw not in known] if known else page.records
-        if max(map(len, fresh), default=0) > LARGEST_RECORD:
-            fresh = _of_size(fresh, page.context, refuse)
-        taken = list(known)
-        for first in range(0, len(fresh), FEW):
-            # Decoded, records take many times as much: of a long page few are there at once.
-            made = _decoded(page.context, fresh[first : first + FEW], decoder, refuse)
-            taken += made.raws
-            yield made
-        before, context = _by_size(taken), page.context
-
-
-def few(reads: Iterable[Read]) -> Iterator[list[Read]]:
-    """The same in lists of a few records."""
-    some: list[Read] = []
-    for each in reads:
-        some.append(each)
-        if sum(len(one.raws) for one in some) >= FEW:
+        is_enough = held >= BLOCK or held + len(page.records) > 2 * BLOCK
+        if some and (is_enough or page.context != some[0].context):
             yield some
-            some.clear()
+            some, held = [], 0
+        some.append(page)
+        held += len(page.records)
     if some:
         yield some
 
 
-def _of_size(raws: Sequence[bytes], context: Mapping[str, str], refuse: Refuse) -> Sequence[bytes]:
+def of_size(raws: Sequence[bytes], context: Mapping[str, str], refuse: Refuse) -> Sequence[bytes]:
     """The records that are not too large; the others are refused."""
+    if max(map(len, raws), default=0) <= LARGEST_RECORD:
+        return raws
     for raw in raws:
         if len(raw) > LARGEST_RECORD:
             why = (
@@ -72,7 +76,8 @@ def _of_size(raws: Sequence[bytes], context: Mapping[str, str], refuse: Refuse) 
     return [raw for raw in raws if len(raw) <= LARGEST_RECORD]
 
 
-def _decoded(context: Mapping[str, str], raws: Sequence[bytes], decoder: Decoder, refuse: Refuse) -> Read:
+def decoded(context: Mapping[str, str], raws: Sequence[bytes], decoder: Decoder, refuse: Refuse) -> Read:
+    """What could be decoded of some records; the others are refused."""
     records = decoder.decode_all(raws, context)
     if records is not None:
         return Read(context, raws, records)
@@ -88,13 +93,12 @@ def _decoded(context: Mapping[str, str], raws: Sequence[bytes], decoder: Decoder
     return Read(context, taken, records)
 
 
-def _by_size(raws: Iterable[bytes]) -> Mapping[int, Sequence[bytes]]:
-    """Records by their length: to compare those of one length is less work than to hash them all."""
-    found: dict[int, list[bytes]] = {}
-    for raw in raws:
-        found.setdefault(len(raw), []).append(raw)
-    return found
+def _by_digest(raws: Iterable[bytes]) -> Mapping[int, bytes]:
+    """Records by what tells nearly all of them apart, and is sooner made than a hash of Python's."""
+    return {xxh3_64_intdigest(raw): raw for raw in raws}
 
 
-def _is_among(raw: bytes, by_size: Mapping[int, Sequence[bytes]]) -> bool:
-    return any(bytes(raw) == bytes(each) for each in by_size.get(len(raw), ()))
+def _is_among(raw: bytes, by_digest: Mapping[int, bytes]) -> bool:
+    """Whether the record is one of these; one that merely shares its digest is none."""
+    found = by_digest.get(xxh3_64_intdigest(raw))
+    return found is not None and bytes(found) == bytes(raw)

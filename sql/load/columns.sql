@@ -1,5 +1,5 @@
--- The columns that the tables of one schema have at present.
-SELECT table_name, column_name, data_type, comment
+-- The columns that all tables have at present.
+SELECT schema_name || '.' || table_name, column_name, data_type, comment
 FROM duckdb_columns()
-WHERE schema_name = $schema AND database_name = current_database()
-ORDER BY table_name, column_index
+WHERE database_name = current_database() AND NOT internal
+ORDER BY schema_name, table_name, column_index

@@ -10,19 +10,17 @@ from urllib.parse import quote
 import msgspec
 
 from etl.config import Secret, Setting, Settings
-from etl.errors import Refused, SettingsError, SourceError
-from etl.extract.http import Api
+from etl.errors import ClientError, SettingsError, SourceError
 from etl.extract.order import Circle
 from etl.extract.stream import Bundle, Meter, Page, Position, Query, Stream, World, in_parts
 from etl.extract.stretches import Readers, unread
 from etl.sources.cogniac.applications import Application, application_of
-from etl.sources.cogniac.login import LOGIN, Login
 from etl.sources.cogniac.pages import Records, following, linked, readable
-from etl.sources.cogniac.records import COMPLETE, storable
+from etl.sources.cogniac.records import ENRICH, storable
 from etl.sources.cogniac.scan import Scan
 from etl.values import canonical
 
-__all__ = ["COMPLETE", "LOGIN", "SETTINGS", "connect", "storable"]
+__all__ = ["ENRICH", "LOGIN", "SETTINGS", "connect", "storable"]
 
 SETTINGS = (
     Setting("COG_API_KEY", "Cogniac API key, id:secret.", kind="secret"),
@@ -35,6 +33,8 @@ SETTINGS = (
     ),
 )
 
+LOGIN = "COG_API_KEY, or COG_USER and COG_PASS"
+"""Which settings must be given to log in, as told to people."""
 SUBJECTS_AT_ONCE = 100
 MICROSECOND = timedelta(microseconds=1)
 
@@ -70,6 +70,10 @@ class Cogniac:
     """One tenant of the Cogniac API."""
 
     def __init__(self, settings: Settings, credentials: str, secrets: list[Secret]) -> None:
+        # Not above: what is imported for httpx takes long, and most commands ask no API.
+        from etl.extract.http import Api  # noqa: PLC0415
+        from etl.sources.cogniac.login import Login  # noqa: PLC0415
+
         base = re.sub(r"/+(1/*)?$", "", settings.text("COG_URL_PREFIX"))
         self._login = Login(base, credentials, settings.text("COG_TENANT"))
         self._api = Api(
@@ -110,14 +114,17 @@ class Cogniac:
 
     def streams(self, world: World) -> Iterator[list[Stream]]:
         """Applications first, for they name the subjects and the detections to ask for."""
-        yield [Stream("applications", self._applications)]
+        yield [Stream("applications", self._applications, is_list=True)]
         if not self._reached:
             # The login or the host failed: one complaint says so.
             return
         ahead = self._api.ahead(world.now()) // MICROSECOND
         yield [
-            Stream("subjects", self._subjects),
-            *(Stream("detections", partial(self._detections, each), each, ahead) for each in self._to_read()),
+            Stream("subjects", self._subjects, is_list=True),
+            *(
+                Stream("detections", partial(self._detections, each), each, ahead=ahead)
+                for each in self._to_read()
+            ),
         ]
 
     def _to_read(self) -> list[str]:
@@ -139,7 +146,7 @@ class Cogniac:
         for wanted in set(self._wanted) - self._found.keys():
             try:
                 record = self._api.get(msgspec.Raw, f"/1/applications/{quote(wanted, safe='')}", meter)
-            except Refused as refused:
+            except ClientError as refused:
                 refusals.append(f"{wanted} ({refused})")
                 continue
             self._find(record, wanted)

@@ -1,19 +1,17 @@
 """Cogniac tokens: minted when needed, shared by all threads, renewed once when they have expired."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from urllib.parse import urlencode
 
+import httpx
 import msgspec
 
 from etl.errors import SourceError
 from etl.extract.deadline import left
-from etl.extract.http import Ask, LoginFailed
-
-LOGIN = "COG_API_KEY, or COG_USER and COG_PASS"
-"""Which settings must be given to log in, as told to people."""
+from etl.extract.http import LoginFailed
 
 
 class Token(msgspec.Struct):
@@ -35,23 +33,41 @@ class Tenants(msgspec.Struct):
     tenants: list[Tenant]
 
 
-class Login:
+Flow = Generator[httpx.Request, httpx.Response, str]
+"""Asks what must be asked before there is an answer, and returns it."""
+
+
+class Login(httpx.Auth):
     """Signs requests with a token of the tenant, minted when needed and once more when it has expired."""
 
     def __init__(self, base: str, credentials: str, tenant: str) -> None:
         self._base = base
         self._credentials = credentials
         self.tenant = tenant
-        self._signature: Mapping[str, str] = {}
+        self._token = ""
         self._lock = threading.Lock()
 
-    def sign(self, ask: Ask, refused: Mapping[str, str] | None = None) -> Mapping[str, str]:
-        """The header with the token: another thread's, or a new one where this one was refused."""
-        if not self._signature or self._signature == refused:
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send the request with the token; a second time where that had expired.
+
+        Raises LoginFailed with the answer of a login that gave none.
+        """
+        token = yield from self._current(request, refused="")
+        request.headers["Authorization"] = f"Bearer {token}"
+        response = yield request
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            renewed = yield from self._current(request, refused=token)
+            if renewed != token:
+                request.headers["Authorization"] = f"Bearer {renewed}"
+                yield request
+
+    def _current(self, request: httpx.Request, refused: str) -> Flow:
+        """The token: another thread's, or a new one where this one was refused."""
+        if self._token == refused:
             with self._held():
-                if not self._signature or self._signature == refused:
-                    self._signature = {"Authorization": f"Bearer {self._mint(ask)}"}
-        return self._signature
+                if self._token == refused:
+                    self._token = yield from self._mint(request)
+        return self._token
 
     @contextmanager
     def _held(self) -> Iterator[None]:
@@ -63,24 +79,32 @@ class Login:
         finally:
             self._lock.release()
 
-    def _mint(self, ask: Ask) -> str:
+    def _mint(self, request: httpx.Request) -> Flow:
         if not self.tenant:
-            self.tenant = self._only_tenant(ask)
+            self.tenant = yield from self._only_tenant(request)
         query = urlencode({"tenant_id": self.tenant})
-        answer = self._answer(ask, f"/1/token?{query}", f", and COG_TENANT ({self.tenant})")
-        return msgspec.json.decode(answer, type=Token).access_token
+        response = yield self._asking(request, f"/1/token?{query}")
+        body = _content(response, f", and COG_TENANT ({self.tenant})")
+        return msgspec.json.decode(body, type=Token).access_token
 
-    def _only_tenant(self, ask: Ask) -> str:
-        answer = self._answer(ask, "/1/users/current/tenants")
-        tenants = msgspec.json.decode(answer, type=Tenants).tenants
+    def _only_tenant(self, request: httpx.Request) -> Flow:
+        response = yield self._asking(request, "/1/users/current/tenants")
+        tenants = msgspec.json.decode(_content(response), type=Tenants).tenants
         if len(tenants) == 1:
             return tenants[0].tenant_id
         listed = ", ".join(f"{tenant.tenant_id} ({tenant.name})" for tenant in tenants)
         message = f"set COG_TENANT to one of this user's tenants: {listed or 'there is none'}"
         raise SourceError(message)
 
-    def _answer(self, ask: Ask, path: str, more: str = "") -> bytes:
-        answer = ask(self._base + path, {"Authorization": self._credentials, "Accept": "application/json"})
-        if answer.status != HTTPStatus.OK:
-            raise LoginFailed(answer, f"check {LOGIN}{more}")
-        return answer.body
+    def _asking(self, request: httpx.Request, path: str) -> httpx.Request:
+        """A question with the credentials, on behalf of a request."""
+        headers = httpx.Headers(request.headers)
+        headers.update({"Authorization": self._credentials, "Accept": "application/json"})
+        return httpx.Request("GET", self._base + path, headers=headers, extensions=request.extensions)
+
+
+def _content(response: httpx.Response, more: str = "") -> bytes:
+    """The body of a login's answer; LoginFailed where it gave none."""
+    if response.status_code != HTTPStatus.OK:
+        raise LoginFailed(response, more)
+    return response.content

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
 
-from etl.errors import Refused, SourceError
-from etl.extract.http import Api
+from etl.errors import ClientError, SourceError
 from etl.extract.order import goes_beyond
 from etl.extract.stream import Meter
 from etl.values import UNREADABLE, canonical, micros, seconds
+
+if TYPE_CHECKING:
+    from etl.extract.http import Api
 
 T = TypeVar("T")
 
@@ -181,7 +183,7 @@ class Window(NamedTuple):
 class DetectionPages:
     """The pages of the detections of one application, none of them believed to be the last without reason."""
 
-    def __init__(self, api: Api, application_id: str, meter: Meter) -> None:
+    def __init__(self, api: "Api", application_id: str, meter: Meter) -> None:
         self._api = api
         self._application_id = application_id
         self._path = f"/1/applications/{quote(application_id, safe='')}/detections"
@@ -229,7 +231,7 @@ class DetectionPages:
 
     def _whole(self, record: bytes) -> bytes:
         """The record with its medium in full, asked for by its id where a page came abridged."""
-        with suppress(*UNREADABLE, Refused):
+        with suppress(*UNREADABLE, ClientError):
             read = msgspec.json.decode(record)
             medium = read.get("media") if isinstance(read, dict) else None
             if isinstance(medium, dict) and medium.keys() == {"media_id"}:

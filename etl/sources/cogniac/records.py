@@ -1,11 +1,11 @@
 """Cogniac records: what the declarations mark with a plus sign, and several shapes brought to one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from etl.errors import Unfit
-from etl.extract.stream import Complete
-from etl.values import canonical, parsed
+from etl.extract.stream import Block, Enrich
+from etl.values import canonical, canonical_lines, parsed
 
 BOXED = frozenset({"box_set", "box"})
 """Kinds of application data whose boxes are rows of their own."""
@@ -14,12 +14,12 @@ NUMBERS = frozenset({int, float, type(None)})
 """Types a corner may have before it is looked at whether all are there; a bool is no number here."""
 
 
-def complete_application(application: Any, context: Mapping[str, str]) -> None:  # noqa: ANN401
+def enrich_application(application: Any, context: Mapping[str, str]) -> None:  # noqa: ANN401
     """Say which tenant was asked, where the application itself does not."""
     application.added_tenant_id = context["tenant_id"]
 
 
-def complete_result(result: Any, context: Mapping[str, str]) -> None:  # noqa: ANN401 -- a type made from the schema
+def enrich_result(result: Any, context: Mapping[str, str]) -> None:  # noqa: ANN401 -- a type made from the schema
     """Identify the result, and bring what comes in several shapes to one."""
     focus = parsed(result.focus)
     result.added_application_id = context["application_id"]
@@ -33,7 +33,7 @@ def complete_result(result: Any, context: Mapping[str, str]) -> None:  # noqa: A
         result.added_other_media = [*_media(result.other_media), *_media(result.media_list)]
     for index, detection in enumerate(result.detections):
         try:
-            _complete_detection(detection)
+            _enrich_detection(detection)
         except Unfit as why:
             raise Unfit(why.reason, f"$.detections[{index}].app_data{why.path}") from why
 
@@ -44,7 +44,11 @@ def focus_key(focus: object) -> str:
     Numbers count by value (`50.0` is `50`, `-0.0` is `0`), members that are null are left out, and a region
     that has no members then is the whole media item: the empty string.
     """
-    text = canonical(focus).decode()
+    return _key(focus, canonical(focus).decode())
+
+
+def _key(focus: object, text: str) -> str:
+    """The key of a region that has this text as canonical JSON."""
     # What another spelling of the same value could have; most often a box of whole numbers has nothing of it.
     if "." in text or "e" in text or "null" in text or "-0" in text:
         text = canonical(_by_value(focus)).decode()
@@ -69,19 +73,23 @@ def _media(listed: object) -> Iterator[object]:
             yield medium
 
 
-def _complete_detection(detection: Any) -> None:  # noqa: ANN401 -- a type made from the schema
-    """Say who asserted it (the vendor's media-detections page tells the three apart), and find its boxes."""
-    if detection.user_id is not None:
-        # A user's assertion outside any application is a capture of media to a subject.
-        detection.added_asserted_by = "capture" if detection.app_id is None else "user"
-    elif detection.model_id is not None:
-        detection.added_asserted_by = "model"
+def _enrich_detection(detection: Any) -> None:  # noqa: ANN401 -- a type made from the schema
+    """Say who asserted it, and find its boxes."""
+    detection.added_asserted_by = _asserted_by(detection.user_id, detection.model_id, detection.app_id)
     if detection.app_data is None:
         return
     if detection.app_data_type != "ocr":
         detection.app_data = parsed(detection.app_data)
     if detection.app_data_type in BOXED:
         detection.added_boxes = _boxes(detection.app_data)
+
+
+def _asserted_by(user_id: str | None, model_id: str | None, app_id: str | None) -> str | None:
+    """Who asserts; the vendor's media-detections page tells the three apart."""
+    if user_id is not None:
+        # A user's assertion outside any application is a capture of media to a subject.
+        return "capture" if app_id is None else "user"
+    return None if model_id is None else "model"
 
 
 def _boxes(app_data: object) -> list[dict[str, Any]]:
@@ -119,7 +127,89 @@ def _corners(box: object, path: str) -> dict[str, Any] | None:
     return corners
 
 
-COMPLETE: Mapping[str, Complete] = {"applications": complete_application, "detections": complete_result}
+def enrich_applications(block: Block) -> None:
+    """Do to whole columns what `enrich_application` does to a record."""
+    count = len(block.values("", "application_id"))
+    block.put("", "+tenant_id", [block.context["tenant_id"]] * count)
+
+
+def enrich_results(block: Block) -> None:
+    """Do to whole columns what `enrich_result` does to a record."""
+    focus = _parsed(block.values("", "focus"))
+    block.put("", "+application_id", [block.context["application_id"]] * len(focus))
+    block.put("", "+focus_key", _keys(focus))
+    boxes = [each.get("box") if isinstance(each, dict) else None for each in focus]
+    for corner, at in _corner_columns(boxes).items():
+        block.put("", f"+focus_box/{corner}", at)
+    block.put("", "+detection_count", block.sizes("detections[]"))
+    block.put("media", "custom_data", _parsed(block.values("media", "custom_data")))
+    related = list(zip(block.values("", "other_media"), block.values("", "media_list"), strict=True))
+    if any(other or listed for other, listed in related):
+        lists = [[*_media(other), *_media(listed)] if other or listed else None for other, listed in related]
+        block.add_objects("+other_media[]", lists)
+    _enrich_detections(block)
+
+
+def _parsed(values: Sequence[Any]) -> Sequence[Any]:
+    """The objects and lists in texts that hold one; most often there is no text among the values."""
+    return list(map(parsed, values)) if str in set(map(type, values)) else values
+
+
+def _keys(focus: Sequence[Any]) -> Sequence[str]:
+    """The key of each region; the empty string where there is none."""
+    texts = iter(canonical_lines([each for each in focus if each is not None]))
+    return ["" if each is None else _key(each, next(texts)) for each in focus]
+
+
+def _enrich_detections(block: Block) -> None:
+    """Do to whole columns what `_enrich_detection` does to an assertion."""
+    who = [block.values("detections[]", name) for name in ("user_id", "model_id", "app_id")]
+    block.put("detections[]", "+asserted_by", list(map(_asserted_by, *who)))
+    kinds, data = (block.values("detections[]", name) for name in ("app_data_type", "app_data"))
+    if str in set(map(type, data)):
+        data = [
+            parsed(each) if type(each) is str and kind != "ocr" else each
+            for each, kind in zip(data, kinds, strict=True)
+        ]
+        block.put("detections[]", "app_data", data)
+    boxed = [
+        (row, each if isinstance(each, list) else [each])
+        for row, (each, kind) in enumerate(zip(data, kinds, strict=True))
+        if each is not None and kind in BOXED
+    ]
+    _add_boxes(block, boxed)
+
+
+def _add_boxes(block: Block, boxed: Sequence[tuple[int, Sequence[Any]]]) -> None:
+    """Add a row for each box; `boxed` are assertions with their boxes."""
+    boxes = [box for _, some in boxed for box in some]
+    if not set(map(type, boxes)) <= {dict}:
+        raise Unfit("a box must be an object", "")
+    corners = _corner_columns([box.get("box", box) for box in boxes])
+    if any(None in at for at in corners.values()):
+        raise Unfit("a box must have x0, y0, x1 and y1", "")
+    columns = {
+        **corners,
+        "probability": [box.get("probability") for box in boxes],
+        "box_index": [index for _, some in boxed for index in range(len(some))],
+    }
+    block.add_rows("detections[]/+boxes[]", [row for row, some in boxed for _ in some], columns)
+
+
+def _corner_columns(boxes: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
+    """The corners of the boxes, each a column; None where there is no box."""
+    if not set(map(type, boxes)) <= {dict, type(None)}:
+        raise Unfit("a box must be an object", "")
+    columns = {corner: [None if box is None else box.get(corner) for box in boxes] for corner in CORNERS}
+    if any(not set(map(type, at)) <= NUMBERS for at in columns.values()):
+        raise Unfit("a corner must be a number", "")
+    return columns
+
+
+ENRICH: Mapping[str, Enrich] = {
+    "applications": Enrich(enrich_application, enrich_applications),
+    "detections": Enrich(enrich_result, enrich_results),
+}
 
 
 def storable(_stream: str, record: bytes) -> bytes:

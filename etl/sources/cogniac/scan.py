@@ -8,12 +8,11 @@ followed as it is. A list that leads to no end that way has not been read.
 
 import threading
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from etl.errors import SourceError
-from etl.extract.http import Api
 from etl.extract.order import CLEAR, Circle, Direction, Order, goes_beyond, order_of, rising
-from etl.extract.stream import Bundle, Delivery, Effect, Meter, Page, Position, Watermark
+from etl.extract.stream import Action, Bundle, Delivery, Meter, Page, Position, Watermark
 from etl.extract.stretches import Stretch
 from etl.sources.cogniac.pages import (
     NOTHING,
@@ -26,9 +25,10 @@ from etl.sources.cogniac.pages import (
 )
 from etl.values import moment
 
+if TYPE_CHECKING:
+    from etl.extract.http import Api
+
 MOST_PAGES = 10_000_000
-MARK = 50
-"""Pages after which it is entered how far a stretch was read: what a run that is broken off costs at most."""
 
 
 class Step(NamedTuple):
@@ -44,7 +44,7 @@ class Step(NamedTuple):
 class Scan:
     """One pass over the detections of an application, up to the end of a position."""
 
-    def __init__(self, api: Api, application_id: str, position: Position, meter: Meter) -> None:
+    def __init__(self, api: "Api", application_id: str, position: Position, meter: Meter) -> None:
         self._pages = DetectionPages(api, application_id, meter)
         self._application_id = application_id
         self._end = position.end // 1_000_000 * 1_000_000
@@ -61,7 +61,7 @@ class Scan:
         step: Step | None = Step(window, self._pages.first(window))
         progress: list[Delivery] = []
         longest = tied = 0
-        for number in range(1, MOST_PAGES):
+        for _ in range(1, MOST_PAGES):
             if step is None:
                 break
             window, page, _, known = step
@@ -82,7 +82,7 @@ class Scan:
                 step = self._beyond(base)
             elif step is None:
                 yield from self._by_links(window, page, stretch)
-            progress = self._progress(stretch, step.reached, marked=number % MARK == 0) if step else []
+            progress = self._progress(stretch, step.reached) if step else []
         else:
             raise SourceError(f"the detections of {self._application_id} have no end")
         if stretch.shared and self._is_sorted:
@@ -169,10 +169,9 @@ class Scan:
             self._is_sorted &= direction.is_steady
             self._newest = max(self._newest, newest)
 
-    def _progress(self, stretch: Stretch, reached: int, *, marked: bool) -> list[Delivery]:
+    def _progress(self, stretch: Stretch, reached: int) -> list[Delivery]:
         """What tells how far the stretch was read, once the next page was seen to join."""
-        said: list[Delivery] = [] if stretch.shared else [Watermark(reached)]
-        return [*said, *self._mark(stretch, reached)] if marked else said
+        return [*([] if stretch.shared else [Watermark(reached)]), *self._mark(stretch, reached)]
 
     def _mark(self, stretch: Stretch, until: int) -> Bundle:
         """What tells a later run how far the stretch was read, should this one be broken off."""
@@ -181,7 +180,7 @@ class Scan:
             return []
         newest = min(self._newest, until) or None
         about = {"start_us": stretch.start, "end_us": until, "newest_us": newest}
-        return [Effect("etl/stretch_read", {**self._about, **about})]
+        return [Action("mark_range_read", {**self._about, **about})]
 
     def _within(self, page: DetectionPage, known: Tail = NOTHING, end: int | None = None) -> Bundle:
         """The page without what the one before it ended with, and without what others read from an end on."""
@@ -207,7 +206,7 @@ class Scan:
         yield self._within(other)
         is_reached = not other.next or all(each < time for each in other.known_times[-CLEAR:])
         if not found or not (found & known or is_reached):
-            yield [Effect("cogniac/skipped", {"application_id": self._application_id, "microseconds": time})]
+            yield [Action("mark_skipped", {"application_id": self._application_id, "microseconds": time})]
 
     def _linked(self, time: int, page: DetectionPage) -> Iterator[DetectionPage]:
         """The pages that `next` leads to, while each holds records of this time that the last one did not."""

@@ -13,17 +13,15 @@ from urllib.parse import quote
 import msgspec
 
 from etl.config import Secret, Setting, Settings
-from etl.errors import Refused, SourceError
+from etl.errors import ClientError, SourceError
 from etl.extract.address import Reach
-from etl.extract.http import Api
 from etl.extract.stream import (
+    Action,
     Bundle,
-    Complete,
-    Effect,
+    Enrich,
     File,
     Meter,
     Page,
-    Picked,
     Position,
     Query,
     Stream,
@@ -31,11 +29,11 @@ from etl.extract.stream import (
     as_received,
 )
 from etl.sources.neurons import assets
-from etl.sources.neurons.account import KeyHeader, fingerprint, shares_media
+from etl.sources.neurons.account import fingerprint, shares_media
 from etl.sources.neurons.instead import sent_instead
 from etl.sources.neurons.lease import Lease
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
-from etl.sources.neurons.metrics import complete_medium
+from etl.sources.neurons.metrics import enrich_medium
 from etl.sources.neurons.pictures import is_picture
 from etl.values import micros_of
 
@@ -90,6 +88,10 @@ class Neurons:
     """One account of the Neurons Predict API."""
 
     def __init__(self, settings: Settings, key: Secret) -> None:
+        # Not above: what is imported for httpx takes long, and most commands ask no API.
+        from etl.extract.http import Api  # noqa: PLC0415
+        from etl.sources.neurons.login import KeyHeader  # noqa: PLC0415
+
         self._sweep = settings.number("SIGHTGLASS_NEURONS_SWEEP") * 3600 * 1_000_000
         self._at_once = settings.whole("SIGHTGLASS_CONCURRENCY")
         base = settings.text("NEURONS_URL")
@@ -126,14 +128,14 @@ class Neurons:
         """The media with their files: all of the list when a sweep is due, else its end and what is open."""
         self._world = world
         if world.span:
-            yield [Stream("media", partial(self._within, *world.span), BACKFILL)]
+            yield [Stream("media", partial(self._within, *world.span), BACKFILL, is_list=True)]
             return
         now = micros_of(world.now())
         # A listing that is yet to come was done under another clock: how long ago, nobody knows.
         if not any(0 <= now - swept < self._sweep for (swept,) in world.ask("neurons/last_sweep")):
-            yield [Stream("media", self._all)]
+            yield [Stream("media", self._all, is_list=True)]
         else:
-            yield [Stream("media", self._tail, TAIL)]
+            yield [Stream("media", self._tail, TAIL, is_list=True)]
 
     def _all(self, _position: Position, meter: Meter) -> Iterator[Bundle]:
         """All media the list names, then those it does not any more: gone, or left out by mistake."""
@@ -183,18 +185,18 @@ class Neurons:
         held = self._world.ask("etl/confirmation", **about)
         is_confirmed = any(confirmed and len(gone) <= (most or 0) for most, confirmed in held)
         if len(gone) > max(FEW_GONE, MOST_GONE * stored) and not is_confirmed:
-            yield [Effect("etl/hold_back", {**about, "held": len(gone), "of": stored})]
+            yield [Action("hold_back", {**about, "held": len(gone), "of": stored})]
             return
-        effects = [Effect("neurons/gone", {"ids": gone})] if gone else []
-        effects += [Effect("etl/forget_confirmation", about)] if held else []
-        if effects:
-            yield effects
+        actions = [Action("mark_deleted", {"ids": gone})] if gone else []
+        actions += [Action("forget_confirmation", about)] if held else []
+        if actions:
+            yield actions
 
     def _one(self, media_id: str, meter: Meter) -> msgspec.Raw | None:
         """One medium as it is now; None where it is gone."""
         try:
             found = self._api.get(msgspec.Raw, f"/predict/v2/media/{quote(media_id, safe='')}", meter)
-        except Refused as refused:
+        except ClientError as refused:
             if refused.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
                 return None
             raise
@@ -209,12 +211,12 @@ class Neurons:
         With `again` these are all files, whatever is known of them.
         """
         known = self._known(readable(page))
-        asked: deque[tuple[Page, Iterator[File], list[Effect]]] = deque()
+        asked: deque[tuple[Page, Iterator[File], list[Action]]] = deque()
         for records, wanted in self._few(page, {} if again else known, meter):
             files = self._pool.map(lambda each: self._file(*each, meter=meter), wanted)
             ids = [medium.media_id for medium in readable(records)]
             back = [media_id for media_id in ids if known.get(media_id, NEVER).deleted]
-            listed = [Effect("neurons/listed_again", {"ids": back})] if back else []
+            listed = [Action("mark_listed", {"ids": back})] if back else []
             asked.append((Page("media", records), files, listed))
             # The files of the next few are asked for before the last of these has come.
             if len(asked) > 1:
@@ -293,7 +295,7 @@ class Neurons:
         link = lease.link(name, self._world.now())
         try:
             return self._believed(link, meter)
-        except Refused as refused:
+        except ClientError as refused:
             if refused.status not in EXPIRED:
                 raise
             newer = lease.instead_of(link, name, self._world.now())
@@ -302,17 +304,17 @@ class Neurons:
             return self._believed(newer, meter)
 
     def _believed(self, link: str, meter: Meter) -> tuple[bytes, str]:
-        """The file; Refused where the server says 200 and sends something else, such as a page to log in."""
+        """The file; ClientError where the server says 200 and sends something else, such as a login page."""
         body, content_type = self._files.download(link, meter)
         instead = sent_instead(body, content_type)
         if instead is not None:
-            raise Refused(f"the server sent {instead} in place of the file", HTTPStatus.GONE)
+            raise ClientError(f"the server sent {instead} in place of the file", HTTPStatus.GONE)
         return body, content_type
 
 
-def _bundle(page: Page, files: Iterator[File], effects: Sequence[Effect]) -> Bundle:
+def _bundle(page: Page, files: Iterator[File], actions: Sequence[Action]) -> Bundle:
     """What belongs together, once all files have come."""
-    return [page, *files, *effects]
+    return [page, *files, *actions]
 
 
 def _changed(medium: Listed, start: int, end: int) -> bool:
@@ -323,7 +325,9 @@ def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (items[first : first + size] for first in range(0, len(items), size))
 
 
-COMPLETE: Mapping[str, Complete] = {"media": complete_medium}
+ENRICH: Mapping[str, Enrich] = {"media": Enrich(enrich_medium)}
+
+read_alike = assets.read_alike
 
 
 def read(file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:
@@ -333,7 +337,7 @@ def read(file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:
         return {}
     table, columns = reader(file.body)
     size = len(next(iter(columns.values()), ()))
-    about = {name: Picked.same(file.row[name], size) for name in ("media_id", "asset")}
+    about = {name: [file.row[name]] * size for name in ("media_id", "asset")}
     return {table: {**about, **columns}}
 
 

@@ -1,10 +1,9 @@
 """Which account a key of Neurons leads to: the API tells no name, so the key and what it shows must do."""
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
 from etl.config import Secret
-from etl.extract.http import Ask
 from etl.extract.stream import Query
 from etl.sources.neurons.listing import read_one
 
@@ -12,17 +11,6 @@ CONTEXT = b"sightglass: account of Neurons Predict"
 """Keeps the fingerprint of a key from being of use anywhere else."""
 PROBED = 20
 """Stored media that are asked for by their ids to see whether a key leads to them."""
-
-
-class KeyHeader:
-    """Signs requests with the API key."""
-
-    def __init__(self, key: Secret) -> None:
-        self._key = key
-
-    def sign(self, _ask: Ask, _refused: Mapping[str, str] | None = None) -> Mapping[str, str]:
-        """The header with the key; there is no other."""
-        return {"X-API-Key": self._key.reveal()}
 
 
 def fingerprint(key: Secret) -> str:

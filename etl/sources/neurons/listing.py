@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from etl.errors import Refused, SourceError
-from etl.extract.http import Api
+from etl.errors import ClientError, SourceError
 from etl.extract.stream import Meter
 from etl.values import UNREADABLE, micros
+
+if TYPE_CHECKING:
+    from etl.extract.http import Api
 
 PAGE = 100
 MOST_PAGES = 10_000_000
@@ -79,7 +81,7 @@ class MediaPage:
 class MediaList:
     """The list of all media of an account, oldest first."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: "Api") -> None:
         self._api = api
 
     def pages(self, first: int, seen: set[str | bytes], meter: Meter) -> Iterator[Sequence[bytes]]:
@@ -228,7 +230,7 @@ class Walk:
         for number in range(1, MOST_PAGES):
             try:
                 page = self._ask(self._first, number)
-            except Refused:
+            except ClientError:
                 break
             fresh = self._fresh(page)
             if fresh:

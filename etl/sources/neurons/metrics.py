@@ -20,7 +20,7 @@ def canonical_metric(raw: str) -> tuple[str, str]:
     return NEWER.get(raw, raw), "total"
 
 
-def complete_medium(medium: Any, _context: Mapping[str, str]) -> None:  # noqa: ANN401 -- a type made from the schema
+def enrich_medium(medium: Any, _context: Mapping[str, str]) -> None:  # noqa: ANN401 -- a type made from the schema
     """Make rows of the metrics, and keep the names of the results without their links."""
     medium.added_asset_names = sorted(_mapping(medium.results, "$.results"))
     metrics = []

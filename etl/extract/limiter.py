@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from etl.extract.deadline import left
 
 
-class Gate:
-    """Lets a number of requests pass at a time that halves when the host says it is too many."""
+class AdaptiveLimiter:
+    """Limits concurrent requests; halves on 429, grows by one for every round of successes."""
 
     def __init__(self, most: int) -> None:
         self._most = float(most)
         self._allowed = float(most)
-        self._inside = 0
-        self._shrunk = 0
+        self._in_flight = 0
+        self._decreases = 0
         self._changed = threading.Condition()
 
     @property
@@ -23,31 +23,31 @@ class Gate:
         return int(self._allowed)
 
     @contextmanager
-    def passing(self) -> Iterator[int]:
-        """Wait for a place and hold it; yields what `slower` wants to be told.
+    def acquire(self) -> Iterator[int]:
+        """Wait for a place and hold it; yields what to pass to `decrease`.
 
-        TimeoutError where none is free before the deadline.
+        Raises TimeoutError where none is free before the deadline.
         """
         with self._changed:
-            if not self._changed.wait_for(lambda: self._inside < self.allowed, left()):
+            if not self._changed.wait_for(lambda: self._in_flight < self.allowed, left()):
                 raise TimeoutError("other requests took all the time that it had")
-            self._inside += 1
-            since = self._shrunk
+            self._in_flight += 1
+            since = self._decreases
         try:
             yield since
         finally:
             with self._changed:
-                self._inside -= 1
+                self._in_flight -= 1
                 self._changed.notify_all()
 
-    def slower(self, since: int) -> None:
+    def decrease(self, since: int) -> None:
         """Halve the number, once for all requests that were in flight together."""
         with self._changed:
-            if since == self._shrunk:
+            if since == self._decreases:
                 self._allowed = max(1.0, self._allowed / 2)
-                self._shrunk += 1
+                self._decreases += 1
 
-    def faster(self) -> None:
+    def increase(self) -> None:
         """Allow one more for every round of successes."""
         with self._changed:
             self._allowed = min(self._most, self._allowed + 1 / self._allowed)

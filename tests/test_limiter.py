@@ -23,8 +23,8 @@ from etl.demo.neurons import NeuronsSimulator, NeuronsSize
 from etl.demo.script import Answer
 from etl.demo.server import serve
 from etl.extract.deadline import within
-from etl.extract.gate import Gate
 from etl.extract.http import Api
+from etl.extract.limiter import AdaptiveLimiter
 from etl.extract.stream import Meter
 from etl.sources.neurons import SETTINGS
 
@@ -52,40 +52,40 @@ def settings(at_once: int = AT_ONCE) -> Settings:
 @pytest.mark.parametrize(("most", "expected"), [(1, [1, 1, 1, 1]), (5, [5, 2, 1, 1]), (8, [8, 4, 2, 1])])
 def test_each_complaint_halves_what_may_be_in_flight(most: int, expected: list[int]) -> None:
     """One stays allowed, however often the host complains."""
-    gate = Gate(most)
+    limiter = AdaptiveLimiter(most)
 
-    found = [gate.allowed]
+    found = [limiter.allowed]
     for _ in expected[1:]:
-        with gate.passing() as since:
-            gate.slower(since)
-        found.append(gate.allowed)
+        with limiter.acquire() as since:
+            limiter.decrease(since)
+        found.append(limiter.allowed)
     assert expected == found
 
 
 def test_requests_in_flight_together_halve_it_once() -> None:
     """Eight complaints about the same crowd are one; a complaint about a request sent later is another."""
-    gate = Gate(8)
+    limiter = AdaptiveLimiter(8)
     with ExitStack() as crowd:
-        for since in [crowd.enter_context(gate.passing()) for _ in range(8)]:
-            gate.slower(since)
-        after_the_crowd = gate.allowed
-    with gate.passing() as since:
-        gate.slower(since)
+        for since in [crowd.enter_context(limiter.acquire()) for _ in range(8)]:
+            limiter.decrease(since)
+        after_the_crowd = limiter.allowed
+    with limiter.acquire() as since:
+        limiter.decrease(since)
 
-    assert (4, 2) == (after_the_crowd, gate.allowed)
+    assert (4, 2) == (after_the_crowd, limiter.allowed)
 
 
 def test_successes_let_more_pass_again() -> None:
     """One more for each round of as many successes as are allowed, and never more than at first."""
-    gate = Gate(4)
+    limiter = AdaptiveLimiter(4)
     for _ in range(3):
-        with gate.passing() as since:
-            gate.slower(since)
+        with limiter.acquire() as since:
+            limiter.decrease(since)
 
     found = []
     for _ in range(20):
-        gate.faster()
-        found.append(gate.allowed)
+        limiter.increase()
+        found.append(limiter.allowed)
     # 1, 2, 2.5, 2.9, 3.24 ..., until there is no more to allow.
     assert [2, 2, 2, 3, 3, 3] == found[:6]
     assert [4] * 5 == found[-5:]
@@ -93,15 +93,15 @@ def test_successes_let_more_pass_again() -> None:
 
 def test_as_many_threads_pass_as_are_allowed() -> None:
     """Of twelve threads three are inside at a time: all three places are used, and there is no fourth."""
-    gate, together = Gate(12), threading.Barrier(3)
+    limiter, together = AdaptiveLimiter(12), threading.Barrier(3)
     for _ in range(2):
-        with gate.passing() as since:
-            gate.slower(since)
+        with limiter.acquire() as since:
+            limiter.decrease(since)
     inside, most, lock = 0, 0, threading.Lock()
 
     def work(_number: int) -> int:
         nonlocal inside, most
-        with gate.passing():
+        with limiter.acquire():
             with lock:
                 inside += 1
                 most = max(most, inside)
@@ -116,23 +116,28 @@ def test_as_many_threads_pass_as_are_allowed() -> None:
 
 
 def test_a_place_is_free_again_after_a_failure() -> None:
-    """What is raised inside leaves the gate as it was."""
-    gate = Gate(1)
+    """What is raised inside leaves the limiter as it was."""
+    limiter = AdaptiveLimiter(1)
     for _ in range(2):
-        with pytest.raises(ValueError, match="inside"), gate.passing():
+        with pytest.raises(ValueError, match="inside"), limiter.acquire():
             raise ValueError("inside")
 
-    with gate.passing() as since:
+    with limiter.acquire() as since:
         assert 0 == since
 
 
 def test_who_gets_no_place_in_time_goes_without_one() -> None:
     """The wait for a place counts against the deadline, and takes none away."""
-    gate = Gate(1)
-    with gate.passing(), within(0.01), pytest.raises(TimeoutError, match="took all the time"), gate.passing():
+    limiter = AdaptiveLimiter(1)
+    with (
+        limiter.acquire(),
+        within(0.01),
+        pytest.raises(TimeoutError, match="took all the time"),
+        limiter.acquire(),
+    ):
         pass
 
-    with gate.passing() as since:
+    with limiter.acquire() as since:
         assert 0 == since
 
 

@@ -1,0 +1,175 @@
+"""Read the log: a sealed part gives back what was received, byte for byte and in its order."""
+
+import base64
+import errno
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pyarrow as pa
+import xxhash
+
+from etl.disk import FORBIDDEN, remedy
+from etl.errors import SettingsError
+from etl.extract.log import (
+    FILES,
+    FORMAT,
+    LINES,
+    ActionLine,
+    EndLine,
+    FileLine,
+    Head,
+    Line,
+    Log,
+    PageLine,
+    Part,
+    RecordLine,
+    Seal,
+    WatermarkLine,
+)
+from etl.extract.log_writer import Received, checksum
+from etl.extract.stream import Action, Delivery, End, File, Page, Watermark, stand_in
+
+HEAD = msgspec.json.Decoder(Head)
+LINE = msgspec.json.Decoder(Line)
+SEAL = msgspec.json.Decoder(Seal)
+RECORD = msgspec.json.Decoder(RecordLine)
+
+
+BUSY = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+DEEPER = 1_000
+"""Levels by which what is read may be nested deeper than here, where more functions wait for an answer than
+where it was written."""
+
+
+class DamagedPart(Exception):
+    """A part of the log is not as it was written; the text says what is wrong with which file."""
+
+
+class Contents(NamedTuple):
+    """What is in a part."""
+
+    head: Head
+    received: list[Received]
+
+
+def read(log: Log, part: Part) -> Contents:
+    """What was received in a part; DamagedPart where its files are not as they were written."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(limit + DEEPER)
+    try:
+        head, *lines = _entry(part)
+        told = _head(part, head)
+        stored = {each.path: log.folder / each.path for each in told.files}
+        for each in told.files:
+            _verify(stored[each.path], each.size, each.checksum)
+        records = {_stream(path): iter(_lines(at)) for path, at in stored.items() if path.endswith(LINES)}
+        bodies = {_stream(path): _bodies(at) for path, at in stored.items() if path.endswith(FILES)}
+        received = [
+            Received(by, at, [delivery])
+            for line in map(LINE.decode, lines)
+            for by, at, delivery in _delivered(line, records, bodies)
+        ]
+    except (msgspec.MsgspecError, ValueError, KeyError, StopIteration, tarfile.TarError) as error:
+        raise DamagedPart(f"{part.entry} cannot be read: {error or type(error).__name__}") from error
+    finally:
+        sys.setrecursionlimit(limit)
+    return Contents(told, received)
+
+
+def _entry(part: Part) -> list[bytes]:
+    """The lines of an entry, without its seal."""
+    *lines, seal = _lines(part.entry)
+    digest = xxhash.xxh3_64_hexdigest(b"".join(line + b"\n" for line in lines))
+    if SEAL.decode(seal).checksum != digest:
+        raise DamagedPart(f"{part.entry} is not as it was written")
+    return lines
+
+
+def _head(part: Part, line: bytes) -> Head:
+    head = HEAD.decode(line)
+    if head.format > FORMAT:
+        raise SettingsError(
+            f"{part.entry} was written by a newer version of Sightglass, {head.run.version}: install that"
+        )
+    return head
+
+
+def _verify(path: Path, size: int, digest: str) -> None:
+    try:
+        is_whole = path.stat().st_size == size and checksum(path) == digest
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not is_whole:
+        raise DamagedPart(f"{path} is not as it was written")
+
+
+def _lines(path: Path) -> list[bytes]:
+    """The lines of a compressed file."""
+    try:
+        with pa.input_stream(str(path), compression="zstd") as stream:
+            lines = bytes(stream.read()).split(b"\n")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if len(lines) < 2 or lines.pop():  # noqa: PLR2004 -- one line, and nothing after its end
+        raise DamagedPart(f"{path} breaks off")
+    return lines
+
+
+def _unreadable(path: Path, error: OSError) -> Exception:
+    """What is wrong with a file: it is damaged, or this process may not or cannot read it now."""
+    if error.errno in FORBIDDEN | BUSY:
+        return SettingsError(f"cannot read the log {path}: {error.strerror}; {remedy(error)}")
+    return DamagedPart(f"{path} cannot be read: {error.strerror or error}")
+
+
+def _bodies(path: Path) -> Iterator[bytes]:
+    """What is in the files of an archive, in their order."""
+    with (
+        pa.input_stream(str(path), compression="zstd") as stream,
+        tarfile.open(fileobj=stream, mode="r|") as tar,
+    ):
+        for each in tar:
+            found = tar.extractfile(each)
+            yield found.read() if found else b""
+
+
+def _stream(path: str) -> str:
+    return path.partition("/")[0]
+
+
+def _delivered(
+    line: Line, records: dict[str, Iterator[bytes]], bodies: dict[str, Iterator[bytes]]
+) -> Iterator[tuple[int, int, Delivery]]:
+    """What a line of an entry stands for."""
+    if isinstance(line, PageLine):
+        for page in _pages(line, list(islice(records[line.stream], line.records)) if line.records else []):
+            yield line.by, line.at, page
+    elif isinstance(line, FileLine):
+        body = next(bodies[line.stream]) if line.has_body else None
+        yield line.by, line.at, File(line.stream, line.name, line.row, body)
+    elif isinstance(line, ActionLine):
+        yield line.by, 0, Action(line.name, line.parameters)
+    elif isinstance(line, WatermarkLine):
+        yield line.by, 0, Watermark(line.until, line.holds, line.notice)
+    elif isinstance(line, EndLine):
+        yield line.by, 0, End(line.error)
+
+
+def _pages(line: PageLine, texts: Sequence[bytes]) -> Iterator[Page]:
+    """The page that a line stands for: all records of a page share what the request said."""
+    if len(texts) < line.records:
+        raise ValueError(f"lacks records of {line.stream}")
+    found = map(RECORD.decode, texts)
+    for context, some in groupby(found, key=lambda one: one.context):
+        yield Page(line.stream, [_record(one) for one in some], context)
+
+
+def _record(line: RecordLine) -> bytes:
+    if line.record_base64 is not None:
+        return stand_in(base64.b64decode(line.record_base64))
+    return bytes(line.record)

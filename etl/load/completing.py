@@ -1,0 +1,179 @@
+"""Complete what the log gave with what it does not hold any more: rows of runs that were pruned from it.
+
+A key counts as a whole: where one row of it, or one version, was written by a run that the log does not hold
+in full, all that is known of it is taken from the former warehouse, its parts, history and versions too. All
+other keys have begun within the log, so that replaying gives the same.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+
+from etl.load.relation import LINEAGE, MARK, is_marked
+from etl.load.sql import equal, names
+from etl.load.warehouse import Warehouse
+from etl.schema import SYSTEM, Source, Table, literal, quote
+
+FORMER = "former"
+"""Name under which the former warehouse is attached."""
+BOOKS = ("runs", "run_streams", "accounts", "confirmations")
+"""Tables of the system that tell of runs, also of those that brought nothing to be logged."""
+BY_SOURCE = ("cursors", "gaps", "stretches")
+"""Tables of the system whose rows follow from the parts of a source, as long as none of them is missing."""
+
+
+def complete(
+    warehouse: Warehouse, source: Source, held: Collection[str], *, is_whole: bool
+) -> dict[str, int]:
+    """Take from the former warehouse what the log of a source lacks; how many rows of each table.
+
+    `held` are the runs that the log holds in full; `is_whole` says that no part of it was ever removed.
+    """
+    taken: dict[str, int] = {}
+    for root in _roots(source):
+        _find_uncovered(warehouse, source, root, held, is_whole=is_whole)
+        for table in _family(source, root):
+            taken[table.qualified] = _replace(warehouse, table, _columns(source, table), root.key)
+    taken["etl.quarantine"] = _settle_refusals(warehouse, source, held)
+    of_source = f"source = {literal(source.name)}"
+    for name in () if is_whole and not any(taken.values()) else BY_SOURCE:
+        taken[f"{SYSTEM}.{name}"] = _copy(warehouse, name, of_source)
+    # Numbers are never used twice, also where all parts of the last ones are gone.
+    newer = f"applied > (SELECT coalesce(max(applied), 0) FROM {SYSTEM}.log WHERE {of_source})"
+    if warehouse.connection.execute(f"FROM {FORMER}.{SYSTEM}.log WHERE {of_source} AND {newer}").fetchall():
+        _copy(warehouse, "log", of_source)
+    return {name: count for name, count in taken.items() if count}
+
+
+def bring_refusals(warehouse: Warehouse, source: Source, held: Collection[str]) -> None:
+    """Take over, before anything is replayed, what runs refused first that the log does not hold: as open."""
+    warehouse.connection.execute(
+        f"INSERT INTO {SYSTEM}.quarantine BY NAME "
+        f"SELECT * REPLACE ('open' AS state) FROM {FORMER}.{SYSTEM}.quarantine "
+        f"WHERE source = {literal(source.name)} AND run_id NOT IN {_list(held)}"
+    )
+
+
+def copy_source(warehouse: Warehouse, source: Source) -> None:
+    """Take all of a source from the former warehouse, and all that is known of its streams."""
+    for table in source.tables.values():
+        columns = _columns(source, table)
+        warehouse.connection.execute(
+            f"INSERT INTO {table.qualified} ({columns}) SELECT {columns} FROM {FORMER}.{table.qualified}"
+        )
+    for name in (*BY_SOURCE, "log", "quarantine"):
+        _copy(warehouse, name, f"source = {literal(source.name)}")
+
+
+def former_number(warehouse: Warehouse, source: Source) -> int:
+    """Number of the last part of the log that the former warehouse has applied; 0 where it has none."""
+    rows = warehouse.connection.execute(
+        f"SELECT coalesce(max(applied), 0) FROM {FORMER}.{SYSTEM}.log WHERE source = {literal(source.name)}"
+    ).fetchall()
+    return int(rows[0][0])
+
+
+def forget_places(warehouse: Warehouse, source: Source) -> None:
+    """Let the next run read all streams of a source from their beginnings."""
+    for name in ("cursors", "stretches"):
+        warehouse.connection.execute(f"DELETE FROM {SYSTEM}.{name} WHERE source = {literal(source.name)}")
+
+
+def copy_books(warehouse: Warehouse) -> None:
+    """Take from the former warehouse what is known of its runs."""
+    for name in BOOKS:
+        _copy(warehouse, name, "true")
+
+
+def _roots(source: Source) -> Iterator[Table]:
+    """The tables whose rows are written for themselves, not as something that belongs to others."""
+    for table in source.tables.values():
+        declared = table.declared
+        if not (declared.part_of or declared.history_of or declared.versions_of or declared.copies_of):
+            yield table
+
+
+def _family(source: Source, root: Table) -> Sequence[Table]:
+    """A table with all those that tell more of its rows."""
+    parts = source.parts_of(root)
+    others = [source.history_of(part) for part in parts]
+    others += [source.versions_of(root), source.copies_of(root)]
+    return [root, *parts, *filter(None, others)]
+
+
+def _find_uncovered(
+    warehouse: Warehouse, source: Source, root: Table, held: Collection[str], *, is_whole: bool
+) -> None:
+    """Gather the keys of which the log does not hold all."""
+    key, runs = names(root.key), _list(held)
+    found = [
+        f"SELECT {key} FROM {FORMER}.{table.qualified} WHERE _run_id NOT IN {runs}"
+        for table in _family(source, root)
+    ]
+    if not is_whole:
+        # What happened to them may have followed from what is missing.
+        found.append(f"SELECT {key} FROM {FORMER}.{root.qualified} ANTI JOIN {root.qualified} USING ({key})")
+        marks = [
+            name for name in root.maintained if name not in LINEAGE and name != root.declared.record_hash
+        ]
+        found += [
+            f"SELECT {key} FROM {FORMER}.{root.qualified} AS former "
+            f"JOIN {root.qualified} AS made USING ({key}) "
+            f"WHERE former.{quote(name)} IS DISTINCT FROM made.{quote(name)}"
+            for name in marks
+        ]
+    warehouse.connection.execute(f"CREATE OR REPLACE TEMP TABLE uncovered AS {' UNION '.join(found)}")
+
+
+def _columns(source: Source, table: Table) -> str:
+    """All columns of a table, the mark of its versions too."""
+    return names([*table.columns, *([MARK] if is_marked(source, table) else [])])
+
+
+def _replace(warehouse: Warehouse, table: Table, columns: str, key: Sequence[str]) -> int:
+    """Take all rows of the gathered keys from the former warehouse; how many there were."""
+    execute = warehouse.connection.execute
+    execute(
+        f"DELETE FROM {table.qualified} AS stored USING uncovered WHERE {equal(key, 'stored', 'uncovered')}"
+    )
+    rows = execute(
+        f"INSERT INTO {table.qualified} ({columns}) SELECT {columns} FROM {FORMER}.{table.qualified} "
+        f"SEMI JOIN uncovered USING ({names(key)})"
+    ).fetchall()
+    return int(rows[0][0])
+
+
+def _copy(warehouse: Warehouse, name: str, which: str) -> int:
+    """Take rows of a table of the system from the former warehouse; how many there were."""
+    execute = warehouse.connection.execute
+    execute(f"DELETE FROM {SYSTEM}.{name} WHERE {which}")
+    rows = execute(
+        f"INSERT INTO {SYSTEM}.{name} BY NAME FROM {FORMER}.{SYSTEM}.{name} WHERE {which}"
+    ).fetchall()
+    return int(rows[0][0])
+
+
+def _settle_refusals(warehouse: Warehouse, source: Source, held: Collection[str]) -> int:
+    """Let what was refused be as settled as it was; how many rows the log does not hold.
+
+    What a run refused that the log holds, and is accepted now, stays listed as replayed.
+    """
+    execute, runs, of_source = warehouse.connection.execute, _list(held), f"source = {literal(source.name)}"
+    execute(
+        f"INSERT INTO {SYSTEM}.quarantine BY NAME "
+        f"SELECT * REPLACE (CASE WHEN run_id IN {runs} THEN 'replayed' ELSE state END AS state) "
+        f"FROM {FORMER}.{SYSTEM}.quarantine AS former WHERE {of_source} "
+        f"AND quarantine_id NOT IN (SELECT quarantine_id FROM {SYSTEM}.quarantine)"
+    )
+    execute(
+        f"UPDATE {SYSTEM}.quarantine AS kept SET state = former.state "
+        f"FROM {FORMER}.{SYSTEM}.quarantine AS former "
+        f"WHERE former.quarantine_id = kept.quarantine_id AND kept.state = 'open' AND kept.{of_source}"
+    )
+    rows = execute(
+        f"SELECT count(*) FROM {SYSTEM}.quarantine WHERE {of_source} AND run_id NOT IN {runs}"
+    ).fetchall()
+    return int(rows[0][0])
+
+
+def _list(texts: Collection[str]) -> str:
+    """The texts as a list that a value can be looked for in."""
+    return f"({', '.join(map(literal, sorted(texts)))})" if texts else "('')"

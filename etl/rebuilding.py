@@ -1,0 +1,227 @@
+"""Make the tables anew from the log, without asking any API."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from etl import schema
+from etl.applying import LogApplier, recover
+from etl.config import Settings
+from etl.disk import reason, remedy, sync
+from etl.errors import OK, QUARANTINED, SettingsError, Unsound
+from etl.extract.log import RAW, Log, Part
+from etl.extract.log_reader import DamagedPart
+from etl.load import lock
+from etl.load.books import Books
+from etl.load.completing import (
+    FORMER,
+    bring_refusals,
+    complete,
+    copy_books,
+    copy_source,
+    forget_places,
+    former_number,
+)
+from etl.load.warehouse import NAME, make_folder, opened
+from etl.process import interruptible
+from etl.publish import REBUILT, Published, publish
+from etl.redact import Redactor
+from etl.schema import literal
+
+ASIDE = "rebuild"
+"""Folder in which the tables are made before they take the place of the former ones."""
+
+
+KEPT = ".former"
+"""What the name of a warehouse ends with that `--log-alone` has put aside."""
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What a rebuild did."""
+
+    sources: list[str]
+    parts: dict[str, int] = field(default_factory=dict)
+    """By source, the parts of the log that were applied."""
+    taken: dict[str, int] = field(default_factory=dict)
+    """By table, rows that the log does not hold any more, taken from the former warehouse."""
+    incomplete: list[str] = field(default_factory=list)
+    """Sources whose log does not begin with their first load, where no warehouse has the rest."""
+    damaged: list[str] = field(default_factory=list)
+    published: Published | None = None
+    unsound: str | None = None
+    exit_code: int = OK
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What the log of a source holds."""
+
+    runs: set[str]
+    """The runs all of whose parts are there."""
+    is_whole: bool
+    """Whether the first part is there, and each after it."""
+
+
+def rebuild(
+    settings: Settings, wanted: Sequence[str], into: Path | None, now: Callable[[], datetime], *, alone: bool
+) -> Rebuilt:
+    """Replay the log of these sources, or of all, into empty tables, and publish them.
+
+    They take the place of the former ones, or come into another folder. What the log does not hold any more
+    is taken from the former warehouse, unless `alone`. SettingsError where there is nothing to rebuild from.
+    """
+    report = Rebuilt(list(wanted) or schema.names())
+    home = settings.home
+    make_folder(into or home)
+    with lock.hold(home, now()), _held_too(into, home, now()):
+        has_former = not alone and _bring_up_to_date(settings, report)
+        logs = {name: Log(home / RAW / name) for name in schema.names()}
+        if not has_former and not any(log.parts() for log in logs.values()):
+            raise SettingsError(f"there is neither a warehouse nor a log in {home}: run `sightglass run`")
+        folder = into or home / ASIDE
+        _clear(folder, new=into is None)
+        with opened(folder) as warehouse, interruptible(warehouse, is_wanted_after=True):
+            warehouse.connection.execute("SET threads = 1")
+            if has_former:
+                former = literal(str(home / NAME))
+                warehouse.connection.execute(f"ATTACH {former} AS {FORMER} (READ_ONLY)")
+            redact = Redactor(each.reveal() for each in settings.secrets)
+            for name, log in logs.items():
+                if name in report.sources:
+                    _rebuild_source(LogApplier(warehouse, name, redact), log, report, has_former=has_former)
+                elif has_former:
+                    with warehouse.transaction():
+                        copy_source(warehouse, schema.source(name))
+            if has_former:
+                with warehouse.transaction():
+                    copy_books(warehouse)
+                warehouse.connection.execute(f"DETACH {FORMER}")
+            Books(warehouse, "").close_dead(now())
+            warehouse.connection.execute("CHECKPOINT")
+        if into is None:
+            _bring_in(home, folder, alone=alone)
+        _publish(settings if into is None else settings.at(into), report)
+    if report.incomplete:
+        report.exit_code = QUARANTINED
+    return report
+
+
+def _rebuild_source(applier: LogApplier, log: Log, report: Rebuilt, *, has_former: bool) -> None:
+    """Replay the log of a source, and take what it lacks from the former warehouse."""
+    parts, name, warehouse = log.parts(), applier.source.name, applier.warehouse
+    applied = former_number(warehouse, applier.source) if has_former else 0
+    if has_former:
+        bring_refusals(warehouse, applier.source, _held_in(parts, set(), applied).runs)
+    bad = _replay(applier, log, parts, report)
+    held = _held_in(parts, bad, applied)
+    report.parts[name] = len(parts) - len(bad)
+    if has_former:
+        with warehouse.transaction():
+            for table, count in complete(
+                warehouse, applier.source, held.runs, is_whole=held.is_whole
+            ).items():
+                report.taken[table] = report.taken.get(table, 0) + count
+    elif not held.is_whole:
+        report.incomplete.append(name)
+        # What came before the log begins is to be asked for again.
+        forget_places(warehouse, applier.source)
+
+
+def _replay(applier: LogApplier, log: Log, parts: Sequence[Part], report: Rebuilt) -> set[int]:
+    """Apply the parts; the numbers of those that could not be, with the rest of their runs."""
+    bad: set[int] = set()
+    left = list(parts)
+    while left:
+        done = left[0].number - 1
+        try:
+            for part in applier.apply(log, left):
+                done = part.number
+            break
+        except DamagedPart as error:
+            report.damaged.append(str(error))
+            left = [part for part in left if part.number > done]
+            run = left[0].run_id
+            bad |= {part.number for part in left if part.run_id == run}
+            left = [part for part in left if part.run_id != run]
+    return bad
+
+
+def _held_in(parts: Sequence[Part], bad: set[int], applied: int) -> _Held:
+    """What the log holds: not a run of which a part is missing, nor one of which that may be so.
+
+    `applied` is the number of the last part that the former warehouse has applied.
+    """
+    broken = {part.run_id for part in parts if part.number in bad}
+    numbers = [0, *(part.number for part in parts), max([applied, *(part.number for part in parts)]) + 1]
+    runs = ["", *(part.run_id for part in parts), ""]
+    for before, after, earlier, later in zip(numbers, numbers[1:], runs, runs[1:], strict=False):
+        if after != before + 1:
+            broken |= {earlier, later}
+    return _Held({*runs} - broken - {""}, is_whole=bool(parts) and not broken)
+
+
+def _bring_up_to_date(settings: Settings, report: Rebuilt) -> bool:
+    """Apply to the former warehouse what is sealed, and leave all of it in one file; whether there is one."""
+    if not (settings.home / NAME).exists():
+        return False
+    redact = Redactor(each.reveal() for each in settings.secrets)
+    with opened(settings.home) as warehouse, interruptible(warehouse, is_wanted_after=True):
+        for name in schema.names():
+            report.damaged += recover(warehouse, Log(settings.home / RAW / name), name, redact).notices
+        warehouse.connection.execute("CHECKPOINT")
+    return True
+
+
+@contextmanager
+def _held_too(into: Path | None, home: Path, now: datetime) -> Iterator[None]:
+    """Hold the other folder as well, where there is one; SettingsError where it has a warehouse."""
+    if into is None:
+        yield
+        return
+    if into.resolve() == home.resolve() or (into / NAME).exists():
+        raise SettingsError(f"{into} has a warehouse already: name an empty folder")
+    with lock.hold(into, now):
+        yield
+
+
+def _clear(folder: Path, *, new: bool) -> None:
+    """Remove what a rebuild that was killed has left, and make room for this one."""
+    if new:
+        shutil.rmtree(folder, ignore_errors=True)
+    make_folder(folder)
+
+
+def _take_place(made: Path, former: Path) -> None:
+    """Let the tables that were made take the place of the former ones, at one moment."""
+    try:
+        sync(made)
+        # All of it is in the file: a log of DuckDB's that was left here would be worked into the other file.
+        with suppress(FileNotFoundError):
+            former.with_name(f"{former.name}.wal").unlink()
+        made.replace(former)
+        sync(former.parent)
+    except OSError as error:
+        raise SettingsError(f"cannot write in {former.parent}: {reason(error)}; {remedy(error)}") from error
+
+
+def _bring_in(home: Path, folder: Path, *, alone: bool) -> None:
+    """Let what was made take the place of the former warehouse, and have all of it published anew."""
+    (home / REBUILT).touch()
+    if alone:
+        # The log may not hold all that was in it.
+        with suppress(FileNotFoundError):
+            (home / NAME).replace(home / f"{NAME}{KEPT}")
+    _take_place(folder / NAME, home / NAME)
+    _clear(folder, new=True)
+
+
+def _publish(settings: Settings, report: Rebuilt) -> None:
+    with opened(settings.home) as warehouse, interruptible(warehouse, is_wanted_after=True):
+        try:
+            report.published = publish(warehouse, settings)
+        except Unsound as error:
+            report.unsound, report.exit_code = str(error), error.exit_code

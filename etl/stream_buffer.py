@@ -1,0 +1,147 @@
+"""What is received of a stream and not sealed yet."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import NamedTuple
+
+from etl.extract.log import StreamHead
+from etl.extract.log_writer import on_one_line
+from etl.extract.stream import Action, Bundle, Delivery, File, Page, Stream, size_of
+from etl.load.books import Tally
+from etl.load.commit import MARK_RANGE, StreamBatch
+from etl.transform.recognize import Recognizer
+from etl.values import micros_of
+
+
+@dataclass(slots=True)
+class StreamBuffer:
+    """Records, files and actions of one stream, in the order of their arrival."""
+
+    stream: Stream
+    tally: Tally
+    recognizer: Recognizer = field(default_factory=Recognizer)
+    end: int = 0
+    """Up to when the stream was asked for, in microseconds since 1970: the cursor never passes it."""
+    starts_over: bool = False
+    """Whether the cursor is not believed; the first part alone says so."""
+    records: int = 0
+    """Records received and not committed."""
+    size: int = 0
+    """Bytes received and not sealed."""
+    since: datetime | None = None
+    """When the first of what is not sealed came."""
+    has_content: bool = False
+    """Whether the tables may change by what is not sealed."""
+    _received: list[tuple[int, Bundle]] = field(default_factory=list)
+    _repeats: dict[str, int] = field(default_factory=dict)
+    _newest: int | None = None
+    _count: int = 0
+
+    def add(self, bundle: Bundle, now: datetime) -> None:
+        """Add a bundle, without the records that came just as they are stored."""
+        count = sum(len(each.records) for each in bundle if isinstance(each, Page))
+        self.records += count
+        self._count += count
+        read = [self._without_repeats(each) if isinstance(each, Page) else each for each in bundle]
+        new = [each for each in read if not isinstance(each, Page) or each.records]
+        self.since = self.since or now
+        self.size += size_of(new)
+        self.has_content = self.has_content or any(map(_is_content, new))
+        self._received.append((micros_of(now), new))
+
+    def drain(self) -> "Drained":
+        """Take out all that is not sealed."""
+        drained = Drained(
+            self, self._received, self._count, self._repeats, self._newest, starts_over=self.starts_over
+        )
+        self._received, self._repeats, self._newest, self._count = [], {}, None, 0
+        self.size, self.since, self.has_content, self.starts_over = 0, None, False, False
+        return drained
+
+    def _without_repeats(self, page: Page) -> Page:
+        new, versions = self.recognizer.split(page)
+        if versions:
+            self._repeats[page.stream] = self._repeats.get(page.stream, 0) + len(versions)
+            times = [time for time in (*versions, self._newest) if time is not None and time <= self.end]
+            self._newest = max(times, default=None)
+        return new
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What was taken out of a buffer, to be sealed in one part."""
+
+    buffer: StreamBuffer
+    received: Sequence[tuple[int, Bundle]]
+    """When each bundle came, in microseconds since 1970, and the bundle."""
+    records: int
+    repeats: Mapping[str, int]
+    """By stream, records that came just as they are stored."""
+    newest: int | None
+    """The newest time among these, before the end that was asked for."""
+    starts_over: bool
+
+    @property
+    def stream(self) -> Stream:
+        """The stream it came of."""
+        return self.buffer.stream
+
+    @property
+    def has_content(self) -> bool:
+        """Whether the tables may change by it."""
+        return any(_is_content(each) for _, bundle in self.received for each in bundle)
+
+    def head(self, known: "Newest") -> StreamHead:
+        """What the log says of the stream, of which so much was received before."""
+        name, partition = self.stream.name, self.stream.partition
+        before = [each for each in (known.get((name, partition)), self.newest) if each is not None]
+        return StreamHead(name, partition, self.buffer.end, max(before, default=None), self.starts_over)
+
+    def on_one_line(self) -> "Drained":
+        """The same with records as the log holds them."""
+        received = [
+            (at, [on_one_line(each) if isinstance(each, Page) else each for each in bundle])
+            for at, bundle in self.received
+        ]
+        return replace(self, received=received)
+
+
+Newest = Mapping[tuple[str, str], int | None]
+"""By stream and partition, the newest time among what was received."""
+
+
+class PartRows(NamedTuple):
+    """The rows of a part."""
+
+    streams: list[StreamBatch]
+    newest: Newest
+    """After this part."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingPart:
+    """A part that is sealed, and made into rows."""
+
+    sealed: Future[tuple[int, int]]
+    """Its number, and when it was sealed, in microseconds since 1970."""
+    rows: Future[PartRows]
+    drained: Sequence[Drained]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing of it is left to be done but to commit it."""
+        return self.sealed.done() and self.rows.done()
+
+    def wait(self) -> None:
+        """Wait until it is done; what went wrong is raised here."""
+        self.sealed.result()
+        self.rows.result()
+
+
+def _is_content(delivery: Delivery) -> bool:
+    """Whether the tables may change by it; how far a range was read is of no use without its records."""
+    if isinstance(delivery, Page):
+        return bool(delivery.records)
+    return isinstance(delivery, File) or (isinstance(delivery, Action) and delivery.name != MARK_RANGE)

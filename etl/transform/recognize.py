@@ -1,0 +1,63 @@
+"""Recognize records that come just as they are stored, by their hash: they need not be logged again.
+
+The hash stands in the row that a record was made into. So a record that is recognized is, byte for byte, what
+its row was made of last, under the same declarations.
+"""
+
+import hashlib
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from xxhash import xxh3_64_intdigest
+
+from etl.extract.stream import Page, as_received, one_line
+from etl.schema import Source
+from etl.values import canonical
+
+MEANING = "1"
+"""To be changed when the same declarations come to mean other rows: what is stored is then made anew."""
+
+Redact = Callable[[str, bytes], bytes]
+"""The record of a stream without what changes each time it is sent, such as the signatures of links."""
+
+
+class RecordHasher:
+    """Hashes the records of one stream together with what their requests said."""
+
+    def __init__(self, source: Source, stream: str, redact: Redact) -> None:
+        self.stream = stream
+        self._redact = redact
+        shapes = [repr(table.declared) for table in source.of_stream(stream)]
+        self._shape = hashlib.sha256("\n".join([MEANING, *shapes]).encode()).hexdigest()
+        self._seeds: dict[bytes, int] = {}
+
+    def hashes(self, records: Iterable[bytes], context: Mapping[str, str]) -> "array[int]":
+        """The hashes of records of one context, each on one line: XXH3 with 64 bits, as signed integers."""
+        told = canonical(dict(context))
+        if told not in self._seeds:
+            self._seeds[told] = xxh3_64_intdigest(told + self._shape.encode())
+        seed, stream, redact = self._seeds[told], self.stream, self._redact
+        unsigned = array(
+            "Q", (xxh3_64_intdigest(redact(stream, as_received(each)), seed) for each in records)
+        )
+        return array("q", unsigned.tobytes())
+
+
+class Recognizer:
+    """Knows the hashes of stored records of one stream, with their versions in microseconds since 1970."""
+
+    def __init__(
+        self, hasher: RecordHasher | None = None, known: Mapping[int, int | None] | None = None
+    ) -> None:
+        self._hasher = hasher
+        self._known = known or {}
+
+    def split(self, page: Page) -> tuple[Page, Sequence[int | None]]:
+        """The page without the records that are stored just as they are, and the versions of these."""
+        if not self._known or self._hasher is None or page.stream != self._hasher.stream:
+            return page, []
+        records = page.records
+        hashes = self._hasher.hashes(map(one_line, records), page.context)
+        new = [record for record, each in zip(records, hashes, strict=True) if each not in self._known]
+        repeated = [self._known[each] for each in hashes if each in self._known]
+        return (Page(page.stream, new, page.context), repeated) if repeated else (page, [])

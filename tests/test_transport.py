@@ -1,0 +1,515 @@
+"""One request: through which proxy it goes, whose certificate counts, and what is left of a broken answer."""
+
+import gzip
+import select
+import socket
+import ssl
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+import pyarrow as pa
+import pytest
+
+from etl.config import Secret, Settings
+from etl.errors import ClientError
+from etl.extract.address import InvalidRequest, Reach
+from etl.extract.deadline import within
+from etl.extract.encoding import CHUNK
+from etl.extract.http import Api
+from etl.extract.memory import TooLarge
+from etl.extract.stream import Meter
+from etl.extract.transport import MOST_HOSTS, Exchange, Transport, open_client
+from etl.sources.neurons.login import KeyHeader
+
+TLS = Path(__file__).parent / "samples" / "tls"
+"""A certificate for 127.0.0.1 that nobody else trusts, valid until 2126, and its key."""
+KNOWN = "Basic YTpwQHNz"
+"""How a proxy is told of user a with the password p@ss."""
+UNTRUSTED = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate"
+
+
+class Says(BaseHTTPRequestHandler):
+    """Answers each request with its first line, and whether a proxy was told who asks."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Answer."""
+        body = f"{self.requestline} {self.headers.get('Proxy-Authorization')}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_CONNECT(self) -> None:
+        """Open a tunnel for whom the proxy knows."""
+        host, port = self.path.split(":")
+        self.close_connection = True
+        self.send_response(200 if self.headers.get("Proxy-Authorization") == KNOWN else 407)
+        self.end_headers()
+        with socket.create_connection((host, int(port))) as there:
+            other = {self.connection: there, there: self.connection}
+            while True:
+                for end in select.select(list(other), [], [])[0]:
+                    if not (data := end.recv(2**16)):
+                        return
+                    other[end].sendall(data)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+@contextmanager
+def saying(*, tls: bool = False) -> Iterator[str]:
+    """The address of a server, as host and port."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Says) as server:
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(TLS / "certificate.pem", TLS / "key.pem")
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def scripted(*answers: bytes) -> Iterator[tuple[str, list[int]]]:
+    """The address of a server that sends these, one for each request; and how many each connection got."""
+    left, asked = list(answers), list[int]()
+
+    def serve() -> None:
+        with suppress(OSError):
+            while left:
+                connection, _ = listener.accept()
+                asked.append(0)
+                with suppress(ConnectionError), connection:
+                    while left and connection.recv(2**16):
+                        asked[-1] += 1
+                        connection.sendall(left.pop(0))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
+
+
+HERE = Reach("http://127.0.0.1")
+
+
+@contextmanager
+def asking(*, redirects: bool = False, auth: httpx.Auth | None = None) -> Iterator[httpx.Client]:
+    """A client that goes anywhere on this machine."""
+    transport = Transport(1, lambda _: None, HERE, follows_links=redirects)
+    with open_client(transport, auth=auth, follows_links=redirects) as client:
+        yield client
+
+
+def up_to_a_thousand(size: int) -> None:
+    """Take no larger body."""
+    if size > 1000:
+        raise TooLarge
+
+
+def settings() -> Settings:
+    """What an API must be told."""
+    return Settings({"SIGHTGLASS_CONCURRENCY": 1, "SIGHTGLASS_RETRY_BUDGET": 0, "SIGHTGLASS_BODY_MEMORY": 16})
+
+
+def small() -> dict[str, Exchange]:
+    """The extension of a request whose answer has at most a thousand bytes."""
+    return {"exchange": Exchange(up_to_a_thousand)}
+
+
+def asked(url: str, *, redirects: bool = False, auth: httpx.Auth | None = None) -> httpx.Response:
+    """What comes of a GET of at most a thousand bytes."""
+    with asking(redirects=redirects, auth=auth) as client:
+        return client.get(url, extensions=small())
+
+
+@pytest.fixture(autouse=True)
+def _without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of this machine is asked."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+@pytest.mark.parametrize(
+    ("written", "user"), [("http://{}", None), ("{}", None), ("http://a:p%40ss@{}", KNOWN)]
+)
+def test_the_proxy_of_the_environment_is_asked(
+    monkeypatch: pytest.MonkeyPatch, name: str, written: str, user: str | None
+) -> None:
+    """The host itself, which is not even there, is left to the proxy; who asks is told to it alone."""
+    with saying() as proxy:
+        monkeypatch.setenv(name, written.format(proxy))
+        answer = asked("http://elsewhere.test/x?y=1")
+
+    assert f"GET http://elsewhere.test/x?y=1 HTTP/1.1 {user}" == answer.text
+
+
+@pytest.mark.parametrize("spared", ["localhost,127.0.0.1", ".elsewhere.test, *"])
+def test_a_host_that_needs_no_proxy_is_asked_itself(monkeypatch: pytest.MonkeyPatch, spared: str) -> None:
+    """`no_proxy` names it, or all."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", spared)
+    with saying() as host:
+        assert b"GET /x HTTP/1.1 None" == asked(f"http://{host}/x").content
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_what_is_asked_for_in_secret_passes_a_proxy_unread(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    """The proxy is told who asks, and opens a tunnel; the host's own certificate counts behind it."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "certificate.pem"))
+    with saying(tls=True) as host, saying(tls=scheme == "https") as proxy:
+        monkeypatch.setenv("https_proxy", f"{scheme}://a:p%40ss@{proxy}")
+        with asking() as client:
+            answers = [client.get(f"https://{host}/{path}", extensions=small()) for path in "xy"]
+
+    assert [b"GET /x HTTP/1.1 None", b"GET /y HTTP/1.1 None"] == [each.content for each in answers]
+
+
+def test_a_tunnel_that_the_proxy_refuses_is_no_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is sent to a host through a proxy that wants to know who asks; that may pass."""
+    with saying() as proxy:
+        monkeypatch.setenv("https_proxy", f"http://{proxy}")
+        with pytest.raises(httpx.TransportError) as caught:
+            asked("https://127.0.0.1:9/x")
+
+    assert "Tunnel connection failed: 407 Proxy Authentication Required" == str(caught.value)
+
+
+@pytest.mark.parametrize("user", [None, "a:p%40ss"])
+def test_a_proxy_may_be_spoken_to_in_secret(monkeypatch: pytest.MonkeyPatch, user: str | None) -> None:
+    """Also where what is asked for is not."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "certificate.pem"))
+    with saying(tls=True) as proxy:
+        monkeypatch.setenv("http_proxy", f"https://{user}@{proxy}" if user else f"https://{proxy}")
+        answer = asked("http://elsewhere.test/x")
+
+    assert f"GET http://elsewhere.test/x HTTP/1.1 {KNOWN if user else None}" == answer.text
+
+
+def test_an_answer_that_ends_a_nested_connection_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is let go of before its last answer is read."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "certificate.pem"))
+    with saying(tls=True) as host, saying(tls=True) as proxy:
+        monkeypatch.setenv("https_proxy", f"https://a:p%40ss@{proxy}")
+        with asking() as client:
+            answers = [
+                client.get(f"https://{host}/x", headers={"Connection": "close"}, extensions=small())
+                for _ in range(2)
+            ]
+
+    assert [b"GET /x HTTP/1.1 None"] * 2 == [each.content for each in answers]
+
+
+@pytest.mark.parametrize("proxy", ["http://a:secret@127.0.0.1:99999", "socks5://a:secret@127.0.0.1:1"])
+def test_a_proxy_that_is_none_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """Asking again would not help, and errors are kept."""
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(InvalidRequest) as caught:
+        asked("http://127.0.0.1:1/x")
+
+    assert "the proxy that the environment names is no http:// or https:// address" == str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_a_certificate_counts_where_the_environment_trusts_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A company's own authority is named by SSL_CERT_FILE; others are refused."""
+    with saying(tls=True) as host:
+        with pytest.raises(httpx.TransportError) as caught:
+            asked(f"https://{host}/x")
+        monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "certificate.pem"))
+        answer = asked(f"https://{host}/x")
+
+    assert str(caught.value).startswith(UNTRUSTED)
+    assert b"GET /x HTTP/1.1 None" == answer.content
+
+
+@pytest.mark.parametrize(("name", "reason"), [("gone.pem", "No such file"), ("key.pem", "[X509")])
+def test_certificates_that_cannot_be_read_are_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, reason: str
+) -> None:
+    """The setting is wrong: it is said so, and not tried again."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / name))
+    with pytest.raises(InvalidRequest) as caught:
+        asked("https://127.0.0.1:1/x")
+
+    assert str(caught.value).startswith(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {reason}")
+
+
+@contextmanager
+def trickling(begins: bytes, pieces: int, seconds: float) -> Iterator[str]:
+    """The address of a server that encrypts, and sends so many bytes more, each after a while."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(TLS / "certificate.pem", TLS / "key.pem")
+    over = threading.Event()
+
+    def serve() -> None:
+        with suppress(OSError), context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+            connection.recv(2**16)
+            connection.sendall(begins)
+            for _ in range(pieces):
+                if over.wait(seconds):
+                    return
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            over.set()
+
+
+def test_an_encrypted_answer_that_comes_byte_by_byte_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The deadline is for all of it, not for each byte."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "certificate.pem"))
+    begins = b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"
+    with (
+        trickling(begins, 50, 0.1) as url,
+        asking() as client,
+        within(0.5),
+        pytest.raises(httpx.TransportError, match=r"^timed out$"),
+    ):
+        client.get(f"{url}/x", extensions=small())
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
+BROKEN = {
+    "103": (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK, [1, 1], "answered 103, and what follows"),
+    "chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n", [1, 1], "read length"),
+    "no chunk": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nx", [1, 1], "read length"),
+    "coding": (OK.replace(b"OK\r\n", b"OK\r\nContent-Encoding: gzip\r\n"), [2], "Error -3"),
+    "nothing": (b"\r\n\r\n", [1, 1], "BadStatusLine"),
+}
+
+
+@pytest.mark.parametrize(("answer", "connections", "reason"), BROKEN.values(), ids=BROKEN)
+def test_what_is_left_of_a_broken_answer_is_no_answer_to_the_next(
+    answer: bytes, connections: list[int], reason: str
+) -> None:
+    """It may pass, so it is a failure; its connection is used again only where it was read to its end."""
+    with scripted(answer, OK.replace(b"body", b"mine")) as (url, used), asking() as client:
+        told = small()
+        with pytest.raises(httpx.TransportError) as caught:
+            client.get(f"{url}/a?signature=s", extensions=told)
+        second = client.get(f"{url}/b", extensions=small())
+
+    assert (b"mine", connections, ("s",)) == (second.content, used, told["exchange"].sent())
+    assert str(caught.value).startswith(reason)
+
+
+def test_an_answer_that_is_too_large_is_not_read_on() -> None:
+    """Be it a redirect; and the next request has a connection of its own."""
+    for status in (b"200 OK", b"302 Found\r\nLocation: /b"):
+        large = b"HTTP/1.1 %s\r\nContent-Length: 9000000\r\n\r\n" % status + b"x" * 4_000_000
+        with scripted(large, OK) as (url, connections), asking(redirects=True) as client:
+            with pytest.raises(TooLarge):
+                client.get(f"{url}/a", extensions=small())
+            second = client.get(f"{url}/b", extensions=small())
+
+        assert (b"body", [1, 1]) == (second.content, connections)
+
+
+@pytest.mark.parametrize("location", [b"https://[x/y", b"mailto:somebody", b"https://a/\x01", b"//[::1"])
+def test_a_redirect_to_what_is_no_address_is_refused(location: bytes) -> None:
+    """However it is broken."""
+    moved = b"HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % location
+    with (
+        scripted(moved) as (url, _),
+        closing(Api(None, settings(), reach=HERE)) as api,
+        pytest.raises(ClientError) as caught,
+    ):
+        api.download(f"{url}/a", Meter())
+
+    assert f"GET {url}/a failed: redirected to what is no address" == str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["a\r", "a\nb", "caf\u00e9"])
+def test_a_key_that_no_request_can_carry_is_not_sent(key: str) -> None:
+    """Nor does the error tell it."""
+    with saying() as host, pytest.raises(InvalidRequest) as caught:
+        asked(f"http://{host}/x", auth=KeyHeader(Secret(key)))
+
+    assert "the key holds characters that no request can carry" == str(caught.value)
+
+
+def test_an_address_is_judged_as_it_is_written_and_as_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two parsers can take different parts of it for the host; what is sent goes by the second."""
+    judged: list[str] = []
+    monkeypatch.setattr(Api, "_judge", lambda _api, url: judged.append(url))
+    with saying() as host, closing(Api(None, settings(), reach=HERE)) as api:
+        body, _ = api.download(f"HTTP://{host}/a b", Meter())
+
+    assert [f"HTTP://{host}/a b", f"http://{host}/a%20b"] == judged
+    assert b"GET /a%20b HTTP/1.1 None" == body
+
+
+def test_an_exchange_tells_what_was_sent() -> None:
+    """The values of headers and query, so that no error shows them, whatever the answer repeats."""
+    with saying() as host:
+        told = small()
+        with asking() as client:
+            client.get(
+                f"http://{host}/x?token=t%20u&limit=5", headers={"Authorization": "Bearer s"}, extensions=told
+            )
+
+    assert ("Bearer s", "t u", "5") == told["exchange"].sent()
+
+
+def test_nothing_is_sent_that_was_not_asked_for() -> None:
+    """No cookie that an answer sets, no login that stands in a link, no reader's own headers."""
+    cookie = OK.replace(b"OK\r\n", b"OK\r\nSet-Cookie: a=b; Path=/\r\n")
+    with heard(cookie, cookie) as (host, requests), asking() as client:
+        for _ in range(2):
+            client.get(f"http://user:password@{host}/x", extensions=small())
+
+    names = ["host", "accept", "accept-encoding", "connection", "user-agent"]
+    assert [sorted(names)] * 2 == [sorted(each) for each in requests]
+    assert ["zstd, gzip"] * 2 == [each["accept-encoding"] for each in requests]
+
+
+@contextmanager
+def heard(*answers: bytes) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """The host of a server that sends these over one connection, and the headers of each request."""
+    requests: list[dict[str, str]] = []
+
+    def serve() -> None:
+        with suppress(OSError), listener.accept()[0] as connection:
+            for answer in answers:
+                lines = connection.recv(2**16).decode().split("\r\n")[1:-2]
+                requests.append(
+                    {name.lower(): value for name, value in (each.split(": ", 1) for each in lines)}
+                )
+                connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}", requests
+
+
+def packed_answer(encoding: str, body: bytes) -> bytes:
+    """An answer in a content encoding."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_a_body_is_unpacked_once(encoding: str) -> None:
+    """What is in it may be packed itself, and is handed on as it is."""
+    inner = gzip.compress(b"body")
+    outer = gzip.compress(inner) if encoding == "gzip" else pa.compress(inner, codec="zstd", asbytes=True)
+    with scripted(packed_answer(encoding, outer)) as (url, _):
+        answer = asked(url)
+
+    assert (inner, None) == (answer.content, answer.headers.get("content-encoding"))
+
+
+@pytest.mark.parametrize("second", ["gzip", "br"])
+def test_a_body_that_was_packed_twice_is_refused(second: str) -> None:
+    """However that is said: nobody asked for it."""
+    named = f"gzip\r\nContent-Encoding: {second}"
+    for encoding in (named, f"gzip, {second}"):
+        with scripted(packed_answer(encoding, gzip.compress(b"body"))) as (url, _):
+            with pytest.raises(httpx.TransportError) as caught:
+                asked(url)
+
+            assert f"answered in the encoding gzip, {second}, which was not asked for" == str(caught.value)
+
+
+LARGE = bytes(50_000_000)
+BOMBS = {
+    "gzip": gzip.compress(LARGE, 1),
+    "deflate": zlib.compress(LARGE, 1),
+    "zstd": pa.compress(LARGE, codec="zstd", asbytes=True),
+}
+
+
+@pytest.mark.parametrize(("encoding", "bomb"), BOMBS.items(), ids=BOMBS)
+def test_a_small_body_that_unpacks_to_a_large_one_is_unpacked_no_further(encoding: str, bomb: bytes) -> None:
+    """Than a piece beyond what it may have; the next request is answered."""
+    sizes: list[int] = []
+
+    def up_to_three_megabytes(size: int) -> None:
+        sizes.append(size)
+        if size > 3 * CHUNK:
+            raise TooLarge
+
+    with scripted(packed_answer(encoding, bomb), OK) as (url, _), asking() as client:
+        with pytest.raises(TooLarge):
+            client.get(f"{url}/a", extensions={"exchange": Exchange(up_to_three_megabytes)})
+        second = client.get(f"{url}/b", extensions=small())
+
+    assert (b"body", True) == (second.content, 3 * CHUNK < max(sizes) <= 4 * CHUNK)
+    assert all(after - before <= CHUNK for before, after in pairwise([0, *sizes]))
+
+
+@pytest.mark.parametrize(("window", "expected"), [(8, b"body"), (16, None)])
+def test_a_body_that_takes_much_memory_to_unpack_is_refused(window: int, expected: bytes | None) -> None:
+    """Of zstd no more than 8 MB must be held at a time, as RFC 9659 has it."""
+    descriptor = bytes([(window.bit_length() - 1 + 20 - 10) << 3])
+    frame = b"\x28\xb5\x2f\xfd\x00" + descriptor + (len(b"body") << 3 | 1).to_bytes(3, "little") + b"body"
+    with scripted(packed_answer("zstd", frame)) as (url, _), suppress(httpx.TransportError):
+        assert expected == asked(url).content
+        return
+
+    assert expected is None
+
+
+def test_a_connection_that_was_closed_meanwhile_is_not_used_again() -> None:
+    """The next request has one of its own, and no attempt is lost."""
+    with closed_after(OK, OK) as url, asking() as client:
+        found = [client.get(f"{url}/a", extensions=small()).content]
+        time.sleep(0.2)
+        found.append(client.get(f"{url}/b", extensions=small()).content)
+
+    assert [b"body"] * 2 == found
+
+
+@contextmanager
+def closed_after(*answers: bytes) -> Iterator[str]:
+    """The address of a server that closes the connection after each answer, without saying so."""
+
+    def serve() -> None:
+        with suppress(OSError):
+            for answer in answers:
+                with listener.accept()[0] as connection:
+                    connection.recv(2**16)
+                    connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_connections_to_many_hosts_are_let_go_of() -> None:
+    """Links may lead to any number of hosts: connections are kept to the last of them."""
+    with ExitStack() as servers:
+        hosts = [servers.enter_context(scripted(OK, OK)) for _ in range(MOST_HOSTS + 1)]
+        client = servers.enter_context(asking())
+        for url, _ in [*hosts, hosts[-1], hosts[0]]:
+            assert b"body" == client.get(f"{url}/a", extensions=small()).content
+
+    assert [1, 1] == hosts[0][1]
+    assert [2] == hosts[-1][1]
