@@ -38,7 +38,7 @@ PART_BYTES = 8 * 2**20
 """Bytes received, of all streams together, that are sealed as one part: what a kill costs at most."""
 SEAL_EVERY = timedelta(seconds=5)
 """How long anything received waits at most to be sealed, also while an API is slow or silent."""
-BATCH_BYTES = 32 * 2**20
+BATCH_BYTES = 48 * 2**20
 """Bytes received that are committed together."""
 COMMIT_EVERY = timedelta(seconds=30)
 """How long a part waits at most to be committed."""
@@ -213,7 +213,7 @@ class SourceLoader:
             quiet = Batch(self._now(), [self._rows_of(each) for each in drained], None, self._moves)
             if self._committer.is_quiet(quiet):
                 # The log need not hold what changes no table.
-                self._commit_batch(quiet, drained)
+                self._commit_batch(quiet, _counts(drained))
                 return
         self._seal(drained, ends_batch=True)
         self._committed()
@@ -224,7 +224,7 @@ class SourceLoader:
         before = self._transformed
         self._transformed = self._transforms.submit(self._transform, drained)
         sealed = self._seals.submit(self._seal_part, drained, before, ends_batch=ends_batch)
-        self._parts.append(PendingPart(sealed, self._transformed, drained))
+        self._parts.append(PendingPart(sealed, self._transformed, _counts(drained)))
         if ends_batch:
             parts, self._parts, self._batch_bytes, self._batch_since = self._parts, [], 0, None
             self._committed()
@@ -277,16 +277,16 @@ class SourceLoader:
         number, sealed_at = sealed[-1]
         streams = merge([each.streams for each in rows])
         batch = Batch(datetime_of(sealed_at), streams, number, self._moves)
-        self._commit_batch(batch, [one for each in parts for one in each.drained])
+        self._commit_batch(batch, [one for each in parts for one in each.counts])
         if self._days == 0:
             self._log.remove(number)
 
-    def _commit_batch(self, batch: Batch, drained: Iterable[Drained]) -> None:
+    def _commit_batch(self, batch: Batch, counts: Iterable[tuple[StreamBuffer, int]]) -> None:
         with self._stages.measured("load"):
             self._committer.commit(batch)
-        for each in drained:
-            each.buffer.records -= each.records
-            self._context.progress(each.buffer.tally, each.buffer.records)
+        for buffer, records in counts:
+            buffer.records -= records
+            self._context.progress(buffer.tally, buffer.records)
 
     def _list_gaps(self) -> None:
         """Bring the gaps of the source up to date."""
@@ -338,3 +338,8 @@ class SourceLoader:
                 self._context.started.date(), self._books.day_before() or self._context.started.date()
             )
             self._log.prune(oldest - timedelta(days=self._days), self._books.log_applied(self._declared.name))
+
+
+def _counts(drained: Iterable[Drained]) -> list[tuple[StreamBuffer, int]]:
+    """The number of records taken out of each buffer; the records themselves are not kept any longer."""
+    return [(each.buffer, each.records) for each in drained]

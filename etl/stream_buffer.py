@@ -127,7 +127,8 @@ class PendingPart:
     sealed: Future[tuple[int, int]]
     """Its number, and when it was sealed, in microseconds since 1970."""
     rows: Future[PartRows]
-    drained: Sequence[Drained]
+    counts: Sequence[tuple[StreamBuffer, int]]
+    """How many records were taken out of which buffer."""
 
     @property
     def is_done(self) -> bool:
