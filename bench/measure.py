@@ -49,7 +49,7 @@ def measured(
         together = 0
         while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
             together = max(together, sum(map(_held, _family(process.pid))))
-            time.sleep(EVERY_SECONDS)
+            time.sleep(EVERY_SECONDS)  # what is measured has the cores meanwhile
         _, status, usage = ended
         seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)

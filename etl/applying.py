@@ -111,6 +111,8 @@ def recover(warehouse: Warehouse, log: Log, source: str, redact: Redactor) -> Re
     applied = books.log_applied(source)
     log.clean(applied)
     recovery, left = Recovery(applied), log.parts(applied)
+    if not left:
+        return recovery
     following = [part for place, part in enumerate(left, start=applied + 1) if part.number == place]
     beyond = left[len(following) :]
     if beyond:
@@ -130,6 +132,5 @@ def recover(warehouse: Warehouse, log: Log, source: str, redact: Redactor) -> Re
             if part.number > recovery.applied:
                 with suppress(OSError):
                     part.entry.rename(part.entry.with_name(part.entry.name + DAMAGED))
-    if left:
-        books.close_dead_streams()
+    books.close_dead_streams()
     return recovery

@@ -11,7 +11,7 @@ from etl.extract.log import RAW, Log, Run, StreamHead
 from etl.extract.log_writer import LogWriter, Received
 from etl.extract.reading import Ended, Reading
 from etl.extract.stream import Action, Bundle, End, Position, Session, Stream, World
-from etl.load.books import Books, Refusal, Tally, loaded_before
+from etl.load.books import Books, Refusal, StreamStats, loaded_before
 from etl.load.commit import (
     FORGET_GAPS,
     LIST_GAPS,
@@ -49,7 +49,7 @@ PARTS_AT_ONCE = 2
 REFUSALS_AT_ONCE = 100
 """Refused records and files that are replayed by one part."""
 
-Progress = Callable[[Tally, int], None]
+Progress = Callable[[StreamStats, int], None]
 """Told the counts of a stream, and how many more records were received of it, whenever either grows."""
 
 
@@ -92,8 +92,8 @@ class SourceLoader:
         self._days = context.settings.days("SIGHTGLASS_RAW_DAYS")
         run = Run(context.books.run_id, micros_of(context.started), __version__)
         # The first number is left out where something was loaded before there was a log.
-        begin = int(loaded_before(context.warehouse, name))
-        last = max(self._log.highest(), context.books.log_applied(name), begin)
+        last = max(self._log.highest(), context.books.log_applied(name))
+        last = last or int(loaded_before(context.warehouse, name))
         self._writer = LogWriter(self._log, run, f"{context.started:%Y-%m-%d}", last)
         self._parts: list[PendingPart] = []
         """The parts of the batch that is being received."""
@@ -108,9 +108,9 @@ class SourceLoader:
         self._stages = context.stages
 
     @property
-    def tallies(self) -> list[Tally]:
+    def all_stats(self) -> list[StreamStats]:
         """The counts of each stream so far."""
-        return self._committer.tallies
+        return self._committer.all_stats
 
     @property
     def newly_quarantined(self) -> int:
@@ -134,7 +134,7 @@ class SourceLoader:
 
     def _read_group(self, group: Sequence[Stream]) -> None:
         """Read streams side by side."""
-        buffers = {id(stream): StreamBuffer(stream, self._tally(stream), Recognizer()) for stream in group}
+        buffers = {id(stream): StreamBuffer(stream, self._stats(stream), Recognizer()) for stream in group}
         positions = {key: self._open(each) for key, each in buffers.items()}
         at_once = self._context.settings.whole("SIGHTGLASS_CONCURRENCY")
         with (
@@ -147,9 +147,9 @@ class SourceLoader:
                 if come is not None:
                     stream, meter, item = come
                     buffer = buffers[id(stream)]
-                    buffer.tally.metered(meter)
+                    buffer.stats.metered(meter)
                     buffer.add(self._bundle(item), self._now())
-                    self._context.progress(buffer.tally, buffer.records)
+                    self._context.progress(buffer.stats, buffer.records)
                 self._work_off(buffers.values())
             self._end(buffers.values())
 
@@ -158,33 +158,33 @@ class SourceLoader:
             return [End(self._redact(str(item.error)) if item.error else None)]
         return item
 
-    def _tally(self, stream: Stream) -> Tally:
+    def _stats(self, stream: Stream) -> StreamStats:
         return self._committer.opened(stream.name, stream.partition)
 
     def _open(self, buffer: StreamBuffer) -> Position:
         """Where a stream is to be read from; what is stored of it from there on will be recognized."""
-        settings, tally = self._context.settings, buffer.tally
+        settings, stats = self._context.settings, buffer.stats
         overlap, lag = (
             round(settings.number(name) * 1_000_000) for name in ("SIGHTGLASS_OVERLAP", "SIGHTGLASS_LAG")
         )
         if self._context.span is not None:
             return Position(None, *self._context.span)
         buffer.end = micros_of(self._now()) + buffer.stream.ahead - lag
-        if tally.cursor and tally.cursor - overlap >= buffer.end:
-            tally.notice = (
-                f"the cursor {moment(tally.cursor)} is not believed, for by all clocks it is yet to come: "
+        if stats.cursor and stats.cursor - overlap >= buffer.end:
+            stats.notice = (
+                f"the cursor {moment(stats.cursor)} is not believed, for by all clocks it is yet to come: "
                 "the stream is read from its beginning"
             )
-            tally.cursor, buffer.starts_over = None, True
-        start = max(0, (tally.cursor or 0) - overlap)
-        if tally.cursor or buffer.stream.is_list:
+            stats.cursor, buffer.starts_over = None, True
+        start = max(0, (stats.cursor or 0) - overlap)
+        if stats.cursor or buffer.stream.is_list:
             # Of what is read for the first time, nothing is stored.
             name, since = buffer.stream.name, 0 if buffer.stream.is_list else start
             known = stored_hashes(self._warehouse, self._declared, name, since)
             hasher = RecordHasher(self._declared, name, self._source.storable)
             buffer.recognizer = Recognizer(hasher, known)
-        done = self._books.stretches(tally.source, tally.stream, tally.partition)
-        return Position(tally.cursor, start, buffer.end, done, buffer.end - overlap)
+        done = self._books.stretches(stats.source, stats.stream, stats.partition)
+        return Position(stats.cursor, start, buffer.end, done, buffer.end - overlap)
 
     def _work_off(self, buffers: Collection[StreamBuffer]) -> None:
         """Seal what was received, and commit what is sealed, once it is enough or has waited for long."""
@@ -286,7 +286,7 @@ class SourceLoader:
             self._committer.commit(batch)
         for buffer, records in counts:
             buffer.records -= records
-            self._context.progress(buffer.tally, buffer.records)
+            self._context.progress(buffer.stats, buffer.records)
 
     def _list_gaps(self) -> None:
         """Bring the gaps of the source up to date."""
@@ -297,7 +297,7 @@ class SourceLoader:
                 "what": f"what changed after {moment(each.cursor) or 'the beginning'}",
                 "error": each.error,
             }
-            for each in self.tallies
+            for each in self.all_stats
             if each.status == "failed"
         ]
         started = self._context.started

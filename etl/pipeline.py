@@ -25,7 +25,7 @@ from etl.extract.log import RAW, Log
 from etl.extract.stream import Action, Session
 from etl.load import lock
 from etl.load.accounts import ACCOUNT, admitted
-from etl.load.books import Books, HeldBack, Refusal, Tally, loaded_before, refusals
+from etl.load.books import Books, HeldBack, Refusal, StreamStats, loaded_before, refusals
 from etl.load.commit import SETTLE_REFUSAL
 from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.loading import Progress, RunContext, SourceLoader
@@ -45,7 +45,7 @@ class Report:
     finished_at: datetime | None = None
     status: str = "running"
     exit_code: int = OK
-    streams: list[Tally] = field(default_factory=list)
+    streams: list[StreamStats] = field(default_factory=list)
     newly_quarantined: int = 0
     unknown: list[str] = field(default_factory=list)
     """Undeclared fields met, as source.stream:place/field."""
@@ -108,29 +108,30 @@ def replay(
     still: list[Refusal] = []
     with entered(settings, report, now, reports=False) as (warehouse, books):
         context = RunContext(
-            settings, warehouse, books, now, report.started_at, lambda _tally, _pending: None
+            settings, warehouse, books, now, report.started_at, lambda _stats, _pending: None
         )
         # Newest first: what has no version of its own is not overwritten by what was sent before it.
         found = [each for each in reversed(refusals(warehouse, ids)) if each.state == "open"]
         loaders = {name: SourceLoader(context, name) for name in dict.fromkeys(each.source for each in found)}
         for name, loader in loaders.items():
             still += loader.replay([each for each in found if each.source == name])
-        report.streams = [tally for loader in loaders.values() for tally in loader.tallies]
+        report.streams = [stats for loader in loaders.values() for stats in loader.all_stats]
         report.exit_code = QUARANTINED if still else OK
         report.status = "partial" if still else "ok"
     return report, still
 
 
-def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> None:
-    """Close one refusal; SettingsError where there is none of this id."""
+def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> list[str]:
+    """Close one refusal; what is wrong with the log. SettingsError where there is none of this id."""
     with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         (refusal,) = refusals(warehouse, [quarantine_id])
         books = Books(warehouse, begun(now).run_id)
-        context = RunContext(settings, warehouse, books, lambda: now, now, lambda _tally, _pending: None)
-        _recover(warehouse, settings)
+        context = RunContext(settings, warehouse, books, lambda: now, now, lambda _stats, _pending: None)
+        notices, _ = _recover(warehouse, settings)
         about = {"quarantine_id": quarantine_id, "state": "dismissed"}
         SourceLoader(context, refusal.source).act([Action(SETTLE_REFUSAL, about)])
         publish(warehouse, settings)
+    return notices
 
 
 def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
@@ -242,7 +243,7 @@ def _read(loader: SourceLoader, session: Session, report: Report) -> None:
     try:
         loader.read(session)
     finally:
-        report.streams += loader.tallies
+        report.streams += loader.all_stats
         report.newly_quarantined += loader.newly_quarantined
         report.unknown += loader.unknown
 
@@ -282,7 +283,7 @@ def known_source(name: str, where: str = "") -> None:
 
 def _judge(report: Report) -> None:
     """Set status and exit code from what happened to the streams."""
-    failed = [tally for tally in report.streams if tally.status == "failed"]
+    failed = [stats for stats in report.streams if stats.status == "failed"]
     codes = [
         *[SourceError.exit_code] * bool(failed),
         *[QUARANTINED] * bool(report.newly_quarantined or report.is_log_damaged),

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from etl.extract.log import StreamHead
 from etl.extract.log_writer import on_one_line
 from etl.extract.stream import Action, Bundle, Delivery, File, Page, Stream, size_of
-from etl.load.books import Tally
+from etl.load.books import StreamStats
 from etl.load.commit import MARK_RANGE, StreamBatch
 from etl.transform.recognize import Recognizer
 from etl.values import micros_of
@@ -20,7 +20,7 @@ class StreamBuffer:
     """Records, files and actions of one stream, in the order of their arrival."""
 
     stream: Stream
-    tally: Tally
+    stats: StreamStats
     recognizer: Recognizer = field(default_factory=Recognizer)
     end: int = 0
     """Up to when the stream was asked for, in microseconds since 1970: the cursor never passes it."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from etl import schema
 from etl.errors import Unfit
 from etl.extract.stream import File, Page
-from etl.load.books import Books, Tally, received, refusals
+from etl.load.books import Books, StreamStats, received, refusals
 from etl.load.warehouse import open_for_writing
 from etl.registry import source_module
 from etl.schema import Column
@@ -209,7 +209,7 @@ def test_any_bytes_come_back_from_quarantine(tmp_path: Path) -> None:
     now = datetime(2026, 3, 4, tzinfo=UTC)
     warehouse = open_for_writing(tmp_path)
     try:
-        Books(warehouse, "run").quarantine(Tally("neurons", "media"), cut.rejects, now)
+        Books(warehouse, "run").quarantine(StreamStats("neurons", "media"), cut.rejects, now)
         kept = [received(warehouse, each).delivery() for each in refusals(warehouse)]
     finally:
         warehouse.close()

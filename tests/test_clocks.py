@@ -37,7 +37,7 @@ def runs_at(home: Path, server: Hostile, times: Sequence[datetime], **given: str
     asked = []
     for now in times:
         before = server.count(MEDIA)
-        pipeline.run(settings, ["neurons"], _at(now), lambda _tally, _pending: None)
+        pipeline.run(settings, ["neurons"], _at(now), lambda _stats, _pending: None)
         asked.append(server.count(MEDIA) - before)
     return asked
 

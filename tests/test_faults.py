@@ -70,7 +70,7 @@ def run(plant: Plant, home: Path, **given: str) -> pipeline.Report:
     """Load what is new of both, in this process."""
     environ = {**plant.settings, "SIGHTGLASS_HOME": str(home), "SIGHTGLASS_LAG": "0", **given}
     settings = load([*cogniac.SETTINGS, *neurons.SETTINGS], environ, file=Path(os.devnull))
-    return pipeline.run(settings, [], lambda: datetime.now(UTC), lambda _tally, _records: None)
+    return pipeline.run(settings, [], lambda: datetime.now(UTC), lambda _stats, _records: None)
 
 
 def expected_and_found(plant: Plant, home: Path) -> tuple[dict[str, list[Row]], dict[str, list[Row]]]:
@@ -147,7 +147,7 @@ def test_a_login_that_is_refused_for_ever_ends_with_what_to_check(small: Plant, 
     small.cogniac.fault = Script(Rule(path="/1/tenants/", times=FOREVER, answer=Answer(status=401)))
     report = run(small, tmp_path)
 
-    failed = {tally.stream: tally.error for tally in report.streams if tally.error}
+    failed = {stats.stream: stats.error for stats in report.streams if stats.error}
     url = small.cogniac_login["COG_URL_PREFIX"]
     said = f"GET {url}1/tenants/{small.cogniac.tenant_id}/applications answered 401: It was the script."
     current = said.replace(small.cogniac.tenant_id, "current")
@@ -177,11 +177,11 @@ def test_what_fails_in_passing_leaves_no_trace_but_a_count(
     retried = sum(sum(script.acted) for script in (one, two, three))
     assert expected == found
     assert (0, "ok") == (report.exit_code, report.status)
-    assert retried == sum(tally.retries for tally in report.streams) >= 8
+    assert retried == sum(stats.retries for stats in report.streams) >= 8
     asked = len(small.cogniac.requests) + len(small.neurons.requests) + len(small.neurons.file_requests)
     # The login is no request of any stream.
     logins = sum(seen.path in ("/1/token", "/1/users/current/tenants") for seen in small.cogniac.requests)
-    assert asked - logins == sum(tally.requests for tally in report.streams)
+    assert asked - logins == sum(stats.requests for stats in report.streams)
 
 
 def test_a_token_endpoint_that_fails_in_passing_is_asked_again(small: Plant, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_an_application_that_fails_for_ever_stops_no_other(small: Plant, tmp_pat
     said = f"GET {small.cogniac_login['COG_URL_PREFIX']}{path[1:]} answered 503: It was the script."
     gap = {"key": broken, "what": f"what changed after {moment(cursors[broken])}", "error": said}
     assert [gap] == [{name: row[name] for name in gap} for row in gaps]
-    assert [(broken, said)] == [(tally.partition, tally.error) for tally in failed.streams if tally.error]
+    assert [(broken, said)] == [(stats.partition, stats.error) for stats in failed.streams if stats.error]
     assert others[0] == others[1]
     assert in_order(earlier) == kept
     assert [] == [row for row in rows(tmp_path, "etl.gaps") if row["source"] == "cogniac"]

@@ -249,7 +249,7 @@ def test_neurons_is_asked_within_its_documented_rate(tmp_path: Path, monkeypatch
     with serving(neurons=NeuronsSimulator(1, NeuronsSize(media=12, frames=(50, 60)))) as plant:
         environ = {**plant.neurons_login, "SIGHTGLASS_HOME": str(tmp_path)}
         told = load(SETTINGS, environ, file=Path("/dev/null"))
-        pipeline.run(told, ["neurons"], lambda: datetime.now(UTC), lambda _tally, _records: None)
+        pipeline.run(told, ["neurons"], lambda: datetime.now(UTC), lambda _stats, _records: None)
         asked, fetched = len(plant.neurons.requests), len(plant.neurons.file_requests)
 
     ((limit, interval),) = rates

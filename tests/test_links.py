@@ -59,7 +59,7 @@ class Film:
 
         environ = {**self.plant.neurons_login, "SIGHTGLASS_HOME": str(self.home)}
         settings = load(SETTINGS, environ, file=Path(os.devnull))
-        return pipeline.run(settings, ["neurons"], now, lambda _tally, _records: None)
+        return pipeline.run(settings, ["neurons"], now, lambda _stats, _records: None)
 
     def asked(self) -> tuple[int, list[str]]:
         """How often the medium was asked for by its id, and which files were, in no order; forgets both."""

@@ -21,7 +21,7 @@ from etl.config import CORE, load
 from etl.errors import SettingsError, SourceError, Unfit
 from etl.extract import reading
 from etl.extract.stream import Bundle, Delivery, Enrich, File, Meter, Page, Position, Stream, Watermark
-from etl.load.books import Tally
+from etl.load.books import StreamStats
 from etl.pipeline import Report, run
 
 HEAVY = 2**16
@@ -66,8 +66,8 @@ class Bench:
         self.now += timedelta(hours=1)
         return run(load(CORE, {}, given), [self.name], lambda: self.now, self._watch)
 
-    def _watch(self, tally: Tally, _waiting: int) -> None:
-        at = None if tally.cursor is None else tally.cursor / 1_000_000
+    def _watch(self, stats: StreamStats, _waiting: int) -> None:
+        at = None if stats.cursor is None else stats.cursor / 1_000_000
         if at is not None and self.seen[-1:] != [at]:
             self.seen.append(at)
             self.moved.set()

@@ -41,7 +41,7 @@ def load(home: Path, environ: Mapping[str, str], at: datetime | None = None) -> 
     always = {"SIGHTGLASS_HOME": str(home), "SIGHTGLASS_RAW_DAYS": "0"}
     found = config.load(declared, {**always, **environ}, file=Path(os.devnull))
     with stamina.set_testing(True, attempts=3):
-        return pipeline.run(found, [], lambda: at or datetime.now(UTC), lambda _tally, _pending: None)
+        return pipeline.run(found, [], lambda: at or datetime.now(UTC), lambda _stats, _pending: None)
 
 
 def sound(home: Path) -> list[Any]:
@@ -130,8 +130,8 @@ def test_under_each_reading_two_runs_leave_what_the_api_holds(readings: Readings
         again = load(tmp_path, plant.cogniac_login)
         expected = expected_of(plant)
 
-    read = [tally for tally in first.streams if tally.stream == "detections"]
-    twice = {tally.partition: tally.fetched - tally.inserted for tally in read}
+    read = [stats for stats in first.streams if stats.stream == "detections"]
+    twice = {stats.partition: stats.fetched - stats.inserted for stats in read}
     assert (0, 0, []) == (first.exit_code, again.exit_code, sound(tmp_path))
     assert expected == stored(tmp_path)
     assert before == loaded(tmp_path)

@@ -5,7 +5,6 @@ import select
 import socket
 import ssl
 import threading
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -479,17 +478,21 @@ def test_a_body_that_takes_much_memory_to_unpack_is_refused(window: int, expecte
 
 def test_a_connection_that_was_closed_meanwhile_is_not_used_again() -> None:
     """The next request has one of its own, and no attempt is lost."""
-    with closed_after(OK, OK) as url, asking() as client:
+    with closed_after(OK, OK) as (url, is_closed), asking() as client:
         found = [client.get(f"{url}/a", extensions=small()).content]
-        time.sleep(0.2)
+        assert is_closed.wait(60)
         found.append(client.get(f"{url}/b", extensions=small()).content)
 
     assert [b"body"] * 2 == found
 
 
 @contextmanager
-def closed_after(*answers: bytes) -> Iterator[str]:
-    """The address of a server that closes the connection after each answer, without saying so."""
+def closed_after(*answers: bytes) -> Iterator[tuple[str, threading.Event]]:
+    """A server that closes the connection after each answer, without saying so.
+
+    Yields its address, and what tells that it has closed one.
+    """
+    is_closed = threading.Event()
 
     def serve() -> None:
         with suppress(OSError):
@@ -497,10 +500,11 @@ def closed_after(*answers: bytes) -> Iterator[str]:
                 with listener.accept()[0] as connection:
                     connection.recv(2**16)
                     connection.sendall(answer)
+                is_closed.set()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", is_closed
 
 
 def test_connections_to_many_hosts_are_let_go_of() -> None:

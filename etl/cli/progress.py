@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from etl.cli.output import shown
-from etl.load.books import Tally
+from etl.load.books import StreamStats
 from etl.loading import Progress
 
 
@@ -13,7 +13,7 @@ from etl.loading import Progress
 def watched() -> Iterator[Progress]:
     """A function to tell the counts to; it draws them where standard error is a terminal, and only there."""
     if not sys.stderr.isatty():
-        yield lambda _tally, _pending: None
+        yield lambda _stats, _pending: None
         return
     from rich import progress  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415 -- cron never needs it
@@ -28,15 +28,15 @@ def watched() -> Iterator[Progress]:
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as display:
         tasks = {}
 
-        def tell(tally: Tally, pending: int) -> None:
-            name = shown(" ".join(filter(None, [tally.source, tally.stream, tally.partition])))
+        def tell(stats: StreamStats, pending: int) -> None:
+            name = shown(" ".join(filter(None, [stats.source, stats.stream, stats.partition])))
             if name not in tasks:
                 tasks[name] = display.add_task(name, total=None, rate="")
             speed = next(
                 task.finished_speed or task.speed for task in display.tasks if task.id == tasks[name]
             )
             display.update(
-                tasks[name], completed=tally.fetched + pending, rate=f"{speed:,.0f}/s" if speed else ""
+                tasks[name], completed=stats.fetched + pending, rate=f"{speed:,.0f}/s" if speed else ""
             )
 
         yield tell

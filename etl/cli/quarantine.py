@@ -95,7 +95,9 @@ def replay_(settings: Settings, quarantine_ids: Sequence[str], *, as_json: bool)
     report, still = replay(settings, quarantine_ids, lambda: datetime.now(UTC))
     if as_json:
         print_json({**report_json(report), "still_refused": [_summary(refusal) for refusal in still]})
-    loaded = sum(tally.fetched for tally in report.streams)
+    for notice in report.log_notices:
+        tell(notice)
+    loaded = sum(stats.fetched for stats in report.streams)
     tell(f"replayed {loaded:,}, still refused {len(still):,}")
     return report.exit_code
 
@@ -105,7 +107,8 @@ def replay_(settings: Settings, quarantine_ids: Sequence[str], *, as_json: bool)
 @takes_settings
 def dismiss_(settings: Settings, quarantine_id: str) -> None:
     """Close one: it stays listed, and is not replayed any more."""
-    dismiss(settings, quarantine_id, datetime.now(UTC))
+    for notice in dismiss(settings, quarantine_id, datetime.now(UTC)):
+        tell(notice)
     tell(f"dismissed {quarantine_id}")
 
 

@@ -11,7 +11,7 @@ from etl.cli import json_option, print_json, takes_settings
 from etl.cli.output import tell
 from etl.cli.progress import watched
 from etl.config import Settings
-from etl.load.books import Tally, tally_json
+from etl.load.books import StreamStats, stats_json
 from etl.pipeline import Report, run
 from etl.registry import source_module
 
@@ -46,7 +46,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "exit_code": report.exit_code,
         "started_at": _iso(report.started_at),
         "finished_at": _iso(report.finished_at),
-        "streams": [tally_json(tally) for tally in report.streams],
+        "streams": [stats_json(stats) for stats in report.streams],
         "published": report.published and report.published.as_json(),
         "gaps": report.gaps,
         "newly_quarantined": report.newly_quarantined,
@@ -63,10 +63,10 @@ def say(report: Report) -> None:
     """Tell people what the run did, on standard error."""
     for name in report.skipped:
         tell(f"{name} skipped, it has no credentials{_lapsed(name, report)}")
-    for tally in report.streams:
-        said = [f" failed: {tally.error}"] * bool(tally.error) + [f": {tally.notice}"] * bool(tally.notice)
+    for stats in report.streams:
+        said = [f" failed: {stats.error}"] * bool(stats.error) + [f": {stats.notice}"] * bool(stats.notice)
         for odd in said:
-            tell(f"{_named(tally)}{odd}")
+            tell(f"{_named(stats)}{odd}")
     if report.newly_quarantined:
         tell(f"newly quarantined, see etl.quarantine: {report.newly_quarantined:,}")
     if report.unknown:
@@ -79,7 +79,7 @@ def say(report: Report) -> None:
     if report.gaps:
         tell(f"gaps, listed in etl.gaps: {report.gaps:,}")
     total = {
-        name: sum(getattr(tally, name) for tally in report.streams)
+        name: sum(getattr(stats, name) for stats in report.streams)
         for name in ("fetched", "inserted", "updated", "unchanged", "quarantined")
     }
     counts = ", ".join(f"{count:,} {name}" for name, count in total.items())
@@ -106,8 +106,8 @@ def _lapsed(name: str, report: Report) -> str:
     )
 
 
-def _named(tally: Tally) -> str:
-    return " ".join(filter(None, [tally.source, tally.stream, tally.partition]))
+def _named(stats: StreamStats) -> str:
+    return " ".join(filter(None, [stats.source, stats.stream, stats.partition]))
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -24,7 +24,7 @@ AT_ONCE_BYTES = 16 * 2**20
 
 
 @dataclass(slots=True)
-class Tally:
+class StreamStats:
     """The counts of one stream in one run; fetched = inserted + updated + unchanged + quarantined."""
 
     source: str
@@ -49,7 +49,7 @@ class Tally:
         """Take over what the stream cost so far."""
         self.requests, self.retries, self.bytes = meter.requests, meter.retries, meter.bytes
 
-    def count_as(self, other: "Tally") -> None:
+    def count_as(self, other: "StreamStats") -> None:
         """Take over what a commit counts; what the stream cost stays."""
         cost = self.requests, self.retries, self.bytes
         for each in dataclasses.fields(self):
@@ -173,11 +173,11 @@ class Books:
         rows = self._warehouse.run("etl/stretches_over", source=source, stream=stream, partition=partition)
         return max((newest for (newest,) in rows if newest), default=None)
 
-    def entered(self, source: str, stream: str, partition: str) -> Tally | None:
+    def entered(self, source: str, stream: str, partition: str) -> StreamStats | None:
         """The counts of a stream as they stand for this run; None where nothing was entered."""
         about = {"source": source, "stream": stream, "partition": partition}
         rows = self._warehouse.run("etl/stream_entered", run_id=self.run_id, **about)
-        return next((Tally(*row) for row in rows), None)
+        return next((StreamStats(*row) for row in rows), None)
 
     def log_applied(self, source: str) -> int:
         """Number of the last part of the log of a source that is applied; 0 where none is."""
@@ -187,40 +187,40 @@ class Books:
         """Enter the last part of the log of a source that is applied."""
         self._warehouse.run("etl/apply_log", source=source, number=number, run_id=self.run_id)
 
-    def save(self, tally: Tally) -> None:
+    def save(self, stats: StreamStats) -> None:
         """Enter the counts of a stream, and move its cursor."""
-        self._warehouse.run("etl/save_stream", run_id=self.run_id, **dataclasses.asdict(tally))
-        if tally.cursor is not None:
+        self._warehouse.run("etl/save_stream", run_id=self.run_id, **dataclasses.asdict(stats))
+        if stats.cursor is not None:
             self._warehouse.run(
                 "etl/save_cursor",
-                source=tally.source,
-                stream=tally.stream,
-                partition=tally.partition,
-                cursor=tally.cursor,
+                source=stats.source,
+                stream=stats.stream,
+                partition=stats.partition,
+                cursor=stats.cursor,
                 run_id=self.run_id,
             )
 
-    def quarantine(self, tally: Tally, rejects: Sequence[Reject], now: datetime) -> int:
+    def quarantine(self, stats: StreamStats, rejects: Sequence[Reject], now: datetime) -> int:
         """Put what was refused aside; how many of these were never refused before."""
         declared = schema.source("etl").tables["quarantine"].arrow()
         new = 0
         for some in chunked(rejects, lambda one: len(one.content), AT_ONCE, AT_ONCE_BYTES):
-            rows = [self._refused(tally, reject, now) for reject in some]
+            rows = [self._refused(stats, reject, now) for reject in some]
             self._warehouse.connection.register("refused", pa.Table.from_pylist(rows, declared))
             new += len(self._warehouse.run("etl/quarantine"))
             self._warehouse.connection.unregister("refused")
         return new
 
-    def _refused(self, tally: Tally, reject: Reject, now: datetime) -> dict[str, Any]:
+    def _refused(self, stats: StreamStats, reject: Reject, now: datetime) -> dict[str, Any]:
         """A row of the quarantine."""
         record, encoding = reject.text()
         return {
-            "quarantine_id": reject.fingerprint(tally.source, tally.stream, tally.partition),
+            "quarantine_id": reject.fingerprint(stats.source, stats.stream, stats.partition),
             "run_id": self.run_id,
             "kind": "record" if reject.row is None else "file",
-            "source": tally.source,
-            "stream": tally.stream,
-            "partition": tally.partition,
+            "source": stats.source,
+            "stream": stats.stream,
+            "partition": stats.partition,
             "reason": reject.why.reason,
             "path": reject.why.path,
             "record": record,
@@ -304,9 +304,9 @@ def received(warehouse: Warehouse, refusal: Refusal) -> Received:
     return Received(refusal, record, context)
 
 
-def tally_json(tally: Tally) -> dict[str, Any]:
+def stats_json(stats: StreamStats) -> dict[str, Any]:
     """The counts as `run --json` prints them."""
-    return {**dataclasses.asdict(tally), "cursor": moment(tally.cursor)}
+    return {**dataclasses.asdict(stats), "cursor": moment(stats.cursor)}
 
 
 def loaded_before(warehouse: Warehouse, source: str) -> bool:

@@ -15,7 +15,7 @@ from etl import schema
 from etl.errors import Unfit
 from etl.extract.log import StreamHead
 from etl.extract.stream import Action, Delivery, End, File, Page, Watermark
-from etl.load.books import Books, Refusal, Tally, known_refusals, received
+from etl.load.books import Books, Refusal, StreamStats, known_refusals, received
 from etl.load.save import Stamp, save
 from etl.load.warehouse import Warehouse
 from etl.schema import Source
@@ -131,35 +131,37 @@ class Committer:
         self._declared = declared
         self._transformer = transformer
         self._redact = redact
-        self._tallies: dict[tuple[str, str], Tally] = {}
+        self._all_stats: dict[tuple[str, str], StreamStats] = {}
         self._feeds: dict[tuple[str, str], set[str]] = {}
         """By stream and partition, the streams that it feeds, itself among them."""
         self.newly_quarantined = 0
         """Records and files refused that never were before."""
 
     @property
-    def tallies(self) -> list[Tally]:
+    def all_stats(self) -> list[StreamStats]:
         """The counts of each stream so far."""
-        return list(self._tallies.values())
+        return list(self._all_stats.values())
 
-    def tally(self, stream: str, partition: str) -> Tally:
+    def stats(self, stream: str, partition: str) -> StreamStats:
         """The counts of a stream."""
-        return self._tallies.setdefault((stream, partition), Tally(self._declared.name, stream, partition))
+        return self._all_stats.setdefault(
+            (stream, partition), StreamStats(self._declared.name, stream, partition)
+        )
 
-    def opened(self, stream: str, partition: str) -> Tally:
+    def opened(self, stream: str, partition: str) -> StreamStats:
         """The counts of a stream that is opened, with its cursor."""
-        tally = self.tally(stream, partition)
-        tally.cursor = self._books.cursor(tally.source, stream, partition)
-        return tally
+        stats = self.stats(stream, partition)
+        stats.cursor = self._books.cursor(stats.source, stream, partition)
+        return stats
 
-    def resume(self, stream: str, partition: str) -> Tally:
+    def resume(self, stream: str, partition: str) -> StreamStats:
         """The counts of a stream as an earlier commit of the same run has left them."""
-        if (stream, partition) not in self._tallies:
+        if (stream, partition) not in self._all_stats:
             found = self._books.entered(self._declared.name, stream, partition)
             if found is not None:
-                self._tallies[stream, partition] = found
+                self._all_stats[stream, partition] = found
             self.opened(stream, partition)
-        return self.tally(stream, partition)
+        return self.stats(stream, partition)
 
     def commit(self, batch: Batch) -> None:
         """Commit a batch, again from its beginning where DuckDB had too little memory for it."""
@@ -174,10 +176,10 @@ class Committer:
 
     def _moves(self, each: StreamBatch) -> bool:
         """Whether a stream moves its cursor, or makes an end of ranges that were read."""
-        tally = self.tally(each.name, each.partition)
+        stats = self.stats(each.name, each.partition)
         is_over = each.ended is not None and each.ended.error is None
-        ranges = is_over and self._books.stretches(tally.source, tally.stream, tally.partition)
-        return bool(ranges) or self._reached(each, tally) != tally.cursor
+        ranges = is_over and self._books.stretches(stats.source, stats.stream, stats.partition)
+        return bool(ranges) or self._reached(each, stats) != stats.cursor
 
     def _write(self, batch: Batch, merged: Sequence[Mapping[str, TransformResult]]) -> None:
         stamp = Stamp(self._books.run_id, batch.loaded_at)
@@ -186,7 +188,7 @@ class Committer:
                 some = [
                     (one, each[name]) for one, each in zip(batch.streams, merged, strict=True) if name in each
                 ]
-                self._save([(self.tally(name, one.partition), cut) for one, cut in some], stamp)
+                self._save([(self.stats(name, one.partition), cut) for one, cut in some], stamp)
             for each in batch.streams:
                 for action in each.last_actions():
                     if batch.moves_cursors or action.name != MARK_RANGE:
@@ -202,31 +204,31 @@ class Committer:
     @contextmanager
     def _counted(self) -> Iterator[None]:
         """Count what is committed inside; where it fails, count nothing: it may be tried again."""
-        tallies = {key: replace(tally) for key, tally in self._tallies.items()}
+        all_stats = {key: replace(stats) for key, stats in self._all_stats.items()}
         new = self.newly_quarantined
         try:
             yield
         except BaseException:
-            for key, tally in self._tallies.items():
-                tally.count_as(tallies.get(key, Tally(self._declared.name, *key)))
+            for key, stats in self._all_stats.items():
+                stats.count_as(all_stats.get(key, StreamStats(self._declared.name, *key)))
             self.newly_quarantined = new
             raise
 
-    def _save(self, cuts: Sequence[tuple[Tally, TransformResult]], stamp: Stamp) -> None:
+    def _save(self, cuts: Sequence[tuple[StreamStats, TransformResult]], stamp: Stamp) -> None:
         """Write what several partitions of one stream brought, and count it for each."""
         whole = joined([cut for _, cut in cuts])
         changes = save(self._warehouse.connection, self._declared, whole.tables, stamp)
         first = 0
-        for tally, cut in cuts:
+        for stats, cut in cuts:
             outcome = changes.among(first, first + cut.ordinals)
             first += cut.ordinals
             rejects = list(map(self._redacted, cut.rejects))
-            self.newly_quarantined += self._books.quarantine(tally, rejects, stamp.loaded_at)
-            tally.fetched += cut.fetched
-            tally.inserted += outcome.inserted
-            tally.updated += outcome.updated
-            tally.quarantined += len(cut.rejects)
-            tally.unchanged += cut.fetched - outcome.inserted - outcome.updated - len(cut.rejects)
+            self.newly_quarantined += self._books.quarantine(stats, rejects, stamp.loaded_at)
+            stats.fetched += cut.fetched
+            stats.inserted += outcome.inserted
+            stats.updated += outcome.updated
+            stats.quarantined += len(cut.rejects)
+            stats.unchanged += cut.fetched - outcome.inserted - outcome.updated - len(cut.rejects)
 
     def _redacted(self, reject: Reject) -> Reject:
         """What was refused, with a reason that shows no secret: reasons quote what is refused."""
@@ -256,31 +258,31 @@ class Committer:
 
     def _enter(self, each: StreamBatch, names: Iterable[str], *, moves_cursor: bool) -> None:
         """Enter how far a stream has come, and how it ended."""
-        tally = self.tally(each.name, each.partition)
+        stats = self.stats(each.name, each.partition)
         feeds = self._feeds.setdefault((each.name, each.partition), {each.name})
         feeds |= {*names, *each.repeats}
         for name, count in each.repeats.items():
-            self.tally(name, each.partition).fetched += count
-            self.tally(name, each.partition).unchanged += count
-        tallies = [self.tally(name, each.partition) for name in sorted(feeds)]
+            self.stats(name, each.partition).fetched += count
+            self.stats(name, each.partition).unchanged += count
+        all_stats = [self.stats(name, each.partition) for name in sorted(feeds)]
         if each.ended:
-            tally.error = each.ended.error
-            for one in tallies:
+            stats.error = each.ended.error
+            for one in all_stats:
                 one.status = "failed" if each.ended.error is not None else "ok"
             if each.watermark and each.watermark.notice:
-                tally.notice = "; ".join(filter(None, [tally.notice, each.watermark.notice]))
+                stats.notice = "; ".join(filter(None, [stats.notice, each.watermark.notice]))
         if moves_cursor:
-            tally.cursor = self._reached(each, tally, forget=True)
-        for one in tallies:
+            stats.cursor = self._reached(each, stats, forget=True)
+        for one in all_stats:
             self._books.save(one)
 
-    def _reached(self, each: StreamBatch, tally: Tally, *, forget: bool = False) -> int | None:
+    def _reached(self, each: StreamBatch, stats: StreamStats, *, forget: bool = False) -> int | None:
         """Where the cursor of a stream moves: it follows the data, but never past what may still come."""
-        cursor = None if each.starts_over else tally.cursor
+        cursor = None if each.starts_over else stats.cursor
         reached = [each.watermark.at] if each.watermark else []
         if each.ended and each.ended.error is None:
             ranges = self._books.end_stretches if forget else self._books.newest_stretch
-            reached = [*(reached or [each.newest]), ranges(tally.source, tally.stream, tally.partition)]
+            reached = [*(reached or [each.newest]), ranges(stats.source, stats.stream, stats.partition)]
         if each.watermark and each.watermark.holds:
             return cursor
         return max(filter(None, [*reached, cursor]), default=None)
@@ -291,11 +293,11 @@ class Committer:
             cut = accepted(self._warehouse, self._transformer, refusal)
             if refusal.state != "open" or cut is None:
                 continue
-            tally = self.tally(refusal.stream, refusal.partition)
-            tally.status = "ok"
-            self._save([(tally, cut)], replace(stamp, as_of=datetime_of(refusal.seen_us)))
+            stats = self.stats(refusal.stream, refusal.partition)
+            stats.status = "ok"
+            self._save([(stats, cut)], replace(stamp, as_of=datetime_of(refusal.seen_us)))
             self._books.mark(refusal.quarantine_id, "replayed")
-            self._books.save(tally)
+            self._books.save(stats)
 
 
 def accepted(warehouse: Warehouse, transformer: Transformer, refusal: Refusal) -> TransformResult | None:
