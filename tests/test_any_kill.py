@@ -1,5 +1,6 @@
 """Runs and rebuilds killed at random, in each state of the data: nothing that was sealed is asked again."""
 
+import json
 import os
 import random
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Plant, Sightglass, Truth, rows
+from starlette.responses import Response
 from test_kills import (
     AT_A_COMMIT,
     AT_A_STATEMENT,
@@ -72,16 +74,17 @@ def expected(served: Plant, first: Sightglass, tmp_path_factory: pytest.TempPath
     return {"first load": content(anew.home), "increment": content(grown.home)}
 
 
-def sealed(home: Path) -> int:
-    """Records of detections that the log holds."""
+def sealed(home: Path) -> list[tuple[str, str]]:
+    """The application and the medium of each record of detections that the log holds."""
     log = Log(home / "raw" / "cogniac")
-    return sum(
-        len(each.records)
+    return [
+        (each.context["application_id"], json.loads(record)["media"]["media_id"])
         for part in log.parts()
         for received in read(log, part).received
         for each in received.bundle
         if isinstance(each, Page) and each.stream == "detections"
-    )
+        for record in each.records
+    ]
 
 
 def again(home: Path, truth: Truth, sealed_before: int) -> int:
@@ -118,11 +121,25 @@ def test_killed_anywhere(
         killed = Sightglass(tmp_path / "place", first.settings)
     is_killed = died(killed, moment, "rebuild" if what == "rebuild" else "run")
     truth = Truth.now(served)
-    too_far, before = ahead(killed.home, truth), sealed(killed.home)
+    too_far, before = ahead(killed.home, truth), len(sealed(killed.home))
 
     assert ([], []) == (too_far, wrong(killed, expected["increment" if what == "rebuild" else what]))
     assert is_killed or number >= len(STATES)
     assert what != "first load" or again(killed.home, truth, before) <= UNJOINED
+
+
+@pytest.mark.parametrize("number", [6, 9])
+def test_what_was_sealed_is_loaded_though_no_api_answers(served: Plant, tmp_path: Path, number: int) -> None:
+    """A kill costs nothing of it: the next run has all of it before it asks anybody."""
+    killed = place(tmp_path / "place", served)
+    assert died(killed, Moment(STATES["sealed"][0], number, "after"))
+    served.cogniac.fault = served.neurons.fault = lambda _request: Response(status_code=500)
+    ran = killed("run", SIGHTGLASS_RETRY_BUDGET="0")
+    served.cogniac.fault = served.neurons.fault = None
+    found = {(row["application_id"], row["media_id"]) for row in rows(killed.home, "cogniac.results")}
+
+    assert (3, set(sealed(killed.home))) == (ran.code, found)
+    assert found
 
 
 def test_a_damaged_part_is_set_aside_and_asked_for_again(
