@@ -1,41 +1,47 @@
 """Load one source: what its streams bring is sealed in the log, made into rows, and committed in batches."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from etl import __version__, schema
 from etl.config import Settings
-from etl.extract.log import RAW, Log, Run, StreamHead
+from etl.extract.log import RAW, Log, Part, Run, StreamHead
 from etl.extract.log_writer import LogWriter, Received
 from etl.extract.reading import Ended, Reading
-from etl.extract.stream import Action, Bundle, End, Position, Session, Stream, World
-from etl.load.books import Books, Refusal, StreamStats, loaded_before
-from etl.load.commit import (
+from etl.extract.stream import (
     FORGET_GAPS,
     LIST_GAPS,
     REPLAY,
     THE_RUN,
-    Batch,
-    Committer,
-    StreamBatch,
-    accepted,
-    merge,
-    stream_batch,
+    Action,
+    Bundle,
+    End,
+    Position,
+    Session,
+    Stream,
+    World,
 )
+from etl.load.books import Books, Refusal, StreamStats, loaded_before
+from etl.load.commit import Batch, Committer, accepted
 from etl.load.known import stored_hashes
 from etl.load.warehouse import Warehouse
 from etl.redact import Redactor
 from etl.registry import source_module
 from etl.stages import Stages
-from etl.stream_buffer import Drained, Newest, PartRows, PendingPart, StreamBuffer
+from etl.stream_buffer import Drained, Newest, PendingPart, StreamBuffer
 from etl.transform.batch import Transformer
+from etl.transform.part_rows import PartRows, StreamBatch, merge, stream_batch
 from etl.transform.recognize import Recognizer, RecordHasher
+from etl.transform_worker import TransformWorker
 from etl.values import chunked, datetime_of, micros_of, moment
 
 PART_BYTES = 8 * 2**20
 """Bytes received, of all streams together, that are sealed as one part: what a kill costs at most."""
+WORTH_BYTES = 2 * 2**20
+"""Bytes received from which on a process of its own for the rows is worth its start."""
 SEAL_EVERY = timedelta(seconds=5)
 """How long anything received waits at most to be sealed, also while an API is slow or silent."""
 BATCH_BYTES = 48 * 2**20
@@ -71,9 +77,9 @@ class RunContext:
 class SourceLoader:
     """Loads one source during one run.
 
-    The thread that asks, with the readers behind it, hands parts to two others side by side, one that seals
-    them and one that makes rows of them; a last one commits what both are done with. Each waits for the next
-    where that has enough to do.
+    The thread that asks, with the readers behind it, hands parts to one that seals them; the next makes rows
+    of what is sealed, or waits for the process that does; a last one commits. Each waits for the next where
+    that has enough to do.
     """
 
     def __init__(self, context: RunContext, name: str) -> None:
@@ -89,6 +95,7 @@ class SourceLoader:
             context.warehouse, context.books, self._declared, self._transformer, self._redact
         )
         self._log = Log(context.settings.home / RAW / name)
+        self._worker = TransformWorker(self._log, name)
         self._days = context.settings.days("SIGHTGLASS_RAW_DAYS")
         run = Run(context.books.run_id, micros_of(context.started), __version__)
         # The first number is left out where something was loaded before there was a log.
@@ -98,7 +105,7 @@ class SourceLoader:
         self._parts: list[PendingPart] = []
         """The parts of the batch that is being received."""
         self._transformed: Future[PartRows] | None = None
-        """The rows of the part before."""
+        """The rows of the latest part."""
         self._batch_bytes = 0
         self._batch_since: datetime | None = None
         self._committing: Future[None] | None = None
@@ -120,14 +127,18 @@ class SourceLoader:
     @property
     def unknown(self) -> list[str]:
         """Undeclared fields met so far, as source.stream:place/field."""
-        return [f"{self._declared.name}.{each}" for each in self._transformer.unknown()]
+        found = {*self._transformer.unknown(), *self._worker.unknown()}
+        return [f"{self._declared.name}.{each}" for each in sorted(found)]
 
     def read(self, session: Session) -> None:
         """Read all streams of the source to their ends, each as far as it goes, and enter the outcome."""
         self._warehouse.connection.execute("SET threads = 1")
         context = self._context
-        for group in session.streams(World(self._now, self._warehouse.ask, context.started, context.span)):
-            self._read_group(group)
+        with closing(self._worker):
+            for group in session.streams(
+                World(self._now, self._warehouse.ask, context.started, context.span)
+            ):
+                self._read_group(group)
         if context.span is None:
             self._list_gaps()
         self._prune()
@@ -189,11 +200,13 @@ class SourceLoader:
     def _work_off(self, buffers: Collection[StreamBuffer]) -> None:
         """Seal what was received, and commit what is sealed, once it is enough or has waited for long."""
         for each in self._parts:
-            if each.is_done:
-                each.wait()
+            if each.rows.done():
+                each.rows.result()
         if self._committing and self._committing.done():
             self._committed()
         now, size = self._now(), sum(each.size for each in buffers)
+        if size >= WORTH_BYTES:
+            self._worker.start()
         since = min((each.since for each in buffers if each.has_content and each.since), default=None)
         if since is not None:
             self._batch_since = self._batch_since or since
@@ -210,7 +223,9 @@ class SourceLoader:
         drained = [each.drain() for each in buffers]
         if not self._parts and not any(each.has_content for each in drained):
             self._committed()
-            quiet = Batch(self._now(), [self._rows_of(each) for each in drained], None, self._moves)
+            quiet = Batch(
+                self._now(), [self._without_rows(each) for each in drained], moves_cursors=self._moves
+            )
             if self._committer.is_quiet(quiet):
                 # The log need not hold what changes no table.
                 self._commit_batch(quiet, _counts(drained))
@@ -219,20 +234,20 @@ class SourceLoader:
         self._committed()
 
     def _seal(self, drained: Sequence[Drained], *, ends_batch: bool) -> None:
-        """Have what was received sealed, and made into rows beside it; a batch is committed as one."""
-        drained = [each.on_one_line() for each in drained]
+        """Have what was received sealed, and made into rows after it; a batch is committed as one."""
         before = self._transformed
-        self._transformed = self._transforms.submit(self._transform, drained)
         sealed = self._seals.submit(self._seal_part, drained, before, ends_batch=ends_batch)
-        self._parts.append(PendingPart(sealed, self._transformed, _counts(drained)))
+        repeats = [each.repeats for each in drained]
+        self._transformed = self._transforms.submit(self._transform, sealed, repeats)
+        self._parts.append(PendingPart(self._transformed, _counts(drained)))
         if ends_batch:
             parts, self._parts, self._batch_bytes, self._batch_since = self._parts, [], 0, None
             self._committed()
             self._committing = self._commits.submit(self._commit, parts)
             return
-        undone = [each for each in self._parts if not each.is_done]
+        undone = [each.rows for each in self._parts if not each.rows.done()]
         if len(undone) > PARTS_AT_ONCE:
-            undone[0].wait()
+            undone[0].result()
 
     def _committed(self) -> None:
         """Wait until the batch before is committed; what went wrong with it is raised here."""
@@ -242,44 +257,46 @@ class SourceLoader:
 
     def _seal_part(
         self, drained: Sequence[Drained], before: Future[PartRows] | None, *, ends_batch: bool
-    ) -> tuple[int, int]:
-        """Seal a part: then no kill loses anything of it. Its number, and when it was sealed."""
-        known: Newest = before.result().newest if before else {}
-        sealed_at = micros_of(self._now())
+    ) -> Part:
+        """Seal a part: then no kill loses anything of it."""
+        known: Newest = {}
+        if before and any(each.moves_by_newest for each in drained):
+            before.result()
+            known = self._newest
         with self._stages.measured("log"):
-            part = self._writer.seal(
+            return self._writer.seal(
                 [each.head(known) for each in drained],
                 (Received(by, at, bundle) for by, each in enumerate(drained) for at, bundle in each.received),
-                sealed_at=sealed_at,
+                sealed_at=micros_of(self._now()),
                 ends_batch=ends_batch,
                 moves_cursors=self._moves,
             )
-        return part.number, sealed_at
 
-    def _transform(self, drained: Sequence[Drained]) -> PartRows:
-        """Make rows of a part."""
+    def _transform(self, sealed: Future[Part], repeats: Sequence[Mapping[str, int]]) -> PartRows:
+        """Make rows of a part; `repeats` are the records of each stream that need none."""
+        part = sealed.result()
         with self._stages.measured("transform"):
-            batches = [self._rows_of(each) for each in drained]
-        return PartRows(batches, dict(self._newest))
+            rows = self._worker.rows(part)
+        for each, counts in zip(rows.streams, repeats, strict=True):
+            each.repeats.update(counts)
+            each.see(self._newest.get((each.name, each.partition)))
+            self._newest[each.name, each.partition] = each.newest
+        return rows
 
-    def _rows_of(self, drained: Drained) -> StreamBatch:
-        """The rows, and all else, that a stream has delivered."""
-        head = drained.head(self._newest)
-        batch = stream_batch(head, drained.repeats)
-        batch.take(
-            [one for _, bundle in drained.received for one in bundle], self._transformer, self._declared
-        )
-        self._newest[head.name, head.partition] = batch.newest
+    def _without_rows(self, drained: Drained) -> StreamBatch:
+        """What a stream has delivered that has no rows."""
+        batch = stream_batch(drained.head(self._newest))
+        batch.repeats.update(drained.repeats)
+        batch.take([one for _, bundle in drained.received for one in bundle])
         return batch
 
     def _commit(self, parts: Sequence[PendingPart]) -> None:
-        sealed, rows = [each.sealed.result() for each in parts], [each.rows.result() for each in parts]
-        number, sealed_at = sealed[-1]
-        streams = merge([each.streams for each in rows])
-        batch = Batch(datetime_of(sealed_at), streams, number, self._moves)
+        made = [each.rows.result() for each in parts]
+        head = made[-1].head
+        batch = Batch(datetime_of(head.sealed_at), *merge(made), head.number, self._moves)
         self._commit_batch(batch, [one for each in parts for one in each.counts])
         if self._days == 0:
-            self._log.remove(number)
+            self._log.remove(head.number)
 
     def _commit_batch(self, batch: Batch, counts: Iterable[tuple[StreamBuffer, int]]) -> None:
         with self._stages.measured("load"):
@@ -314,7 +331,7 @@ class SourceLoader:
             ends_batch=True,
         )
         streams = [StreamBatch(THE_RUN, "", actions=list(actions))]
-        self._committer.commit(Batch(datetime_of(sealed_at), streams, part.number))
+        self._committer.commit(Batch(datetime_of(sealed_at), streams, number=part.number))
         if self._days == 0:
             self._log.remove(part.number)
 

@@ -92,7 +92,7 @@ def rebuild(
             redact = Redactor(each.reveal() for each in settings.secrets)
             for name, log in logs.items():
                 if name in report.sources:
-                    _rebuild_source(LogApplier(warehouse, name, redact), log, report, has_former=has_former)
+                    _rebuild_source(LogApplier(warehouse, log, name, redact), report, has_former=has_former)
                 elif has_former:
                     with warehouse.transaction():
                         copy_source(warehouse, schema.source(name))
@@ -110,13 +110,13 @@ def rebuild(
     return report
 
 
-def _rebuild_source(applier: LogApplier, log: Log, report: Rebuilt, *, has_former: bool) -> None:
+def _rebuild_source(applier: LogApplier, report: Rebuilt, *, has_former: bool) -> None:
     """Replay the log of a source, and take what it lacks from the former warehouse."""
-    parts, name, warehouse = log.parts(), applier.source.name, applier.warehouse
+    parts, name, warehouse = applier.log.parts(), applier.source.name, applier.warehouse
     applied = former_number(warehouse, applier.source) if has_former else 0
     if has_former:
         bring_refusals(warehouse, applier.source, _held_in(parts, set(), applied).runs)
-    bad = _replay(applier, log, parts, report)
+    bad = _replay(applier, parts, report)
     held = _held_in(parts, bad, applied)
     report.parts[name] = len(parts) - len(bad)
     if has_former:
@@ -131,14 +131,14 @@ def _rebuild_source(applier: LogApplier, log: Log, report: Rebuilt, *, has_forme
         forget_places(warehouse, applier.source)
 
 
-def _replay(applier: LogApplier, log: Log, parts: Sequence[Part], report: Rebuilt) -> set[int]:
+def _replay(applier: LogApplier, parts: Sequence[Part], report: Rebuilt) -> set[int]:
     """Apply the parts; the numbers of those that could not be, with the rest of their runs."""
     bad: set[int] = set()
     left = list(parts)
     while left:
         done = left[0].number - 1
         try:
-            for part in applier.apply(log, left):
+            for part in applier.apply(left):
                 done = part.number
             break
         except DamagedPart as error:

@@ -2,15 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
 
 from etl.extract.log import StreamHead
-from etl.extract.log_writer import on_one_line
-from etl.extract.stream import Action, Bundle, Delivery, File, Page, Stream, size_of
+from etl.extract.stream import (
+    MARK_RANGE,
+    Action,
+    Bundle,
+    Delivery,
+    End,
+    File,
+    Page,
+    Stream,
+    Watermark,
+    size_of,
+)
 from etl.load.books import StreamStats
-from etl.load.commit import MARK_RANGE, StreamBatch
+from etl.transform.part_rows import PartRows
 from etl.transform.recognize import Recognizer
 from etl.values import micros_of
 
@@ -34,6 +43,8 @@ class StreamBuffer:
     """When the first of what is not sealed came."""
     has_content: bool = False
     """Whether the tables may change by what is not sealed."""
+    has_watermark: bool = False
+    """Whether the source has said how far the cursor may move."""
     _received: list[tuple[int, Bundle]] = field(default_factory=list)
     _repeats: dict[str, int] = field(default_factory=dict)
     _newest: int | None = None
@@ -49,12 +60,18 @@ class StreamBuffer:
         self.since = self.since or now
         self.size += size_of(new)
         self.has_content = self.has_content or any(map(_is_content, new))
+        self.has_watermark = self.has_watermark or any(isinstance(each, Watermark) for each in new)
         self._received.append((micros_of(now), new))
 
     def drain(self) -> "Drained":
         """Take out all that is not sealed."""
         drained = Drained(
-            self, self._received, self._count, self._repeats, self._newest, starts_over=self.starts_over
+            self,
+            self._received,
+            self._count,
+            self._repeats,
+            self._newest,
+            starts_over=self.starts_over,
         )
         self._received, self._repeats, self._newest, self._count = [], {}, None, 0
         self.size, self.since, self.has_content, self.starts_over = 0, None, False, False
@@ -99,46 +116,24 @@ class Drained:
         before = [each for each in (known.get((name, partition)), self.newest) if each is not None]
         return StreamHead(name, partition, self.buffer.end, max(before, default=None), self.starts_over)
 
-    def on_one_line(self) -> "Drained":
-        """The same with records as the log holds them."""
-        received = [
-            (at, [on_one_line(each) if isinstance(each, Page) else each for each in bundle])
-            for at, bundle in self.received
-        ]
-        return replace(self, received=received)
+    @property
+    def moves_by_newest(self) -> bool:
+        """Whether the cursor moves to the newest time that was received of the stream, this included."""
+        has_ended = any(isinstance(each, End) for _, bundle in self.received for each in bundle)
+        return has_ended and not self.buffer.has_watermark
 
 
 Newest = Mapping[tuple[str, str], int | None]
 """By stream and partition, the newest time among what was received."""
 
 
-class PartRows(NamedTuple):
-    """The rows of a part."""
-
-    streams: list[StreamBatch]
-    newest: Newest
-    """After this part."""
-
-
 @dataclass(frozen=True, slots=True)
 class PendingPart:
-    """A part that is sealed, and made into rows."""
+    """A part that is sealed, and then made into rows."""
 
-    sealed: Future[tuple[int, int]]
-    """Its number, and when it was sealed, in microseconds since 1970."""
     rows: Future[PartRows]
     counts: Sequence[tuple[StreamBuffer, int]]
     """How many records were taken out of which buffer."""
-
-    @property
-    def is_done(self) -> bool:
-        """Whether nothing of it is left to be done but to commit it."""
-        return self.sealed.done() and self.rows.done()
-
-    def wait(self) -> None:
-        """Wait until it is done; what went wrong is raised here."""
-        self.sealed.result()
-        self.rows.result()
 
 
 def _is_content(delivery: Delivery) -> bool:

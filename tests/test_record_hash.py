@@ -144,7 +144,7 @@ def test_hash_is_stored_and_is_no_change_by_itself(connection: duckdb.DuckDBPyCo
     found = []
     for number, record in enumerate(records):
         stamp = Stamp(f"r{number}", NOW)
-        outcome = save(connection, schema.source("cogniac"), tables(record), stamp).among(0, 9)
+        outcome = save(connection, schema.source("cogniac"), tables(record), stamp).among([(0, 9)])
         stored = connection.execute("SELECT _record_hash FROM cogniac.results").fetchall()
         found.append((outcome.inserted, outcome.updated, stored))
 

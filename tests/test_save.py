@@ -53,7 +53,7 @@ class Bench:
 
     def save(self, tables: Json, stamp: Stamp) -> Outcome:
         """Write the tables inside the transaction that is open."""
-        return save(self.warehouse.connection, self.source, tables, stamp).among(0, 1_000)
+        return save(self.warehouse.connection, self.source, tables, stamp).among([(0, 1_000)])
 
     def rows(self, query: str) -> Rows:
         """The answer to a query."""

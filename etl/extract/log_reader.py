@@ -39,6 +39,7 @@ LINE = msgspec.json.Decoder(Line)
 SEAL = msgspec.json.Decoder(Seal)
 RECORD = msgspec.json.Decoder(RecordLine)
 
+BEFORE_RECORD = b'},"record":'
 
 BUSY = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 DEEPER = 1_000
@@ -164,9 +165,22 @@ def _pages(line: PageLine, texts: Sequence[bytes]) -> Iterator[Page]:
     """The page that a line stands for: all records of a page share what the request said."""
     if len(texts) < line.records:
         raise ValueError(f"lacks records of {line.stream}")
+    if page := _alike(line.stream, texts):
+        yield page
+        return
     found = map(RECORD.decode, texts)
     for context, some in groupby(found, key=lambda one: one.context):
         yield Page(line.stream, [_record(one) for one in some], context)
+
+
+def _alike(stream: str, texts: Sequence[bytes]) -> Page | None:
+    """The page of lines that begin alike and hold their record as JSON, as nearly all do; else None."""
+    begin = texts[0][: texts[0].find(BEFORE_RECORD) + len(BEFORE_RECORD)] if texts else b""
+    if not begin.endswith(BEFORE_RECORD) or not all(each.startswith(begin) for each in texts):
+        return None
+    context = RECORD.decode(begin + b"null}").context
+    size = len(begin)
+    return Page(stream, [each[size:-1] for each in texts], context)
 
 
 def _record(line: RecordLine) -> bytes:

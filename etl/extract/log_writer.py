@@ -122,7 +122,7 @@ class LogWriter:
         if isinstance(delivery, Page):
             file = self._file(part, delivery.stream, LINES)
             with self._writing(part, file):
-                _write_records(file, delivery)
+                _write_records(file, on_one_line(delivery))
             return PageLine(by, delivery.stream, len(delivery.records), at)
         if isinstance(delivery, File):
             if delivery.body is not None:

@@ -61,6 +61,16 @@ class Action:
     """What JSON can hold."""
 
 
+LIST_GAPS = "list_gaps"
+FORGET_GAPS = "forget_gaps"
+REPLAY = "replay"
+SETTLE_REFUSAL = "settle_refusal"
+"""Actions that are more than one statement."""
+MARK_RANGE = "mark_range_read"
+THE_RUN = ""
+"""The stream of what no stream delivered, but the run itself does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Watermark:
     """How far a stream has been read: all that changed up to a time came before this, or is stored."""

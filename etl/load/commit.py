@@ -4,104 +4,22 @@ What is committed follows from the batch and from the tables before it: no clock
 state. So a run, the run after one that was killed, and a rebuild make the same of the same parts.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-
-import pyarrow.compute as pc
+from typing import Any
 
 from etl import schema
 from etl.errors import Unfit
-from etl.extract.log import StreamHead
-from etl.extract.stream import Action, Delivery, End, File, Page, Watermark
+from etl.extract.stream import FORGET_GAPS, LIST_GAPS, MARK_RANGE, REPLAY, SETTLE_REFUSAL, THE_RUN, Action
 from etl.load.books import Books, Refusal, StreamStats, known_refusals, received
 from etl.load.save import Stamp, save
 from etl.load.warehouse import Warehouse
 from etl.schema import Source
-from etl.transform.batch import BEGINNING, Reject, Transformer, TransformResult, joined
+from etl.transform.batch import BEGINNING, Reject, Transformer, TransformResult
+from etl.transform.part_rows import Contribution, RowSet, StreamBatch
 from etl.values import datetime_of
-
-LIST_GAPS = "list_gaps"
-FORGET_GAPS = "forget_gaps"
-REPLAY = "replay"
-SETTLE_REFUSAL = "settle_refusal"
-"""Actions that are more than one statement."""
-MARK_RANGE = "mark_range_read"
-THE_RUN = ""
-"""The stream of what no stream delivered, but the run itself does."""
-
-
-@dataclass(slots=True)
-class StreamBatch:
-    """What a batch holds of one stream."""
-
-    name: str
-    partition: str
-    end: int = 0
-    """Up to when it was asked for, in microseconds since 1970: its cursor never passes that."""
-    newest: int | None = None
-    """Newest time before that end among what the run has received of it."""
-    starts_over: bool = False
-    """Whether its cursor is not believed, and goes back to where the data is."""
-    results: list[dict[str, TransformResult]] = field(default_factory=list)
-    """The rows by stream, in the order in which their records came."""
-    actions: list[Action] = field(default_factory=list)
-    watermark: Watermark | None = None
-    ended: End | None = None
-    repeats: dict[str, int] = field(default_factory=dict)
-    """By stream, records that came just as they are stored."""
-
-    def _see(self, time: int | None) -> None:
-        """Note the time of a record that lies before the end."""
-        self.newest = max((each for each in (time, self.newest) if each is not None), default=None)
-
-    def take(self, deliveries: Sequence[Delivery], transformer: Transformer, source: Source) -> None:
-        """Add what a stream has delivered, its records and files as rows."""
-        for each in deliveries:
-            if isinstance(each, Action):
-                self.actions.append(each)
-            elif isinstance(each, Watermark):
-                self.watermark = each
-            elif isinstance(each, End):
-                self.ended = each
-        rows = [
-            each for each in deliveries if isinstance(each, File) or (isinstance(each, Page) and each.records)
-        ]
-        if not rows:
-            return
-        self.results.append(transformer.transform(rows))
-        table = next((one for one in source.of_stream(self.name) if one.version), None)
-        cut = self.results[-1].get(self.name)
-        if table is not None and cut is not None:
-            times = cut.tables[table.name][table.version].cast("int64").drop_null()
-            self._see(pc.max(times.filter(pc.less_equal(times, self.end))).as_py())
-
-    def extend(self, later: "StreamBatch") -> None:
-        """Add what came of the stream later."""
-        self.results += later.results
-        self.actions += later.actions
-        self.watermark = later.watermark or self.watermark
-        self.ended = later.ended or self.ended
-        self.starts_over = self.starts_over or later.starts_over
-        self._see(later.newest)
-        for name, count in later.repeats.items():
-            self.repeats[name] = self.repeats.get(name, 0) + count
-
-    @property
-    def has_content(self) -> bool:
-        """Whether the tables may change by it; how far a range was read is of no use without its records."""
-        return bool(self.results) or any(each.name != MARK_RANGE for each in self.actions)
-
-    def merged(self) -> dict[str, TransformResult]:
-        """The rows by stream."""
-        names = dict.fromkeys(name for each in self.results for name in each)
-        return {name: joined([each[name] for each in self.results if name in each]) for name in names}
-
-    def last_actions(self) -> list[Action]:
-        """The actions, of marks on one range the last alone."""
-        marks = {each.parameters["start_us"]: each for each in self.actions if each.name == MARK_RANGE}
-        return [each for each in self.actions if each.name != MARK_RANGE or each in marks.values()]
 
 
 @dataclass(slots=True)
@@ -110,6 +28,7 @@ class Batch:
 
     loaded_at: datetime
     streams: list[StreamBatch] = field(default_factory=list)
+    rows: RowSet = field(default_factory=RowSet)
     number: int | None = None
     """The last part of the log in it; None where the log holds nothing of it."""
     moves_cursors: bool = True
@@ -165,8 +84,7 @@ class Committer:
 
     def commit(self, batch: Batch) -> None:
         """Commit a batch, again from its beginning where DuckDB had too little memory for it."""
-        merged = [each.merged() for each in batch.streams]
-        self._warehouse.with_memory(lambda: self._write(batch, merged))
+        self._warehouse.with_memory(lambda: self._write(batch))
         # Apart from the write, which is committed whatever comes of this.
         self._warehouse.work_in_log()
 
@@ -181,23 +99,25 @@ class Committer:
         ranges = is_over and self._books.stretches(stats.source, stats.stream, stats.partition)
         return bool(ranges) or self._reached(each, stats) != stats.cursor
 
-    def _write(self, batch: Batch, merged: Sequence[Mapping[str, TransformResult]]) -> None:
+    def _write(self, batch: Batch) -> None:
         stamp = Stamp(self._books.run_id, batch.loaded_at)
         with self._counted(), self._warehouse.transaction():
-            for name in dict.fromkeys(name for each in merged for name in each):
-                some = [
-                    (one, each[name]) for one, each in zip(batch.streams, merged, strict=True) if name in each
+            for name in batch.rows.tables:
+                brought = [
+                    (self.stats(name, each.partition), each.contributions[name])
+                    for each in batch.streams
+                    if name in each.contributions
                 ]
-                self._save([(self.stats(name, one.partition), cut) for one, cut in some], stamp)
+                self._save(batch.rows.joined(name), brought, stamp)
             for each in batch.streams:
                 for action in each.last_actions():
                     if batch.moves_cursors or action.name != MARK_RANGE:
                         self._act(action, stamp)
             if any(each.has_content for each in batch.streams):
                 self._settle()
-            for each, cuts in zip(batch.streams, merged, strict=True):
+            for each in batch.streams:
                 if each.name != THE_RUN:
-                    self._enter(each, cuts, moves_cursor=batch.moves_cursors)
+                    self._enter(each, moves_cursor=batch.moves_cursors)
             if batch.number is not None:
                 self._books.apply_log(self._declared.name, batch.number)
 
@@ -214,21 +134,23 @@ class Committer:
             self.newly_quarantined = new
             raise
 
-    def _save(self, cuts: Sequence[tuple[StreamStats, TransformResult]], stamp: Stamp) -> None:
+    def _save(
+        self,
+        tables: Mapping[str, Any],
+        brought: Iterable[tuple[StreamStats, Contribution]],
+        stamp: Stamp,
+    ) -> None:
         """Write what several partitions of one stream brought, and count it for each."""
-        whole = joined([cut for _, cut in cuts])
-        changes = save(self._warehouse.connection, self._declared, whole.tables, stamp)
-        first = 0
-        for stats, cut in cuts:
-            outcome = changes.among(first, first + cut.ordinals)
-            first += cut.ordinals
-            rejects = list(map(self._redacted, cut.rejects))
+        changes = save(self._warehouse.connection, self._declared, tables, stamp)
+        for stats, each in brought:
+            rejects = list(map(self._redacted, each.rejects))
             self.newly_quarantined += self._books.quarantine(stats, rejects, stamp.loaded_at)
-            stats.fetched += cut.fetched
+            outcome = changes.among(each.numbers)
+            stats.fetched += each.fetched
             stats.inserted += outcome.inserted
             stats.updated += outcome.updated
-            stats.quarantined += len(cut.rejects)
-            stats.unchanged += cut.fetched - outcome.inserted - outcome.updated - len(cut.rejects)
+            stats.quarantined += len(each.rejects)
+            stats.unchanged += each.fetched - outcome.inserted - outcome.updated - len(each.rejects)
 
     def _redacted(self, reject: Reject) -> Reject:
         """What was refused, with a reason that shows no secret: reasons quote what is refused."""
@@ -256,11 +178,11 @@ class Committer:
         for statement in _after_load(self._declared.name):
             self._warehouse.run(statement, run_id=self._books.run_id)
 
-    def _enter(self, each: StreamBatch, names: Iterable[str], *, moves_cursor: bool) -> None:
+    def _enter(self, each: StreamBatch, *, moves_cursor: bool) -> None:
         """Enter how far a stream has come, and how it ended."""
         stats = self.stats(each.name, each.partition)
         feeds = self._feeds.setdefault((each.name, each.partition), {each.name})
-        feeds |= {*names, *each.repeats}
+        feeds |= {*each.contributions, *each.repeats}
         for name, count in each.repeats.items():
             self.stats(name, each.partition).fetched += count
             self.stats(name, each.partition).unchanged += count
@@ -295,7 +217,8 @@ class Committer:
                 continue
             stats = self.stats(refusal.stream, refusal.partition)
             stats.status = "ok"
-            self._save([(stats, cut)], replace(stamp, as_of=datetime_of(refusal.seen_us)))
+            brought = Contribution(cut.fetched, cut.rejects, [(0, cut.ordinals)])
+            self._save(cut.tables, [(stats, brought)], replace(stamp, as_of=datetime_of(refusal.seen_us)))
             self._books.mark(refusal.quarantine_id, "replayed")
             self._books.save(stats)
 
@@ -306,23 +229,6 @@ def accepted(warehouse: Warehouse, transformer: Transformer, refusal: Refusal) -
         return None
     (cut,) = transformer.transform([received(warehouse, refusal).delivery()]).values()
     return None if cut.rejects else cut
-
-
-def stream_batch(head: StreamHead, repeats: Mapping[str, int] | None = None) -> StreamBatch:
-    """The batch of a stream as it was opened, to which nothing is added yet."""
-    batch = StreamBatch(head.name, head.partition, head.end, head.newest, head.starts_over)
-    batch.repeats.update(repeats or {})
-    return batch
-
-
-def merge(parts: Iterable[Iterable[StreamBatch]]) -> list[StreamBatch]:
-    """The streams of several parts, each once, with all that came of it in its order."""
-    merged: dict[tuple[str, str], StreamBatch] = {}
-    for each in (one for streams in parts for one in streams):
-        known = merged.setdefault((each.name, each.partition), each)
-        if known is not each:
-            known.extend(each)
-    return list(merged.values())
 
 
 def _after_load(source: str) -> list[str]:

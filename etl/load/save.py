@@ -62,11 +62,14 @@ class Changes:
     are_new: Any
     """For each whether it was inserted, an Arrow array."""
 
-    def among(self, first: int, after: int) -> Outcome:
-        """How many there are among the records from the first number up to, without it, the other."""
-        within = pc.and_(pc.greater_equal(self.records, first), pc.less(self.records, after))
-        new = pc.sum(pc.and_(within, self.are_new)).as_py() or 0
-        return Outcome(new, (pc.sum(within).as_py() or 0) - new)
+    def among(self, numbers: Iterable[tuple[int, int]]) -> Outcome:
+        """How many there are among the records from a number up to, without it, another."""
+        inserted = updated = 0
+        for first, after in numbers:
+            within = pc.and_(pc.greater_equal(self.records, first), pc.less(self.records, after))
+            new = pc.sum(pc.and_(within, self.are_new)).as_py() or 0
+            inserted, updated = inserted + new, updated + (pc.sum(within).as_py() or 0) - new
+        return Outcome(inserted, updated)
 
 
 def save(connection: DuckDBPyConnection, source: Source, tables: Mapping[str, Any], stamp: Stamp) -> Changes:

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
 from typing import Any, cast
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ import pyarrow.compute as pc
 from etl import schema
 from etl.errors import Unfit
 from etl.extract.stream import Delivery, File, FileSource, Page, Source
+from etl.transform.decode import Learned
 from etl.transform.files import Columns, Doubtful, flatten_alike, flatten_columns, flatten_files
 from etl.transform.flatten import EXTRA, RECORD, WHOLE, BadRecord
 from etl.transform.pages import LARGEST_RECORD, Refuse
@@ -68,22 +68,8 @@ class TransformResult:
     """How many numbers the rows take to say which record, or which file, they were cut from."""
 
 
-def joined(results: Sequence[TransformResult]) -> TransformResult:
-    """Several results of one stream as one, in their order."""
-    if len(results) == 1:
-        return results[0]
-    offsets = [0, *accumulate(result.ordinals for result in results)]
-    tables = {
-        name: pa.concat_tables(
-            _renumbered(result.tables[name], offset) for result, offset in zip(results, offsets, strict=False)
-        )
-        for name in results[0].tables
-    }
-    rejects = [reject for result in results for reject in result.rejects]
-    return TransformResult(sum(result.fetched for result in results), tables, rejects, offsets[-1])
-
-
-def _renumbered(rows: pa.Table, offset: int) -> pa.Table:
+def renumbered(rows: pa.Table, offset: int) -> pa.Table:
+    """The rows with the numbers of their records further on by so much."""
     place = rows.schema.get_field_index(RECORD)
     return rows.set_column(place, RECORD, pc.add(rows[RECORD], offset)) if offset else rows
 
@@ -104,6 +90,15 @@ class Transformer:
             f"{stream}:{name}" for stream, each in self._streams.items() for name in each.decoder.undeclared
         }
         return sorted(in_records | self._in_files)
+
+    def learned(self) -> dict[str, Learned]:
+        """By stream, the undeclared names that are read from now on."""
+        return {stream: each.decoder.learned() for stream, each in self._streams.items()}
+
+    def learn(self, learned: Mapping[str, Learned]) -> None:
+        """Take in what another one has."""
+        for stream, each in learned.items():
+            self._record_tables(stream).decoder.learn(each)
 
     def transform(self, deliveries: Iterable[Delivery]) -> dict[str, TransformResult]:
         """The tables of each stream that the deliveries belong to, in the order of their first delivery."""
@@ -202,7 +197,7 @@ class Transformer:
             others, more = self._alike(files[middle:], whole, parts)
             taken |= {middle + place for place in others}
             for name, some in more.items():
-                tables.setdefault(name, []).extend(_renumbered(one, middle) for one in some)
+                tables.setdefault(name, []).extend(renumbered(one, middle) for one in some)
         return taken, tables
 
     def _read(self, file: File) -> "_Read | Unfit":

@@ -18,14 +18,32 @@ def unfit(error: msgspec.MsgspecError, below: str = "$") -> Unfit:
     return Unfit(reason, below + path.rstrip("`").removeprefix("$"))
 
 
+Learned = list[tuple[tuple[str, ...], list[str]]]
+"""By place, undeclared names in the order in which they were met."""
+
+
 class Decoder:
     """Decodes the records of one stream, and remembers the undeclared fields it met."""
 
     def __init__(self, tables: list[Table], enrich: Enrich | None) -> None:
         self.root = tree(tables)
         self.enrich = enrich
-        self.undeclared: set[str] = set()
-        """Places and names of undeclared fields, such as `media/new_field`."""
+        self._compile()
+
+    @property
+    def undeclared(self) -> set[str]:
+        """Places and names of the undeclared fields met, such as `media/new_field`."""
+        return {"/".join([*place, name]) for place, names in self.root.learned() for name in names}
+
+    def learned(self) -> Learned:
+        """What undeclared names this one has taken in."""
+        return list(self.root.learned())
+
+    def learn(self, learned: Learned) -> None:
+        """Take in what another one has."""
+        for place, names in learned:
+            for name in names:
+                self.root.below(place).learn(name, "$")
         self._compile()
 
     def typed(self, raws: Iterable[bytes]) -> list[Any]:
@@ -93,8 +111,6 @@ class Decoder:
         try:
             for where, inner, name in list(_undeclared(value, place, path)):
                 inner.learn(name, where)
-                place_name = re.sub(r"\[\d+\]", "", where).removeprefix("$").replace(".", "/")
-                self.undeclared.add(f"{place_name}/{name}".removeprefix("/"))
                 found = True
         finally:
             if found:

@@ -1,7 +1,7 @@
 """The tree of a record, as the columns of its tables describe it; compiled into msgspec types."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Annotated, Any
 
@@ -58,9 +58,13 @@ class Place:
 
     def at(self, where: str) -> "Place":
         """The place below this one that these segments lead to."""
+        return self.below(map(name_of, where.split("/") if where else []))
+
+    def below(self, names: Iterable[str]) -> "Place":
+        """The place below this one that these names lead to."""
         place = self
-        for segment in where.split("/") if where else []:
-            place = place.places[name_of(segment)]
+        for name in names:
+            place = place.places[name]
         return place
 
     def learn(self, name: str, path: str) -> None:
@@ -70,6 +74,13 @@ class Place:
         if len(self.undeclared) >= MOST_UNDECLARED:
             raise Unfit(f"more than {MOST_UNDECLARED} undeclared fields, this one: {name[:80]}", path)
         self.undeclared[name] = f"undeclared_{len(self.undeclared)}"
+
+    def learned(self, *above: str) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+        """The names taken in at each place below this one."""
+        if self.undeclared:
+            yield above, list(self.undeclared)
+        for name, inner in self.places.items():
+            yield from inner.learned(*above, name)
 
     def type(self) -> Any:  # noqa: ANN401 -- a type made at run time
         """The msgspec type of the objects at this place."""

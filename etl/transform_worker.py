@@ -1,0 +1,231 @@
+"""The transform stage in a process of its own, for all but small loads.
+
+Python runs one thread at a time. What makes rows keeps it busy, and whoever asks an API or waits for DuckDB
+then waits for it hundreds of times a second. So the rows of a large load are made elsewhere, from the log.
+"""
+
+import mmap
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from socket import recv_fds, send_fds, socket, socketpair
+from struct import Struct
+from typing import IO, Any
+
+import pyarrow.compute as pc
+
+from etl import schema
+from etl.errors import SettingsError
+from etl.extract.log import Log, Part
+from etl.extract.log_reader import DamagedPart, read
+from etl.extract.log_writer import Received
+from etl.extract.stream import SETTLE_REFUSAL, Action, Delivery
+from etl.registry import declared_settings, source_module
+from etl.transform.batch import Transformer
+from etl.transform.part_rows import (
+    Contribution,
+    PartRows,
+    RowSet,
+    StreamBatch,
+    Tables,
+    stream_batch,
+)
+
+ALIGNED = 64
+"""Bytes by which Arrow wants its buffers aligned."""
+INDEX = Struct("<Q")
+"""How it is told where in what is handed over its index begins."""
+KILLED = (
+    "the process that makes rows of records was killed: is there enough memory? "
+    "What was received is kept, the next run goes on from there"
+)
+
+
+class PartTransformer:
+    """Makes rows of the parts of one run, in their order."""
+
+    def __init__(self, log: Log, source: str) -> None:
+        self._log = log
+        self._declared = schema.source(source)
+        self.transformer = Transformer(source_module(source), self._declared)
+
+    def rows(self, part: Part) -> PartRows:
+        """The rows, and all else, in a part; DamagedPart where it is not as it was written."""
+        head, received = read(self._log, part)
+        delivered: list[list[Delivery]] = [[] for _ in head.streams]
+        for each in received:
+            delivered[each.by] += each.bundle
+        batches, rows = [stream_batch(each) for each in head.streams], RowSet()
+        for batch, some in zip(batches, delivered, strict=True):
+            self._take(batch, batch.take(some), rows)
+        # In one piece each, they are handed on and read by DuckDB with least effort.
+        whole = {
+            name: [{table: each.combine_chunks() for table, each in rows.joined(name).items()}]
+            for name in rows.tables
+        }
+        return PartRows(head, batches, RowSet(whole, rows.numbers), not all(map(_settles, received)))
+
+    def _take(self, batch: StreamBatch, deliveries: Sequence[Delivery], rows: RowSet) -> None:
+        """Make rows of what a stream has delivered."""
+        for name, made in self.transformer.transform(deliveries).items():
+            offset = rows.add(name, made.tables, made.ordinals)
+            numbers = [(offset, offset + made.ordinals)]
+            batch.contributions[name] = Contribution(made.fetched, made.rejects, numbers)
+            if name == batch.name:
+                batch.see(self._newest(made.tables, batch))
+
+    def _newest(self, tables: Tables, batch: StreamBatch) -> int | None:
+        """The newest time of a record before the end of its stream; None where records have no time."""
+        table = next((each for each in self._declared.of_stream(batch.name) if each.version), None)
+        if table is None:
+            return None
+        times = tables[table.name][table.version].cast("int64").drop_null()
+        newest: int | None = pc.max(times.filter(pc.less_equal(times, batch.end))).as_py()
+        return newest
+
+
+def _settles(received: Received) -> bool:
+    """Whether somebody has settled a refusal by hand, which is no run."""
+    return all(isinstance(each, Action) and each.name == SETTLE_REFUSAL for each in received.bundle)
+
+
+class TransformWorker:
+    """Makes rows of the parts of one run, in their order; once it is started, in a process of its own.
+
+    That process ends with this one, however this one ends.
+    """
+
+    def __init__(self, log: Log, source: str) -> None:
+        self._log = log
+        self._source = source
+        self._here = PartTransformer(log, source)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel, self._its = socketpair()
+        self._has_learned = False
+        self._unknown: list[str] = []
+
+    def unknown(self) -> list[str]:
+        """The undeclared fields met so far, as `Transformer.unknown` gives them."""
+        return sorted({*self._here.transformer.unknown(), *self._unknown})
+
+    def rows(self, part: Part) -> PartRows:
+        """The rows, and all else, in a part.
+
+        Raises SettingsError where the process was killed, or the part is not as it was written.
+        """
+        try:
+            return self._rows_there(part) if self._process else self._here.rows(part)
+        except DamagedPart as error:
+            raise SettingsError(f"the log was altered while it was written: {error}") from error
+
+    def _rows_there(self, part: Part) -> PartRows:
+        failed = None
+        if not self._has_learned:
+            failed = _send(self._channel, self._here.transformer.learned())
+            self._has_learned = True
+        made = failed or _send(self._channel, part) or _receive(self._channel)
+        if isinstance(made, Exception):
+            raise made
+        rows: PartRows
+        rows, self._unknown = made
+        return rows
+
+    def start(self) -> None:
+        """Start the process, unless it is there."""
+        if self._process:
+            return
+        number = self._its.fileno()
+        command = [sys.executable, "-P", "-m", __name__, self._source, str(self._log.folder), str(number)]
+        self._process = subprocess.Popen(  # noqa: S603 -- our own module
+            command,
+            pass_fds=[number],
+            env=_without_credentials(os.environ),
+            process_group=0,  # ^C is for us alone
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        self._its.close()
+
+    def close(self) -> None:
+        """End the process."""
+        self._its.close()
+        self._channel.close()
+        if self._process:
+            self._process.wait()
+
+
+def _without_credentials(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment for who asks nobody: without credentials, and without proxies, which can hold some."""
+    kept = {name for setting in declared_settings() if setting.is_credential for name in setting.names}
+    return {
+        name: value
+        for name, value in environ.items()
+        if name not in kept and not name.lower().endswith("_proxy")
+    }
+
+
+def _send(channel: socket, what: object) -> SettingsError | None:
+    """Hand something over in a file that has no name; what is large in it is not copied again.
+
+    The error where that cannot be: nobody is there any more, or there is no room.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    body = pickle.dumps(what, protocol=5, buffer_callback=buffers.append)
+    places, end = [], 0
+    try:
+        with _nameless() as file:
+            for each in map(pickle.PickleBuffer.raw, buffers):
+                places.append((end, each.nbytes))
+                end += file.write(each) + file.write(bytes(-each.nbytes % ALIGNED))
+            file.write(pickle.dumps((places, body)))
+            file.flush()
+            send_fds(channel, [INDEX.pack(end)], [file.fileno()])
+    except OSError:
+        return SettingsError(KILLED)
+    return None
+
+
+def _nameless() -> IO[bytes]:
+    """A file in memory where the machine has such, else one that is gone once it is closed."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("rows"), "wb")
+    return tempfile.TemporaryFile()
+
+
+def _receive(channel: socket) -> Any:  # noqa: ANN401 -- whatever was sent
+    """What was handed over; SettingsError where nobody is there any more."""
+    try:
+        told, numbers, _, _ = recv_fds(channel, INDEX.size, 1)
+    except OSError:
+        told, numbers = b"", []
+    if not numbers:
+        return SettingsError(KILLED)
+    with os.fdopen(numbers[0], "rb") as file:
+        held = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    # Nobody but our own process can have written it.
+    places, body = pickle.loads(held[INDEX.unpack(told)[0] :])  # noqa: S301
+    return pickle.loads(body, buffers=[held[first : first + size] for first, size in places])  # noqa: S301
+
+
+def serve(source: str, folder: Path, channel: socket) -> None:
+    """Make rows of the parts that are named, until nobody can name more."""
+    transformer = PartTransformer(Log(folder), source)
+    learned = _receive(channel)
+    if not isinstance(learned, Exception):
+        transformer.transformer.learn(learned)
+    while isinstance(part := _receive(channel), Part):
+        made: tuple[PartRows, list[str]] | Exception
+        try:
+            made = transformer.rows(part), transformer.transformer.unknown()
+        except Exception as error:  # noqa: BLE001 -- raised where the rows are waited for
+            made = error
+        if _send(channel, made):
+            return
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], Path(sys.argv[2]), socket(fileno=int(sys.argv[3])))

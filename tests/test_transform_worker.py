@@ -1,0 +1,201 @@
+"""The transform stage in a process of its own makes the same rows, and its end is nobody's loss."""
+
+import os
+import select
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Plant, Sightglass
+from test_kills import AT_A_COMMIT, Moment, Tables, a_little, content, died, place, started, torn, undisturbed
+
+from etl import schema
+from etl.errors import SettingsError
+from etl.extract.log import Log, Part, Run, StreamHead
+from etl.extract.log_writer import LogWriter, Received
+from etl.extract.stream import Page
+from etl.registry import source_module
+from etl.transform.batch import Transformer
+from etl.transform.part_rows import PartRows
+from etl.transform_worker import PartTransformer, TransformWorker
+
+AT_ONCE = """
+from etl import loading
+loading.WORTH_BYTES = 0
+"""
+KILLED = f"""{AT_ONCE}
+from etl.transform_worker import TransformWorker
+rows = TransformWorker._rows_there
+def kill(self, part):
+    self._process.kill()
+    self._process.wait()
+    return rows(self, part)
+TransformWorker._rows_there = kill
+"""
+TELLING = f"""{AT_ONCE}
+import sys
+from etl.transform_worker import TransformWorker
+rows = TransformWorker._rows_there
+def tell(self, part):
+    sys.stderr.write(f"{{self._process.pid}}\\n")
+    sys.stderr.flush()
+    return rows(self, part)
+TransformWorker._rows_there = tell
+"""
+HEAD = StreamHead("detections", "a", 0)
+RECORDS = [
+    b'{"media": {"media_id": "m1", "new": 1}, "updated_at": 1, "detections": []}',
+    b'{"media": {"media_id": "m2"}, "updated_at": "soon", "detections": []}',
+    b'{"media": {"media_id": "m3"}, "updated_at": 3, "detections": [], "other": [1, 2]}',
+]
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Plant]:
+    """Both simulators, for tests that change nothing in them."""
+    with a_little(applications=3, records=45) as plant:
+        yield plant
+
+
+@pytest.fixture(scope="module")
+def expected(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """What a run leaves that does all in one process."""
+    return undisturbed(tmp_path_factory.mktemp("undisturbed"), served)
+
+
+@pytest.fixture
+def sightglass(served: Plant, tmp_path: Path) -> Sightglass:
+    """The command in a new folder."""
+    return place(tmp_path / "place", served)
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> tuple[Log, list[Part]]:
+    """A log of three parts, with a record each."""
+    log = Log(tmp_path / "raw" / "cogniac")
+    writer = LogWriter(log, Run("r", 0, "0"), "2026-01-01", 0)
+    pages = [Page("detections", [each], {"application_id": "a"}) for each in RECORDS]
+    parts = [
+        writer.seal([HEAD], [Received(0, at, [page])], sealed_at=at, ends_batch=True)
+        for at, page in enumerate(pages)
+    ]
+    return log, parts
+
+
+def plain(rows: PartRows) -> tuple[dict[str, Any], list[tuple[int, list[tuple[bytes, str, str]]]]]:
+    """The rows, how many records came, and what was refused and why."""
+    tables = {name: rows.rows.joined(name) for name in rows.rows.tables}
+    brought = [each for stream in rows.streams for each in stream.contributions.values()]
+    refused = [[(one.content, one.why.reason, one.why.path) for one in each.rejects] for each in brought]
+    return tables, list(zip([each.fetched for each in brought], refused, strict=True))
+
+
+def test_another_process_makes_what_this_one_would(sealed: tuple[Log, list[Part]]) -> None:
+    """Rows, refusals and undeclared fields are the same, also of names that were met before it began."""
+    log, (first, *others) = sealed
+    here = PartTransformer(log, "cogniac")
+    expected = [plain(here.rows(each)) for each in (first, *others)]
+    with closing(TransformWorker(log, "cogniac")) as there:
+        made = [there.rows(first)]
+        there.start()
+        made += map(there.rows, others)
+
+    assert expected == list(map(plain, made))
+    assert [0, 1, 0] == [len(refused) for _, brought in expected for _, refused in brought]
+    assert ["detections:media/new", "detections:other"] == there.unknown() == here.transformer.unknown()
+
+
+def test_what_was_learned_before_it_began_counts_there() -> None:
+    """So the limit of undeclared names, and their order, are those of one process."""
+    here, there = (Transformer(source_module("cogniac"), schema.source("cogniac")) for _ in range(2))
+    here.transform([Page("detections", RECORDS, {"application_id": "a"})])
+    there.learn(here.learned())
+
+    assert {"detections": [((), ["other"]), (("media",), ["new"])]} == there.learned() == here.learned()
+    assert ["detections:media/new", "detections:other"] == there.unknown()
+
+
+def test_a_damaged_part_is_told_as_such(sealed: tuple[Log, list[Part]]) -> None:
+    """It is raised where the rows are waited for, and what comes after it is still made into rows."""
+    log, (first, second, _) = sealed
+    first.entry.write_bytes(b"")
+    with closing(TransformWorker(log, "cogniac")) as there:
+        there.start()
+        with pytest.raises(SettingsError, match=r"the log was altered while it was written: .*breaks off"):
+            there.rows(first)
+
+        assert 1 == there.rows(second).streams[0].contributions["detections"].fetched
+
+
+def test_another_process_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks nobody, so it is given none: neither secrets nor where they are, nor what proxies are told."""
+    kept = ("COG_API_KEY", "COG_USER", "COG_PASS", "NEURONS_API_KEY")
+    others = ("COG_API_KEY_FILE", "COG_PASS_FILE", "NEURONS_API_KEY_FILE", "https_proxy", "HTTPS_PROXY")
+    for name in (*kept, *others, "SIGHTGLASS_OVERLAP"):
+        monkeypatch.setenv(name, "1")
+    with closing(TransformWorker(Log(Path()), "cogniac")) as there:
+        there.start()
+        given = Path(f"/proc/{pid_of(there)}/environ").read_bytes()
+
+    names = {each.partition(b"=")[0].decode() for each in given.split(b"\0")}
+    assert set() == names & {*kept, *others}
+    assert {"SIGHTGLASS_OVERLAP", "PATH"} <= names
+
+
+def test_a_run_with_two_processes_leaves_what_one_would(sightglass: Sightglass, expected: Tables) -> None:
+    """All tables are the same, whoever made the rows."""
+    assert not died(sightglass, Moment(AT_ONCE, 0))
+    assert expected == content(sightglass.home)
+
+
+def test_a_killed_transform_ends_the_run(sightglass: Sightglass, expected: Tables) -> None:
+    """It is said what may be the matter, nothing is loaded in part, and the next run loads all."""
+    with started(sightglass, f"{KILLED}\nfrom etl import cli\ncli.main()", "run") as process:
+        _, said = process.communicate(timeout=100)
+
+    told = "the process that makes rows of records was killed: is there enough memory?"
+    kept = "What was received is kept, the next run goes on from there"
+    assert (2, f"sightglass: {told} {kept}\n") == (process.returncode, said)
+    assert (0, expected, []) == (sightglass("run").code, content(sightglass.home), torn(sightglass.home))
+
+
+@pytest.mark.parametrize("number", [4, 7])
+def test_it_ends_with_a_run_that_is_killed(sightglass: Sightglass, expected: Tables, number: int) -> None:
+    """No process is left behind, and the next run makes good what the killed one had begun."""
+    program = Moment(TELLING + AT_A_COMMIT, number).program
+    with started(sightglass, program, "run") as process:
+        _, said = process.communicate(timeout=100)
+    gone = [ended(int(pid)) for pid in said.split()]
+
+    assert (-9, [True] * len(gone), True) == (process.returncode, gone, bool(gone))
+    assert (0, expected) == (sightglass("run").code, content(sightglass.home))
+
+
+def ended(pid: int) -> bool:
+    """Whether a process ends soon."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([handle], [], [], 30)[0])
+    finally:
+        os.close(handle)
+
+
+def test_key_that_interrupts_reaches_the_run_alone() -> None:
+    """^C goes to all processes of a terminal's group: the other one ends when the run lets it go."""
+    with closing(TransformWorker(Log(Path()), "cogniac")) as there:
+        there.start()
+        group = os.getpgid(pid_of(there))
+
+    assert group != os.getpgid(0)
+
+
+def pid_of(worker: TransformWorker) -> int:
+    """The process behind it."""
+    process = worker._process  # noqa: SLF001 -- nobody else knows it
+    assert process is not None
+    return process.pid
