@@ -1,14 +1,13 @@
 """Load one source: what its streams bring is sealed in the log, made into rows, and committed in batches."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from etl import __version__, schema
 from etl.config import Settings
-from etl.extract.log import RAW, Log, Part, Run, StreamHead
+from etl.extract.log import RAW, Log, Run, StreamHead
 from etl.extract.log_writer import LogWriter, Received
 from etl.extract.reading import Ended, Reading
 from etl.extract.stream import (
@@ -28,12 +27,13 @@ from etl.load.books import Books, Refusal, StreamStats, loaded_before
 from etl.load.commit import Batch, Committer, accepted
 from etl.load.known import stored_hashes
 from etl.load.warehouse import Warehouse
+from etl.part_pipeline import Counts, PartPipeline, Steps
 from etl.redact import Redactor
 from etl.registry import source_module
 from etl.stages import Stages
-from etl.stream_buffer import Drained, Newest, PendingPart, StreamBuffer
+from etl.stream_buffer import StreamBuffer
 from etl.transform.batch import Transformer
-from etl.transform.part_rows import PartRows, StreamBatch, merge, stream_batch
+from etl.transform.part_rows import StreamBatch
 from etl.transform.recognize import Recognizer, RecordHasher
 from etl.transform_worker import TransformWorker
 from etl.values import chunked, datetime_of, micros_of, moment
@@ -50,8 +50,6 @@ COMMIT_EVERY = timedelta(seconds=30)
 """How long a part waits at most to be committed."""
 FOREVER_DAYS = 365_000
 """Days from which on none is so old: further back than a date can be."""
-PARTS_AT_ONCE = 2
-"""Parts that are sealed and made into rows behind the one that is being received."""
 REFUSALS_AT_ONCE = 100
 """Refused records and files that are replayed by one part."""
 
@@ -75,12 +73,7 @@ class RunContext:
 
 
 class SourceLoader:
-    """Loads one source during one run.
-
-    The thread that asks, with the readers behind it, hands parts to one that seals them; the next makes rows
-    of what is sealed, or waits for the process that does; a last one commits. Each waits for the next where
-    that has enough to do.
-    """
+    """Loads one source during one run."""
 
     def __init__(self, context: RunContext, name: str) -> None:
         self._context = context
@@ -102,17 +95,8 @@ class SourceLoader:
         last = max(self._log.highest(), context.books.log_applied(name))
         last = last or int(loaded_before(context.warehouse, name))
         self._writer = LogWriter(self._log, run, f"{context.started:%Y-%m-%d}", last)
-        self._parts: list[PendingPart] = []
-        """The parts of the batch that is being received."""
-        self._transformed: Future[PartRows] | None = None
-        """The rows of the latest part."""
         self._batch_bytes = 0
         self._batch_since: datetime | None = None
-        self._committing: Future[None] | None = None
-        self._moves = context.span is None
-        self._newest: dict[tuple[str, str], int | None] = {}
-        """By stream and partition, the newest time among what was received."""
-        self._stages = context.stages
 
     @property
     def all_stats(self) -> list[StreamStats]:
@@ -145,13 +129,21 @@ class SourceLoader:
 
     def _read_group(self, group: Sequence[Stream]) -> None:
         """Read streams side by side."""
+        self._batch_bytes, self._batch_since = 0, None
         buffers = {id(stream): StreamBuffer(stream, self._stats(stream), Recognizer()) for stream in group}
         positions = {key: self._open(each) for key, each in buffers.items()}
         at_once = self._context.settings.whole("SIGHTGLASS_CONCURRENCY")
+        steps = Steps(
+            self._writer,
+            self._worker,
+            self._committer,
+            self._context.stages,
+            self._now,
+            self._applied,
+            moves_cursors=self._context.span is None,
+        )
         with (
-            ThreadPoolExecutor(1, "seal") as self._seals,
-            ThreadPoolExecutor(1, "transform") as self._transforms,
-            ThreadPoolExecutor(1, "commit") as self._commits,
+            PartPipeline(steps) as pipeline,
             Reading(group, lambda stream: positions[id(stream)], at_once) as reading,
         ):
             for come in reading:
@@ -161,8 +153,9 @@ class SourceLoader:
                     buffer.stats.metered(meter)
                     buffer.add(self._bundle(item), self._now())
                     self._context.progress(buffer.stats, buffer.records)
-                self._work_off(buffers.values())
-            self._end(buffers.values())
+                pipeline.check()
+                self._work_off(buffers.values(), pipeline)
+            pipeline.end([each.drain() for each in buffers.values()])
 
     def _bundle(self, item: Bundle | Ended) -> Bundle:
         if isinstance(item, Ended):
@@ -197,13 +190,8 @@ class SourceLoader:
         done = self._books.stretches(stats.source, stats.stream, stats.partition)
         return Position(stats.cursor, start, buffer.end, done, buffer.end - overlap)
 
-    def _work_off(self, buffers: Collection[StreamBuffer]) -> None:
-        """Seal what was received, and commit what is sealed, once it is enough or has waited for long."""
-        for each in self._parts:
-            if each.rows.done():
-                each.rows.result()
-        if self._committing and self._committing.done():
-            self._committed()
+    def _work_off(self, buffers: Collection[StreamBuffer], pipeline: PartPipeline) -> None:
+        """Pass on what was received once it is enough, or has waited for long."""
         now, size = self._now(), sum(each.size for each in buffers)
         if size >= WORTH_BYTES:
             self._worker.start()
@@ -216,94 +204,17 @@ class SourceLoader:
         )
         if is_part_due or is_batch_due:
             self._batch_bytes += size
-            self._seal([each.drain() for each in buffers], ends_batch=is_batch_due)
+            if is_batch_due:
+                self._batch_bytes, self._batch_since = 0, None
+            pipeline.add([each.drain() for each in buffers], ends_batch=is_batch_due)
 
-    def _end(self, buffers: Collection[StreamBuffer]) -> None:
-        """Seal and commit all that is left of streams that have come to their ends."""
-        drained = [each.drain() for each in buffers]
-        if not self._parts and not any(each.has_content for each in drained):
-            self._committed()
-            quiet = Batch(
-                self._now(), [self._without_rows(each) for each in drained], moves_cursors=self._moves
-            )
-            if self._committer.is_quiet(quiet):
-                # The log need not hold what changes no table.
-                self._commit_batch(quiet, _counts(drained))
-                return
-        self._seal(drained, ends_batch=True)
-        self._committed()
-
-    def _seal(self, drained: Sequence[Drained], *, ends_batch: bool) -> None:
-        """Have what was received sealed, and made into rows after it; a batch is committed as one."""
-        before = self._transformed
-        sealed = self._seals.submit(self._seal_part, drained, before, ends_batch=ends_batch)
-        repeats = [each.repeats for each in drained]
-        self._transformed = self._transforms.submit(self._transform, sealed, repeats)
-        self._parts.append(PendingPart(self._transformed, _counts(drained)))
-        if ends_batch:
-            parts, self._parts, self._batch_bytes, self._batch_since = self._parts, [], 0, None
-            self._committed()
-            self._committing = self._commits.submit(self._commit, parts)
-            return
-        undone = [each.rows for each in self._parts if not each.rows.done()]
-        if len(undone) > PARTS_AT_ONCE:
-            undone[0].result()
-
-    def _committed(self) -> None:
-        """Wait until the batch before is committed; what went wrong with it is raised here."""
-        if self._committing:
-            self._committing.result()
-            self._committing = None
-
-    def _seal_part(
-        self, drained: Sequence[Drained], before: Future[PartRows] | None, *, ends_batch: bool
-    ) -> Part:
-        """Seal a part: then no kill loses anything of it."""
-        known: Newest = {}
-        if before and any(each.moves_by_newest for each in drained):
-            before.result()
-            known = self._newest
-        with self._stages.measured("log"):
-            return self._writer.seal(
-                [each.head(known) for each in drained],
-                (Received(by, at, bundle) for by, each in enumerate(drained) for at, bundle in each.received),
-                sealed_at=micros_of(self._now()),
-                ends_batch=ends_batch,
-                moves_cursors=self._moves,
-            )
-
-    def _transform(self, sealed: Future[Part], repeats: Sequence[Mapping[str, int]]) -> PartRows:
-        """Make rows of a part; `repeats` are the records of each stream that need none."""
-        part = sealed.result()
-        with self._stages.measured("transform"):
-            rows = self._worker.rows(part)
-        for each, counts in zip(rows.streams, repeats, strict=True):
-            each.repeats.update(counts)
-            each.see(self._newest.get((each.name, each.partition)))
-            self._newest[each.name, each.partition] = each.newest
-        return rows
-
-    def _without_rows(self, drained: Drained) -> StreamBatch:
-        """What a stream has delivered that has no rows."""
-        batch = stream_batch(drained.head(self._newest))
-        batch.repeats.update(drained.repeats)
-        batch.take([one for _, bundle in drained.received for one in bundle])
-        return batch
-
-    def _commit(self, parts: Sequence[PendingPart]) -> None:
-        made = [each.rows.result() for each in parts]
-        head = made[-1].head
-        batch = Batch(datetime_of(head.sealed_at), *merge(made), head.number, self._moves)
-        self._commit_batch(batch, [one for each in parts for one in each.counts])
-        if self._days == 0:
-            self._log.remove(head.number)
-
-    def _commit_batch(self, batch: Batch, counts: Iterable[tuple[StreamBuffer, int]]) -> None:
-        with self._stages.measured("load"):
-            self._committer.commit(batch)
+    def _applied(self, number: int | None, counts: Counts) -> None:
+        """Note that records are committed, with the parts of the log up to a number."""
         for buffer, records in counts:
             buffer.records -= records
             self._context.progress(buffer.stats, buffer.records)
+        if number is not None and self._days == 0:
+            self._log.remove(number)
 
     def _list_gaps(self) -> None:
         """Bring the gaps of the source up to date."""
@@ -355,8 +266,3 @@ class SourceLoader:
                 self._context.started.date(), self._books.day_before() or self._context.started.date()
             )
             self._log.prune(oldest - timedelta(days=self._days), self._books.log_applied(self._declared.name))
-
-
-def _counts(drained: Iterable[Drained]) -> list[tuple[StreamBuffer, int]]:
-    """The number of records taken out of each buffer; the records themselves are not kept any longer."""
-    return [(each.buffer, each.records) for each in drained]

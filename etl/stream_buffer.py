@@ -1,7 +1,6 @@
 """What is received of a stream and not sealed yet."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -19,7 +18,6 @@ from etl.extract.stream import (
     size_of,
 )
 from etl.load.books import StreamStats
-from etl.transform.part_rows import PartRows
 from etl.transform.recognize import Recognizer
 from etl.values import micros_of
 
@@ -125,15 +123,6 @@ class Drained:
 
 Newest = Mapping[tuple[str, str], int | None]
 """By stream and partition, the newest time among what was received."""
-
-
-@dataclass(frozen=True, slots=True)
-class PendingPart:
-    """A part that is sealed, and then made into rows."""
-
-    rows: Future[PartRows]
-    counts: Sequence[tuple[StreamBuffer, int]]
-    """How many records were taken out of which buffer."""
 
 
 def _is_content(delivery: Delivery) -> bool:

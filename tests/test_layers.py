@@ -47,9 +47,12 @@ MAY_IMPORT = {
     "stages": set[str](),
     "transform_worker": {"errors", "extract", "registry", "schema", "transform"},
     "stream_buffer": {"extract", "load", "transform", "values"},
+    "part_pipeline": {
+        *("extract", "load", "stages", "stream_buffer", "transform", "transform_worker", "values")
+    },
     "loading": {
-        *(*VALUES, "config", "extract", "load", "redact", "registry", "stages", "stream_buffer", "transform"),
-        *("transform_worker", "version"),
+        *(*VALUES, "config", "extract", "load", "part_pipeline", "redact", "registry", "stages"),
+        *("stream_buffer", "transform", "transform_worker", "version"),
     },
     "applying": {*VALUES, "extract", "load", "redact", "transform", "transform_worker"},
     "rebuilding": {

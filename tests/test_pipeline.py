@@ -22,6 +22,7 @@ from etl.errors import SettingsError, SourceError, Unfit
 from etl.extract import reading
 from etl.extract.stream import Bundle, Delivery, Enrich, File, Meter, Page, Position, Stream, Watermark
 from etl.load.books import StreamStats
+from etl.part_pipeline import PartPipeline
 from etl.pipeline import Report, run
 
 HEAVY = 2**16
@@ -191,7 +192,7 @@ def test_a_commit_that_fails_is_told_though_nothing_more_comes(
     """A run that cannot write does not wait for an API that answers no more."""
     released, given_up = threading.Event(), []
 
-    def fail(_loader: loading.SourceLoader, _parts: object) -> None:
+    def fail(_pipeline: PartPipeline, _parts: object) -> None:
         raise SettingsError("the disk is full")
 
     def deliver(_position: Position, _meter: Meter) -> Iterator[Bundle]:
@@ -199,7 +200,7 @@ def test_a_commit_that_fails_is_told_though_nothing_more_comes(
         given_up.append(not released.wait(30))
 
     monkeypatch.setattr(reading, "QUIET", 0.01)
-    monkeypatch.setattr(loading.SourceLoader, "_commit", fail)
+    monkeypatch.setattr(PartPipeline, "_commit", fail)
     with pytest.raises(SettingsError, match="the disk is full"):
         cog.run([Stream("detections", deliver, "a")])
     waited = list(given_up)
