@@ -39,7 +39,7 @@ def enter(text: str, began: tuple[float, float], name: str = "") -> None:
 
 
 class Timed:
-    """A connection, or a relation of it, whose work is timed."""
+    """A connection, a relation of it or a reader of its rows, whose work is timed."""
 
     def __init__(self, inner: Any, text: str = "") -> None:  # noqa: ANN401 -- any object of DuckDB's
         self._inner = inner
@@ -49,32 +49,28 @@ class Timed:
         found = getattr(self._inner, name)
         return self._timed(found, name) if callable(found) else found
 
+    def __iter__(self) -> Iterator[Any]:
+        """The batches of a reader: each adds to the time of its statement."""
+        while True:
+            began = now()
+            batch = next(self._inner, None)
+            enter(self._text, began)
+            if batch is None:
+                return
+            yield batch
+
     def _timed(self, call: Callable[..., Any], name: str) -> Callable[..., Any]:
         def timed(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 -- whatever it takes
             text = self._text
             if name in RUN and arguments:
                 text = " ".join(re.sub(r"\b\d{5,}\b", "N", arguments[0]).split())
-            with_batches = name == "to_arrow_reader"
             began = now()
             answer = call(*arguments, **named)
             enter(text or name, began, name)
-            if with_batches:
-                return _batches(answer, text)
-            if isinstance(answer, duckdb.DuckDBPyConnection | duckdb.DuckDBPyRelation):
-                return Timed(answer, text)
-            return answer
+            is_timed = isinstance(answer, duckdb.DuckDBPyConnection | duckdb.DuckDBPyRelation)
+            return Timed(answer, text) if is_timed or name == "to_arrow_reader" else answer
 
         return timed
-
-
-def _batches(reader: Iterator[Any], text: str) -> Iterator[Any]:
-    while True:
-        began = now()
-        batch = next(reader, None)
-        enter(text, began)
-        if batch is None:
-            return
-        yield batch
 
 
 def main() -> None:

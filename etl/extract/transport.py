@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -65,14 +64,24 @@ class Exchange:
         )
 
 
+class _NoCookies(httpx.Cookies):
+    """Takes no cookies, and looks for none: that would be a tenth of what a request takes."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        pass
+
+
+class _Client(httpx.Client):
+    cookies = property(lambda _client: _NoCookies())
+
+
 def open_client(
     transport: httpx.BaseTransport, *, auth: httpx.Auth | None, follows_links: bool
 ) -> httpx.Client:
     """Open a client that sends only what it is told to: no cookies, nothing of .netrc or of addresses."""
-    return httpx.Client(
+    return _Client(
         # Not None: then a name and password that stand in a link would be sent as a login.
         auth=auth or httpx.Auth(),
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         headers=ALWAYS,
         follow_redirects=follows_links,
         max_redirects=MOST_REDIRECTS,

@@ -1,7 +1,7 @@
 """The rows in many files whose frames all look alike, as columns for all of these files at once."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate, chain, repeat
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 import msgspec
@@ -92,7 +92,8 @@ def _times(labels: Labels) -> Sequence[Cell]:
 
 def _repeated(values: Iterable[int], times: Iterable[int]) -> pl.Series:
     """Each of the values so many times, one after the other, as signed integers of four bytes."""
-    return pl.Series(list(chain.from_iterable(map(repeat, values, times))), dtype=pl.Int32)
+    each, count = pl.Series(list(values), dtype=pl.Int32), pl.Series(list(times), dtype=pl.UInt32)
+    return pl.select(pl.lit(each).repeat_by(count).explode(empty_as_null=False)).to_series()
 
 
 def _metric_rows(files: Mapping[int, MetricsFile]) -> Metrics:

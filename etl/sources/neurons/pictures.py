@@ -11,11 +11,13 @@ PICTURES = frozenset(["jpg", "jpeg", "png", "gif", "webp", "bmp", "svg", "mp4", 
 
 def is_picture(name: str, url: str) -> bool:
     """Whether the file is a picture or film, by its ending, or by its name where the link has none."""
+    if name in READERS:
+        return False
     try:
         path = urlsplit(url).path
     except ValueError:
         path = ""
     ending = PurePosixPath(path).suffix.lower().removeprefix(".")
-    if name in READERS or ending in ("json", "csv", "txt"):
+    if ending in ("json", "csv", "txt"):
         return False
     return ending in PICTURES or name in ("heat", "fog", "formatted") or name.endswith(("_heat", "_fog"))
