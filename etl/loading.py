@@ -45,7 +45,7 @@ WORTH_BYTES = 2 * 2**20
 SEAL_EVERY = timedelta(seconds=5)
 """How long anything received waits at most to be sealed, also while an API is slow or silent."""
 BATCH_BYTES = 48 * 2**20
-"""Bytes received that are committed together."""
+"""Bytes received, or of the rows that were made of them, that are committed together."""
 COMMIT_EVERY = timedelta(seconds=30)
 """How long a part waits at most to be committed."""
 FOREVER_DAYS = 365_000
@@ -199,7 +199,7 @@ class SourceLoader:
         if since is not None:
             self._batch_since = self._batch_since or since
         is_part_due = since is not None and (size >= PART_BYTES or now - since >= SEAL_EVERY)
-        is_batch_due = self._batch_bytes + size >= BATCH_BYTES or (
+        is_batch_due = max(self._batch_bytes + size, pipeline.row_bytes) >= BATCH_BYTES or (
             self._batch_since is not None and now - self._batch_since >= COMMIT_EVERY
         )
         if is_part_due or is_batch_due:

@@ -69,6 +69,11 @@ class PartPipeline:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of rows that wait for the end of their batch."""
+        return sum(rows.result().bytes for rows, _ in self._parts if rows.done())
+
     def check(self) -> None:
         """Raise what went wrong so far."""
         for rows, _ in self._parts:

@@ -28,7 +28,7 @@ from etl.load.accounts import ACCOUNT, admitted
 from etl.load.books import Books, HeldBack, Refusal, StreamStats, loaded_before, refusals
 from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.loading import Progress, RunContext, SourceLoader
-from etl.process import code_if_told, interruptible, spare
+from etl.process import code_if_told, interruptible, share_arenas, spare
 from etl.publish import Published, publish
 from etl.redact import Redactor
 from etl.registry import source_module
@@ -178,6 +178,7 @@ def begun(now: datetime) -> Report:
 @contextmanager
 def writable(home: Path) -> Iterator[Warehouse]:
     """The warehouse, closed at the end; where a signal comes, what became of the run is entered first."""
+    share_arenas()
     with opened(home) as warehouse, interruptible(warehouse, is_wanted_after=True):
         yield warehouse
 

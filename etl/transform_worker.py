@@ -64,10 +64,12 @@ class PartTransformer:
             self._take(batch, batch.take(some), rows)
         # In one piece each, they are handed on and read by DuckDB with least effort.
         whole = {
-            name: [{table: each.combine_chunks() for table, each in rows.joined(name).items()}]
+            name: {table: each.combine_chunks() for table, each in rows.joined(name).items()}
             for name in rows.tables
         }
-        return PartRows(head, batches, RowSet(whole, rows.numbers), not all(map(_settles, received)))
+        size = sum(each.nbytes for tables in whole.values() for each in tables.values())
+        rows = RowSet({name: [tables] for name, tables in whole.items()}, rows.numbers)
+        return PartRows(head, batches, rows, not all(map(_settles, received)), size)
 
     def _take(self, batch: StreamBatch, deliveries: Sequence[Delivery], rows: RowSet) -> None:
         """Make rows of what a stream has delivered."""

@@ -124,6 +124,8 @@ class PartRows:
     rows: RowSet
     is_of_run: bool
     """Whether a run has received it; else somebody has settled a refusal by hand."""
+    bytes: int = 0
+    """Bytes of memory that its rows take."""
 
 
 def merge(parts: Iterable[PartRows]) -> tuple[list[StreamBatch], RowSet]:
