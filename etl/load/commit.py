@@ -17,7 +17,7 @@ from etl.extract.log import StreamHead
 from etl.extract.stream import Action, Delivery, End, File, Page, Watermark
 from etl.load.books import Books, Refusal, StreamStats, known_refusals, received
 from etl.load.save import Stamp, save
-from etl.load.warehouse import Warehouse
+from etl.load.warehouse import LOG_BYTES, Warehouse
 from etl.schema import Source
 from etl.transform.batch import BEGINNING, Reject, Transformer, TransformResult, joined
 from etl.values import datetime_of
@@ -168,7 +168,7 @@ class Committer:
         merged = [each.merged() for each in batch.streams]
         self._warehouse.with_memory(lambda: self._write(batch, merged))
         # Apart from the write, which is committed whatever comes of this.
-        self._warehouse.work_in_log()
+        self._warehouse.work_in_log(LOG_BYTES)
 
     def is_quiet(self, batch: Batch) -> bool:
         """Whether a batch changes nothing but counts: no row, and no cursor."""

@@ -23,7 +23,6 @@ from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl.disk import reason, remedy, sync
 from etl.errors import SettingsError
-from etl.load.duckdb_errors import MEMORY
 from etl.load.warehouse import umask
 from etl.publish import scrub
 from etl.publish.cleaning import clean, drop_unreadable
@@ -156,13 +155,8 @@ class Lake:
         connection: DuckDBPyConnection,
         tables: Mapping[str, Table],
         change: Change,
-        memory: int = MEMORY,
     ) -> None:
-        """Write the fresh slices of what is committed aside; SettingsError where there is no room.
-
-        DuckDB may hold so many megabytes, and is given half of them at first: the rows that are sorted are
-        held outside of it.
-        """
+        """Write the fresh slices of what is committed aside; SettingsError where there is no room."""
         left = [
             (tables[name], each)
             for name, slices in change.tables.items()
@@ -176,13 +170,9 @@ class Lake:
                 made(self._at.of_table(table))
             write = SliceWriter()
             try:
-                connection.execute(f"SET memory_limit = '{memory // 2}MB'")
                 write_slices(connection, left, self._part, write, AT_ONCE)
             except OutOfMemoryException:
-                connection.execute(f"SET memory_limit = '{memory}MB'")
                 write_slices(connection, left, self._part, write, 1)
-            finally:
-                connection.execute(f"SET memory_limit = '{memory}MB'")
 
     def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""

@@ -88,15 +88,10 @@ class SliceWriter:
         holds all of them, and the whole vectors that they stand in. Once the slice is unwanted, only a part
         is written.
         """
-        # Two threads may ask for the same: that is cheaper than to let one wait.
-        places = self._stored.get(table.qualified) or [
-            _measured(connection, table, *place) for place in stored(table)
-        ]
-        self._stored[table.qualified] = places
         declared = table.arrow()
         groups = (
             pa.Table.from_batches(group).rename_columns(declared.names).cast(declared)
-            for group in _groups(_rows(connection, table, each, places))
+            for group in _groups(self._rows(connection, table, each))
         )
         first = next(groups, declared.empty_table())
         with pq.ParquetWriter(path, declared, compression="zstd", use_dictionary=_repeating(first)) as writer:
@@ -105,18 +100,20 @@ class SliceWriter:
                     return
                 writer.write_table(group)
 
-
-def _rows(
-    connection: DuckDBPyConnection, table: Table, each: Slice, places: Sequence[_Stored]
-) -> Iterator[pa.RecordBatch]:
-    """The rows of a slice, in order unless their texts are wide."""
-    if not each.rows:
-        # It may have been emptied because the table is cut otherwise now: what fits its name is elsewhere.
-        return iter(())
-    longest, average = max(one.longest for one in places), max(one.average for one in places)
-    if average <= WIDE_ON_AVERAGE and longest <= WIDEST:
-        return _sorted(connection, table, each, longest, average)
-    return chain.from_iterable(_as_they_stand(connection, table, each, one) for one in places)
+    def _rows(self, connection: DuckDBPyConnection, table: Table, each: Slice) -> Iterator[pa.RecordBatch]:
+        """The rows of a slice, in order unless their texts are wide."""
+        if not each.rows:
+            # It may have been emptied because the table is cut otherwise now: what fits is elsewhere.
+            return iter(())
+        # Two threads may ask for the same: that is cheaper than to let one wait.
+        places = self._stored.get(table.qualified) or [
+            _measured(connection, table, *place) for place in stored(table)
+        ]
+        self._stored[table.qualified] = places
+        longest, average = max(one.longest for one in places), max(one.average for one in places)
+        if average <= WIDE_ON_AVERAGE and longest <= WIDEST:
+            return _sorted(connection, table, each, longest, average)
+        return chain.from_iterable(_as_they_stand(connection, table, each, one) for one in places)
 
 
 def _repeating(rows: pa.Table) -> list[str]:
