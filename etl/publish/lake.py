@@ -31,7 +31,7 @@ from etl.publish.layout import FIRST, PARQUET, Layout
 from etl.publish.parquet import SliceWriter
 from etl.publish.slices import Slice, cut
 from etl.publish.state import FileSeal, Published, State, decode, encode, seal
-from etl.publish.writing import write_slices
+from etl.publish.writing import together, write_slices
 from etl.schema import Table
 
 AHEAD = 0.02
@@ -150,23 +150,19 @@ class Lake:
             }
         return change
 
-    def write(
-        self,
-        connection: DuckDBPyConnection,
-        tables: Mapping[str, Table],
-        change: Change,
-    ) -> None:
+    def write(self, connection: DuckDBPyConnection, tables: Mapping[str, Table], change: Change) -> None:
         """Write the fresh slices of what is committed aside; SettingsError where there is no room."""
-        left = [
+        fresh = [
             (tables[name], each)
             for name, slices in change.tables.items()
             for each in slices
             if each.name in change.fresh[name]
         ]
+        left = together(connection, fresh)
         # The largest first: else one core would wait for the end of the last.
-        left.sort(key=lambda one: -one[1].rows * len(one[0].columns))
+        left.sort(key=lambda one: -one[1].rows * sum(len(table.columns) for table in one[0]))
         with writable(self._at.folder):
-            for table in dict.fromkeys(table.qualified for table, _ in left):
+            for table in dict.fromkeys(table.qualified for table, _ in fresh):
                 made(self._at.of_table(table))
             write = SliceWriter()
             try:
