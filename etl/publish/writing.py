@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from pathlib import Path
 
-from duckdb import DuckDBPyConnection
+from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl.load.relation import followed
 from etl.publish.files import finish
@@ -56,8 +56,14 @@ def write_slices(
     def write_one(one: Rows) -> None:
         tables, each = one
         paths = [part(table.qualified, each.name) for table in tables]
-        with closing(connection.cursor()) as cursor:
-            write(cursor, tables, each, paths, unwanted)
+        try:
+            with closing(connection.cursor()) as cursor:
+                write(cursor, tables, each, paths, unwanted)
+        except OSError as error:
+            # So Arrow passes on what DuckDB says while its rows are read.
+            if "Out of Memory Error" in str(error):
+                raise OutOfMemoryException(str(error)) from error
+            raise
         for path in paths:
             finish(path)
         if not unwanted.is_set():
