@@ -1,10 +1,13 @@
 """`python -m etl` is the command `sightglass`: it obeys signals from its first line on."""
 
+import gc
 import os
 import signal
 import sys
 from contextlib import suppress
 
+# What is imported is no garbage: to look for some as often as by default is a thirtieth of a short run.
+gc.set_threshold(10_000)
 for each in (signal.SIGINT, signal.SIGTERM):
     if signal.getsignal(each) is not signal.SIG_IGN:
         signal.signal(each, lambda number, _frame: os._exit(128 + number))  # nothing is begun yet

@@ -26,7 +26,8 @@ from etl.extract.stream import SETTLE_REFUSAL, Action, Session
 from etl.load import lock
 from etl.load.accounts import ACCOUNT, admitted
 from etl.load.books import Books, HeldBack, Refusal, StreamStats, loaded_before, refusals
-from etl.load.warehouse import NAME, Warehouse, make_folder, opened
+from etl.load.commit import SETTLE_REFUSAL
+from etl.load.warehouse import NAME, UNREAD_LOG_BYTES, Warehouse, make_folder, opened
 from etl.loading import Progress, RunContext, SourceLoader
 from etl.process import code_if_told, interruptible, share_arenas, spare
 from etl.publish import Published, publish
@@ -229,6 +230,8 @@ def entered(
         report.gaps, report.held_back = books.gaps(), books.held_back()
         report.finished_at = now()
         books.finish(report.finished_at, report.status, report.exit_code, report.unknown)
+        with report.stages.measured("checkpoint"):
+            warehouse.work_in_log(UNREAD_LOG_BYTES)
         try:
             with report.stages.measured("publish"):
                 report.published = publish(warehouse, settings)

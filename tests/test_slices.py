@@ -21,6 +21,7 @@ from etl.errors import SettingsError
 from etl.publish import lake, parquet, slices
 from etl.publish.bi import query
 from etl.publish.lake import Change, Lake
+from etl.publish.parquet import SliceWriter
 from etl.publish.slices import Slice
 from etl.schema import Column, Declaration, Table
 
@@ -294,6 +295,26 @@ def test_a_slice_that_cannot_be_written_ends_the_other(
         small.publish()
 
     assert [True] == told
+
+
+def test_a_lack_of_memory_while_rows_are_read_is_made_good_by_one_slice_at_a_time(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrow tells of it as of a file that cannot be read."""
+    real, refused = SliceWriter(), list[str]()
+
+    def write(connection: Any, tables: Any, each: Slice, paths: Any, unwanted: Event) -> None:  # noqa: ANN401
+        if each.name == "2026-03" and not refused:
+            refused.append(each.name)
+            raise OSError("Out of Memory Error: failed to allocate data of size 4.0 KiB")
+        real(connection, tables, each, paths, unwanted)
+
+    monkeypatch.setattr(lake, "SliceWriter", lambda: write)
+    small.insert(MARCH, 60)
+    small.insert(APRIL, 50, 60)
+    small.publish()
+
+    assert (["2026-03"], True) == (refused, agree(small))
 
 
 @pytest.mark.parametrize(("at_once", "expected"), [(10_000, 5), (3_000, 5)])

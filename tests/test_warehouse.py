@@ -18,7 +18,7 @@ import duckdb
 import pytest
 
 from etl.errors import BusyError, SettingsError
-from etl.load import lock, warehouse
+from etl.load import lock
 from etl.load.duckdb_errors import MEMORY, is_damage
 from etl.load.warehouse import (
     NAME,
@@ -359,11 +359,8 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     assert (-signal.SIGKILL, os.getpid()) == (process.returncode, told["pid"])
 
 
-def test_a_log_that_does_not_fit_into_the_memory_is_worked_in_with_more(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_log_that_does_not_fit_into_the_memory_is_worked_in_with_more(home: Path) -> None:
     """DuckDB gives its connection up then: the file is opened anew, for who asks from other threads too."""
-    monkeypatch.setattr(warehouse, "LOG_BYTES", 0)
     opened_anew, over = [], Event()
     with closing(open_for_writing(home)) as opened_once:
         opened_once.connection.execute("SET memory_limit = '1GB'")
@@ -373,7 +370,7 @@ def test_a_log_that_does_not_fit_into_the_memory_is_worked_in_with_more(
         opened_once.memory, first = 16, opened_once.connection
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(lambda: asking(opened_once, over))
-            opened_once.work_in_log()
+            opened_once.work_in_log(0)
             opened_anew.append(opened_once.connection is not first)
             over.set()
         answers = asked.result()

@@ -15,7 +15,7 @@ from etl.errors import Unfit
 from etl.extract.stream import FORGET_GAPS, LIST_GAPS, MARK_RANGE, REPLAY, SETTLE_REFUSAL, THE_RUN, Action
 from etl.load.books import Books, Refusal, StreamStats, known_refusals, received
 from etl.load.save import Stamp, save
-from etl.load.warehouse import Warehouse
+from etl.load.warehouse import LOG_BYTES, Warehouse
 from etl.schema import Source
 from etl.transform.batch import BEGINNING, Reject, Transformer, TransformResult
 from etl.transform.part_rows import Contribution, RowSet, StreamBatch
@@ -86,7 +86,7 @@ class Committer:
         """Commit a batch, again from its beginning where DuckDB had too little memory for it."""
         self._warehouse.with_memory(lambda: self._write(batch))
         # Apart from the write, which is committed whatever comes of this.
-        self._warehouse.work_in_log()
+        self._warehouse.work_in_log(LOG_BYTES)
 
     def is_quiet(self, batch: Batch) -> bool:
         """Whether a batch changes nothing but counts: no row, and no cursor."""

@@ -56,6 +56,20 @@ def derived(source: Source, kept: Table) -> tuple[Table, dict[str, str]]:
     }
 
 
+def followed(kept: Table) -> Table | None:
+    """The table whose rows versions follow from, each at the time of its row; None where there is none."""
+    if not (kept.declared.history_of or kept.declared.versions_of):
+        return None
+    origin, values = derived(schema.source(kept.schema), kept)
+    same = {name: name for name in origin.key} | {kept.by_month: origin.by_month}
+    is_same = set(origin.key) <= set(kept.key) and all(
+        values.get(name) == f"CAST({quote(known)} AS {origin.columns[known].sql})"
+        for name, known in same.items()
+        if known
+    )
+    return origin if is_same else None
+
+
 def stored(table: Table) -> list[tuple[Table, str]]:
     """The tables that hold the rows, each with the relation of its rows, which has their row ids too."""
     if not (table.declared.history_of or table.declared.versions_of):

@@ -29,6 +29,9 @@ SPILL = "spill"
 LOG_BYTES = 256_000_000
 """How large the log of what was committed may grow. Whenever it is worked into the tables, the last part of
 each is written anew: done often, that takes longer than all the rest."""
+UNREAD_LOG_BYTES = 32_000_000
+"""How large it may be when the tables are read as a whole: what of it does not fit into the memory would be
+spilled, and read from there again and again."""
 
 LIMITS: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": f"{MEMORY}MB",
@@ -108,14 +111,14 @@ class Warehouse:
             # As while records are loaded.
             self.connection.execute("SET threads = 1")
 
-    def work_in_log(self) -> None:
-        """Bring what was committed from the log into the tables, where there is much of it.
+    def work_in_log(self, most: int) -> None:
+        """Bring what was committed from the log into the tables, where it is more than so many bytes.
 
         Raises SettingsError where that cannot be; what was committed is kept.
         """
         # Nobody asks meanwhile: a lack of memory leaves the connection of no use to anybody.
         with self._asking:
-            while self._path and _size(self._path.with_name(f"{self._path.name}.wal")) > LOG_BYTES:
+            while self._path and _size(self._path.with_name(f"{self._path.name}.wal")) > most:
                 given = self.memory
                 try:
                     self.connection.execute("CHECKPOINT")

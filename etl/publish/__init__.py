@@ -10,7 +10,7 @@ import msgspec
 from etl import schema
 from etl.config import Settings
 from etl.errors import Unsound
-from etl.load.warehouse import Warehouse
+from etl.load.warehouse import UNREAD_LOG_BYTES, Warehouse
 from etl.publish.bi import LAKE, remove_bi, write_bi
 from etl.publish.checks import check
 from etl.publish.lake import Change, Lake
@@ -105,10 +105,10 @@ def publish(
                     state = msgspec.structs.replace(state, loaded_until=0)
                 check(warehouse.connection, tables, change, state)
             loaded_until = _loaded_until(warehouse.connection, tables)
-            lake.write(warehouse.connection, tables, change, warehouse.memory)
+            lake.write(warehouse.connection, tables, change)
         return change, loaded_until
 
-    warehouse.work_in_log()
+    warehouse.work_in_log(UNREAD_LOG_BYTES)
     warehouse.give_back()
     try:
         change, loaded_until = warehouse.with_memory(written)

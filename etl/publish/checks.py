@@ -9,7 +9,7 @@ from duckdb import DuckDBPyConnection
 
 from etl import schema
 from etl.errors import Unsound
-from etl.load.relation import relation
+from etl.load.relation import followed, relation
 from etl.load.sql import names
 from etl.publish.lake import Change
 from etl.publish.state import State
@@ -33,7 +33,7 @@ def check(connection: DuckDBPyConnection, tables: Mapping[str, Table], change: C
         *(found for table in tables.values() for found in _floor(table, change, state)),
     ]
     for name, table in tables.items():
-        if change.fresh[name]:
+        if any(each.rows for each in change.tables[name] if each.name in change.fresh[name]):
             problems += _keys(connection, table, state.loaded_until)
             problems += _orphans(connection, table, tables.values(), state.loaded_until)
     if problems:
@@ -56,7 +56,9 @@ def _floor(table: Table, change: Change, state: State) -> Iterator[str]:
 
 
 def _keys(connection: DuckDBPyConnection, table: Table, loaded_until: int) -> Iterator[str]:
-    """Keys that stand for two rows."""
+    """Keys that stand for two rows; of versions that only follow from other rows, the keys are theirs."""
+    if followed(table) and not connection.execute(f"SELECT true FROM {table.qualified} LIMIT 1").fetchall():
+        return
     key = names(table.key)
     recent = _recent(table, loaded_until)
     count, how, near = _near(connection, table, table.key, recent)

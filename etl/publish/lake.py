@@ -23,7 +23,6 @@ from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl.disk import reason, remedy, sync
 from etl.errors import SettingsError
-from etl.load.duckdb_errors import MEMORY
 from etl.load.warehouse import umask
 from etl.publish import scrub
 from etl.publish.cleaning import clean, drop_unreadable
@@ -32,7 +31,7 @@ from etl.publish.layout import FIRST, PARQUET, Layout
 from etl.publish.parquet import SliceWriter
 from etl.publish.slices import Slice, cut
 from etl.publish.state import FileSeal, Published, State, decode, encode, seal
-from etl.publish.writing import write_slices
+from etl.publish.writing import together, write_slices
 from etl.schema import Table
 
 AHEAD = 0.02
@@ -151,38 +150,25 @@ class Lake:
             }
         return change
 
-    def write(
-        self,
-        connection: DuckDBPyConnection,
-        tables: Mapping[str, Table],
-        change: Change,
-        memory: int = MEMORY,
-    ) -> None:
-        """Write the fresh slices of what is committed aside; SettingsError where there is no room.
-
-        DuckDB may hold so many megabytes, and is given half of them at first: the rows that are sorted are
-        held outside of it.
-        """
-        left = [
+    def write(self, connection: DuckDBPyConnection, tables: Mapping[str, Table], change: Change) -> None:
+        """Write the fresh slices of what is committed aside; SettingsError where there is no room."""
+        fresh = [
             (tables[name], each)
             for name, slices in change.tables.items()
             for each in slices
             if each.name in change.fresh[name]
         ]
+        left = together(connection, fresh)
         # The largest first: else one core would wait for the end of the last.
-        left.sort(key=lambda one: -one[1].rows * len(one[0].columns))
+        left.sort(key=lambda one: -one[1].rows * sum(len(table.columns) for table in one[0]))
         with writable(self._at.folder):
-            for table in dict.fromkeys(table.qualified for table, _ in left):
+            for table in dict.fromkeys(table.qualified for table, _ in fresh):
                 made(self._at.of_table(table))
             write = SliceWriter()
             try:
-                connection.execute(f"SET memory_limit = '{memory // 2}MB'")
                 write_slices(connection, left, self._part, write, AT_ONCE)
             except OutOfMemoryException:
-                connection.execute(f"SET memory_limit = '{memory}MB'")
                 write_slices(connection, left, self._part, write, 1)
-            finally:
-                connection.execute(f"SET memory_limit = '{memory}MB'")
 
     def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""

@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Set as AbstractSet
+from contextlib import ExitStack, closing
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl import schema
-from etl.load.relation import relation, stored
+from etl.load.relation import derived, relation, stored
 from etl.publish.slices import Slice, condition
 from etl.schema import LINEAGE_TIME, Table, quote
 
@@ -80,50 +81,59 @@ class SliceWriter:
         self._stored: dict[str, list[_Stored]] = {}
 
     def __call__(
-        self, connection: DuckDBPyConnection, table: Table, each: Slice, path: Path, unwanted: threading.Event
+        self,
+        connection: DuckDBPyConnection,
+        tables: Sequence[Table],
+        each: Slice,
+        paths: Sequence[Path],
+        unwanted: threading.Event,
     ) -> None:
         """Write one slice, of the declared schema, in an order that lets readers skip row groups.
 
-        A table with wide texts is written as it stands, which is nearly in order, few rows at a time: a sort
-        holds all of them, and the whole vectors that they stand in. Once the slice is unwanted, only a part
-        is written.
+        Of several tables, the first has all rows of it, and the others follow it (see `together`). A table
+        with wide texts is written as it stands, which is nearly in order, few rows at a time: a sort holds
+        all of them, and the whole vectors that they stand in. Once the slice is unwanted, only a part is
+        written.
         """
+        groups = map(pa.Table.from_batches, _groups(self._rows(connection, tables, each)))
+        first = next(groups, pa.table({}))
+        repeating = _repeating(first)
+        with ExitStack() as stack:
+            writers = [
+                (stack.enter_context(_writer(table, path, values, repeating)), [*values])
+                for table, path, values in zip(tables, paths, _values(tables), strict=True)
+            ]
+            for group in chain([first] * bool(first), groups):
+                for writer, columns in writers:
+                    if unwanted.is_set():
+                        return
+                    rows = group.select(columns).rename_columns(writer.schema.names)
+                    writer.write_table(rows.cast(writer.schema))
+
+    def _rows(
+        self, connection: DuckDBPyConnection, tables: Sequence[Table], each: Slice
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of a slice, in order unless their texts are wide."""
+        if not each.rows:
+            # It may have been emptied because the table is cut otherwise now: what fits is elsewhere.
+            return iter(())
+        table = tables[0]
         # Two threads may ask for the same: that is cheaper than to let one wait.
         places = self._stored.get(table.qualified) or [
             _measured(connection, table, *place) for place in stored(table)
         ]
         self._stored[table.qualified] = places
-        declared = table.arrow()
-        groups = (
-            pa.Table.from_batches(group).rename_columns(declared.names).cast(declared)
-            for group in _groups(_rows(connection, table, each, places))
-        )
-        first = next(groups, declared.empty_table())
-        with pq.ParquetWriter(path, declared, compression="zstd", use_dictionary=_repeating(first)) as writer:
-            for group in chain([first] * bool(first), groups):
-                if unwanted.is_set():
-                    return
-                writer.write_table(group)
+        longest, average = max(one.longest for one in places), max(one.average for one in places)
+        if average <= WIDE_ON_AVERAGE and longest <= WIDEST:
+            return _sorted(connection, tables, each, longest, average)
+        return chain.from_iterable(_as_they_stand(connection, tables, each, one) for one in places)
 
 
-def _rows(
-    connection: DuckDBPyConnection, table: Table, each: Slice, places: Sequence[_Stored]
-) -> Iterator[pa.RecordBatch]:
-    """The rows of a slice, in order unless their texts are wide."""
-    if not each.rows:
-        # It may have been emptied because the table is cut otherwise now: what fits its name is elsewhere.
-        return iter(())
-    longest, average = max(one.longest for one in places), max(one.average for one in places)
-    if average <= WIDE_ON_AVERAGE and longest <= WIDEST:
-        return _sorted(connection, table, each, longest, average)
-    return chain.from_iterable(_as_they_stand(connection, table, each, one) for one in places)
-
-
-def _repeating(rows: pa.Table) -> list[str]:
+def _repeating(rows: pa.Table) -> set[str]:
     """The columns whose values repeat in the first rows: a dictionary of others is larger than they are."""
     first = rows.slice(0, SAMPLE)
     most = REPEATING * len(first)
-    return [name for name in first.column_names if pc.count_distinct(first[name]).as_py() <= most]
+    return {name for name in first.column_names if pc.count_distinct(first[name]).as_py() <= most}
 
 
 def _measured(connection: DuckDBPyConnection, table: Table, place: Table, rows_of: str) -> _Stored:
@@ -156,16 +166,17 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
 
 
 def _sorted(
-    connection: DuckDBPyConnection, table: Table, each: Slice, longest: int, average: float
+    connection: DuckDBPyConnection, tables: Sequence[Table], each: Slice, longest: int, average: float
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a slice in order."""
+    table = tables[0]
     order, rows = _order(table, each), relation(table)
     if not order:
-        yield from connection.sql(_select(table, each, rows)).to_arrow_reader(VECTOR)
+        yield from connection.sql(_select(tables, each, rows)).to_arrow_reader(VECTOR)
         return
     at_once = max(VECTOR, min(ROW_GROUP, GROUP_BYTES // max(longest, 1)))
     for piece in _pieces(connection, table, each, average):
-        select = _select(table, piece, rows)
+        select = _select(tables, piece, rows)
         try:
             yield from _in_order(_held(connection, select, at_once), order)
         except _TooMuch:
@@ -195,19 +206,19 @@ def _in_order(rows: pa.Table, order: Sequence[str]) -> Iterator[pa.RecordBatch]:
 
 
 def _as_they_stand(
-    connection: DuckDBPyConnection, table: Table, each: Slice, place: _Stored
+    connection: DuckDBPyConnection, tables: Sequence[Table], each: Slice, place: _Stored
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a slice in the order in which they stand, as few at a time as fit into the memory."""
     texts = connection.execute(
         schema.statement("publish/wide_texts"), {"table": place.name, "longest": WIDE}
     ).fetchall()
     wide = [_Wide(0, place.rows, 0, place.bytes), *(_Wide(*row) for row in texts)]
-    rows = f"FROM {place.relation} WHERE {condition(table, each)}"
+    rows = f"FROM {place.relation} WHERE {condition(tables[0], each)}"
     ((begin, end),) = connection.execute(f"SELECT min(rowid), max(rowid) {rows}").fetchall()
     for first, until, step in _steps(begin, end + 1, wide) if begin is not None else ():
         while first < until:
             last = min(first + step, until) - 1
-            some = f"{_select(table, each, place.relation)} AND rowid BETWEEN {first} AND {last}"
+            some = f"{_select(tables, each, place.relation)} AND rowid BETWEEN {first} AND {last}"
             try:
                 found = connection.sql(some).to_arrow_table()
             except OutOfMemoryException:
@@ -230,13 +241,36 @@ def _steps(begin: int, end: int, wide: Sequence[_Wide]) -> Iterator[tuple[int, i
         yield first, until, max(1, min(ROW_GROUP, int(fitting)))
 
 
-def _select(table: Table, each: Slice, rows: str) -> str:
+def _writer(table: Table, path: Path, values: Iterable[str], repeating: AbstractSet[str]) -> pq.ParquetWriter:
+    """Of the file of a table, whose columns are called like these values in what is read."""
+    named = zip(table.columns, values, strict=True)
+    dictionaries = [name for name, value in named if value in repeating]
+    return pq.ParquetWriter(path, table.arrow(), compression="zstd", use_dictionary=dictionaries)
+
+
+def _values(tables: Sequence[Table]) -> Iterator[dict[str, str]]:
+    """For each table its columns, from rows of the first, by names under which all can be read at once."""
+    own = dict[str, str]()
+    for table in tables:
+        values = {name: f"CAST({quote(name)} AS {column.sql})" for name, column in table.columns.items()}
+        if own:
+            _, values = derived(schema.source(table.schema), table)
+        values = {
+            name: f"CAST({value} AS VARCHAR)" if table.columns[name].type == "json" else value
+            for name, value in values.items()
+        }
+        own = own or values
+        yield {
+            name if own.get(name) == value else f"{table.name}.{name}": value
+            for name, value in values.items()
+        }
+
+
+def _select(tables: Sequence[Table], each: Slice, rows: str) -> str:
     """The query for all columns of a slice, from a relation of rows; it ends with a condition."""
-    columns = ", ".join(
-        f"CAST({quote(name)} AS VARCHAR)" if column.type == "json" else quote(name)
-        for name, column in table.columns.items()
-    )
-    return f"SELECT {columns} FROM {rows} WHERE {condition(table, each)}"
+    values = dict(chain.from_iterable(found.items() for found in _values(tables)))
+    columns = ", ".join(f"{value} AS {quote(name)}" for name, value in values.items())
+    return f"SELECT {columns} FROM {rows} WHERE {condition(tables[0], each)}"
 
 
 def _order(table: Table, each: Slice) -> Sequence[str]:

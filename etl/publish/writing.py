@@ -1,23 +1,51 @@
 """Slices written side by side, each as a file of its own."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from pathlib import Path
 
-from duckdb import DuckDBPyConnection
+from duckdb import DuckDBPyConnection, OutOfMemoryException
 
+from etl.load.relation import followed
 from etl.publish.files import finish
-from etl.publish.slices import Slice
+from etl.publish.slices import Slice, condition
 from etl.schema import Table
 
-WriteSlice = Callable[[DuckDBPyConnection, Table, Slice, Path, threading.Event], None]
+Rows = tuple[Sequence[Table], Slice]
+"""A slice and the tables that have it."""
+WriteSlice = Callable[[DuckDBPyConnection, Sequence[Table], Slice, Sequence[Path], threading.Event], None]
+
+
+def together(connection: DuckDBPyConnection, slices: Iterable[tuple[Table, Slice]]) -> list[Rows]:
+    """The slices, each with all tables whose rows follow from its rows: they are read and sorted once.
+
+    As long as nothing was replaced, this holds of a history and of the list of versions.
+    """
+    wanted = {(table.qualified, each.name): ([table], each) for table, each in slices}
+    for name, ((table, *_), each) in list(wanted.items()):
+        origin = followed(table)
+        found = origin and wanted.get((origin.qualified, each.name))
+        if (
+            found
+            and (found[1].start, found[1].end, found[1].rows) == (each.start, each.end, each.rows)
+            and not _holds(connection, table, each)
+        ):
+            found[0].append(table)
+            del wanted[name]
+    return list(wanted.values())
+
+
+def _holds(connection: DuckDBPyConnection, table: Table, each: Slice) -> bool:
+    """Whether rows of the slice are stored in the table itself."""
+    found = connection.execute(f"SELECT true FROM {table.qualified} WHERE {condition(table, each)} LIMIT 1")
+    return bool(found.fetchall())
 
 
 def write_slices(
     connection: DuckDBPyConnection,
-    left: list[tuple[Table, Slice]],
+    left: list[Rows],
     part: Callable[[str, str], Path],
     write: WriteSlice,
     at_once: int,
@@ -25,12 +53,19 @@ def write_slices(
     """Write slices where `part` says, so many at once; those that are written leave the list."""
     unwanted = threading.Event()
 
-    def write_one(one: tuple[Table, Slice]) -> None:
-        table, each = one
-        path = part(table.qualified, each.name)
-        with closing(connection.cursor()) as cursor:
-            write(cursor, table, each, path, unwanted)
-        finish(path)
+    def write_one(one: Rows) -> None:
+        tables, each = one
+        paths = [part(table.qualified, each.name) for table in tables]
+        try:
+            with closing(connection.cursor()) as cursor:
+                write(cursor, tables, each, paths, unwanted)
+        except OSError as error:
+            # So Arrow passes on what DuckDB says while its rows are read.
+            if "Out of Memory Error" in str(error):
+                raise OutOfMemoryException(str(error)) from error
+            raise
+        for path in paths:
+            finish(path)
         if not unwanted.is_set():
             left.remove(one)
 
