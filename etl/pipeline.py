@@ -26,7 +26,6 @@ from etl.extract.stream import SETTLE_REFUSAL, Action, Session
 from etl.load import lock
 from etl.load.accounts import ACCOUNT, admitted
 from etl.load.books import Books, HeldBack, Refusal, StreamStats, loaded_before, refusals
-from etl.load.commit import SETTLE_REFUSAL
 from etl.load.warehouse import NAME, UNREAD_LOG_BYTES, Warehouse, make_folder, opened
 from etl.loading import Progress, RunContext, SourceLoader
 from etl.process import code_if_told, interruptible, share_arenas, spare

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from etl.schema import Source, Table
+from etl.schema import Source, Table, quote
 
 ROW = "_row"
 """Numbers the incoming rows of one table."""
@@ -37,12 +37,13 @@ class Batch:
 
         A row that comes without its parts, as that of a file which could not be read, brings none of them.
         """
-        return len(self.rows.group_by(self.table.key).aggregate([])) == len(self.rows)
+        keys = self.rows.group_by(self.table.key, use_threads=False).aggregate([])
+        return len(keys) == len(self.rows)
 
-    @cached_property
-    def has_ties(self) -> bool:
-        """Whether a row is carried twice at one time."""
-        return len(self.rows.group_by([*self.table.key, CARRIED]).aggregate([])) < len(self.rows)
+    @property
+    def is_whole(self) -> str:
+        """The expression that says of an incoming row whether it is a full one."""
+        return f"{quote(self.table.whole_by)} IS NOT NULL" if self.table.whole_by else "true"
 
     @property
     def copies(self) -> Table | None:
@@ -64,7 +65,7 @@ def prepared(table: Table, rows: Any) -> Any:  # noqa: ANN401 -- pyarrow ships n
     """The rows with what is to be known of each: parts are told apart by their records."""
     if table.declared.part_of:
         return rows
-    numbered = rows.append_column(ROW, pa.array(range(len(rows)), pa.int64()))
+    numbered = rows.append_column(ROW, pa.arange(0, len(rows)))
     return numbered.append_column(SAYS_SOMETHING, _says_something(table, rows))
 
 

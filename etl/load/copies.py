@@ -6,7 +6,7 @@ row was carried is listed in a table of its own, whose newest time is that of th
 keep it in the row would rewrite, and publish, rows that have not changed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -17,10 +17,13 @@ from etl.load.sql import among, equal, names
 from etl.schema import Source, Table
 from etl.transform.flatten import RECORD
 
+PLACE = "place_by_content"
+"""Name of the column by which copies of one time are told apart."""
 
-def carried(source: Source, table: Table, rows: Any, tables: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- pyarrow ships no types
+
+def carried(source: Source, table: Table, tables: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- pyarrow ships no types
     """The rows with the time of the record that each was carried by, where that says how new they are."""
-    carrier = source.carrier_of(table)
+    rows, carrier = tables[table.name], source.carrier_of(table)
     if carrier is None:
         return rows
     records = tables[carrier.name]
@@ -34,41 +37,48 @@ def content(table: Table, of: str) -> str:
     return f"CAST(ROW({names(compared, of)}) AS VARCHAR)"
 
 
-def order_of_copies(batch: Batch) -> str:
-    """In what order the incoming rows of one key come, the one that counts last."""
-    order = f"is_whole, {SAYS_SOMETHING}, {CARRIED} NULLS FIRST"
-    if not batch.has_ties:
-        return order
-    # To look at the content of all would take longer than to store it.
-    moment = names([*batch.table.key, CARRIED], "incoming")
-    tied = f"SELECT ({moment}) FROM incoming_{batch.table.name} AS incoming GROUP BY ALL HAVING count(*) > 1"
-    return f"{order}, CASE WHEN ({moment}) IN ({tied}) THEN {content(batch.table, 'incoming')} END"
+def tied_copies(batch: Batch) -> str:
+    """The incoming rows that share key and time with others, and their places in the order of their contents.
+
+    To look at the contents of all would take as long as to store them.
+    """
+    incoming = f"incoming_{batch.table.name} AS incoming"
+    return f"""
+        SELECT {ROW}, row_number() OVER (ORDER BY {content(batch.table, "incoming")}) AS {PLACE}
+        FROM {incoming} SEMI JOIN (
+            SELECT unnest(list({ROW})) AS {ROW}
+            FROM {incoming}
+            GROUP BY {names([*batch.table.key, CARRIED])}
+            HAVING count(*) > 1
+        ) AS tied USING ({ROW})"""
 
 
-def contest(batch: Batch, kept: Table) -> Iterator[str]:
-    """The statements that keep a row in `outcome` from replacing what is stored and newer."""
+def contest(batch: Batch, kept: Table) -> str:
+    """The statement that keeps a row in `outcome` from replacing what is stored and newer."""
     table = batch.table
     rivals = "outcome WHERE kind = 'rival'"
-    yield f"""
-        CREATE OR REPLACE TEMP TABLE losers AS
+    return f"""
+        CREATE OR REPLACE TEMP TABLE outcome AS
         WITH newest AS MATERIALIZED (
             SELECT {names(table.key)}, {kept.whole_by} AS is_whole, max({kept.version}) AS newest
             FROM {kept.qualified} AS stored
             WHERE {among(batch.telling, rivals)}
             GROUP BY ALL
+        ), losers AS MATERIALIZED (
+            SELECT rivals.{ROW}
+            FROM (FROM {rivals}) AS rivals
+            JOIN newest ON {equal(table.key, "newest", "rivals")} AND newest.is_whole = rivals.is_whole
+            JOIN incoming_{table.name} AS incoming ON incoming.{ROW} = rivals.{ROW}
+            JOIN {table.qualified} AS stored ON {equal(table.key, "stored", "rivals")}
+            WHERE {among(batch.telling, rivals)}
+                AND (
+                    rivals.version < newest
+                    OR (
+                        rivals.version = newest
+                        AND {content(table, "incoming")} <= {content(table, "stored")}
+                    )
+                )
         )
-        SELECT rivals.{ROW}
-        FROM (FROM {rivals}) AS rivals
-        JOIN newest ON {equal(table.key, "newest", "rivals")} AND newest.is_whole = rivals.is_whole
-        JOIN incoming_{table.name} AS incoming ON incoming.{ROW} = rivals.{ROW}
-        JOIN {table.qualified} AS stored ON {equal(table.key, "stored", "rivals")}
-        WHERE {among(batch.telling, rivals)}
-            AND (
-                rivals.version < newest
-                OR (rivals.version = newest AND {content(table, "incoming")} <= {content(table, "stored")})
-            )"""
-    yield f"""
-        CREATE OR REPLACE TEMP TABLE outcome AS
         SELECT * REPLACE (
             CASE
                 WHEN kind <> 'rival' THEN kind
@@ -80,16 +90,17 @@ def contest(batch: Batch, kept: Table) -> Iterator[str]:
 
 
 def enter_copies(batch: Batch, kept: Table, kinds: AbstractSet[str]) -> str:
-    """The statement that lists when the rows in `ranked` were carried, as far as it is not listed yet."""
-    key = names(batch.table.key)
+    """The statement that lists when the incoming rows were carried, as far as it is not listed yet."""
+    key, incoming = names(batch.table.key), f"incoming_{batch.table.name}"
     listed = ""
     if kinds != {"inserted"}:
-        listed = f"""AND ({key}, version, is_whole) NOT IN (
+        listed = f"""AND ({key}, {CARRIED}, is_whole) NOT IN (
             SELECT ({key}, {kept.version}, {kept.whole_by})
-            FROM {kept.qualified} AS stored WHERE {among(kept.version, "ranked", "version")}
+            FROM {kept.qualified} AS stored WHERE {among(kept.version, incoming, CARRIED)}
         )"""
     return f"""
         INSERT INTO {kept.qualified} ({key}, {kept.version}, {kept.whole_by}, _run_id, _loaded_at)
-        SELECT {"" if batch.is_plain else "DISTINCT"} {key}, version, is_whole, $run_id, $loaded_at
-        FROM ranked
-        WHERE {SAYS_SOMETHING} AND version IS NOT NULL {listed}"""
+        SELECT {"" if batch.is_plain else "DISTINCT"}
+            {key}, {CARRIED}, {batch.is_whole} AS is_whole, $run_id, $loaded_at
+        FROM {incoming}
+        WHERE {SAYS_SOMETHING} AND {CARRIED} IS NOT NULL {listed}"""

@@ -26,7 +26,7 @@ from duckdb import DuckDBPyConnection
 
 from etl.load import history
 from etl.load.batch import CARRIED, ROW, SAYS_SOMETHING, Batch, prepared
-from etl.load.copies import carried, contest, enter_copies, order_of_copies
+from etl.load.copies import PLACE, carried, contest, enter_copies, tied_copies
 from etl.load.relation import MARK, is_marked, time_of_whole
 from etl.load.sql import among, equal, names, plain, same
 from etl.schema import LINEAGE_TIME, Source, Table, quote
@@ -74,14 +74,16 @@ class Changes:
 
 def save(connection: DuckDBPyConnection, source: Source, tables: Mapping[str, Any], stamp: Stamp) -> Changes:
     """Write the rows of one stream, Arrow tables by table name, inside the transaction that is open."""
-    incoming = {name: carried(source, source.tables[name], rows, tables) for name, rows in tables.items()}
-    for name, rows in incoming.items():
-        connection.register(f"incoming_{name}", prepared(source.tables[name], rows))
+    batches = [
+        Batch(source, table, prepared(table, carried(source, table, tables)))
+        for table in (source.tables[name] for name in tables)
+    ]
+    for each in batches:
+        connection.register(f"incoming_{each.table.name}", each.rows)
     connection.execute("CREATE OR REPLACE TEMP TABLE changes (record BIGINT, is_new BOOLEAN)")
-    for name, rows in incoming.items():
-        table = source.tables[name]
-        if len(rows) and not table.declared.part_of:
-            _save_rows(connection, Batch(source, table, rows), stamp)
+    for each in batches:
+        if len(each.rows) and not each.table.declared.part_of:
+            _save_rows(connection, each, stamp)
     for name in tables:
         connection.unregister(f"incoming_{name}")
     changes = connection.sql(
@@ -106,25 +108,29 @@ def _save_rows(connection: DuckDBPyConnection, batch: Batch, stamp: Stamp) -> No
     def kinds() -> set[str]:
         return {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM outcome").fetchall()}
 
-    def rounds() -> int:
-        ((number,),) = connection.execute("SELECT max(version_number) FROM ranked").fetchall()
-        return int(number)
-
-    run([_rank_versions(batch)])
-    several = batch.versions and not batch.is_plain
-    for number in range(1, rounds() + 1) if several else ["version_count"]:
-        run([_outcome(batch, f"version_number = {number}")])
+    for some in _rounds(connection, batch):
+        run([_outcome(batch, some)])
         found = kinds()
         if "unsure" in found:
-            run(_judge(batch))
+            run([_judge(batch)])
             found = kinds()
         if batch.copies is not None:
             if "rival" in found:
-                run(contest(batch, batch.copies))
+                run([contest(batch, batch.copies)])
                 found = kinds()
             run([enter_copies(batch, batch.copies, found)])
         if found & {"inserted", "changed", "late"}:
             run(_statements(batch, found))
+
+
+def _rounds(connection: DuckDBPyConnection, batch: Batch) -> Iterator[str]:
+    """The versions of the rows that are written one after the other: of each key at most one at a time."""
+    if not batch.versions or batch.is_plain:
+        yield f"FROM ({_ranked(batch)}) WHERE version_number = version_count"
+        return
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE ranked AS {_ranked(batch)}")
+    ((number,),) = connection.execute("SELECT max(version_number) FROM ranked").fetchall()
+    yield from (f"FROM ranked WHERE version_number = {each}" for each in range(1, number + 1))
 
 
 def _statements(batch: Batch, kinds: set[str]) -> Iterator[str]:
@@ -150,38 +156,36 @@ def _stands_for(table: Table) -> bool:
     return table.declared.at == ("",)
 
 
-def _rank_versions(batch: Batch) -> str:
-    """Number the rows of each key from the oldest version on; a row that says nothing counts as oldest."""
+def _ranked(batch: Batch) -> str:
+    """The rows of each key, numbered from the oldest version on; one that says nothing counts as oldest."""
     table = batch.table
     version = CARRIED if batch.copies else table.version
     order = f"{version} NULLS FIRST, " if version else ""
     order += f"is_whole, {SAYS_SOMETHING}, {RECORD}"
-    if batch.copies:
-        order = order_of_copies(batch)
-    whole = f"{table.whole_by} IS NOT NULL" if table.whole_by else "true"
-    number, count, first = "1", "1", RECORD
+    number, count, first, tied = "1", "1", RECORD, ""
     if not batch.is_plain:
+        if batch.copies:
+            order = f"is_whole, {SAYS_SOMETHING}, {CARRIED} NULLS FIRST, {PLACE}"
+            tied = f"LEFT JOIN ({tied_copies(batch)}) USING ({ROW})"
         of_key = f"PARTITION BY {names(table.key)}"
         number = f"row_number() OVER ({of_key} ORDER BY {order})"
         count, first = f"count(*) OVER ({of_key})", f"min({RECORD}) OVER ({of_key})"
     return f"""
-        CREATE OR REPLACE TEMP TABLE ranked AS
         SELECT
             {ROW},
             {RECORD},
             {WHOLE},
             {names(table.key)},
             {version or "NULL"} AS version,
-            {whole} AS is_whole,
+            {batch.is_whole} AS is_whole,
             {SAYS_SOMETHING},
             {number} AS version_number,
             {count} AS version_count,
             {first} AS first_record
-        FROM incoming_{table.name} AS incoming
-    """
+        FROM incoming_{table.name} {tied}"""
 
 
-def _outcome(batch: Batch, which: str) -> str:
+def _outcome(batch: Batch, some: str) -> str:
     """Where the rows are stored, and what becomes of them as far as that can be told by their versions."""
     table = batch.table
     stored_version = f"stored.{table.version}" if table.version else "NULL"
@@ -194,10 +198,10 @@ def _outcome(batch: Batch, which: str) -> str:
     stored_whole = f"stored.{table.whole_by} IS NOT NULL" if table.whole_by else "false"
     return f"""
         CREATE OR REPLACE TEMP TABLE outcome AS
+        WITH ranked AS MATERIALIZED ({some})
         SELECT
             ranked.*,
             stored_version,
-            stored_whole,
             stored_run,
             CASE
                 WHEN is_stored IS NULL THEN 'inserted'
@@ -206,7 +210,7 @@ def _outcome(batch: Batch, which: str) -> str:
                 WHEN {newer} THEN 'changed'
                 ELSE 'unsure'
             END AS kind
-        FROM (FROM ranked WHERE {which}) AS ranked
+        FROM ranked
         LEFT JOIN (
             SELECT
                 {names(table.key, "stored")},
@@ -216,7 +220,7 @@ def _outcome(batch: Batch, which: str) -> str:
                 stored._run_id AS stored_run,
                 {LINEAGE_TIME} AS stored_at
             FROM {table.qualified} AS stored
-            WHERE {among(batch.telling, f"ranked WHERE {which}")}
+            WHERE {among(batch.telling, "ranked")}
         ) AS stored ON {equal(table.key, "ranked", "stored")}
     """
 
@@ -227,7 +231,7 @@ def _near(batch: Batch, each: Table, which: str) -> str:
     return among(time or batch.telling, f"outcome WHERE {which}", "stored_version" if time else batch.telling)
 
 
-def _judge(batch: Batch) -> Iterator[str]:
+def _judge(batch: Batch) -> str:
     """Call a row changed when it differs from what is stored, or the set of its parts does."""
     table = batch.table
     differing = [
@@ -248,9 +252,9 @@ def _judge(batch: Batch) -> Iterator[str]:
         JOIN {table.qualified} AS stored ON {equal(table.key, "stored", "outcome")}
         WHERE kind = 'unsure' AND {_near(batch, table, "kind = 'unsure'")}
             AND stored.{quote(table.declared.record_hash)} IS NULL""")
-    yield f"CREATE OR REPLACE TEMP TABLE differing AS {' UNION ALL '.join(differing)}"
-    yield f"""
+    return f"""
         CREATE OR REPLACE TEMP TABLE outcome AS
+        WITH differing AS MATERIALIZED ({" UNION ALL ".join(differing)})
         SELECT * REPLACE (
             CASE
                 WHEN kind <> 'unsure' THEN kind
