@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -15,7 +16,6 @@ from typing import Any
 PYTHON = sys.executable
 EVERY_SECONDS = 0.02
 """How often the memory of all processes is added up."""
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Failed(Exception):
@@ -48,7 +48,7 @@ def measured(
         process = subprocess.Popen(command, env=dict(environ), stdout=out, stderr=err)
         together = 0
         while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-            together = max(together, sum(map(_held, _family(process.pid))))
+            together = max(together, _held(_family(process.pid)))
             time.sleep(EVERY_SECONDS)  # what is measured has the cores meanwhile
         _, status, usage = ended
         seconds = time.perf_counter() - began
@@ -74,12 +74,18 @@ def _family(pid: int) -> list[int]:
     return [pid, *(each for text in below for child in text.split() for each in _family(int(child)))]
 
 
-def _held(pid: int) -> int:
-    """Bytes of memory that a process holds now."""
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES
-    except (OSError, IndexError):
-        return 0
+def _held(pids: Iterable[int]) -> int:
+    """Bytes of memory that these processes hold now; files that are mapped, the same for all, count once."""
+    own, mapped = 0, 0
+    for pid in pids:
+        with suppress(OSError, KeyError):
+            lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+            told = dict(line.split(":", 1) for line in lines if line.startswith("Rss"))
+            anonymous, file, shared = (
+                int(told[name].split()[0]) * 1024 for name in ("RssAnon", "RssFile", "RssShmem")
+            )
+            own, mapped = own + anonymous + shared, max(mapped, file)
+    return own + mapped
 
 
 def middle(costs: Sequence[Cost]) -> Cost:

@@ -230,6 +230,7 @@ def entered(
         report.finished_at = now()
         books.finish(report.finished_at, report.status, report.exit_code, report.unknown)
         with report.stages.measured("checkpoint"):
+            warehouse.connection.execute("RESET threads")
             warehouse.work_in_log(UNREAD_LOG_BYTES)
         try:
             with report.stages.measured("publish"):
