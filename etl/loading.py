@@ -44,7 +44,7 @@ WORTH_BYTES = 2 * 2**20
 """Bytes received from which on a process of its own for the rows is worth its start."""
 SEAL_EVERY = timedelta(seconds=5)
 """How long anything received waits at most to be sealed, also while an API is slow or silent."""
-BATCH_BYTES = 32 * 2**20
+BATCH_BYTES = 24 * 2**20
 """Bytes received, or of the rows that were made of them, that are committed together."""
 COMMIT_EVERY = timedelta(seconds=30)
 """How long a part waits at most to be committed."""

@@ -117,10 +117,19 @@ def share_arenas() -> None:
 
     glibc gives each thread one of its own, and each keeps what its thread has given back: 25 MB at a load.
     """
+    _of_the_c_library("mallopt", M_ARENA_MAX, 2)
+
+
+def give_back_memory() -> None:
+    """Let the machine have what this process has freed and glibc keeps."""
+    _of_the_c_library("malloc_trim", 0)
+
+
+def _of_the_c_library(name: str, *arguments: int) -> None:
     import ctypes  # noqa: PLC0415 -- most commands need none
 
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
+        getattr(ctypes.CDLL(None), name)(*arguments)
 
 
 def remove(path: Path) -> None:

@@ -26,7 +26,7 @@ from etl.load.tables import prepare
 NAME = "warehouse.duckdb"
 SPILL = "spill"
 """Folder for what DuckDB cannot hold in memory; it is there only while there is any."""
-LOG_BYTES = 256_000_000
+LOG_BYTES = 128_000_000
 """How large the log of what was committed may grow. Whenever it is worked into the tables, the last part of
 each is written anew: done often, that takes longer than all the rest."""
 UNREAD_LOG_BYTES = 32_000_000

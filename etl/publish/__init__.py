@@ -11,6 +11,7 @@ from etl import schema
 from etl.config import Settings
 from etl.errors import Unsound
 from etl.load.warehouse import UNREAD_LOG_BYTES, Warehouse
+from etl.process import give_back_memory
 from etl.publish.bi import LAKE, remove_bi, write_bi
 from etl.publish.checks import check
 from etl.publish.lake import Change, Lake
@@ -105,11 +106,12 @@ def publish(
                     state = msgspec.structs.replace(state, loaded_until=0)
                 check(warehouse.connection, tables, change, state)
             loaded_until = _loaded_until(warehouse.connection, tables)
-            lake.write(warehouse.connection, tables, change)
+            lake.write(warehouse.connection, tables, change, warehouse.memory)
         return change, loaded_until
 
     warehouse.work_in_log(UNREAD_LOG_BYTES)
     warehouse.give_back()
+    give_back_memory()
     try:
         change, loaded_until = warehouse.with_memory(written)
     except Unsound as error:

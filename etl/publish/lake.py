@@ -23,6 +23,7 @@ from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl.disk import reason, remedy, sync
 from etl.errors import SettingsError
+from etl.load.duckdb_errors import MEMORY
 from etl.load.warehouse import umask
 from etl.publish import scrub
 from etl.publish.cleaning import clean, drop_unreadable
@@ -42,6 +43,8 @@ by half of them all its files are in place."""
 AT_ONCE = 2
 """Slices that are written at once."""
 
+MEMORY_SHARE = 0.6
+"""What part of its memory DuckDB is given at first while slices are sorted outside of it."""
 SET_BACK = 2_000_000
 """Microseconds; a version whose time is farther away was made before the clock was set back."""
 
@@ -150,8 +153,18 @@ class Lake:
             }
         return change
 
-    def write(self, connection: DuckDBPyConnection, tables: Mapping[str, Table], change: Change) -> None:
-        """Write the fresh slices of what is committed aside; SettingsError where there is no room."""
+    def write(
+        self,
+        connection: DuckDBPyConnection,
+        tables: Mapping[str, Table],
+        change: Change,
+        memory: int = MEMORY,
+    ) -> None:
+        """Write the fresh slices of what is committed aside; SettingsError where there is no room.
+
+        DuckDB may hold so many megabytes, and is given a part of them at first: the rows that are sorted are
+        held outside of it.
+        """
         fresh = [
             (tables[name], each)
             for name, slices in change.tables.items()
@@ -166,9 +179,13 @@ class Lake:
                 made(self._at.of_table(table))
             write = SliceWriter()
             try:
+                connection.execute(f"SET memory_limit = '{round(memory * MEMORY_SHARE)}MB'")
                 write_slices(connection, left, self._part, write, AT_ONCE)
             except OutOfMemoryException:
+                connection.execute(f"SET memory_limit = '{memory}MB'")
                 write_slices(connection, left, self._part, write, 1)
+            finally:
+                connection.execute(f"SET memory_limit = '{memory}MB'")
 
     def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""
