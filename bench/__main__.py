@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench import backfill, increments, loads, stages, starts, videos
 from bench.lab import ROOT, Figure, Lab
-from bench.measure import Failed
+from bench.measure import CommandError
 from bench.table import printed, results
 
 RESULTS = ROOT / "bench" / "results.md"
@@ -41,7 +41,7 @@ def main() -> int:
             lab.note(f"-- {name}")
             try:
                 figures += FIGURES[name](lab)
-            except (Failed, RuntimeError, OSError) as error:
+            except (CommandError, RuntimeError, OSError) as error:
                 broken += 1
                 figures.append(Figure(name, "not measured", str(error).splitlines()[-1][:160], None))
             for leftover in scratch.iterdir():
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def options() -> argparse.Namespace:
-    """What the command line says."""
+    """Return what the command line says."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="of all sizes; 0.1 for a quick look")
     parser.add_argument("--repeat", type=int, default=3, help="turns of each contender; the median counts")

@@ -26,11 +26,11 @@ from etl import schema
 from etl.cli import settings_for
 from etl.extract.log import Log, Run, StreamHead
 from etl.extract.log_writer import LogWriter, Received
-from etl.extract.stream import Meter, Page, Position, World
+from etl.extract.stream import Checkpoint, Page, RequestStats, SourceContext
 from etl.load.relation import MARK, is_marked
 from etl.load.tables import prepare
 from etl.load.warehouse import LIMITS
-from etl.registry import source_module
+from etl.sources import source_module
 from etl.transform.batch import Transformer
 from etl.transform.flatten import RECORD, WHOLE, flatten
 from etl.transform.shape import tree
@@ -49,7 +49,7 @@ class Body(msgspec.Struct):
 
 
 def bodies(corpus: Corpus) -> Iterator[tuple[str, bytes]]:
-    """The pages of all applications, each with its application, as the server sends them."""
+    """Yield the pages of all applications, each with its application, as the server sends them."""
     for application_id in corpus.applications:
         text = (corpus.folder / f"{application_id}.records").read_bytes()
         index = memoryview((corpus.folder / f"{application_id}.index").read_bytes()).cast("q")[1::2]
@@ -60,7 +60,7 @@ def bodies(corpus: Corpus) -> Iterator[tuple[str, bytes]]:
 
 
 def pages(corpus: Corpus) -> list[Page]:
-    """The same, taken apart into records."""
+    """Return the same, taken apart into records."""
     decoder = msgspec.json.Decoder(Body)
     return [
         Page(STREAM, decoder.decode(body).data, {"application_id": application_id})
@@ -69,7 +69,7 @@ def pages(corpus: Corpus) -> list[Page]:
 
 
 def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    """The items, so many at a time."""
+    """Yield the items, so many at a time."""
     return (items[first : first + size] for first in range(0, len(items), size))
 
 
@@ -82,7 +82,7 @@ def transformed(corpus: Corpus) -> list[dict[str, Any]]:
 
 
 def decode(corpus: Corpus) -> Callable[[], object]:
-    """Decoding by msgspec alone: every page to typed objects of the declared fields, at one go."""
+    """Decode by msgspec alone: every page to typed objects of the declared fields, at one go."""
     kind: Any = tree(schema.source("cogniac").of_stream(STREAM)).type()
     decoder: Any = msgspec.json.Decoder(msgspec.defstruct("Typed", [("data", list[kind])]))
     ready = list(bodies(corpus))
@@ -178,19 +178,22 @@ def extract(_corpus: Corpus, url: str, in_flight: str = "8") -> Callable[[], obj
     settings = settings_for({}, asking, Path("/dev/null"))
     session: Any = source_module("cogniac").connect(settings)
     now = datetime.now(UTC)
-    position = Position(None, 0, round(now.timestamp() * 1_000_000))
+    checkpoint = Checkpoint(None, 0, round(now.timestamp() * 1_000_000))
 
     def read() -> None:
-        for group in session.streams(World(lambda: now, lambda *_, **__: [], now)):
+        for group in session.streams(SourceContext(lambda: now, lambda *_, **__: [], now)):
             for stream in group:
-                for _ in stream.deliver(position, Meter()):
+                for _ in stream.deliver(checkpoint, RequestStats()):
                     pass
 
     return read
 
 
 def requests(corpus: Corpus, url: str, in_flight: str = "1") -> Callable[[], object]:
-    """The pages alone, by cursor-free requests of equal size, so many in flight: what the server can give."""
+    """Return the pages alone, by cursor-free requests of equal size, so many in flight.
+
+    What the server can give.
+    """
     parts, local = urlsplit(url), threading.local()
     asked = []
     for application_id in corpus.applications:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from bench.lab import SIGHTGLASS, Corpus, Figure, Goal, Lab, cogniac, said, serving
-from bench.measure import PYTHON, Cost, Failed
+from bench.measure import PYTHON, CommandError, Cost
 
 RECORDS = 60_000
 LATENCY_S = 0.05
@@ -24,7 +24,7 @@ def backfill(lab: Lab) -> Iterator[Figure]:
     title = f"backfill at {LATENCY_S * 1000:.0f} ms a request, {IN_FLIGHT} in flight"
     try:
         lab.cost([SIGHTGLASS, "backfill", "--help"])
-    except Failed:
+    except CommandError:
         yield Figure(title, "not measured: there is no command `sightglass backfill` yet", "", None, Goal(7))
         return
     corpus = lab.corpus(lab.size(RECORDS), applications=1)
@@ -71,7 +71,7 @@ def backfill(lab: Lab) -> Iterator[Figure]:
 
 
 def ours(lab: Lab, url: str, corpus: Corpus) -> Cost:
-    """The cost of `sightglass backfill` into a new warehouse."""
+    """Return the cost of `sightglass backfill` into a new warehouse."""
     since, until = (f"{datetime.fromtimestamp(each, UTC):%Y-%m-%dT%H:%M:%SZ}" for each in corpus.range)
     home = lab.folder("home")
     settings = {**cogniac(url, home), "SIGHTGLASS_CONCURRENCY": IN_FLIGHT}
@@ -83,7 +83,7 @@ def ours(lab: Lab, url: str, corpus: Corpus) -> Cost:
 
 
 def sdk(lab: Lab, url: str, corpus: Corpus) -> Cost:
-    """The cost of the SDK's generator over the same range, in full pages."""
+    """Return the cost of the SDK's generator over the same range, in full pages."""
     asked = json.dumps({"application_id": corpus.applications[0], "range": corpus.range})
     cost = lab.cost([PYTHON, "-m", "bench.peers.sdk", url, asked])
     if cost.told["records"] != corpus.records:

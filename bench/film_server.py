@@ -26,7 +26,7 @@ class Films:
             self._files = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
     def answer(self, target: str, host: str) -> Answer | None:
-        """The body of the answer; None where there is no such thing."""
+        """Return the body of the answer; None where there is no such thing."""
         parts = urlsplit(target)
         if parts.path in self._index:
             begin, end = self._index[parts.path]

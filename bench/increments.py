@@ -24,7 +24,7 @@ WHAT = {
 
 
 def increments(lab: Lab) -> Iterator[Figure]:
-    """Runs that publish too, and publishing alone; every turn goes through all sizes."""
+    """Yield runs that publish too, and publishing alone; every turn goes through all sizes."""
     before = lab.corpus(lab.size(RECORDS, 2 * CHANGES), days=MONTH, changes=CHANGES)
     homes = {months: warehouse(lab, before, months) for months in MONTHS}
     found: dict[int, list[dict[str, Cost]]] = {months: [] for months in MONTHS}
@@ -42,7 +42,7 @@ def increments(lab: Lab) -> Iterator[Figure]:
 
 
 def figures(title: str, costs: dict[int, Cost], a_month: int) -> Iterator[Figure]:
-    """The time in larger warehouses against that in the smallest, and the memory in the largest."""
+    """Yield the time in larger warehouses against that in the smallest, and the memory in the largest."""
     least, *larger = costs
     for months in larger:
         yield Figure(
@@ -57,7 +57,7 @@ def figures(title: str, costs: dict[int, Cost], a_month: int) -> Iterator[Figure
 
 
 def warehouse(lab: Lab, before: Corpus, months: int) -> Path:
-    """The home of a published warehouse of so many months; only made where the cache has none."""
+    """Return the home of a published warehouse of so many months; only made where the cache has none."""
     template = lab.cache / "template" / before.folder.name
     if not (template / DONE).exists():
         lab.note(f"loading {before.records:,} records as template")
@@ -71,7 +71,7 @@ def warehouse(lab: Lab, before: Corpus, months: int) -> Path:
 
 
 def turn(lab: Lab, url: str, home: Path) -> dict[str, Cost]:
-    """What it costs to publish nothing, to load and publish the changes, and to publish them alone."""
+    """Return what it costs to publish nothing, to load and publish the changes, and to publish them alone."""
     own = lab.folder("home")
     # The files of the lake are never written again once they have their name, so a link is as good.
     shutil.copytree(home / "lake", own / "lake", copy_function=os.link)

@@ -105,7 +105,7 @@ class Lab:
     parts: list[Part] = field(default_factory=list)
 
     def size(self, full: int, least: int = 1) -> int:
-        """A full size, scaled down, but not below the least that still says something."""
+        """Return a full size, scaled down, but not below the least that still says something."""
         return max(least, round(full * self.scale))
 
     def note(self, text: str) -> None:
@@ -113,13 +113,16 @@ class Lab:
         sys.stderr.write(f"bench: {text}\n")
 
     def folder(self, name: str) -> Path:
-        """A folder of this name that is new and empty."""
+        """Return a folder of this name that is new and empty."""
         made = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.scratch))
         made.chmod(0o700)
         return made
 
     def prepared(self, name: str, module: str, *arguments: object, done: str) -> Path:
-        """A folder of the cache, filled by a module of ours if need be; `done` is the file it writes last."""
+        """Return a folder of the cache, filled by a module of ours if need be.
+
+        `done` is the file it writes last.
+        """
         folder = self.cache / f"v{VERSION}" / name
         if not (folder / done).exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -131,14 +134,17 @@ class Lab:
         return folder
 
     def corpus(self, records: int, applications: int = SIX, days: int = 120, changes: int = 0) -> Corpus:
-        """A corpus of so many records over so many days, and beside it one where some have changed since."""
+        """Return a corpus of so many records over so many days, and one where some have changed since."""
         name = f"cogniac-{records}-{applications}-{days}-{changes}"
         return read_corpus(
             self.prepared(name, "bench.pages", records, applications, days, changes, done="tenant.json")
         )
 
     def environ(self, **settings: object) -> dict[str, str]:
-        """The environment of a child: none of this machine's credentials or proxies, and these settings."""
+        """Return the environment of a child.
+
+        None of this machine's credentials or proxies, and these settings.
+        """
         ours = ("COG_", "NEURONS_", "SIGHTGLASS_", "DLT_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         config = {name: str(self.scratch) for name in ("XDG_CONFIG_HOME", "TMPDIR")}
@@ -146,7 +152,7 @@ class Lab:
         return {**kept, **config, **{name: str(value) for name, value in settings.items()}}
 
     def cost(self, command: Sequence[object], **settings: object) -> Cost:
-        """What a command costs under these settings."""
+        """Return what a command costs under these settings."""
         return measured([str(each) for each in command], self.environ(**settings))
 
     def enter(self, name: str, cost: Cost, rows: int) -> None:
@@ -158,7 +164,7 @@ class Lab:
     def by_turns(
         self, rows: int, contenders: Mapping[str, Callable[[], Cost]], turns: int = 0
     ) -> dict[str, Cost]:
-        """The middle cost of each contender, all of them once, then all of them again, and so on."""
+        """Return the middle cost of each contender, all of them once, then all of them again, and so on."""
         found: dict[str, list[Cost]] = {name: [] for name in contenders}
         for turn in range(turns or self.repeat):
             for name, run in contenders.items():
@@ -171,25 +177,25 @@ class Lab:
 
 
 def read_corpus(folder: Path) -> Corpus:
-    """The corpus in this folder."""
+    """Return the corpus in this folder."""
     tenant = json.loads((folder / "tenant.json").read_bytes())
     applications = [each["application_id"] for each in tenant["applications"]]
     return Corpus(folder, tenant["records"], tenant["detections"], tenant["bytes"], applications)
 
 
 def cogniac(url: str, home: Path) -> dict[str, str]:
-    """The settings that lead `sightglass` to a served corpus."""
+    """Return the settings that lead `sightglass` to a served corpus."""
     return {"COG_API_KEY": "bench-key:bench-secret", "COG_URL_PREFIX": url, "SIGHTGLASS_HOME": str(home)}
 
 
 def neurons(url: str, home: Path) -> dict[str, str]:
-    """The settings that lead `sightglass` to served media."""
+    """Return the settings that lead `sightglass` to served media."""
     return {"NEURONS_API_KEY": "bench-key", "NEURONS_URL": url, "SIGHTGLASS_HOME": str(home)}
 
 
 @contextmanager
 def serving(lab: Lab, module: str, *arguments: object) -> Iterator[str]:
-    """The address of a server of ours that lives as long as the block, a process of its own."""
+    """Provide the address of a server of ours that lives as long as the block, a process of its own."""
     command = [PYTHON, "-m", module, *map(str, arguments)]
     server = subprocess.Popen(
         command, cwd=ROOT, env=lab.environ(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -207,7 +213,7 @@ def serving(lab: Lab, module: str, *arguments: object) -> Iterator[str]:
 
 
 def said(cost: Cost, rows: int, what: str = "records") -> str:
-    """A cost as a cell of the table."""
+    """Return a cost as a cell of the table."""
     return (
         f"{cost.seconds:.2f} s, {rows / cost.seconds:,.0f} {what}/s, {cost.cpu_s:.1f} s of CPU, "
         f"{cost.peak / MB:,.0f} MB"
@@ -215,7 +221,7 @@ def said(cost: Cost, rows: int, what: str = "records") -> str:
 
 
 def counted(cost: Cost, expected: int) -> Cost:
-    """The cost of a run of ours, after a look at whether it did all there was to do."""
+    """Return the cost of a run of ours, after a look at whether it did all there was to do."""
     streams: Sequence[Mapping[str, Any]] = cost.told["streams"]
     brought = sum(each["inserted"] + each["updated"] for each in streams if each["stream"] == "detections")
     if cost.told["status"] != "ok" or brought != expected:

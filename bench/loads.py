@@ -18,13 +18,13 @@ Larger buffers, the strategy `upsert` and more load workers made no difference."
 
 
 def ours(lab: Lab, url: str, corpus: Corpus) -> Cost:
-    """The cost of `sightglass run` into a new warehouse, publishing included."""
+    """Return the cost of `sightglass run` into a new warehouse, publishing included."""
     settings = cogniac(url, lab.folder("home"))
     return counted(lab.cost([SIGHTGLASS, "run", "--json"], **settings), corpus.records)
 
 
 def dlts(lab: Lab, url: str, corpus: Corpus, **more: object) -> Cost:
-    """The cost of the same by dlt: Parquet loader files, merge by key, nested tables."""
+    """Return the cost of the same by dlt: Parquet loader files, merge by key, nested tables."""
     folder = lab.folder("dlt")
     command = [PYTHON, "-m", "bench.peers.dlt_cogniac", url, folder, *corpus.applications]
     cost = lab.cost(command, **DLT, **more)
@@ -82,7 +82,7 @@ def memory(lab: Lab) -> Iterator[Figure]:
 
 
 def again(lab: Lab) -> Iterator[Figure]:
-    """The size of the warehouse after the same records were read over and over, against the first load."""
+    """Yield the size of the warehouse after the same records were read over and over."""
     corpus = lab.corpus(lab.size(RECORDS))
     home = lab.folder("home")
     sizes = []

@@ -18,7 +18,7 @@ EVERY_SECONDS = 0.02
 """How often the memory of all processes is added up."""
 
 
-class Failed(Exception):
+class CommandError(Exception):
     """A measured process ended otherwise than well; the message holds the end of what it said."""
 
 
@@ -38,7 +38,7 @@ class Cost:
 def measured(
     command: Sequence[str], environ: Mapping[str, str], expected: frozenset[int] = frozenset({0})
 ) -> Cost:
-    """What the command costs; Failed where it leaves with an exit code that is not expected.
+    """Return what the command costs; CommandError where it leaves with an exit code that is not expected.
 
     A process begins with the peak of the one that started it. So this one must stay small: whatever takes
     memory is done by processes of its own.
@@ -57,7 +57,7 @@ def measured(
         err.seek(0)
         if process.returncode not in expected:
             said = err.read().decode(errors="replace")[-2000:]
-            raise Failed(f"{' '.join(command)} left with {process.returncode}: {said}")
+            raise CommandError(f"{' '.join(command)} left with {process.returncode}: {said}")
         told = out.read().strip()
     cpu_s = usage.ru_utime + usage.ru_stime
     peak = max(together, usage.ru_maxrss * 1024)
@@ -65,7 +65,7 @@ def measured(
 
 
 def _family(pid: int) -> list[int]:
-    """A process and all below it."""
+    """Return a process and all below it."""
     try:
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
         below = [(task / "children").read_text(encoding="ascii") for task in tasks]
@@ -89,7 +89,7 @@ def _held(pids: Iterable[int]) -> int:
 
 
 def middle(costs: Sequence[Cost]) -> Cost:
-    """The cost whose time is the median (the lower one of two), with the highest peak of all."""
+    """Return the cost whose time is the median (the lower one of two), with the highest peak of all."""
     chosen = sorted(costs, key=lambda cost: cost.seconds)[(len(costs) - 1) // 2]
     return Cost(
         chosen.seconds, median(cost.cpu_s for cost in costs), max(cost.peak for cost in costs), chosen.told

@@ -39,15 +39,18 @@ class Listing:
         self._begins.append(whole)
 
     def within(self, start: int, end: int) -> tuple[int, int]:
-        """The first record changed after `start` and the first not changed before `end`: both are strict."""
+        """Return the first record changed after `start` and the first not changed before `end`.
+
+        Both are strict.
+        """
         return bisect_right(self.times, start), bisect_left(self.times, end)
 
     def cut(self, first: int, last: int) -> memoryview:
-        """The records from the first on up to the last, which is not among them, with commas between."""
+        """Return the records from the first on up to the last, exclusive, with commas between."""
         return self._bytes[self._begins[first] : max(self._begins[first], self._begins[last] - 1)]
 
     def backwards(self, first: int, last: int) -> bytes:
-        """The same, newest first."""
+        """Return the same, newest first."""
         return b",".join(bytes(self.cut(each, each + 1)) for each in range(last - 1, first - 1, -1))
 
 
@@ -75,7 +78,7 @@ class Tenant:
         self._told = {path: [json.dumps(body).encode()] for path, body in told.items()}
 
     def answer(self, target: str, host: str) -> Answer | None:
-        """The body of the answer; None where there is no such thing."""
+        """Return the body of the answer; None where there is no such thing."""
         parts = urlsplit(target)
         path = parts.path.replace("//", "/").replace(
             "/tenants/current/", f"/tenants/{self._tenant['tenant_id']}/"
@@ -153,7 +156,7 @@ class Connection(asyncio.Protocol):
 
 
 def _moment(text: str | None, default: int) -> int:
-    """A time in microseconds; epoch seconds with up to six decimals, taken exactly."""
+    """Return a time in microseconds; epoch seconds with up to six decimals, taken exactly."""
     if not text:
         return default
     whole, _, fraction = text.partition(".")

@@ -21,7 +21,7 @@ NEEDS_URL = ("requests", "extract")
 
 
 def stages(lab: Lab) -> Iterator[Figure]:
-    """A line for each stage: its own time, the whole run's, and how many times it would fit into that."""
+    """Yield a line for each stage: its own time, the whole run's, and their ratio."""
     corpus = lab.corpus(lab.size(RECORDS))
     home = lab.folder("home")
     with serving(lab, "bench.server", corpus.folder, 0) as url:

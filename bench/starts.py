@@ -11,7 +11,7 @@ RECORDS = 20_000
 
 
 def starts(lab: Lab) -> Iterator[Figure]:
-    """Runs that find nothing new, `--help`, and as the least there is an interpreter that does nothing."""
+    """Yield runs that find nothing new, `--help`, and an interpreter that does nothing."""
     corpus = lab.corpus(lab.size(RECORDS), applications=1)
     with serving(lab, "bench.server", corpus.folder, 0) as url:
         settings = cogniac(url, lab.folder("home"))

@@ -50,7 +50,7 @@ class Timed:
         return self._timed(found, name) if callable(found) else found
 
     def __iter__(self) -> Iterator[Any]:
-        """The batches of a reader: each adds to the time of its statement."""
+        """Yield the batches of a reader: each adds to the time of its statement."""
         while True:
             began = now()
             batch = next(self._inner, None)

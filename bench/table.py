@@ -14,7 +14,7 @@ PACKAGES = ("sightglass-etl", "duckdb", "pyarrow", "polars", "msgspec", "dlt", "
 
 
 def rows_of(figures: Iterable[Figure]) -> list[tuple[str, ...]]:
-    """The cells of the table of figures."""
+    """Return the cells of the table of figures."""
     return [
         (
             each.name,
@@ -33,7 +33,7 @@ def rows_of(figures: Iterable[Figure]) -> list[tuple[str, ...]]:
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    """The cells as text with columns of one width."""
+    """Return the cells as text with columns of one width."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -41,18 +41,18 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def printed(figures: Iterable[Figure]) -> str:
-    """The table of figures for a terminal."""
+    """Return the table of figures for a terminal."""
     return aligned([HEADS, *rows_of(figures)])
 
 
 def markdown(rows: Iterable[tuple[str, ...]], heads: Sequence[str]) -> str:
-    """A table of these cells in Markdown."""
+    """Return a table of these cells in Markdown."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def results(figures: Sequence[Figure], lab: Lab, load: float) -> str:
-    """The page that is kept: the machine and how busy it was before, versions, figures, processes."""
+    """Return the page that is kept: the machine and how busy it was before, versions, figures, processes."""
     measured = [
         (
             each.name,
@@ -81,7 +81,7 @@ Every process by itself; peak and CPU time are those of all its processes togeth
 
 
 def machine() -> str:
-    """What this was measured on."""
+    """Return what this was measured on."""
     memory = Path("/proc/meminfo").read_text(encoding="ascii").split()[1]
     model = next(
         (

@@ -31,7 +31,7 @@ def videos(lab: Lab) -> Iterator[Figure]:
 
 
 def ours(lab: Lab, url: str, count: int) -> Cost:
-    """The cost of `sightglass run` into a new warehouse, publishing included."""
+    """Return the cost of `sightglass run` into a new warehouse, publishing included."""
     cost = lab.cost([SIGHTGLASS, "run", "--json"], **neurons(url, lab.folder("home")))
     inserted = {each["stream"]: each["inserted"] for each in cost.told["streams"]}
     refused = sum(each["quarantined"] for each in cost.told["streams"])
@@ -41,7 +41,10 @@ def ours(lab: Lab, url: str, count: int) -> Cost:
 
 
 def dlts(lab: Lab, url: str, count: int) -> Cost:
-    """The cost of the same by dlt: Parquet loader files, merge by key, nested lists as child tables."""
+    """Return the cost of the same by dlt.
+
+    Parquet loader files, merge by key, nested lists as child tables.
+    """
     cost = lab.cost([PYTHON, "-m", "bench.peers.dlt_neurons", url, lab.folder("dlt")], **DLT)
     if (cost.told["media"], cost.told["frame_metrics"]) != (count, count * FRAMES):
         raise RuntimeError(f"dlt loaded {cost.told} of {count} videos")

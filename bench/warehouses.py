@@ -91,7 +91,7 @@ def build(folder: Path, template: Path, copies: int) -> None:
 
 
 def _copied(table: Table, copy: int) -> str:
-    """The rows of a table as they would have been so many months ago, oldest first."""
+    """Return the rows of a table as they would have been so many months ago, oldest first."""
     columns = ", ".join(_columns(table, copy))
     return f"SELECT {columns} FROM template.{table.qualified} ORDER BY {quote(table.by_month)}"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from etl.errors import SettingsError
+from etl.errors import ConfigError
 
 FILE = "sightglass.toml"
 PREFIX = "SIGHTGLASS_"
@@ -41,7 +41,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The value in the clear."""
+        """Return the value in the clear."""
         return self._value
 
     def __bool__(self) -> bool:
@@ -108,24 +108,24 @@ class Settings:
         self._values = dict(values)
 
     def text(self, name: str) -> str:
-        """The value of a text or url setting; empty where it was not given."""
+        """Return the value of a text or url setting; empty where it was not given."""
         return str(self._values[name])
 
     def number(self, name: str) -> float:
-        """The value of a number setting."""
+        """Return the value of a number setting."""
         return float(self._values[name])
 
     def whole(self, name: str) -> int:
-        """The value of a whole-number setting."""
+        """Return the value of a whole-number setting."""
         return int(self._values[name])
 
     def days(self, name: str) -> int | None:
-        """The value of a setting of days; None for ever."""
+        """Return the value of a setting of days; None for ever."""
         value: int | None = self._values[name]
         return value
 
     def secret(self, name: str) -> Secret:
-        """The value of a secret, still wrapped; false where it was not given."""
+        """Return the value of a secret, still wrapped; false where it was not given."""
         value: Secret = self._values[name]
         return value
 
@@ -136,11 +136,11 @@ class Settings:
         return [*given, *(Secret(each.reveal().partition(":")[2]) for each in given)]
 
     def listed(self, name: str) -> list[str]:
-        """The parts of a comma-separated setting."""
+        """Return the parts of a comma-separated setting."""
         return [part.strip() for part in self.text(name).split(",") if part.strip()]
 
     def at(self, home: Path) -> "Settings":
-        """The same settings for another folder of a warehouse."""
+        """Return the same settings for another folder of a warehouse."""
         return Settings({**self._values, "SIGHTGLASS_HOME": str(home.absolute())})
 
     @property
@@ -155,7 +155,7 @@ def load(
     flags: Mapping[str, str] | None = None,
     file: Path | None = None,
 ) -> Settings:
-    """The settings in force; SettingsError names the one that is wrong and where it was given."""
+    """Return the settings in force; ConfigError names the one that is wrong and where it was given."""
     given = {setting.name: setting for setting in [*CORE, *declared]}
     found = file or Path(FILE)
     places: list[tuple[str, Mapping[str, str]]] = [
@@ -167,14 +167,14 @@ def load(
         _allow(name, given, "the command line")
     for name in environ:
         if name.startswith(PREFIX) and not _is_setting(name, given):
-            raise SettingsError(f"the environment: {name} is no setting{_nearest(name, given)}")
+            raise ConfigError(f"the environment: {name} is no setting{_nearest(name, given)}")
     for name in places[-1][1]:
         _allow(name, given, str(found))
     return Settings({name: _checked(setting, *_given(setting, places)) for name, setting in given.items()})
 
 
 def _given(setting: Setting, places: Iterable[tuple[str, Mapping[str, str]]]) -> tuple[str, str]:
-    """The value of the first place that gives one, and what that place is called."""
+    """Return the value of the first place that gives one, and what that place is called."""
     for where, values in places:
         value, path = values.get(setting.name), values.get(f"{setting.name}_FILE")
         if setting.kind == "secret" and path is not None and not value:
@@ -182,24 +182,24 @@ def _given(setting: Setting, places: Iterable[tuple[str, Mapping[str, str]]]) ->
         if value is None or (not value and where == "the environment" and not setting.must_hold_text):
             continue  # an empty variable is a usual way to leave one out
         if setting.must_hold_text and not value.strip():
-            raise SettingsError(f"{setting.name} from {where} is empty: give it a value, or leave it out")
+            raise ConfigError(f"{setting.name} from {where} is empty: give it a value, or leave it out")
         # What a service or a shell took from a file often ends in a line feed.
         return value if setting.kind == "folder" else value.strip(), where
     return setting.default, "the default"
 
 
 def _kept(setting: Setting, path: str, where: str) -> str:
-    """The secret in a file; SettingsError where there is none."""
+    """Return the secret in a file; ConfigError where there is none."""
     name = f"{setting.name}_FILE"
     if not path.strip():
-        raise SettingsError(f"{name} from {where} is empty: name a file, or leave it out")
+        raise ConfigError(f"{name} from {where} is empty: name a file, or leave it out")
     try:
         secret = _text(Path(path).expanduser()).strip()
     except (OSError, ValueError, RuntimeError) as error:
         # RuntimeError: a home folder that nobody has; ValueError: bytes that are no text, or no path.
-        raise SettingsError(f"{name}: cannot read {path}: {_reason(error)}") from error
+        raise ConfigError(f"{name}: cannot read {path}: {_reason(error)}") from error
     if not secret:
-        raise SettingsError(f"{name}: {path} holds nothing")
+        raise ConfigError(f"{name}: {path} holds nothing")
     _check_secret(setting, secret, f"{name}: {path}")
     return secret
 
@@ -209,13 +209,13 @@ def _check_secret(setting: Setting, secret: str, what: str) -> None:
     for place, sign in enumerate(secret, start=1):
         if not sign.isprintable() or (not setting.is_password and (sign.isspace() or not sign.isascii())):
             kind = "white space" if sign.isspace() else "what no key holds"
-            raise SettingsError(
+            raise ConfigError(
                 f"{what} holds {kind} at character {place}: copy it again, without anything else"
             )
 
 
 def _text(path: Path) -> str:
-    """What a file says, without the mark of its encoding; ValueError where it is too large, or no UTF-8."""
+    """Return what a file says, without its byte order mark; ValueError where it is too large, or no UTF-8."""
     with path.open("rb") as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
@@ -233,13 +233,13 @@ def _reason(error: Exception) -> str:
 
 
 def _file(found: Path) -> dict[str, str]:
-    """What the settings file says."""
+    """Return what the settings file says."""
     try:
         written = tomllib.loads(_text(found))
     except (OSError, ValueError) as error:
-        raise SettingsError(f"cannot read the settings file {found}: {_reason(error)}") from error
+        raise ConfigError(f"cannot read the settings file {found}: {_reason(error)}") from error
     except RecursionError as error:
-        raise SettingsError(f"cannot read the settings file {found}: it is nested too deeply") from error
+        raise ConfigError(f"cannot read the settings file {found}: it is nested too deeply") from error
     return {name: _joined(name, value, found) for name, value in written.items()}
 
 
@@ -253,14 +253,14 @@ def _allow(name: str, given: Mapping[str, Setting], where: str) -> None:
     """Refuse a name that no setting has, and a secret in a place that others can read."""
     if not _is_setting(name, given):
         known = ", ".join(sorted(given))
-        raise SettingsError(f"{where}: {name} is no setting{_nearest(name, given)} Known are {known}")
+        raise ConfigError(f"{where}: {name} is no setting{_nearest(name, given)} Known are {known}")
     if name in given and given[name].kind == "secret":
         hint = f"give it in the environment, or name its file in {name}_FILE"
-        raise SettingsError(f"{where}: {name} is a secret; {hint}")
+        raise ConfigError(f"{where}: {name} is a secret; {hint}")
 
 
 def _nearest(name: str, given: Mapping[str, Setting]) -> str:
-    """The question whether the setting with the most similar name was meant; empty where none is similar."""
+    """Return the question whether a setting with a similar name was meant, or else nothing."""
     from difflib import get_close_matches  # noqa: PLC0415 -- only a mistake needs it
 
     secrets = [f"{each.name}_FILE" for each in given.values() if each.kind == "secret"]
@@ -269,23 +269,23 @@ def _nearest(name: str, given: Mapping[str, Setting]) -> str:
 
 
 def _joined(name: str, value: object, found: Path) -> str:
-    """The value as the environment would give it; SettingsError where it could not."""
+    """Return the value as the environment would give it; ConfigError where it could not."""
     values = value if isinstance(value, list) else [value]
     if not all(isinstance(each, str | int | float) and not isinstance(each, bool) for each in values):
-        raise SettingsError(f"{found}: {name} must be a text, a number, or a list of these")
+        raise ConfigError(f"{found}: {name} must be a text, a number, or a list of these")
     try:
         return ",".join(map(str, values))
     except ValueError as error:
-        raise SettingsError(f"{found}: {name} is a number of more digits than can be read") from error
+        raise ConfigError(f"{found}: {name} is a number of more digits than can be read") from error
 
 
 def _checked(setting: Setting, value: str, where: str) -> Any:  # noqa: ANN401 -- the kind decides
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise SettingsError(f"{setting.name} from {where} is no text in this machine's encoding") from error
+        raise ConfigError(f"{setting.name} from {where} is no text in this machine's encoding") from error
     if "\0" in value:
-        raise SettingsError(f"{setting.name} from {where} holds a NUL, which no machine can pass on")
+        raise ConfigError(f"{setting.name} from {where} holds a NUL, which no machine can pass on")
     if setting.kind == "folder":
         return _folder(setting, value, where)
     if setting.kind == "secret":
@@ -301,17 +301,17 @@ def _checked(setting: Setting, value: str, where: str) -> Any:  # noqa: ANN401 -
 
 
 def _folder(setting: Setting, value: str, where: str) -> str:
-    """The path, absolute; SettingsError where this machine can have no folder of this name."""
+    """Return the path, absolute; ConfigError where this machine can have no folder of this name."""
     try:
         os.fsencode(value)  # a locale without UTF-8 can name no folder beyond ASCII
         path = Path(value).expanduser().absolute()
         path.exists()
     except UnicodeEncodeError as error:
-        raise SettingsError(f"{setting.name} from {where} is no text in this machine's encoding") from error
+        raise ConfigError(f"{setting.name} from {where} is no text in this machine's encoding") from error
     except (OSError, ValueError, RuntimeError) as error:
         # RuntimeError: a home folder that nobody has; FileNotFoundError: the current folder was removed.
         reason = _reason(error)
-        raise SettingsError(f"{setting.name} from {where} names no folder: {reason}") from error
+        raise ConfigError(f"{setting.name} from {where} names no folder: {reason}") from error
     return str(path)
 
 
@@ -326,7 +326,7 @@ def _number(setting: Setting, value: str, where: str) -> float:
         limit = f"at most {setting.most}" if is_too_large else f"at least {setting.least}"
         limit += f", or {FOREVER}" * (setting.kind == "days")
         given = repr(value if len(value) <= SHOWN else f"{value[:SHOWN]}...")
-        raise SettingsError(f"{setting.name} from {where} must be {kind} of {limit}, not {given}")
+        raise ConfigError(f"{setting.name} from {where} must be {kind} of {limit}, not {given}")
     return number
 
 
@@ -338,13 +338,13 @@ def _check_url(setting: Setting, value: str) -> None:
     except ValueError:
         sound = None
     if not sound:
-        raise SettingsError(f"{setting.name} must be an address such as {setting.default}")
+        raise ConfigError(f"{setting.name} must be an address such as {setting.default}")
     if parts.username or parts.password or parts.query:
-        raise SettingsError(
+        raise ConfigError(
             f"{setting.name} must hold no credentials and no query: they would be seen in messages"
         )
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise SettingsError(
+        raise ConfigError(
             f"{setting.name} must begin with https:// ; plain http is accepted for this machine alone"
         )
 

@@ -13,7 +13,7 @@ WORDS = {str(duckdb.sqltype(kind)): word for word, (_, kind) in TYPES.items()}
 
 
 def dictionary() -> str:
-    """The text of `schemas/README.md`."""
+    """Return the text of `schemas/README.md`."""
     lines = [
         "# Data dictionary",
         "",
@@ -31,7 +31,7 @@ def dictionary() -> str:
 
 
 def _table(table: Table) -> Iterator[str]:
-    """The lines of one table."""
+    """Yield the lines of one table."""
     yield from (f"## {table.qualified}", "", table.declared.doc, "")
     yield from (f"Key: {', '.join(f'`{name}`' for name in table.key)}", "")
     yield from ("| column | type | unit, limits | meaning |", "|---|---|---|---|")
@@ -45,7 +45,7 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _view(view: View, types: dict[str, str]) -> Iterator[str]:
-    """The lines of one view."""
+    """Yield the lines of one view."""
     yield from (f"## {view.qualified}", "", view.doc, "")
     yield from ("| column | type | meaning |", "|---|---|---|")
     for name, doc in view.columns.items():

@@ -1,15 +1,16 @@
 """The ways a run can end without success, named by what the operator does next.
 
 * SightglassError
-  + SettingsError  exit 2   fix the settings or the machine
-    + OutOfMemory           the machine has too little memory for what the API holds
-  + SourceError    exit 3   an API refused or kept failing; wait, or fix the login, and run again
-    + ClientError           the API said no to this very request (4xx): asking again will not help
-  + Unsound        exit 4   what was loaded fails a check: readers keep the version that they have
-  + BusyError      exit 75  another process holds the warehouse
+  + ConfigError             exit 2   fix the settings, a schema file, or what was typed
+  + EnvironmentFaultError   exit 2   see to the machine: its disk, its memory, a file that stands in the way
+    + OutOfMemoryError               it has too little memory for what the API holds
+  + SourceError             exit 3   an API refused or kept failing; wait, or fix the login, and run again
+    + ClientError                    the API said no to this very request (4xx): asking again will not help
+  + CheckFailedError        exit 4   what was loaded fails a check: readers keep the version that they have
+  + BusyError               exit 75  another process holds the warehouse
 
-Data outside the contract ends no run: `Unfit` names what is wrong with one record or file, which goes to
-quarantine (exit 4). Anything else that is raised is a bug: traceback, exit 1.
+Data outside the contract ends no run: `RecordError` names what is wrong with one record or file, which goes
+to quarantine (exit 4). Anything else that is raised is a bug: traceback, exit 1.
 """
 
 OK = 0
@@ -25,13 +26,19 @@ class SightglassError(Exception):
     exit_code = BUG
 
 
-class SettingsError(SightglassError):
-    """A setting, a schema file or the machine itself is not as it must be."""
+class ConfigError(SightglassError):
+    """A setting, a schema file or an argument is not as it must be."""
 
     exit_code = 2
 
 
-class OutOfMemory(SettingsError):
+class EnvironmentFaultError(SightglassError):
+    """The machine is not as it must be: no room, no memory, no right, or something in the way."""
+
+    exit_code = 2
+
+
+class OutOfMemoryError(EnvironmentFaultError):
     """DuckDB has too little memory for what it is to do."""
 
 
@@ -49,7 +56,7 @@ class ClientError(SourceError):
         self.status = status
 
 
-class Unsound(SightglassError):
+class CheckFailedError(SightglassError):
     """What was loaded fails a check that comes before publishing."""
 
     exit_code = QUARANTINED
@@ -62,11 +69,11 @@ class BusyError(SightglassError):
 
 
 def worst(codes: list[int]) -> int:
-    """The exit code that wins over the others; 0 for an empty list."""
+    """Return the exit code that wins over the others; 0 for an empty list."""
     return min([*codes, OK], key=WORST_FIRST.index)
 
 
-class Unfit(ValueError):
+class RecordError(ValueError):
     """One record or file is not of its declared type: what is wrong, and where in it."""
 
     def __init__(self, reason: str, path: str = "$") -> None:

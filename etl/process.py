@@ -63,7 +63,7 @@ class _State:
 
 
 def code_if_told() -> int:
-    """The exit code of a process that was told to stop; 0 where it was not."""
+    """Return the exit code of a process that was told to stop; 0 where it was not."""
     return _State.code
 
 
@@ -82,7 +82,7 @@ def stoppable() -> Iterator[None]:
 
 @contextmanager
 def interruptible(connection: C, *, is_wanted_after: bool = False) -> Iterator[C]:
-    """A connection whose queries a signal interrupts; closed at the end.
+    """Provide a connection whose queries a signal interrupts; closed at the end.
 
     One that is wanted after the signal, to enter what came of it, is interrupted until it is spared.
     """
@@ -103,7 +103,7 @@ def spare() -> None:
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """A file or folder that is gone at the end, however that comes."""
+    """Provide a file or folder that is gone at the end, however that comes."""
     _State.scratch.add(path)
     try:
         yield path

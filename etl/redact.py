@@ -59,7 +59,7 @@ class Redactor:
 
 
 def _rows(secret: str) -> Iterator[Sequence[Unit]]:
-    """The ways in which a secret may be written."""
+    """Yield the ways in which a secret may be written."""
     raw = secret.encode()
     yield [_escaped(char) for char in secret]
     yield [_hexadecimal(byte, r"[:\s,-]{0,2}(?:0x)?" if place else "") for place, byte in enumerate(raw)]
@@ -72,7 +72,7 @@ def _rows(secret: str) -> Iterator[Sequence[Unit]]:
 
 
 def _without(text: str, row: Sequence[Unit]) -> str:
-    """The text with stars for all that begins like a row of units."""
+    """Return the text with stars for all that begins like a row of units."""
     kept, at, least = list[str](), 0, min(TELLING, len(row))
     while found := row[0].search(text, at):
         number, end = _followed(text, found.end(), row)
@@ -108,7 +108,7 @@ def _escaped(char: str) -> Unit:
 
 @cache
 def _names() -> dict[str, list[str]]:
-    """The names that HTML has for characters."""
+    """Return the names that HTML has for characters."""
     found: dict[str, list[str]] = {}
     for name, char in html5.items():
         found.setdefault(char, []).append(name)

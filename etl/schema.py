@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import pyarrow as pa
 
-from etl.errors import SettingsError
+from etl.errors import ConfigError
 from etl.values import FORMS, Form
 
 TYPES: dict[str, tuple[Any, str]] = {
@@ -155,7 +155,7 @@ class Table:
         return name in self.key or self.columns[name].required
 
     def arrow(self) -> pa.Schema:
-        """The Arrow schema of the table, with the docs as field metadata."""
+        """Return the Arrow schema of the table, with the docs as field metadata."""
         return pa.schema(
             [
                 pa.field(name, column.arrow, not self.not_null(name), {"doc": column.doc})
@@ -165,7 +165,7 @@ class Table:
         )
 
     def ddl(self, *, keyed: bool = False) -> Iterator[str]:
-        """The statements that create the table with its comments, on request with its primary key."""
+        """Yield the statements that create the table with its comments, on request with its primary key."""
         lines = [
             f"{quote(name)} {column.sql}{' NOT NULL' if self.not_null(name) else ''}"
             for name, column in self.columns.items()
@@ -177,7 +177,7 @@ class Table:
         yield from self.comments()
 
     def comments(self, kind: Literal["TABLE", "VIEW"] = "TABLE") -> Iterator[str]:
-        """The statements that put the docs into the database."""
+        """Yield the statements that put the docs into the database."""
         yield f"COMMENT ON {kind} {self.qualified} IS {literal(self.declared.doc)}"
         for name, column in self.columns.items():
             yield f"COMMENT ON COLUMN {self.qualified}.{quote(name)} IS {literal(column.comment)}"
@@ -192,7 +192,7 @@ class Source:
     tables: dict[str, Table]
 
     def of_stream(self, stream: str) -> list[Table]:
-        """The tables that are cut from records of this stream."""
+        """Return the tables that are cut from records of this stream."""
         return [
             t
             for t in self.tables.values()
@@ -201,33 +201,33 @@ class Source:
         ]
 
     def parts_of(self, table: Table) -> list[Table]:
-        """The tables whose rows are replaced as a set together with a row of this one."""
+        """Return the tables whose rows are replaced as a set together with a row of this one."""
         return [t for t in self.tables.values() if t.declared.part_of == table.name]
 
     def history_of(self, table: Table) -> Table | None:
-        """The table that keeps every version of this one's rows."""
+        """Return the table that keeps every version of this one's rows."""
         return next((t for t in self.tables.values() if t.declared.history_of == table.name), None)
 
     def versions_of(self, table: Table) -> Table | None:
-        """The table that lists the times of every version of this one's rows."""
+        """Return the table that lists the times of every version of this one's rows."""
         return next((t for t in self.tables.values() if t.declared.versions_of == table.name), None)
 
     def carrier_of(self, table: Table) -> Table | None:
-        """The table whose row, cut from the same record, says how new a row of this one is."""
+        """Return the table whose row, cut from the same record, says how new a row of this one is."""
         return self.tables.get(table.declared.carried_by)
 
     def copies_of(self, table: Table) -> Table | None:
-        """The table that lists when rows of this one were carried."""
+        """Return the table that lists when rows of this one were carried."""
         return next((t for t in self.tables.values() if t.declared.copies_of == table.name), None)
 
 
 def quote(name: str) -> str:
-    """The name as an SQL identifier."""
+    """Return the name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """The text as an SQL string literal."""
+    """Return the text as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -238,13 +238,13 @@ def folder(name: str) -> Path:
 
 
 def names() -> list[str]:
-    """The names of all APIs: the schema files, without the system's own."""
+    """Return the names of all APIs: the schema files, without the system's own."""
     return sorted(path.stem for path in folder("schemas").glob("*.toml") if path.stem != SYSTEM)
 
 
 @cache
 def statement(name: str) -> str:
-    """The SQL text of `sql/<name>.sql`."""
+    """Return the SQL text of `sql/<name>.sql`."""
     return (folder("sql") / f"{name}.sql").read_text(encoding="utf-8")
 
 
@@ -256,7 +256,7 @@ def has_statement(name: str) -> bool:
 
 @cache
 def source(name: str) -> Source:
-    """The declared tables of one schema file; SettingsError says what is wrong with the file."""
+    """Return the declared tables of one schema file; ConfigError says what is wrong with the file."""
     doc, declarations = _read(name)
     lineage = {} if name == SYSTEM else _read(SYSTEM)[1][LINEAGE].columns
     declarations.pop(LINEAGE, None)
@@ -283,7 +283,7 @@ def _read(name: str) -> tuple[str, dict[str, Declaration]]:
         del sections["doc"]
         return doc, msgspec.convert(sections, dict[str, Declaration])
     except (OSError, ValueError) as error:
-        raise SettingsError(f"schemas/{path.name}: {error}") from error
+        raise ConfigError(f"schemas/{path.name}: {error}") from error
 
 
 def _check(made: Source, table: Table) -> None:
@@ -308,11 +308,11 @@ def _check(made: Source, table: Table) -> None:
         if name and name not in table.columns
     ]
     if problems:
-        raise SettingsError(f"schemas/{made.name}.toml: [{table.name}] {problems[0]}")
+        raise ConfigError(f"schemas/{made.name}.toml: [{table.name}] {problems[0]}")
 
 
 def _wrong_hash(table: Table) -> Iterator[str]:
-    """What is wrong with the column for the hash of a record; rows that share a record have none."""
+    """Yield what is wrong with the column for the hash of a record; rows that share a record have none."""
     column = table.columns.get(table.declared.record_hash)
     if column is None or not column.maintained or column.type != "integer":
         yield f"record_hash names no maintained integer column: {table.declared.record_hash}"

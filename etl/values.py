@@ -38,12 +38,12 @@ def canonical_lines(values: Iterable[object]) -> list[str]:
 
 
 def text_of(value: object) -> str | None:
-    """The value as canonical JSON text; None stays None."""
+    """Return the value as canonical JSON text; None stays None."""
     return None if value is None else canonical(value).decode()
 
 
 def parsed(value: object) -> object:
-    """The object or list in a text that holds one; any other value as it is.
+    """Return the object or list in a text that holds one; any other value as it is.
 
     Cogniac sends some objects as JSON text now and then (its SDK's issue 157). Text that parses to
     anything but an object or list is left alone: the OCR result "0123" is no number.
@@ -100,7 +100,7 @@ def micros_of(moment: datetime) -> int:
 
 
 def datetime_of(microseconds: int) -> datetime:
-    """The moment of so many microseconds since 1970, in UTC."""
+    """Return the moment of so many microseconds since 1970, in UTC."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
 
 
@@ -110,7 +110,7 @@ def seconds(microseconds: int) -> str:
 
 
 def moment(microseconds: int | None) -> str | None:
-    """The time in ISO 8601 with microseconds, UTC; None stays None."""
+    """Return the time in ISO 8601 with microseconds, UTC; None stays None."""
     if microseconds is None:
         return None
     whole, rest = divmod(microseconds, 1_000_000)
@@ -120,7 +120,10 @@ def moment(microseconds: int | None) -> str | None:
 def chunked(
     items: Sequence[T], size: Callable[[T], int], most: int, most_bytes: int
 ) -> Iterator[Sequence[T]]:
-    """The items in chunks of neither too many items nor too many bytes; of no items, one empty chunk."""
+    """Yield the items in chunks of neither too many items nor too many bytes.
+
+    Of no items, one empty chunk.
+    """
     first = held = 0
     for place, item in enumerate(items):
         own = size(item)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from etl.errors import SettingsError
+from etl.errors import ConfigError
 from etl.schema import folder, literal, quote
 
 SCHEMA = "mart"
@@ -38,7 +38,7 @@ class View:
         return f"{self.schema}.{self.name}"
 
     def ddl(self) -> Iterator[str]:
-        """The statements that create the view with its comments, which replacing a view drops."""
+        """Yield the statements that create the view with its comments, which replacing a view drops."""
         yield f"CREATE OR REPLACE VIEW {self.qualified} AS\n{self.query}"
         yield f"COMMENT ON VIEW {self.qualified} IS {literal(self.doc)}"
         for name, doc in self.columns.items():
@@ -52,7 +52,7 @@ def marts() -> list[View]:
 
 
 def read(path: Path) -> View:
-    """The view of one file; SettingsError says what is wrong with its comment."""
+    """Return the view of one file; ConfigError says what is wrong with its comment."""
     lines = path.read_text(encoding="utf-8").splitlines()
     end = next((at for at, line in enumerate(lines) if not line.startswith("--")), len(lines))
     comment, query = lines[:end], "\n".join(lines[end:]).strip()
@@ -60,18 +60,18 @@ def read(path: Path) -> View:
         gap = comment.index("--") if "--" in comment else len(comment)
         return View(path.stem, _doc(comment[:gap]), _columns(comment, gap + 1), _checked(query))
     except ValueError as error:
-        raise SettingsError(f"sql/{SCHEMA}/{path.name}: {error}") from error
+        raise ConfigError(f"sql/{SCHEMA}/{path.name}: {error}") from error
 
 
 def _doc(lines: list[str]) -> str:
-    """The question and what follows it, as one text."""
+    """Return the question and what follows it, as one text."""
     if not lines or not re.fullmatch(r"-- \S.*\?", lines[0]):
         raise ValueError("the first line must be a comment that asks what the view answers")
     return " ".join(line.removeprefix("--").strip() for line in lines)
 
 
 def _columns(lines: list[str], start: int) -> dict[str, str]:
-    """What each column holds, from the lines after the empty comment line."""
+    """Return what each column holds, from the lines after the empty comment line."""
     columns: dict[str, str] = {}
     name = ""
     for number, line in enumerate(lines[start:], start=start + 1):

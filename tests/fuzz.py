@@ -16,10 +16,10 @@ with atheris.instrument_imports(include=FUZZED):
     import msgspec
 
     from etl import schema
-    from etl.errors import Unfit
+    from etl.errors import RecordError
     from etl.extract.stream import Page, as_received
     from etl.extract.tolerant import mended_page, mended_record
-    from etl.registry import source_module
+    from etl.sources import source_module
     from etl.sources.cogniac.applications import application_of
     from etl.sources.cogniac.pages import name_of, time_of
     from etl.sources.neurons.assets import READERS
@@ -55,14 +55,14 @@ def record(body: bytes) -> None:
         for stream in streams:
             (cut,) = TRANSFORMERS[source].transform([Page(stream, [body], CONTEXT)]).values()
             assert cut.fetched == 1
-            assert all(len(each.content) <= len(body) for each in cut.rejects)
+            assert all(len(each.content) <= len(body) for each in cut.rejected)
 
 
 def file(body: bytes) -> None:
     """A file becomes columns of one length, or is refused with a reason."""
     for name, read in READERS.items():
         sent_instead(body, "text/plain")
-        with suppress(Unfit):
+        with suppress(RecordError):
             _, columns = read(body)
             assert len({len(column) for column in columns.values()}) <= 1, name
 

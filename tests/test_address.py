@@ -10,7 +10,7 @@ from conftest import rows
 from faults import told
 from hostile import MEDIA, Answer, medium, of_neurons, serving
 
-from etl.extract.address import InvalidRequest, Reach, kind_of, literal
+from etl.extract.address import InvalidRequestError, Reach, kind_of, literal
 from etl.extract.connection import DeadlineSocket
 from etl.extract.transport import Exchange, Transport, open_client
 
@@ -56,7 +56,7 @@ def test_only_public_addresses_are_reached_from_a_public_one(address: str) -> No
     reach = Reach("https://api.example/")
     reach.add("93.184.215.15")
     reach.check("93.184.215.14")
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(InvalidRequestError) as caught:
         reach.check(address)
     reach.add(address)
     reach.check(address)
@@ -138,7 +138,7 @@ def test_the_address_that_is_judged_is_the_one_that_is_asked(
     with open_client(transport, auth=None, follows_links=True) as client:
         for _ in range(2):
             told = {"exchange": Exchange(lambda _size: None)}
-            with pytest.raises((httpx.TransportError, InvalidRequest)):
+            with pytest.raises((httpx.TransportError, InvalidRequestError)):
                 client.get("http://files.example/x", extensions=told)
 
     assert [each for each in ("127.0.0.1", second) if each == "127.0.0.1"] == connected

@@ -14,16 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl import schema
-from etl.errors import Unfit
+from etl.errors import RecordError
 from etl.extract.stream import File, Page
-from etl.load.books import Books, StreamStats, received, refusals
+from etl.load.run_store import RunStore, StreamStats, quarantine_entries, received
 from etl.load.warehouse import open_for_writing
-from etl.registry import source_module
 from etl.schema import Column
+from etl.sources import source_module
 from etl.sources.neurons.assets import READERS
 from etl.sources.neurons.instead import sent_instead
 from etl.transform.batch import Transformer
-from etl.transform.columns import Misfit, array
+from etl.transform.columns import ValueMismatchError, array
 from etl.values import FORMS, Form, epoch_micros, micros
 
 Row = dict[str, Any]
@@ -101,8 +101,8 @@ def hold(source: str, stream: str, records: list[bytes]) -> None:
     for _ in range(2):  # what was learnt from a record must do no harm to the next
         cut = transformer.transform([Page(stream, records, {"application_id": "A"})])[stream]
         numbers = cut.tables[whole]["_record"].to_pylist()
-        assert len(records) == cut.fetched == len(set(numbers)) + len(cut.rejects)
-        for each in cut.rejects:
+        assert len(records) == cut.fetched == len(set(numbers)) + len(cut.rejected)
+        for each in cut.rejected:
             stored = (*each.text(), each.fingerprint(stream), each.why.reason, each.why.path)
             assert all(text.encode() for text in stored[1:])
         for made in cut.tables.values():
@@ -145,14 +145,14 @@ ABOUT = {"media_id": "M", "state": "loaded", "content_type": "", "bytes": 1, "sh
 @given(body=FILES)
 def test_any_file_is_read_or_refused(asset: str, body: bytes) -> None:
     """Of a file whose shape is not known it is said so, whatever is in it."""
-    with suppress(Unfit):
+    with suppress(RecordError):
         READERS[asset](body)
     transformer = Transformer(source_module("neurons"), schema.source("neurons"))
 
     cut = transformer.transform([File("assets", asset, {**ABOUT, "asset": asset}, body)])["assets"]
 
     (row,) = cut.tables["assets"].to_pylist()
-    assert (1, row["state"] == "quarantined", not row["_whole"]) == (cut.fetched, *2 * [bool(cut.rejects)])
+    assert (1, row["state"] == "quarantined", not row["_whole"]) == (cut.fetched, *2 * [bool(cut.rejected)])
 
 
 @given(FILES, st.sampled_from(["", "text/html", "text/csv; charset=utf-8"]))
@@ -192,7 +192,7 @@ def test_times_are_the_same_read_together_or_alone(numbers: list[float]) -> None
         try:
             alone.append(micros(number))
         except ValueError:
-            with pytest.raises(Misfit) as caught:
+            with pytest.raises(ValueMismatchError) as caught:
                 array(Column(type="timestamp", doc="-"), numbers)
             assert len(alone) == caught.value.index
             return
@@ -209,8 +209,8 @@ def test_any_bytes_come_back_from_quarantine(tmp_path: Path) -> None:
     now = datetime(2026, 3, 4, tzinfo=UTC)
     warehouse = open_for_writing(tmp_path)
     try:
-        Books(warehouse, "run").quarantine(StreamStats("neurons", "media"), cut.rejects, now)
-        kept = [received(warehouse, each).delivery() for each in refusals(warehouse)]
+        RunStore(warehouse, "run").quarantine(StreamStats("neurons", "media"), cut.rejected, now)
+        kept = [received(warehouse, each).delivery() for each in quarantine_entries(warehouse)]
     finally:
         warehouse.close()
 

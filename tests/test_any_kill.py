@@ -30,7 +30,7 @@ from etl.extract.stream import Page
 
 KILLS = 500 if os.environ.get("TEST_LONG") else 9
 STATES = {
-    "received": (at_a_call("etl.stream_buffer", "owner.StreamBuffer", "add"), 60),
+    "received": (at_a_call("etl.pipeline.stream_buffer", "owner.StreamBuffer", "add"), 60),
     "while it is sealed": (at_a_call("etl.extract.log_writer", "owner", "sync"), 60),
     "sealed": (at_a_call("etl.extract.log_writer", "owner.LogWriter", "seal"), 20),
     "while it is applied": (AT_A_STATEMENT, 400),

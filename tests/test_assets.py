@@ -13,9 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from etl import schema
-from etl.errors import Unfit
+from etl.errors import RecordError
 from etl.extract.stream import File
-from etl.registry import source_module
+from etl.sources import source_module
 from etl.sources.neurons.assets import READERS
 from etl.transform.batch import Transformer, TransformResult
 
@@ -49,7 +49,7 @@ def cut(*files: tuple[str, object]) -> TransformResult:
 def rows(asset: str, content: object) -> str:
     """The rows in a file that is accepted, one a line, NULL as a hyphen; all of them are of this file."""
     found = cut((asset, content))
-    assert [] == [each.why for each in found.rejects]
+    assert [] == [each.why for each in found.rejected]
     name, columns = SHOWN[asset]
     table = found.tables[name].to_pylist()
     assert len(table) * [("M", asset)] == [(row["media_id"], row["asset"]) for row in table]
@@ -278,7 +278,7 @@ EACH = [(asset, *pair) for asset, cases in REFUSED.items() for pair in pairs(cas
 @pytest.mark.parametrize(("asset", "content", "expected"), EACH, ids=str)
 def test_file_in_no_known_shape_is_refused(asset: str, content: object, expected: str) -> None:
     """A file that could be read only by guessing, or in part, is refused with what is amiss and where."""
-    assert [expected] == [f"{each.why.path}: {each.why.reason}" for each in cut((asset, content)).rejects]
+    assert [expected] == [f"{each.why.path}: {each.why.reason}" for each in cut((asset, content)).rejected]
 
 
 def test_refused_file_keeps_its_row() -> None:
@@ -294,7 +294,7 @@ def test_refused_file_keeps_its_row() -> None:
         ("new", "loaded", None, True),
         ("heat", "loaded", None, False),
     ] == [tuple(row.values()) for row in marks]
-    assert ({"media_id": "M", "asset": "metrics"}, 3) == (found.rejects[0].context, found.fetched)
+    assert ({"media_id": "M", "asset": "metrics"}, 3) == (found.rejected[0].context, found.fetched)
     assert [1] == found.tables["frame_metrics"]["_record"].to_pylist()
 
 
@@ -311,7 +311,7 @@ def test_repeats_are_found_among_many_rows(last: object, count: int) -> None:
     of_file = found.tables["frame_metrics"]["asset"].to_pylist()
     assert (count, 4000) == (of_file.count("metrics"), of_file.count("frt_frame_metrics"))
     assert [TWICE.replace("1, a", "7, a")] * (count == 0) == [
-        f"{each.why.path}: {each.why.reason}" for each in found.rejects
+        f"{each.why.path}: {each.why.reason}" for each in found.rejected
     ]
 
 
@@ -329,7 +329,7 @@ TABLE = st.text(' ,;\t\n\r"\x00aé1.').map(str.encode)
 def test_anything_is_read_or_refused(asset: str, content: bytes) -> None:
     """Whatever a file holds, it becomes columns of one length or is refused: it never ends a run."""
     columns: Mapping[str, Sequence[Any]] = {}
-    with suppress(Unfit):
+    with suppress(RecordError):
         columns = READERS[asset](content)[1]
 
     assert len({len(column) for column in columns.values()}) <= 1

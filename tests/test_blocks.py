@@ -17,7 +17,7 @@ from test_any_input import FIXED, NUMBERS, ODD, TEXTS
 from etl import schema
 from etl.demo.cogniac import CogniacSimulator, CogniacSize
 from etl.extract.stream import Enrich, Page
-from etl.registry import source_module
+from etl.sources import source_module
 from etl.transform import transform
 from etl.transform.batch import Transformer, TransformResult
 from etl.transform.decode import Decoder
@@ -119,7 +119,7 @@ PAGES = st.lists(
 def one_by_one(source: Any) -> Any:  # noqa: ANN401 -- a module
     """The source as one that knows nothing of blocks."""
     enrich = {name: replace(each, columns=None) for name, each in source.ENRICH.items()}
-    return SimpleNamespace(ENRICH={"subjects": NOTHING, **enrich}, storable=source.storable)
+    return SimpleNamespace(ENRICH={"subjects": NOTHING, **enrich}, redact=source.redact)
 
 
 def transformers(name: str = "cogniac") -> tuple[Transformer, Transformer]:
@@ -134,10 +134,10 @@ def plain(cut: TransformResult, of: Transformer) -> tuple[Any, ...]:
         name: (made.schema, [list(map(str, row.items())) for row in made.to_pylist()])
         for name, made in cut.tables.items()
     }
-    rejects = [
-        (each.content, each.context, each.why.reason, each.why.path, each.whole) for each in cut.rejects
+    rejected = [
+        (each.content, each.context, each.why.reason, each.why.path, each.whole) for each in cut.rejected
     ]
-    return cut.fetched, cut.ordinals, tables, rejects, of.unknown()
+    return cut.fetched, cut.ordinals, tables, rejected, of.unknown()
 
 
 @settings(max_examples=EXAMPLES)
@@ -242,7 +242,7 @@ def test_a_bad_record_costs_a_look_at_few(alone: list[int]) -> None:
 
     cut = made.transform(pages)["detections"]
 
-    assert (1, 2 * BLOCK) == (len(cut.rejects), cut.ordinals)
+    assert (1, 2 * BLOCK) == (len(cut.rejected), cut.ordinals)
     assert 50 >= sum(alone)
 
 
@@ -332,7 +332,7 @@ def test_what_a_source_adds_is_held_to_its_type(path: str, alone: list[int]) -> 
         block.put("", path, WRONG[path])
 
     enrich = {"detections": replace(COGNIAC.ENRICH["detections"], columns=columns)}
-    source: Any = SimpleNamespace(ENRICH=enrich, storable=COGNIAC.storable)
+    source: Any = SimpleNamespace(ENRICH=enrich, redact=COGNIAC.redact)
     page = Page("detections", [json.dumps(RECORDS[0]).encode()], {"application_id": "A"})
 
     cut = Transformer(source, schema.source("cogniac")).transform([page])["detections"]

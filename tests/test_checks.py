@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from duckdb import DuckDBPyConnection
-from test_slices import settings_of
+from test_partitions import settings_of
 
 from etl import schema
-from etl.errors import Unsound
+from etl.errors import CheckFailedError
 from etl.load.warehouse import Warehouse, open_for_writing
 from etl.publish import checks, publish
 from etl.publish.lake import Lake
@@ -111,7 +111,7 @@ def told(connection: DuckDBPyConnection, lake: Lake, statements: list[str]) -> s
     connection.begin()
     for statement in statements:
         connection.execute(statement)
-    with pytest.raises(Unsound) as caught:
+    with pytest.raises(CheckFailedError) as caught:
         checks.check(connection, TABLES, lake.compare(connection, TABLES), lake.state())
     connection.rollback()
     return str(caught.value)

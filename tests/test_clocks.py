@@ -11,8 +11,8 @@ from conftest import rows
 from hostile import MEDIA, Answer, Hostile, Request, Said, medium, serving
 from test_hostile_listing import media, paged, routes
 
-from etl import pipeline
 from etl.config import load
+from etl.pipeline import run as pipeline
 from etl.sources import neurons
 
 SOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -17,12 +17,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from etl.demo import timeline
-from etl.demo.cogniac import FOREIGN_APPLICATION, CogniacSimulator, CogniacSize, Readings
+from etl.demo.cogniac import FOREIGN_APPLICATION, ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.neurons import NeuronsSimulator, NeuronsSize
 from etl.demo.server import serve
 
 SMALL = CogniacSize(records=400)
-EVERYTHING = Readings(only_model_by_default=False)
+EVERYTHING = ApiVariant(only_model_by_default=False)
 Record = dict[str, Any]
 Param = str | float | bool
 
@@ -202,7 +202,7 @@ def test_people_correct_what_the_model_was_unsure_of() -> None:
 @pytest.mark.parametrize("named", [True, False])
 def test_the_vendors_sdk_connects_and_pages_everything(*, by_key: bool, named: bool) -> None:
     """The official client finds each record once, by key and by password, with the tenant named or found."""
-    simulator = CogniacSimulator(1, SMALL, readings=EVERYTHING)
+    simulator = CogniacSimulator(1, SMALL, variant=EVERYTHING)
     account = {"username": simulator.user, "password": simulator.password}
     with serve(simulator.app) as url:
         tenant = simulator.tenant_id if named or by_key else None  # by key the SDK looks for no tenant
@@ -233,7 +233,7 @@ def test_the_vendors_sdk_may_know_no_tenant_yet() -> None:
 @pytest.mark.parametrize("by_key", [True, False])
 def test_the_vendors_async_sdk_pages_everything(*, by_key: bool) -> None:
     """The asynchronous client finds each record once, too."""
-    simulator = CogniacSimulator(1, SMALL, readings=EVERYTHING)
+    simulator = CogniacSimulator(1, SMALL, variant=EVERYTHING)
     account = {"username": simulator.user, "password": simulator.password}
 
     async def read(url: str) -> dict[str, list[Record]]:
@@ -335,7 +335,7 @@ def test_flags_choose_whose_assertions_are_shown() -> None:
 def test_bounds_are_strict_unless_read_otherwise(*, inclusive: bool) -> None:
     """Records exactly at `start` or `end` are shown only by the inclusive readings."""
     simulator = CogniacSimulator(
-        1, SMALL, readings=Readings(start_inclusive=inclusive, end_inclusive=inclusive)
+        1, SMALL, variant=ApiVariant(start_inclusive=inclusive, end_inclusive=inclusive)
     )
     at = 1772600000.25
     with logged_in(simulator) as client:
@@ -354,7 +354,7 @@ def test_a_page_edge_among_equal_times_is_read_in_three_ways(
     *, cursor: Literal["exact", "skips", "repeats"], expected: str, reverse: bool
 ) -> None:
     """Equal times are told apart or lost; a page of one time only never names itself as the next."""
-    simulator = CogniacSimulator(1, SMALL, readings=Readings(cursor=cursor))
+    simulator = CogniacSimulator(1, SMALL, variant=ApiVariant(cursor=cursor))
     with logged_in(simulator) as client:
         found = pages(client, tied(simulator, 5), limit=2, reverse=reverse)
 
@@ -364,7 +364,7 @@ def test_a_page_edge_among_equal_times_is_read_in_three_ways(
 
 def test_the_repeating_cursor_sends_the_records_of_the_edge_again() -> None:
     """Under `repeats` a page begins with the records that share the last time of the page before."""
-    simulator = CogniacSimulator(1, SMALL, readings=Readings(cursor="repeats"))
+    simulator = CogniacSimulator(1, SMALL, variant=ApiVariant(cursor="repeats"))
     with logged_in(simulator) as client:
         application_id = tied(simulator, 2)
         simulator.put(

@@ -19,7 +19,7 @@ from etl import schema
 from etl.demo.neurons_assets import brand_detection, frame_metrics
 from etl.demo.neurons_film import FELT, SEEN, Brand, Film
 from etl.extract.stream import File
-from etl.registry import source_module
+from etl.sources import source_module
 from etl.sources.neurons.csv import lines, plain_lines
 from etl.transform.batch import Transformer
 
@@ -65,7 +65,7 @@ def come_to(bodies: Sequence[bytes], asset: str, *, together: bool) -> tuple[Any
     cut = Transformer(seen, schema.source("neurons")).transform(files)["assets"]
     rows = {name: sorted(map(repr, table.to_pylist())) for name, table in cut.tables.items()}
     forms = {name: table.schema for name, table in cut.tables.items()}
-    return rows, forms, [(each.context, each.why.path, each.why.reason) for each in cut.rejects], taken
+    return rows, forms, [(each.context, each.why.path, each.why.reason) for each in cut.rejected], taken
 
 
 def hold_same(bodies: Sequence[bytes], asset: str) -> None:
@@ -143,7 +143,7 @@ def test_polars_is_imported_only_for_files() -> None:
         import sys
         from etl import schema
         from etl.extract.stream import File, Page
-        from etl.registry import source_module
+        from etl.sources import source_module
         from etl.transform.batch import Transformer
         row = {"media_id": "M", "asset": "heat", "state": "skipped"}
         transformer = Transformer(source_module("neurons"), schema.source("neurons"))

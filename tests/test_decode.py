@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from etl import schema
-from etl.errors import Unfit
+from etl.errors import RecordError
 from etl.extract.stream import Page
-from etl.registry import source_module
+from etl.sources import source_module
 from etl.transform.batch import Transformer, TransformResult
 from etl.transform.decode import Decoder
 
@@ -73,9 +73,9 @@ def cut(*records: bytes, by: Transformer | None = None) -> TransformResult:
     return (by or transformer()).transform([page])["detections"]
 
 
-def refusals(found: TransformResult) -> list[tuple[str, str]]:
+def quarantine_entries(found: TransformResult) -> list[tuple[str, str]]:
     """Reason and place of each refusal."""
-    return [(each.why.reason, each.why.path) for each in found.rejects]
+    return [(each.why.reason, each.why.path) for each in found.rejected]
 
 
 def media_ids(found: TransformResult) -> list[str]:
@@ -117,7 +117,7 @@ def test_record_is_decoded_to_its_declared_types() -> None:
 )
 def test_value_of_another_type_is_refused(raw: str, reason: str, path: str) -> None:
     """A value that is absent, out of bounds or of another type is named; nothing is converted or guessed."""
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(RecordError) as caught:
         made_up().decode(f"{{{raw}}}".encode(), {})
 
     assert (reason, path) == (caught.value.reason, caught.value.path)
@@ -146,7 +146,7 @@ def test_record_outside_the_declaration_is_refused(path: str, value: object, rea
     """A Cogniac record with something amiss is refused whole, with what is amiss and where."""
     found = cut(changed(path, value))
 
-    assert ([(reason, where)], []) == (refusals(found), media_ids(found))
+    assert ([(reason, where)], []) == (quarantine_entries(found), media_ids(found))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_medium_outside_the_declaration_is_refused(path: str, value: object, rea
 
     found = transformer("neurons").transform([page])["media"]
 
-    assert ([(reason, where)], 0) == (refusals(found), found.tables["media"].num_rows)
+    assert ([(reason, where)], 0) == (quarantine_entries(found), found.tables["media"].num_rows)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_value_at_the_edge_is_accepted(path: str, value: object) -> None:
     """Limits belong to what is allowed, and an empty list is no absent one."""
     found = cut(changed(path, value))
 
-    assert ([], ["M"]) == (refusals(found), media_ids(found))
+    assert ([], ["M"]) == (quarantine_entries(found), media_ids(found))
 
 
 @pytest.mark.parametrize("media", [ABSENT, None], ids=["absent", "null"])
@@ -192,7 +192,7 @@ def test_record_may_name_its_media_item_without_describing_it(media: object) -> 
 
     found = cut(changed("media", media, record))
 
-    assert ([], ["M"], 0) == (refusals(found), media_ids(found), found.tables["media"].num_rows)
+    assert ([], ["M"], 0) == (quarantine_entries(found), media_ids(found), found.tables["media"].num_rows)
 
 
 HALF = b'{"media":{"media_id":"\\ud800, and more"}}'
@@ -211,7 +211,7 @@ GARBAGE = {
 @pytest.mark.parametrize(("raw", "reason"), GARBAGE.items(), ids=[str(raw[:20]) for raw in GARBAGE])
 def test_what_is_no_record_is_refused(raw: bytes, reason: str) -> None:
     """What is no JSON object is set apart like any record that does not fit."""
-    assert [(reason, "$")] == refusals(cut(raw))
+    assert [(reason, "$")] == quarantine_entries(cut(raw))
 
 
 @pytest.mark.parametrize("place", ["media_id", "title", "unheard_of"])
@@ -221,8 +221,8 @@ def test_invalid_utf8_is_refused(place: str) -> None:
 
     found = cut(raw, changed("media/media_id", "M2"))
 
-    assert (["M2"], 1) == (media_ids(found), len(found.rejects))
-    assert (base64.b64encode(raw).decode(), "base64") == found.rejects[0].text()
+    assert (["M2"], 1) == (media_ids(found), len(found.rejected))
+    assert (base64.b64encode(raw).decode(), "base64") == found.rejected[0].text()
 
 
 def test_nesting_of_any_depth_is_loaded_or_refused() -> None:
@@ -230,7 +230,7 @@ def test_nesting_of_any_depth_is_loaded_or_refused() -> None:
     depths = [*range(800, 1000), 100_000]
     head = changed("deep", "?").removesuffix(b'"?"}')
 
-    found = {len(cut(head + b"[" * depth + b"]" * depth + b"}").rejects) for depth in depths}
+    found = {len(cut(head + b"[" * depth + b"]" * depth + b"}").rejected) for depth in depths}
 
     assert {0, 1} == found
 
@@ -245,9 +245,9 @@ def test_records_are_refused_alone() -> None:
     late = (by_value, "'soon': Invalid isoformat string: 'soon'", "$.updated_at")
     assert ["M0", "M1", "M2", "M3", "M4"] == media_ids(found)
     assert [(by_type, "Expected `array`, got `int`", "$.detections"), late, late] == [
-        (each.content, each.why.reason, each.why.path) for each in found.rejects
+        (each.content, each.why.reason, each.why.path) for each in found.rejected
     ]
-    assert 3 * [{"application_id": "A"}] == [each.context for each in found.rejects]
+    assert 3 * [{"application_id": "A"}] == [each.context for each in found.rejected]
 
 
 def test_refused_record_is_kept_without_signatures() -> None:
@@ -256,7 +256,7 @@ def test_refused_record_is_kept_without_signatures() -> None:
     raw = json.dumps(record).encode()
     page = Page("media", [raw, raw.replace(b"word", b"other")])
 
-    found = transformer("neurons").transform([page])["media"].rejects
+    found = transformer("neurons").transform([page])["media"].rejected
 
     assert 2 * [(raw.replace(b"?sig=word&x=1", b"").decode(), "utf-8")] == [each.text() for each in found]
     assert 1 == len({each.fingerprint("neurons", "media") for each in found})
@@ -308,7 +308,11 @@ def test_undeclared_field_of_any_name_is_kept(place: str) -> None:
         for each in found.tables[name]["_extra"].to_pylist()
         if each
     ]
-    assert ([], ["M0", "M", "M3"], [{**ODD, "plain": 1}]) == (refusals(found), media_ids(found), extras)
+    assert ([], ["M0", "M", "M3"], [{**ODD, "plain": 1}]) == (
+        quarantine_entries(found),
+        media_ids(found),
+        extras,
+    )
     assert len({**ODD, "plain": 1}) == len(by.unknown())
 
 
@@ -319,7 +323,10 @@ def test_undeclared_field_of_several_objects_is_learnt_once() -> None:
     found = cut(changed("detections", said))
 
     extras = found.tables["detections"]["_extra"].to_pylist()
-    assert ([], ['{"a":0,"b":null}', '{"a":1,"b":null}', '{"a":2,"b":null}']) == (refusals(found), extras)
+    assert ([], ['{"a":0,"b":null}', '{"a":1,"b":null}', '{"a":2,"b":null}']) == (
+        quarantine_entries(found),
+        extras,
+    )
 
 
 def test_odd_name_does_not_hide_what_is_amiss() -> None:
@@ -333,7 +340,7 @@ def test_odd_name_does_not_hide_what_is_amiss() -> None:
     assert [
         ("Expected `float` <= 1.0", "$.detections[0].probability"),
         ("Expected `str`, got `int`", "$.+other_media[0].media_id"),
-    ] == refusals(found)
+    ] == quarantine_entries(found)
 
 
 NAMES = {f"name_{number}": number for number in range(201)}
@@ -351,11 +358,11 @@ def test_too_many_undeclared_fields_are_refused(place: str, at: str) -> None:
 
     found = cut(json.dumps(record).encode(), changed(f"{place}name_5", 1), changed("media/title", "T"))
 
-    assert ([(TOO_MANY, f"${at}")], ["M", "M"]) == (refusals(found), media_ids(found))
+    assert ([(TOO_MANY, f"${at}")], ["M", "M"]) == (quarantine_entries(found), media_ids(found))
 
 
 def test_too_many_undeclared_fields_in_what_the_source_adds_are_refused() -> None:
     """The same holds for objects that the source itself makes rows of."""
     found = cut(changed("other_media", [{"media_id": "M2", **NAMES}]), changed("media/media_id", "M3"))
 
-    assert (["M3"], [TOO_MANY]) == (media_ids(found), [reason for reason, _ in refusals(found)])
+    assert (["M3"], [TOO_MANY]) == (media_ids(found), [reason for reason, _ in quarantine_entries(found)])

@@ -256,10 +256,10 @@ sys.argv.append(ENDLESS)"""
 
 QUERIES = {
     "run": """
-from etl import pipeline
+from etl.pipeline import run as pipeline
 pipeline._read = lambda load, *_: load._warehouse.connection.execute(told())""",
     "publish": """
-from etl import pipeline
+from etl.pipeline import run as pipeline
 pipeline.publish = lambda warehouse, *_, **__: warehouse.connection.execute(told())""",
     "report page.html": """
 from etl.publish import report

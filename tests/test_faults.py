@@ -20,13 +20,13 @@ from conftest import ROOT, Plant, Row, Sightglass, Truth, in_order, leaked, rows
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from etl import pipeline
 from etl.config import Settings, load
 from etl.demo.cogniac import CogniacSimulator, CogniacSize
 from etl.demo.neurons import NeuronsSimulator, NeuronsSize
 from etl.demo.script import FOREVER, LOGIN_PAGE, Answer, CutOff, Reset, Rule, Script
 from etl.extract.http import Api
-from etl.extract.stream import Meter
+from etl.extract.stream import RequestStats
+from etl.pipeline import run as pipeline
 from etl.sources import cogniac, neurons
 from etl.sources.cogniac.login import Login
 from etl.values import moment
@@ -114,14 +114,14 @@ def test_sixteen_threads_renew_a_token_once(small: Plant) -> None:
     """All are refused at the same time, one asks for a new token, and all go on with it."""
     limits = {"SIGHTGLASS_RETRY_BUDGET": 60, "SIGHTGLASS_BODY_MEMORY": 16}
     settings = Settings({"SIGHTGLASS_CONCURRENCY": CROWD, **limits})
-    base, meter = small.cogniac_login["COG_URL_PREFIX"].rstrip("/"), Meter()
+    base, request_stats = small.cogniac_login["COG_URL_PREFIX"].rstrip("/"), RequestStats()
     login = Login(base, f"Key {small.cogniac.api_key}", "")
     path = "/1/tenants/current/subjects"
     with closing(Api(base, settings, auth=login)) as api, ThreadPoolExecutor(CROWD) as pool:
-        api.get(dict, path, meter)
+        api.get(dict, path, request_stats)
         small.cogniac.fault = Script(Rule(path=path, times=CROWD, answer=Together(CROWD)))
         before = minted(small)
-        asked = [pool.submit(api.get, dict, path, meter) for _ in range(CROWD)]
+        asked = [pool.submit(api.get, dict, path, request_stats) for _ in range(CROWD)]
         answers = [len(each.result(PATIENCE)["data"]) for each in asked]
 
     assert [len(small.cogniac.subjects())] * CROWD == answers
@@ -233,7 +233,7 @@ def test_nothing_that_opens_anything_is_kept_or_said(tmp_path: Path) -> None:
     with serving() as plant:
         seen: set[str] = set()
 
-        def telling(request: Request) -> ASGIApp | None:
+        def most_selective(request: Request) -> ASGIApp | None:
             """Complain in words that repeat all that was sent."""
             sent = [request.headers.get(name, "") for name in ("authorization", "x-api-key")]
             signatures = re.findall(r"signature=(\w+)", request.scope["query_string"].decode())
@@ -245,7 +245,7 @@ def test_nothing_that_opens_anything_is_kept_or_said(tmp_path: Path) -> None:
             return None
 
         for watch in (plant.cogniac, plant.neurons, plant.neurons.file_watch):
-            cast("CogniacSimulator", watch).fault = telling
+            cast("CogniacSimulator", watch).fault = most_selective
         plant.neurons.put(FILM | {"metrics": {"focus": "high"}}, {"metrics": b"[]"})
         plant.neurons.put(FILM | {"media_id": "seen"}, {"metrics": b"[]"})
         by_key = Sightglass(tmp_path / "key", plant.settings | {"SIGHTGLASS_RETRY_BUDGET": "0"})

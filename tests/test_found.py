@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 from conftest import rows, serving
-from test_readings import SMALL, T, differing, expected_of, gone, holding, load, silently_lost, sound, stored
+from test_variants import SMALL, T, differing, expected_of, gone, holding, load, silently_lost, sound, stored
 
-from etl.demo.cogniac import CogniacSimulator, CogniacSize, Readings
+from etl.demo.cogniac import ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.neurons import NeuronsSimulator
 from etl.demo.script import FOREVER, Answer, Rule, Script
 
-SKIPS = Readings(cursor="skips")
-COARSE = Readings(cursor="skips", clock_resolution="second")
-COARSE_FROM = Readings(cursor="skips", clock_resolution="second", start_inclusive=True)
+SKIPS = ApiVariant(cursor="skips")
+COARSE = ApiVariant(cursor="skips", clock_resolution="second")
+COARSE_FROM = ApiVariant(cursor="skips", clock_resolution="second", start_inclusive=True)
 
 
 @pytest.mark.parametrize(
@@ -20,17 +20,17 @@ COARSE_FROM = Readings(cursor="skips", clock_resolution="second", start_inclusiv
     [
         pytest.param(SKIPS, [(0, 1), (1, 150)], id="ties at the very end"),
         pytest.param(
-            Readings(cursor="skips", empty_pages=1), [(1, 150), (2, 1)], id="the other end is empty"
+            ApiVariant(cursor="skips", empty_pages=1), [(1, 150), (2, 1)], id="the other end is empty"
         ),
         pytest.param(SKIPS, [(0.001, 99), (0.002, 5), (5, 1)], id="ties after others of one hundredth"),
         pytest.param(COARSE_FROM, [(1, 60), (2, 60), (5, 1)], id="two seconds that fill a page together"),
     ],
 )
 def test_ties_that_a_strict_cursor_skips_are_read(
-    readings: Readings, groups: list[tuple[float, int]], tmp_path: Path
+    variant: ApiVariant, groups: list[tuple[float, int]], tmp_path: Path
 ) -> None:
     """Wherever on a page they begin, and whether anything follows them or not."""
-    with serving(holding(*groups, readings=readings)) as plant:
+    with serving(holding(*groups, variant=variant)) as plant:
         code = load(tmp_path, plant.cogniac_login).exit_code
 
         assert (0, [], []) == (code, rows(tmp_path, "etl.gaps"), sound(tmp_path))
@@ -42,21 +42,21 @@ def test_ties_that_a_strict_cursor_skips_are_read(
     [
         pytest.param(COARSE, [(1, 260)], id="more than two pages at the very end"),
         pytest.param(
-            Readings(cursor="skips", end_inclusive=True),
+            ApiVariant(cursor="skips", end_inclusive=True),
             [(1.5, 150), (1.500001, 60), (3, 1)],
             id="a microsecond",
         ),
-        pytest.param(Readings(next_link="itself"), [(1, 150)], id="a full page names itself"),
+        pytest.param(ApiVariant(next_link="itself"), [(1, 150)], id="a full page names itself"),
         pytest.param(
-            Readings(next_link="itself"), [(1, 150), (2, 1)], id="a full page before others names itself"
+            ApiVariant(next_link="itself"), [(1, 150), (2, 1)], id="a full page before others names itself"
         ),
     ],
 )
 def test_ties_that_cannot_be_reached_are_named(
-    readings: Readings, groups: list[tuple[float, int]], tmp_path: Path
+    variant: ApiVariant, groups: list[tuple[float, int]], tmp_path: Path
 ) -> None:
     """What is not in the tables is in `etl.gaps`, by its time or by its stream."""
-    with serving(holding(*groups, readings=readings)) as plant:
+    with serving(holding(*groups, variant=variant)) as plant:
         load(tmp_path, plant.cogniac_login)
 
         assert ([], []) == (silently_lost(tmp_path, plant), sound(tmp_path))
@@ -64,8 +64,8 @@ def test_ties_that_cannot_be_reached_are_named(
 
 def test_a_page_that_was_empty_before_is_not_taken_for_the_last(tmp_path: Path) -> None:
     """Where `next` names its own page, and that comes empty at first, what it then holds leads on."""
-    readings = Readings(next_link="itself", empty_pages=2)
-    with serving(CogniacSimulator(3, CogniacSize(applications=1, records=250), readings=readings)) as plant:
+    variant = ApiVariant(next_link="itself", empty_pages=2)
+    with serving(CogniacSimulator(3, CogniacSize(applications=1, records=250), variant=variant)) as plant:
         code = load(tmp_path, plant.cogniac_login).exit_code
 
         assert (0, expected_of(plant)) == (code, stored(tmp_path))
@@ -73,11 +73,11 @@ def test_a_page_that_was_empty_before_is_not_taken_for_the_last(tmp_path: Path) 
 
 def test_a_page_that_no_client_can_leave_is_a_gap(tmp_path: Path) -> None:
     """An empty page whose `next` names itself ends in exit code 3, and the stream is named, run after run."""
-    cogniac = holding((0, 3), readings=Readings(next_link="itself", empty_pages=1))
+    cogniac = holding((0, 3), variant=ApiVariant(next_link="itself", empty_pages=1))
     with serving(cogniac) as plant:
         codes = [load(tmp_path, plant.cogniac_login).exit_code for _ in range(2)]
         named = [(row["stream"], row["key"]) for row in rows(tmp_path, "etl.gaps")]
-        cogniac.readings = Readings()
+        cogniac.variant = ApiVariant()
         codes.append(load(tmp_path, plant.cogniac_login).exit_code)
 
         assert ([3, 3, 0], [("detections", "some")]) == (codes, named)
@@ -88,7 +88,7 @@ def test_a_page_that_no_client_can_leave_is_a_gap(tmp_path: Path) -> None:
 def test_what_a_skipping_cursor_hides_is_a_gap_that_stays(many: int, gaps: list[str], tmp_path: Path) -> None:
     """Up to two pages of one second are read from both ends; of more, the middle is named run after run."""
     cogniac = holding(
-        (0, 1), (1.5, many), (9, 1), readings=Readings(cursor="skips", clock_resolution="second")
+        (0, 1), (1.5, many), (9, 1), variant=ApiVariant(cursor="skips", clock_resolution="second")
     )
     with serving(cogniac) as plant:
         for _ in range(2):
@@ -103,7 +103,7 @@ def test_an_abridged_medium_wipes_nothing(tmp_path: Path) -> None:
     cogniac = holding((0, 1), (1, 150))
     with serving(cogniac) as plant:
         load(tmp_path, plant.cogniac_login)
-        cogniac.readings = Readings(abridged_after_first=True)
+        cogniac.variant = ApiVariant(abridged_after_first=True)
         cogniac.fault = Script(Rule(path="/1/media/", times=FOREVER, answer=Answer(status=404)))
         cogniac.bump("some", "m150", at=T + 1)
         load(tmp_path, plant.cogniac_login)

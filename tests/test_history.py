@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from etl import schema
 from etl.extract.stream import Page
 from etl.load.relation import MARK, relation
-from etl.load.save import Stamp, save
+from etl.load.save import Lineage, save
 from etl.load.tables import prepare
-from etl.registry import source_module
+from etl.sources import source_module
 from etl.transform.batch import Transformer
 
 Rows = list[tuple[Any, ...]]
@@ -95,8 +95,8 @@ class Bench:
         """Load versions as one batch."""
         self._runs += 1
         page = Page("detections", [each.record() for each in batch], {"application_id": "A"})
-        stamp = Stamp(self.run, datetime(2026, 3, 1, tzinfo=UTC))
-        save(self.connection, self.source, self._transformer.transform([page])["detections"].tables, stamp)
+        lineage = Lineage(self.run, datetime(2026, 3, 1, tzinfo=UTC))
+        save(self.connection, self.source, self._transformer.transform([page])["detections"].tables, lineage)
 
     def rows(self, query: str, **parameters: object) -> Rows:
         """The answer to a query."""

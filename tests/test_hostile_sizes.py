@@ -18,10 +18,10 @@ import pytest
 from conftest import ROOT, Ran, Row, rows, table
 from hostile import DETECTIONS, Placed, T, cogniac, of_cogniac, record, serving
 from test_kills import started
-from test_slices import settings_of
+from test_partitions import settings_of
 
-from etl.load.books import received, refusals
 from etl.load.duckdb_errors import MEMORY, is_out_of_memory
+from etl.load.run_store import quarantine_entries, received
 from etl.load.warehouse import SPILL, open_for_writing
 from etl.publish import publish
 from etl.transform.batch import KEPT
@@ -170,7 +170,7 @@ def test_a_large_quarantine_needs_no_more_than_usual_memory(tmp_path: Path) -> N
             unlimited.connection.execute(REFUSED, {"number": number, "record": noise(number, 1_400_000)})
     with closing(open_for_writing(tmp_path)) as warehouse:
         publish(warehouse, settings_of(tmp_path), force=True)
-        found = [received(warehouse, refusal).record for refusal in refusals(warehouse)]
+        found = [received(warehouse, entry).record for entry in quarantine_entries(warehouse)]
         assert (MEMORY, 0) == (warehouse.memory, publish(warehouse, settings_of(tmp_path), force=True).files)
 
     asked = "SELECT list(md5(record) ORDER BY quarantine_id) FROM etl.quarantine"

@@ -25,7 +25,7 @@ from etl.errors import ClientError, SourceError
 from etl.extract.address import Reach
 from etl.extract.deadline import within
 from etl.extract.http import Api, RetryableError, _Pauses
-from etl.extract.stream import Meter
+from etl.extract.stream import RequestStats
 from etl.sources.cogniac.login import Login
 from etl.sources.neurons.login import KeyHeader
 
@@ -73,7 +73,7 @@ class Server:
 @contextmanager
 def asking(
     base: str | None, budget: float = 120, key: str = KEY, rate: tuple[int, float] | None = None
-) -> Iterator[tuple[Api, Meter]]:
+) -> Iterator[tuple[Api, RequestStats]]:
     """An API that is asked with a key, or files without one where there is no base; with its meter."""
     settings = Settings(
         {
@@ -87,16 +87,16 @@ def asking(
     with closing(
         Api(base, settings, auth=auth, secrets=[Secret(key)], hint="check KEY", rate=rate, reach=reach)
     ) as api:
-        yield api, Meter()
+        yield api, RequestStats()
 
 
 def complaint(base: str | None, path: str, budget: float = 120, key: str = KEY) -> tuple[type, str, int]:
     """How a GET that fails does so: the error, its text, and the requests that were made."""
-    with asking(base, budget, key) as (api, meter):
+    with asking(base, budget, key) as (api, request_stats):
         ask = partial(api.get, dict) if base else api.download
         with pytest.raises(SourceError) as caught:
-            ask(path, meter)
-    return caught.type, str(caught.value), meter.requests
+            ask(path, request_stats)
+    return caught.type, str(caught.value), request_stats.requests
 
 
 @pytest.fixture(autouse=True)
@@ -121,8 +121,8 @@ PASSING = {str(status): Answer(status, b"busy") for status in (408, 429, 500, 50
 def test_trouble_that_may_pass_is_met_by_another_attempt(trouble: Answer) -> None:
     """The caller gets the answer as if nothing had been."""
     server = Server(trouble, trouble, OK)
-    with serve(server) as url, asking(url) as (api, meter):
-        answer = api.get(dict, "/1/x", meter)
+    with serve(server) as url, asking(url) as (api, request_stats):
+        answer = api.get(dict, "/1/x", request_stats)
 
     assert {"a": 1} == answer
     assert ["/1/x"] * 3 == server.asked
@@ -131,11 +131,15 @@ def test_trouble_that_may_pass_is_met_by_another_attempt(trouble: Answer) -> Non
 def test_the_meter_counts_what_an_answer_took() -> None:
     """Each attempt is a request, all but the first are retries, and bodies count uncompressed."""
     packed = Answer(body=gzip.compress(OK.body), headers={"Content-Encoding": "gzip"})
-    with serve(Server(Answer(503, b"busy"), packed)) as url, asking(url) as (api, meter):
+    with serve(Server(Answer(503, b"busy"), packed)) as url, asking(url) as (api, request_stats):
         for _ in range(2):
-            api.get(dict, "/1/x", meter)
+            api.get(dict, "/1/x", request_stats)
 
-    assert (3, 1, len(b"busy") + 2 * len(OK.body)) == (meter.requests, meter.retries, meter.bytes)
+    assert (3, 1, len(b"busy") + 2 * len(OK.body)) == (
+        request_stats.requests,
+        request_stats.retries,
+        request_stats.bytes,
+    )
 
 
 CUT = "IncompleteRead(4 bytes read, 4 more expected)"
@@ -174,13 +178,13 @@ def test_without_a_budget_nothing_is_tried_again() -> None:
         assert 1 == complaint(url, "/1/x", budget=0)[2]
 
 
-class Waits(Exception):
+class WaitsError(Exception):
     """Raised in place of waiting: for how many seconds it would have been."""
 
 
 def refuse_to_wait(details: stamina.instrumentation.RetryDetails) -> None:
     """Leave the retries where they would wait."""
-    raise Waits(details.wait_for)
+    raise WaitsError(details.wait_for)
 
 
 HOURS = format_datetime(datetime.now(UTC) + timedelta(hours=10), usegmt=True)
@@ -203,8 +207,12 @@ def test_an_api_says_when_to_come_back(said: dict[str, str], least: float, most:
     server = Server(Answer(429, headers=said))
     stamina.set_testing(False)
     stamina.instrumentation.set_on_retry_hooks([refuse_to_wait])
-    with serve(server) as url, asking(url, 36_000) as (api, meter), pytest.raises(Waits) as caught:
-        api.get(dict, "/1/x", meter)
+    with (
+        serve(server) as url,
+        asking(url, 36_000) as (api, request_stats),
+        pytest.raises(WaitsError) as caught,
+    ):
+        api.get(dict, "/1/x", request_stats)
 
     assert least <= caught.value.args[0] <= most
 
@@ -259,9 +267,9 @@ def test_json_of_another_shape_is_not_asked_for_again() -> None:
 def test_a_link_keeps_its_query() -> None:
     """The address of a next page is asked for as it was given; parameters make a query of their own."""
     server = Server(OK)
-    with serve(server) as url, asking(url) as (api, meter):
-        api.get(dict, f"{url}1/x?start=5.50&key=a%2Fb", meter)
-        api.get(dict, "1/y", meter, {"limit": "2"})
+    with serve(server) as url, asking(url) as (api, request_stats):
+        api.get(dict, f"{url}1/x?start=5.50&key=a%2Fb", request_stats)
+        api.get(dict, "1/y", request_stats, {"limit": "2"})
 
     assert ["/1/x?start=5.50&key=a%2Fb", "/1/y?limit=2"] == server.asked
 
@@ -299,8 +307,8 @@ def test_a_download_follows_redirects_and_carries_no_key() -> None:
     files = Server(Answer(body=b"a;b", headers={"Content-Type": "text/csv; charset=utf-8"}))
     with serve(files) as there:
         links = Server(Answer(302, headers={"Location": f"{there}a.csv?signature=s"}))
-        with serve(links) as url, asking(None) as (api, meter):
-            found = api.download(f"{url}a", meter)
+        with serve(links) as url, asking(None) as (api, request_stats):
+            found = api.download(f"{url}a", request_stats)
 
     assert (b"a;b", "text/csv") == found
     assert ["/a.csv?signature=s"] == files.asked
@@ -357,10 +365,10 @@ def test_a_body_without_end_is_not_read_to_the_end() -> None:
 
 def test_a_wait_for_the_rate_of_a_host_comes_on_top() -> None:
     """A budget that is shorter than the time for which the rate is stated is enough for all requests."""
-    with serve(Server(OK)) as url, asking(url, 0.2, rate=(1, 0.5)) as (api, meter):
-        found = [api.get(dict, "/1/x", meter) for _ in range(3)]
+    with serve(Server(OK)) as url, asking(url, 0.2, rate=(1, 0.5)) as (api, request_stats):
+        found = [api.get(dict, "/1/x", request_stats) for _ in range(3)]
 
-    assert ([{"a": 1}] * 3, 3) == (found, meter.requests)
+    assert ([{"a": 1}] * 3, 3) == (found, request_stats.requests)
 
 
 def test_a_wait_for_the_login_of_another_thread_counts() -> None:

@@ -34,7 +34,7 @@ DUMP = """
     FROM {} ORDER BY ALL"""
 GAPS = "SELECT source, stream, key, what FROM etl.gaps ORDER BY ALL"
 SMALL_BATCHES = """
-from etl import loading
+from etl.pipeline import source_loader as loading
 from etl.sources.cogniac import pages, scan
 loading.PART_BYTES, loading.BATCH_BYTES, pages.PAGE = 1_000, 4_000, 10
 """
@@ -131,7 +131,7 @@ def content(home: Path) -> Tables:
         return said | {"etl.gaps": connection.execute(GAPS).fetchall()}
 
 
-def books(home: Path) -> list[Ended]:
+def run_store(home: Path) -> list[Ended]:
     """How each run ended, the oldest first, and what became of its streams that did not end well."""
     streams = rows(home, "etl.run_streams")
     return [
@@ -181,7 +181,7 @@ def whole(path: Path) -> bool:
 def wrong(place: Sightglass, expected: Tables) -> list[str]:
     """What is not as after a run never killed, once a run has been let go to its end."""
     ran = place("run")
-    found, runs = content(place.home), books(place.home)
+    found, runs = content(place.home), run_store(place.home)
     fair = runs[-1] == ENDED[-1] and all(run in ENDED for run in runs)
     return [
         *([f"exit code {ran.code}: {ran.err}"] if ran.code else []),
@@ -300,5 +300,5 @@ def test_killed_five_times_in_a_row(tmp_path: Path) -> None:
         found = wrong(killed, expected)
 
     assert (0, 0, [True] * 5) == (first.code, second.code, deaths)
-    assert (["ok", *["failed"] * 5, "ok"], []) == ([run[0] for run in books(killed.home)], found)
+    assert (["ok", *["failed"] * 5, "ok"], []) == ([run[0] for run in run_store(killed.home)], found)
     assert before != expected

@@ -9,12 +9,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from test_partitions import APRIL, DELETE, INSERT, MARCH, Rows, Small, agree, made_up
 from test_schema import EACH_TYPE, TABLES, extremes
-from test_slices import APRIL, DELETE, INSERT, MARCH, Rows, Small, agree, made_up
 
 from etl import schema
 from etl.load.tables import prepare
-from etl.publish import lake, slices
+from etl.publish import lake, partitions
 from etl.publish.bi import query
 from etl.publish.lake import Lake
 from etl.publish.state import State, encode
@@ -225,7 +225,7 @@ def test_a_damaged_version_is_published_anew(
     small: Small, monkeypatch: pytest.MonkeyPatch, text: bytes
 ) -> None:
     """Where nobody can tell what the files hold, all are written, and none is left that holds rows twice."""
-    monkeypatch.setattr(slices, "ROWS", 100)
+    monkeypatch.setattr(partitions, "ROWS", 100)
     small.insert(MARCH, 300, start=10)
     small.publish()
     small.insert("2026-02-28 23:59:30+00", 250, start=1000)

@@ -17,7 +17,6 @@ from conftest import serving
 from pyrate_limiter import Limiter, Rate
 from starlette.types import Receive, Scope, Send
 
-from etl import pipeline
 from etl.config import Settings, load
 from etl.demo.neurons import NeuronsSimulator, NeuronsSize
 from etl.demo.script import Answer
@@ -25,7 +24,8 @@ from etl.demo.server import serve
 from etl.extract.deadline import within
 from etl.extract.http import Api
 from etl.extract.limiter import AdaptiveLimiter
-from etl.extract.stream import Meter
+from etl.extract.stream import RequestStats
+from etl.pipeline import run as pipeline
 from etl.sources.neurons import SETTINGS
 
 AT_ONCE = 8
@@ -183,49 +183,49 @@ def in_parallel(ask: Callable[[], Any], times: int) -> list[Any]:
 
 def test_a_host_that_finds_it_too_many_gets_fewer() -> None:
     """After the first complaints half as many are in flight; when they end, as many as at first."""
-    host, meter = Host(limit=2, crowd=AT_ONCE), Meter()
+    host, request_stats = Host(limit=2, crowd=AT_ONCE), RequestStats()
     with serve(host) as url, closing(Api(url, settings())) as api:
-        answers = in_parallel(lambda: api.get(dict, "/x", meter), 2 * AT_ONCE)
+        answers = in_parallel(lambda: api.get(dict, "/x", request_stats), 2 * AT_ONCE)
         first, later = host.arrived[:AT_ONCE], host.arrived[AT_ONCE:]
         refused = host.refused
         host.limit, host.latency = AT_ONCE, 0
         for _ in range(5 * AT_ONCE):
-            api.get(dict, "/x", meter)
+            api.get(dict, "/x", request_stats)
         host.meet(AT_ONCE)
-        together = in_parallel(lambda: api.get(dict, "/x", meter), AT_ONCE)
+        together = in_parallel(lambda: api.get(dict, "/x", request_stats), AT_ONCE)
 
     assert [{}] * 2 * AT_ONCE == answers
     assert list(range(1, AT_ONCE + 1)) == first
     # Eight in flight, then four; with the fourteen successes that are left there are six again at most.
     assert max(later) <= 6
-    assert refused == meter.retries >= AT_ONCE - 2
+    assert refused == request_stats.retries >= AT_ONCE - 2
     assert [{}] * AT_ONCE == together
 
 
 def test_a_host_with_a_rate_is_not_asked_more_often() -> None:
     """Two in a tenth of a second, by whatever thread: six take at least two tenths."""
-    meter = Meter()
+    request_stats = RequestStats()
     with serve(FINE) as url, closing(Api(url, settings(), rate=(2, 0.1))) as api:
         began = time.monotonic()
-        in_parallel(lambda: api.get(dict, "/x", meter), 6)
+        in_parallel(lambda: api.get(dict, "/x", request_stats), 6)
         took = time.monotonic() - began
 
-    assert (6, True) == (meter.requests, took >= 0.19)
+    assert (6, True) == (request_stats.requests, took >= 0.19)
 
 
 def test_what_is_tried_again_counts_in_the_rate_too() -> None:
     """One in a tenth of a second: the third attempt of one request is made after two tenths."""
-    answers, meter = iter([Answer(status=503), Answer(status=503), FINE]), Meter()
+    answers, request_stats = iter([Answer(status=503), Answer(status=503), FINE]), RequestStats()
 
     async def host(scope: Scope, receive: Receive, send: Send) -> None:
         await next(answers)(scope, receive, send)
 
     with serve(host) as url, closing(Api(url, settings(), rate=(1, 0.1))) as api:
         began = time.monotonic()
-        api.get(dict, "/x", meter)
+        api.get(dict, "/x", request_stats)
         took = time.monotonic() - began
 
-    assert (3, 2, True) == (meter.requests, meter.retries, took >= 0.19)
+    assert (3, 2, True) == (request_stats.requests, request_stats.retries, took >= 0.19)
 
 
 def test_neurons_is_asked_within_its_documented_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp
 
-from etl import pipeline
 from etl.config import load
-from etl.demo.neurons import NeuronsReadings, NeuronsSimulator, NeuronsSize
+from etl.demo.neurons import NeuronsSimulator, NeuronsSize, NeuronsVariant
 from etl.demo.script import FOREVER, Answer, Clock, Rule, Script
 from etl.demo.server import serve
+from etl.pipeline import run as pipeline
 from etl.sources.neurons import SETTINGS
 
 SOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -92,10 +92,8 @@ class Film:
 def showing(home: Path, *, lifetime: float = 300, status: int = 403) -> Iterator[Film]:
     """One video with four files, in a list of its own."""
     clock = Clock(SOON.timestamp())
-    readings = NeuronsReadings(expired_status=status)  # type: ignore[arg-type]  # any of three
-    neurons = NeuronsSimulator(
-        1, NeuronsSize(media=0), readings=readings, clock=clock, link_lifetime=lifetime
-    )
+    variant = NeuronsVariant(expired_status=status)  # type: ignore[arg-type]  # any of three
+    neurons = NeuronsSimulator(1, NeuronsSize(media=0), variant=variant, clock=clock, link_lifetime=lifetime)
     with serving(neurons=neurons) as plant:
         neurons.put(VIDEO, FILES)
         # Links of one second are the same; those minted anew shall not be.

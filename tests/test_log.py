@@ -15,9 +15,9 @@ import msgspec
 import pyarrow as pa
 import pytest
 
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
 from etl.extract.log import Log, Part, Run, StreamHead
-from etl.extract.log_reader import DamagedPart, read
+from etl.extract.log_reader import DamagedPartError, read
 from etl.extract.log_writer import LogWriter, Received
 from etl.extract.stream import Action, Delivery, End, File, Page, Watermark, stand_in
 
@@ -208,7 +208,7 @@ def test_damage_is_told(tmp_path: Path, name: str, how: str) -> None:
     else:
         path.write_bytes({"flipped": bytes(body), "cut": bytes(body[:-3]), "emptied": b""}[how])
 
-    with pytest.raises(DamagedPart, match=path.name):
+    with pytest.raises(DamagedPartError, match=path.name):
         read(Log(tmp_path), part)
 
 
@@ -241,7 +241,7 @@ def test_after_a_part_that_could_not_be_written_none_is(tmp_path: Path) -> None:
     writer = LogWriter(log, RUN, DAY, 0)
     records: list[Any] = [Broken()]
     for page in (Page("media", records), Page("media", [b"{}"])):
-        with pytest.raises(SettingsError, match="No space left on device"):
+        with pytest.raises(EnvironmentFaultError, match="No space left on device"):
             writer.seal(HEADS, [Received(0, 7, [page])], sealed_at=8, ends_batch=True)
 
     assert [] == log.parts()
@@ -316,7 +316,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     """Where writing breaks off, nothing is sealed, and the error says what to do."""
     records: list[Any] = [b"{}", Broken()]
 
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(EnvironmentFaultError) as caught:
         seal(tmp_path, Page("media", records))
 
     why = "No space left on device; make room"
@@ -328,7 +328,7 @@ def test_a_log_that_cannot_be_made_is_a_matter_of_settings(tmp_path: Path) -> No
     """A file in the place of the folder is named with what to do."""
     (tmp_path / "media").touch()
 
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(EnvironmentFaultError) as caught:
         seal(tmp_path, Page("media", [b"{}"]))
 
     why = "Not a directory; move away what stands in its place"

@@ -18,22 +18,22 @@ from etl import schema
 from etl.config import Settings, load
 from etl.extract.deadline import within
 from etl.extract.handover import MOST_BYTES, Handover
-from etl.extract.memory import BodyMemory, TooLarge
+from etl.extract.memory import BodyMemory, TooLargeError
 from etl.extract.stream import (
     MANY_RECORDS,
     Action,
     Bundle,
+    Checkpoint,
     File,
-    Meter,
     Page,
-    Position,
+    RequestStats,
+    SourceContext,
     Stream,
     Watermark,
-    World,
     in_parts,
     size_of,
 )
-from etl.registry import source_module
+from etl.sources import source_module
 from etl.sources.neurons import SETTINGS, connect
 from etl.transform.batch import Transformer
 from etl.transform.decode import Decoder
@@ -65,7 +65,7 @@ def test_pages_share_what_one_may_have(memory: BodyMemory) -> None:
         large(2 * SHARE)
         with within(0.01), pytest.raises(TimeoutError, match="there was no room for this one in time"):
             small(SHARE + 1)
-        with pytest.raises(TooLarge):
+        with pytest.raises(TooLargeError):
             large(2 * SHARE + 1)
     with memory.page() as next_one, within(PATIENCE):
         next_one(2 * SHARE)
@@ -85,7 +85,7 @@ def test_the_turn_is_one_for_all_sources(memory: BodyMemory) -> None:
 def test_a_file_has_its_share_and_no_more(memory: BodyMemory) -> None:
     """It waits for those beside it, so that none of them may wait for it."""
     memory.grow_file(SHARE)
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooLargeError):
         memory.grow_file(SHARE + 1)
 
 
@@ -172,7 +172,7 @@ def test_few_files_are_held_until_those_beside_them_have_come() -> None:
         assert session is not None
         with closing(session):
             now = datetime(2026, 3, 5, tzinfo=UTC)
-            ((stream,),) = session.streams(World(lambda: now, nothing_is_stored, now))
+            ((stream,),) = session.streams(SourceContext(lambda: now, nothing_is_stored, now))
             bundles = bundles_of(stream)
 
     assert [(3, 6), (2, 6), (2, 6)] == bundles
@@ -216,7 +216,7 @@ def test_a_long_page_of_detections_comes_in_parts() -> None:
         assert session is not None
         with closing(session):
             now = datetime(2026, 5, 5, tzinfo=UTC)
-            groups = session.streams(World(lambda: now, nothing_is_stored, now))
+            groups = session.streams(SourceContext(lambda: now, nothing_is_stored, now))
             for stream in next(groups):
                 bundles_of(stream)
             detections = next(each for each in next(groups) if each.name == "detections")
@@ -233,7 +233,7 @@ def nothing_is_stored(_query: str, **_: object) -> list[tuple[Any, ...]]:
 def bundles_of(stream: Stream, end: int = 0) -> list[tuple[int, int]]:
     """Of each bundle, how many records and how many files it has."""
     found = []
-    for bundle in stream.deliver(Position(None, 0, end), Meter()):
+    for bundle in stream.deliver(Checkpoint(None, 0, end), RequestStats()):
         records = sum(len(each.records) for each in bundle if isinstance(each, Page))
         found.append((records, sum(isinstance(each, File) for each in bundle)))
     return found

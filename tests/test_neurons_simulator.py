@@ -12,7 +12,7 @@ from typing import Any, Literal
 import httpx
 import pytest
 
-from etl.demo.neurons import NeuronsReadings, NeuronsSimulator, NeuronsSize
+from etl.demo.neurons import NeuronsSimulator, NeuronsSize, NeuronsVariant
 from etl.demo.server import serve
 
 Record = dict[str, Any]
@@ -35,7 +35,7 @@ def test_neurons_media_are_paged_oldest_first(
     envelope: Literal["pagination", "bare", "data"], unpack: Callable[[Any], list[Record]]
 ) -> None:
     """By offset and limit all media arrive once, in any envelope, with a link for each asset."""
-    simulator = NeuronsSimulator(size=NeuronsSize(media=25), readings=NeuronsReadings(envelope=envelope))
+    simulator = NeuronsSimulator(size=NeuronsSize(media=25), variant=NeuronsVariant(envelope=envelope))
     with served(simulator) as client:
         bodies = [
             client.get(f"predict/v2/media?limit=10&offset={offset}").json() for offset in (0, 10, 20, 30)

@@ -7,7 +7,7 @@ import pytest
 
 from etl import schema
 from etl.extract.stream import Page
-from etl.registry import source_module
+from etl.sources import source_module
 from etl.transform.batch import Transformer, TransformResult
 from etl.transform.pages import BLOCK
 
@@ -60,7 +60,7 @@ def test_a_record_that_does_not_fit_is_refused_alone_late_in_a_batch(fields: Any
 
     found = cut(*(records[first : first + 100] for first in range(0, len(records), 100)))
 
-    assert [(records[BAD], reason)] == [(each.content, each.why.reason) for each in found.rejects]
+    assert [(records[BAD], reason)] == [(each.content, each.why.reason) for each in found.rejected]
     assert [f"M{number}" for number in range(3 * BLOCK) if number != BAD] == media_ids(found)
     assert list(range(3 * BLOCK - 1)) == found.tables["detections"]["_record"].to_pylist()
 
@@ -83,4 +83,4 @@ def test_a_refused_record_is_refused_each_time_it_comes() -> None:
     """What was not taken is no repeat: it is counted as often as it was sent."""
     bad = record(1, detections=5)
 
-    assert 2 * [bad] == [each.content for each in cut([bad, record(2)], [bad]).rejects]
+    assert 2 * [bad] == [each.content for each in cut([bad, record(2)], [bad]).rejected]

@@ -16,14 +16,24 @@ import duckdb
 import pytest
 from conftest import table
 
-from etl import loading
 from etl.config import CORE, load
-from etl.errors import SettingsError, SourceError, Unfit
-from etl.extract import reading
-from etl.extract.stream import Bundle, Delivery, Enrich, File, Meter, Page, Position, Stream, Watermark
-from etl.load.books import StreamStats
-from etl.part_pipeline import PartPipeline
-from etl.pipeline import Report, run
+from etl.errors import EnvironmentFaultError, RecordError, SourceError
+from etl.extract import stream_reader
+from etl.extract.stream import (
+    Bundle,
+    Checkpoint,
+    Delivery,
+    Enrich,
+    File,
+    Page,
+    RequestStats,
+    Stream,
+    Watermark,
+)
+from etl.load.run_store import StreamStats
+from etl.pipeline import source_loader as loading
+from etl.pipeline.part_pipeline import PartPipeline
+from etl.pipeline.run import Report, run
 
 HEAVY = 2**16
 """Bytes of a batch that is committed at once, in these tests."""
@@ -40,7 +50,7 @@ WITH_ROWS = " UNION ".join(f"SELECT media_id, asset FROM neurons.{part}" for par
 
 Rows = list[tuple[Any, ...]]
 Step = Bundle | Exception
-Told = Callable[[Position], object]
+Told = Callable[[Checkpoint], object]
 
 
 class Bench:
@@ -61,7 +71,7 @@ class Bench:
 
     def run(self, *groups: list[Stream], **settings: str) -> Report:
         """Run once, an hour after the run before."""
-        session = SimpleNamespace(streams=lambda _world: groups, close=lambda: None)
+        session = SimpleNamespace(streams=lambda _source_context: groups, close=lambda: None)
         self.source.connect = lambda _settings: session
         given = {"SIGHTGLASS_HOME": str(self.home), "SIGHTGLASS_RAW_DAYS": "0"} | settings
         self.now += timedelta(hours=1)
@@ -101,8 +111,8 @@ def neu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 def stream(*steps: Step, name: str = "detections", partition: str = "", told: Told = id) -> Stream:
     """A stream that takes these steps: bundles that it yields, errors that it raises."""
 
-    def deliver(position: Position, _meter: Meter) -> Iterator[Bundle]:
-        told(position)
+    def deliver(checkpoint: Checkpoint, _request_stats: RequestStats) -> Iterator[Bundle]:
+        told(checkpoint)
         for step in steps:
             if isinstance(step, Exception):
                 raise step
@@ -154,7 +164,7 @@ def test_a_cursor_never_passes_the_end_that_was_asked_for(cog: Bench) -> None:
 
 def test_a_cursor_that_is_yet_to_come_is_not_believed(cog: Bench) -> None:
     """The stream is read from its beginning, and the cursor goes back to where the data is."""
-    told: list[Position] = []
+    told: list[Checkpoint] = []
     cog.run([stream(page(cog.now.timestamp()))])
     cog.now -= timedelta(days=400)
     report = cog.run([stream(page(100, 200), told=told.append)])
@@ -170,10 +180,10 @@ def test_what_has_come_is_committed_though_nothing_more_comes(
     cog: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An API that answers no more holds up what it has answered for some seconds only."""
-    monkeypatch.setattr(reading, "QUIET", 0.01)
+    monkeypatch.setattr(stream_reader, "QUIET", 0.01)
     committed = []
 
-    def deliver(_position: Position, _meter: Meter) -> Iterator[Bundle]:
+    def deliver(_checkpoint: Checkpoint, _request_stats: RequestStats) -> Iterator[Bundle]:
         yield page(1.0, heavy=False)
         for _ in range(600):
             cog.now += timedelta(seconds=10)
@@ -193,15 +203,15 @@ def test_a_commit_that_fails_is_told_though_nothing_more_comes(
     released, given_up = threading.Event(), []
 
     def fail(_pipeline: PartPipeline, _parts: object) -> None:
-        raise SettingsError("the disk is full")
+        raise EnvironmentFaultError("the disk is full")
 
-    def deliver(_position: Position, _meter: Meter) -> Iterator[Bundle]:
+    def deliver(_checkpoint: Checkpoint, _request_stats: RequestStats) -> Iterator[Bundle]:
         yield page(1.0)
         given_up.append(not released.wait(30))
 
-    monkeypatch.setattr(reading, "QUIET", 0.01)
+    monkeypatch.setattr(stream_reader, "QUIET", 0.01)
     monkeypatch.setattr(PartPipeline, "_commit", fail)
-    with pytest.raises(SettingsError, match="the disk is full"):
+    with pytest.raises(EnvironmentFaultError, match="the disk is full"):
         cog.run([Stream("detections", deliver, "a")])
     waited = list(given_up)
     released.set()
@@ -239,7 +249,7 @@ def test_a_cursor_does_not_pass_what_was_refused(cog: Bench) -> None:
 
 def test_a_stream_is_told_where_it_stands(cog: Bench) -> None:
     """It begins the overlap before its own cursor, never below 0, and ends the lag before now."""
-    told: list[Position] = []
+    told: list[Checkpoint] = []
     cog.run([stream(page(5000.5), told=told.append)])
     cog.run([stream(told=told.append)], SIGHTGLASS_OVERLAP="200.25", SIGHTGLASS_LAG="7")
     cog.run([stream(told=told.append)], SIGHTGLASS_OVERLAP="6000", SIGHTGLASS_LAG="0")
@@ -250,7 +260,7 @@ def test_a_stream_is_told_where_it_stands(cog: Bench) -> None:
     ]
     overlaps = [3_600_000_000, 200_250_000, 6_000_000_000]
     assert told == [
-        Position(*each, end, [], end - overlap)
+        Checkpoint(*each, end, [], end - overlap)
         for each, end, overlap in zip(starts, ends, overlaps, strict=True)
     ]
 
@@ -282,10 +292,10 @@ def test_a_run_that_cannot_go_on_is_entered_with_its_exit_code(cog: Bench) -> No
     """What the command ends with is what the books say."""
     (cog.home / "raw").touch()
 
-    with pytest.raises(SettingsError):
+    with pytest.raises(EnvironmentFaultError):
         cog.run([stream(page(1))], SIGHTGLASS_RAW_DAYS="1")
 
-    assert [("failed", SettingsError.exit_code)] == cog.rows(RUNS)
+    assert [("failed", EnvironmentFaultError.exit_code)] == cog.rows(RUNS)
 
 
 def test_rows_books_and_cursor_are_one_transaction(cog: Bench) -> None:
@@ -295,7 +305,7 @@ def test_rows_books_and_cursor_are_one_transaction(cog: Bench) -> None:
     def refuse(record: Any, context: Any) -> None:  # noqa: ANN401 -- a type made from the schema
         enrich(record, context)
         if record.updated_at == 300:
-            raise Unfit(None)  # type: ignore[arg-type]
+            raise RecordError(None)  # type: ignore[arg-type]
 
     cog.source.ENRICH = {"detections": Enrich(refuse)}
     with pytest.raises(duckdb.ConstraintException):

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Plant, Ran, Sightglass, as_read, serving, table
 from test_lake import plain
+from test_partitions import settings_of
 from test_publish_kills import copy, held, seen
 from test_readers import ANSWERS, begun, result
-from test_slices import settings_of
 from test_stops import answer_again, hang
 
 from etl import schema
@@ -183,7 +183,7 @@ def stats(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def test_a_small_change_rewrites_only_what_it_touched(home: Path) -> None:
-    """Of tables with many slices, one row more is one file more to write; all others stay the same files."""
+    """Of tables with many partitions, one row more is one file more to write; all others stay."""
     before = stats(home)
     files = changed(
         home, "UPDATE cogniac.results SET detection_count = 1, _loaded_at = now() WHERE media_id = 'm3'"

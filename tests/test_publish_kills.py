@@ -75,7 +75,7 @@ def watch():
 
 SERVER = """
 import json, sys, time
-import etl.cli, etl.cli.publish, etl.registry, etl.sources.cogniac, etl.sources.neurons
+import etl.cli, etl.cli.publish, etl.sources, etl.sources.cogniac, etl.sources.neurons
 
 for line in sys.stdin:
     NUMBER, *settings = json.loads(line)

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import ROOT, Ran, Sightglass, serving
-from test_slices import Small, made_up
+from test_partitions import Small, made_up
 
 from etl import schema
 from etl.demo.cogniac import CogniacSimulator, CogniacSize
@@ -97,7 +97,7 @@ print(json.dumps({"version": duckdb.__version__, "answers": found}))
 PUBLISHING = """
 import sys
 from pathlib import Path
-from test_slices import INSERT, MARCH, Small, made_up
+from test_partitions import INSERT, MARCH, Small, made_up
 from etl.publish import lake
 
 lake.AHEAD = 0.01

@@ -117,11 +117,11 @@ def test_what_a_damaged_part_held_is_taken_from_the_warehouse(
 def test_a_rebuild_into_another_folder_leaves_the_warehouse_alone(copied: Sightglass, tmp_path: Path) -> None:
     """The other folder gets a warehouse, a lake and a `bi.duckdb`; a second time it is refused."""
     before = everything(copied.home)
-    stamp = (copied.home / "warehouse.duckdb").stat().st_mtime_ns
+    lineage = (copied.home / "warehouse.duckdb").stat().st_mtime_ns
     ran = copied("rebuild", "--into", str(tmp_path / "other"))
     again = copied("rebuild", "--into", str(tmp_path / "other"))
 
-    assert (0, {}, stamp) == (
+    assert (0, {}, lineage) == (
         ran.code,
         differing(before, everything(tmp_path / "other")),
         (copied.home / "warehouse.duckdb").stat().st_mtime_ns,

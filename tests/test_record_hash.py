@@ -9,9 +9,9 @@ import pytest
 
 from etl import schema
 from etl.extract.stream import Page, stand_in
-from etl.load.save import Stamp, save
+from etl.load.save import Lineage, save
 from etl.load.tables import prepare
-from etl.registry import source_module
+from etl.sources import source_module
 from etl.transform.batch import Transformer
 from etl.transform.recognize import Recognizer, RecordHasher
 
@@ -22,7 +22,7 @@ CONTEXT = {"application_id": "A", "tenant_id": "T"}
 
 def hasher(stream: str = "detections", source: str = "cogniac") -> RecordHasher:
     """What hashes the records of a stream."""
-    return RecordHasher(schema.source(source), stream, source_module(source).storable)
+    return RecordHasher(schema.source(source), stream, source_module(source).redact)
 
 
 def record_hash(record: bytes, context: Mapping[str, str] = CONTEXT, **of: str) -> int:
@@ -143,8 +143,8 @@ def test_hash_is_stored_and_is_no_change_by_itself(connection: duckdb.DuckDBPyCo
 
     found = []
     for number, record in enumerate(records):
-        stamp = Stamp(f"r{number}", NOW)
-        outcome = save(connection, schema.source("cogniac"), tables(record), stamp).among([(0, 9)])
+        lineage = Lineage(f"r{number}", NOW)
+        outcome = save(connection, schema.source("cogniac"), tables(record), lineage).among([(0, 9)])
         stored = connection.execute("SELECT _record_hash FROM cogniac.results").fetchall()
         found.append((outcome.inserted, outcome.updated, stored))
 
@@ -158,7 +158,7 @@ def test_a_row_of_several_records_of_one_run_is_not_recognized(connection: duckd
     other = json.dumps({**json.loads(one), "force_review": True}).encode()
     are_unknown = []
     for run, records in (("r1", [one, other]), ("r2", [one]), ("r2", [other]), ("r3", [one])):
-        save(connection, schema.source("cogniac"), tables(*records), Stamp(run, NOW))
+        save(connection, schema.source("cogniac"), tables(*records), Lineage(run, NOW))
         are_unknown += connection.execute("SELECT _record_hash IS NULL FROM cogniac.results").fetchall()
 
     assert [(True,), (False,), (True,), (False,)] == are_unknown

@@ -12,7 +12,7 @@ from report_page import empty
 
 from etl.cli import report
 from etl.config import Settings
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def test_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     ran = CliRunner().invoke(report.command, ["nowhere/report.html", "--home", "home"])
 
     expected = f"cannot write {tmp_path}/nowhere/report.html: No such file or directory; name another FILE"
-    assert isinstance(ran.exception, SettingsError)
+    assert isinstance(ran.exception, EnvironmentFaultError)
     assert expected == str(ran.exception)
 
 
@@ -68,6 +68,6 @@ def test_page_that_cannot_be_brought_in_is_left_out(monkeypatch: pytest.MonkeyPa
 
     ran = CliRunner().invoke(report.command, ["--home", "home"])
 
-    assert isinstance(ran.exception, SettingsError)
+    assert isinstance(ran.exception, EnvironmentFaultError)
     assert ["report.html"] == [path.name for path in tmp_path.iterdir()]
     assert "what was there before" == (tmp_path / "report.html").read_text()

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from report_page import HOSTILE, Shown, browser, empty, one_page, opened, published, shown, written
 
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
 from etl.publish.report import page
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def test_missing_library_is_named(
     """Without plotly the message says how to install it."""
     monkeypatch.setitem(sys.modules, "plotly", None)
 
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(EnvironmentFaultError) as caught:
         page(published, datetime.now(UTC))
 
     assert "the report needs plotly: pip install 'sightglass-etl[report]'" == str(caught.value)
@@ -206,7 +206,7 @@ def test_missing_library_is_named(
 
 def test_database_without_the_views_is_named() -> None:
     """What an older version has published lacks what is asked for: the message says what to do."""
-    with duckdb.connect() as connection, pytest.raises(SettingsError) as caught:
+    with duckdb.connect() as connection, pytest.raises(EnvironmentFaultError) as caught:
         page(connection, datetime.now(UTC))
 
     assert str(caught.value).startswith("the report cannot be made of what is published: Catalog Error: ")

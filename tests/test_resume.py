@@ -24,7 +24,7 @@ def requests(home: Path) -> dict[str, int]:
     return asked
 
 
-def stretches(home: Path) -> list[Row]:
+def ranges(home: Path) -> list[Row]:
     """What runs that were broken off have read beyond the cursor."""
     return rows(home, "etl.stretches")
 
@@ -40,13 +40,13 @@ def test_a_killed_load_costs_what_was_in_flight(tmp_path: Path, number: int) -> 
         untouched, place = Sightglass(whole, settings), Sightglass(killed, settings)
         assert not died(untouched, Moment(SMALL_MARKS, 0))
         dead = died(place, Moment(SMALL_MARKS + AT_A_COMMIT, number))
-        truth, left = Truth.now(plant), stretches(place.home)
+        truth, left = Truth.now(plant), ranges(place.home)
         too_far = ahead(place.home, truth)
         ran = place("run")
 
     (all_of_them,) = requests(untouched.home).values()
     _, rest = requests(place.home).values()
-    assert (True, [], 0, []) == (dead, too_far, ran.code, stretches(place.home))
+    assert (True, [], 0, []) == (dead, too_far, ran.code, ranges(place.home))
     assert [] != left
     assert rest < all_of_them * 2 / 3
     for name in ("results", "detections"):
@@ -68,7 +68,7 @@ def test_a_stream_that_fails_keeps_what_it_read(tmp_path: Path) -> None:
 
         plant.cogniac.fault = broken
         first = sightglass("run")
-        some, read = len(rows(sightglass.home, "cogniac.results")), stretches(sightglass.home)
+        some, read = len(rows(sightglass.home, "cogniac.results")), ranges(sightglass.home)
         plant.cogniac.fault = None
         second = sightglass("run")
         truth = Truth.now(plant).rows()
@@ -76,5 +76,5 @@ def test_a_stream_that_fails_keeps_what_it_read(tmp_path: Path) -> None:
     assert (3, 0) == (first.code, second.code)
     assert 1_000 <= some < 3_000
     assert [] != read
-    assert [] == stretches(sightglass.home)
+    assert [] == ranges(sightglass.home)
     assert in_order(truth["results"]) == in_order(rows(sightglass.home, "cogniac.results"))

@@ -10,7 +10,7 @@ import pytest
 from conftest import FILES, Plant, Row, Sightglass, Story, Truth, in_order, plain, rows, serving
 
 from etl.demo.cogniac import CogniacSimulator, CogniacSize
-from etl.demo.neurons import NeuronsReadings, NeuronsSimulator, NeuronsSize
+from etl.demo.neurons import NeuronsSimulator, NeuronsSize, NeuronsVariant
 
 SAMPLES = Path(__file__).parent / "samples"
 NEWER = {"buy": "intent", "trustworthy": "trust", "annoying": "avoidance"}
@@ -233,7 +233,7 @@ def test_the_list_may_come_in_another_envelope(
     plant: Plant, sightglass: Sightglass, envelope: Literal["bare", "data"]
 ) -> None:
     """A bare list, or one under `data`, is read as well as one under `media`."""
-    plant.neurons.readings = NeuronsReadings(envelope=envelope)
+    plant.neurons.variant = NeuronsVariant(envelope=envelope)
 
     assert sightglass("run", "neurons").code == 0
     expected = {one["media_id"]: micros(one["updated_at"]) for one in plant.neurons.truth()}

@@ -12,8 +12,9 @@ import pytest
 
 from etl import schema
 from etl.extract.stream import Delivery, Page
+from etl.load.changes import Outcome
 from etl.load.relation import relation
-from etl.load.save import Outcome, Stamp, save
+from etl.load.save import Lineage, save
 from etl.load.tables import prepare
 from etl.load.warehouse import Warehouse
 from etl.sources import cogniac, neurons
@@ -43,17 +44,17 @@ class Bench:
     def load(self, *deliveries: Delivery) -> list[Outcome]:
         """Load a batch as the next run; the outcome of each stream in it."""
         self._runs += 1
-        stamp = Stamp(f"r{self._runs}", datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=self._runs))
+        lineage = Lineage(f"r{self._runs}", datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=self._runs))
         with self.warehouse.transaction():
-            return [self.save(tables, stamp) for tables in self.cut(*deliveries)]
+            return [self.save(tables, lineage) for tables in self.cut(*deliveries)]
 
     def cut(self, *deliveries: Delivery) -> list[Json]:
         """The Arrow tables of each stream."""
         return [cut.tables for cut in self._transformer.transform(deliveries).values()]
 
-    def save(self, tables: Json, stamp: Stamp) -> Outcome:
+    def save(self, tables: Json, lineage: Lineage) -> Outcome:
         """Write the tables inside the transaction that is open."""
-        return save(self.warehouse.connection, self.source, tables, stamp).among([(0, 1_000)])
+        return save(self.warehouse.connection, self.source, tables, lineage).among([(0, 1_000)])
 
     def rows(self, query: str) -> Rows:
         """The answer to a query."""
@@ -293,7 +294,7 @@ def test_an_error_in_the_middle_leaves_everything_as_it_was(cog: Bench) -> None:
     without = boxes.set_column(boxes.schema.get_field_index("x0"), "x0", pa.nulls(1, pa.float64()))
 
     with pytest.raises(duckdb.ConstraintException), cog.warehouse.transaction():
-        cog.save({**tables, "detection_boxes": without}, Stamp("broken", datetime(2026, 3, 2, tzinfo=UTC)))
+        cog.save({**tables, "detection_boxes": without}, Lineage("broken", datetime(2026, 3, 2, tzinfo=UTC)))
 
     assert before == cog.everything()
     assert [Outcome(1, 1)] == cog.load(sound)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from conftest import Sightglass
 from faults import Healthy, healthy
-from test_slices import APRIL, MARCH, Small, agree, made_up, settings_of
+from test_partitions import APRIL, MARCH, Small, agree, made_up, settings_of
 
 from etl.load.warehouse import opened
-from etl.pipeline import publish_again
+from etl.pipeline.run import publish_again
 from etl.publish import lake, publish
 from etl.publish.layout import Layout
 from etl.publish.scrub import damaged

@@ -12,7 +12,7 @@ import cogniac
 import pytest
 from conftest import Ran, Row, Sightglass, in_order, plain, rows, serving
 
-from etl.demo.cogniac import CogniacSimulator, CogniacSize, Readings
+from etl.demo.cogniac import ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.watch import Seen
 
 SAID = ("detection_id", "subject_uid", "probability", "model_id", "user_id")
@@ -52,8 +52,8 @@ class Both:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     """Two runs of ours; as the SDK cannot ask for all assertions, the simulator shows them by default."""
-    readings = Readings(only_model_by_default=False)
-    simulator = CogniacSimulator(1, CogniacSize(records=300), readings=readings)
+    variant = ApiVariant(only_model_by_default=False)
+    simulator = CogniacSimulator(1, CogniacSize(records=300), variant=variant)
     with serving(simulator) as plant:
         # One reader: several would divide what is long among them, by who is idle at the moment.
         settings = {**plant.cogniac_login, "SIGHTGLASS_CONCURRENCY": "1"}

@@ -14,14 +14,14 @@ import duckdb
 import pytest
 from conftest import Plant, Ran, Sightglass, serving
 from test_kills import started
+from test_partitions import settings_of
 from test_readers import ANSWERS, VERSIONS, begun, result
-from test_slices import settings_of
 from test_stops import answer_again, hang
 
 from etl import schema, views
 from etl.demo.cogniac import CogniacSimulator, CogniacSize
 from etl.demo.neurons import NeuronsSimulator, NeuronsSize
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
 from etl.load.warehouse import open_for_writing
 from etl.publish import moment_of, publish, snapshot
 from etl.publish.lake import Lake
@@ -205,7 +205,7 @@ def test_a_path_that_cannot_be_written_is_named(
 
 def told_not_to(home: Path, path: Path) -> str:
     """Why a snapshot is not made."""
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(EnvironmentFaultError) as caught:
         snapshot.write_snapshot(settings_of(home), path)
     return str(caught.value)
 

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from starlette.types import ASGIApp
-from test_readings import APPLICATION, LONGER, confirm_deletions, differing, expected_of, load, sound, stored
+from test_variants import APPLICATION, LONGER, confirm_deletions, differing, expected_of, load, sound, stored
 
-from etl.demo.cogniac import CogniacSimulator, CogniacSize, Readings
+from etl.demo.cogniac import ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.cogniac_written import late_record
-from etl.demo.neurons import NeuronsReadings, NeuronsSimulator, NeuronsSize
+from etl.demo.neurons import NeuronsSimulator, NeuronsSize, NeuronsVariant
 from etl.demo.script import LOGIN_PAGE, Answer, CutOff, Reset, Rule, Script
 
 T = 1772600000.25
@@ -52,7 +52,7 @@ READINGS = st.fixed_dictionaries(
     }
 )
 NEURONS_READINGS = st.builds(
-    NeuronsReadings,
+    NeuronsVariant,
     envelope=st.sampled_from(["pagination", "bare", "data"]),
     pagination_total=st.booleans(),
     list_results=st.sampled_from(["full", "absent"]),
@@ -84,14 +84,14 @@ class Warehouse(RuleBasedStateMachine):
     @initialize(resolution=st.sampled_from(["microsecond", "second"]))
     def begin(self, resolution: Literal["microsecond", "second"]) -> None:
         """The grain of the clock is the service's for good: with another, all records would seem older."""
-        self.cogniac.readings = Readings(clock_resolution=resolution)
+        self.cogniac.variant = ApiVariant(clock_resolution=resolution)
         self.arrive(0, 3)
 
     @rule(step=STEPS, many=st.sampled_from([1, 2, 60, 101, 150]))
     def arrive(self, step: float, many: int) -> None:
         """New records that share one time."""
         at = self.later(step)
-        tied = sum(one["updated_at"] == self.cogniac.readings.said(at) for one in self.records())
+        tied = sum(one["updated_at"] == self.cogniac.variant.said(at) for one in self.records())
         for _ in range(min(many, MOST_TIES - tied)):
             self.names += 1
             self.cogniac.put("some", late_record(APPLICATION, f"m{self.names}", at))
@@ -143,15 +143,15 @@ class Warehouse(RuleBasedStateMachine):
     @rule(kept=READINGS)
     def read_otherwise(self, kept: dict[str, Any]) -> None:
         """From now on Cogniac's documents mean something else."""
-        self.cogniac.readings = Readings(
-            clock_resolution=self.cogniac.readings.clock_resolution,
+        self.cogniac.variant = ApiVariant(
+            clock_resolution=self.cogniac.variant.clock_resolution,
             **kept,
         )
 
-    @rule(readings=NEURONS_READINGS)
-    def list_otherwise(self, readings: NeuronsReadings) -> None:
+    @rule(variant=NEURONS_READINGS)
+    def list_otherwise(self, variant: NeuronsVariant) -> None:
         """From now on Neurons' documents mean something else."""
-        self.neurons.readings = readings
+        self.neurons.variant = variant
 
     @rule(path=PATHS, nth=st.integers(1, 3), times=st.integers(1, 4), answer=ANSWERS)
     def fail_cogniac(self, path: str, nth: int, times: int, answer: ASGIApp) -> None:
@@ -208,8 +208,8 @@ class Warehouse(RuleBasedStateMachine):
         """After a quiet run all is as the APIs say, and the history has all that they ever said."""
         with self.stack:
             self.script, self.script_of_files = [], []
-            self.cogniac.readings = Readings(clock_resolution=self.cogniac.readings.clock_resolution)
-            self.neurons.readings = NeuronsReadings()
+            self.cogniac.variant = ApiVariant(clock_resolution=self.cogniac.variant.clock_resolution)
+            self.neurons.variant = NeuronsVariant()
             self.run()
             if rows(self.home, "etl.confirmations"):
                 confirm_deletions(self.home)
@@ -244,7 +244,7 @@ class Warehouse(RuleBasedStateMachine):
         records = self.records()
         chosen = records[pick % len(records)]
         at = self.later(step)
-        tied = sum(one["updated_at"] == self.cogniac.readings.said(at) for one in records)
+        tied = sum(one["updated_at"] == self.cogniac.variant.said(at) for one in records)
         if tied < MOST_TIES and chosen["detections"]:
             change("some", chosen["media"]["media_id"], at=at)
 

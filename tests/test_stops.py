@@ -21,10 +21,10 @@ from test_kills import (
     Moment,
     Tables,
     a_little,
-    books,
     content,
     died,
     place,
+    run_store,
     started,
     torn,
     undisturbed,
@@ -126,7 +126,7 @@ def test_a_run_told_to_stop_while_an_answer_does_not_come(
         hanging.waits.wait(60)
         last = ended(process, number)
     answer_again(served)
-    entered, kept = books(sightglass.home), content(sightglass.home)
+    entered, kept = run_store(sightglass.home), content(sightglass.home)
     again = sightglass("run")
 
     assert (code, words, True) == last
@@ -162,7 +162,7 @@ def test_no_stream_of_a_stopped_run_stays_running(served: Plant, sightglass: Sig
         hanging.waits.wait(60)
         ended(process, signal.SIGTERM)
 
-    ((status, code, streams),) = books(sightglass.home)
+    ((status, code, streams),) = run_store(sightglass.home)
     assert ("failed", 143, set()) == (status, code, {each for each in streams if each[0] == "running"})
 
 
@@ -212,7 +212,7 @@ def test_the_lock_of_a_killed_run_is_free_at_once(
         again = sightglass("run")
 
     assert (0, expected) == (again.code, content(sightglass.home))
-    assert [("failed", None), ("ok", 0)] == [one[:2] for one in books(sightglass.home)]
+    assert [("failed", None), ("ok", 0)] == [one[:2] for one in run_store(sightglass.home)]
     assert ["bi.duckdb", "run.lock", "warehouse.duckdb"] == sorted(
         p.name for p in sightglass.home.iterdir() if p.is_file()
     )

@@ -82,7 +82,7 @@ def enrich(record, context):
 ENRICH = {"sightings": Enrich(enrich)}
 
 
-def storable(stream, record):
+def redact(stream, record):
     return record
 '''
 
@@ -131,7 +131,7 @@ def test_a_third_source_needs_a_schema_file_and_a_module_and_nothing_else(tmp_pa
         refused = warehouse.execute(
             "SELECT source, stream, reason, path, record FROM etl.quarantine"
         ).fetchall()
-        books = warehouse.execute(
+        run_store = warehouse.execute(
             "SELECT source, stream, fetched, inserted, quarantined, status FROM etl.run_streams"
         ).fetchall()
 
@@ -140,4 +140,4 @@ def test_a_third_source_needs_a_schema_file_and_a_module_and_nothing_else(tmp_pa
     assert [("a", "cat", 0.5), ("a", "dog", 1.0)] == parts
     record = '{"sighting_id":"b","seen_at":2.5,"tags":[{"tag":"cat","weight":7}]}'
     assert [("acme", "sightings", "Expected `float` <= 1.0", "$.tags[0].weight", record)] == refused
-    assert [("acme", "sightings", 3, 2, 1, "ok")] == books
+    assert [("acme", "sightings", 3, 2, 1, "ok")] == run_store

@@ -12,21 +12,21 @@ from conftest import Plant, Sightglass
 from test_kills import AT_A_COMMIT, Moment, Tables, a_little, content, died, place, started, torn, undisturbed
 
 from etl import schema
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
 from etl.extract.log import Log, Part, Run, StreamHead
 from etl.extract.log_writer import LogWriter, Received
 from etl.extract.stream import Page
-from etl.registry import source_module
+from etl.pipeline.transform_worker import PartTransformer, TransformWorker
+from etl.sources import source_module
 from etl.transform.batch import Transformer
 from etl.transform.part_rows import PartRows
-from etl.transform_worker import PartTransformer, TransformWorker
 
 AT_ONCE = """
-from etl import loading
+from etl.pipeline import source_loader as loading
 loading.WORTH_BYTES = 0
 """
 KILLED = f"""{AT_ONCE}
-from etl.transform_worker import TransformWorker
+from etl.pipeline.transform_worker import TransformWorker
 rows = TransformWorker._rows_there
 def kill(self, part):
     self._process.kill()
@@ -36,7 +36,7 @@ TransformWorker._rows_there = kill
 """
 TELLING = f"""{AT_ONCE}
 import sys
-from etl.transform_worker import TransformWorker
+from etl.pipeline.transform_worker import TransformWorker
 rows = TransformWorker._rows_there
 def tell(self, part):
     sys.stderr.write(f"{{self._process.pid}}\\n")
@@ -88,7 +88,7 @@ def plain(rows: PartRows) -> tuple[dict[str, Any], list[tuple[int, list[tuple[by
     """The rows, how many records came, and what was refused and why."""
     tables = {name: rows.rows.joined(name) for name in rows.rows.tables}
     brought = [each for stream in rows.streams for each in stream.contributions.values()]
-    refused = [[(one.content, one.why.reason, one.why.path) for one in each.rejects] for each in brought]
+    refused = [[(one.content, one.why.reason, one.why.path) for one in each.rejected] for each in brought]
     return tables, list(zip([each.fetched for each in brought], refused, strict=True))
 
 
@@ -123,7 +123,9 @@ def test_a_damaged_part_is_told_as_such(sealed: tuple[Log, list[Part]]) -> None:
     first.entry.write_bytes(b"")
     with closing(TransformWorker(log, "cogniac")) as there:
         there.start()
-        with pytest.raises(SettingsError, match=r"the log was altered while it was written: .*breaks off"):
+        with pytest.raises(
+            EnvironmentFaultError, match=r"the log was altered while it was written: .*breaks off"
+        ):
             there.rows(first)
 
         assert 1 == there.rows(second).streams[0].contributions["detections"].fetched

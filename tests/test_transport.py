@@ -18,12 +18,12 @@ import pytest
 
 from etl.config import Secret, Settings
 from etl.errors import ClientError
-from etl.extract.address import InvalidRequest, Reach
+from etl.extract.address import InvalidRequestError, Reach
 from etl.extract.deadline import within
 from etl.extract.encoding import CHUNK
 from etl.extract.http import Api
-from etl.extract.memory import TooLarge
-from etl.extract.stream import Meter
+from etl.extract.memory import TooLargeError
+from etl.extract.stream import RequestStats
 from etl.extract.transport import MOST_HOSTS, Exchange, Transport, open_client
 from etl.sources.neurons.login import KeyHeader
 
@@ -116,7 +116,7 @@ def asking(*, redirects: bool = False, auth: httpx.Auth | None = None) -> Iterat
 def up_to_a_thousand(size: int) -> None:
     """Take no larger body."""
     if size > 1000:
-        raise TooLarge
+        raise TooLargeError
 
 
 def settings() -> Settings:
@@ -222,7 +222,7 @@ def test_a_proxy_that_is_none_is_refused_without_its_password(
 ) -> None:
     """Asking again would not help, and errors are kept."""
     monkeypatch.setenv("http_proxy", proxy)
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(InvalidRequestError) as caught:
         asked("http://127.0.0.1:1/x")
 
     assert "the proxy that the environment names is no http:// or https:// address" == str(caught.value)
@@ -247,7 +247,7 @@ def test_certificates_that_cannot_be_read_are_named(
 ) -> None:
     """The setting is wrong: it is said so, and not tried again."""
     monkeypatch.setenv("SSL_CERT_FILE", str(TLS / name))
-    with pytest.raises(InvalidRequest) as caught:
+    with pytest.raises(InvalidRequestError) as caught:
         asked("https://127.0.0.1:1/x")
 
     assert str(caught.value).startswith(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {reason}")
@@ -322,7 +322,7 @@ def test_an_answer_that_is_too_large_is_not_read_on() -> None:
     for status in (b"200 OK", b"302 Found\r\nLocation: /b"):
         large = b"HTTP/1.1 %s\r\nContent-Length: 9000000\r\n\r\n" % status + b"x" * 4_000_000
         with scripted(large, OK) as (url, connections), asking(redirects=True) as client:
-            with pytest.raises(TooLarge):
+            with pytest.raises(TooLargeError):
                 client.get(f"{url}/a", extensions=small())
             second = client.get(f"{url}/b", extensions=small())
 
@@ -338,7 +338,7 @@ def test_a_redirect_to_what_is_no_address_is_refused(location: bytes) -> None:
         closing(Api(None, settings(), reach=HERE)) as api,
         pytest.raises(ClientError) as caught,
     ):
-        api.download(f"{url}/a", Meter())
+        api.download(f"{url}/a", RequestStats())
 
     assert f"GET {url}/a failed: redirected to what is no address" == str(caught.value)
 
@@ -346,7 +346,7 @@ def test_a_redirect_to_what_is_no_address_is_refused(location: bytes) -> None:
 @pytest.mark.parametrize("key", ["a\r", "a\nb", "caf\u00e9"])
 def test_a_key_that_no_request_can_carry_is_not_sent(key: str) -> None:
     """Nor does the error tell it."""
-    with saying() as host, pytest.raises(InvalidRequest) as caught:
+    with saying() as host, pytest.raises(InvalidRequestError) as caught:
         asked(f"http://{host}/x", auth=KeyHeader(Secret(key)))
 
     assert "the key holds characters that no request can carry" == str(caught.value)
@@ -359,7 +359,7 @@ def test_an_address_is_judged_as_it_is_written_and_as_it_is_asked_for(
     judged: list[str] = []
     monkeypatch.setattr(Api, "_judge", lambda _api, url: judged.append(url))
     with saying() as host, closing(Api(None, settings(), reach=HERE)) as api:
-        body, _ = api.download(f"HTTP://{host}/a b", Meter())
+        body, _ = api.download(f"HTTP://{host}/a b", RequestStats())
 
     assert [f"HTTP://{host}/a b", f"http://{host}/a%20b"] == judged
     assert b"GET /a%20b HTTP/1.1 None" == body
@@ -453,10 +453,10 @@ def test_a_small_body_that_unpacks_to_a_large_one_is_unpacked_no_further(encodin
     def up_to_three_megabytes(size: int) -> None:
         sizes.append(size)
         if size > 3 * CHUNK:
-            raise TooLarge
+            raise TooLargeError
 
     with scripted(packed_answer(encoding, bomb), OK) as (url, _), asking() as client:
-        with pytest.raises(TooLarge):
+        with pytest.raises(TooLargeError):
             client.get(f"{url}/a", extensions={"exchange": Exchange(up_to_three_megabytes)})
         second = client.get(f"{url}/b", extensions=small())
 

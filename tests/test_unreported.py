@@ -11,8 +11,9 @@ from test_kills import started
 
 DEADLY = """
 import os, signal
-from etl import cli, pipeline
-from etl.load.books import Books
+from etl import cli
+from etl.pipeline import run as pipeline
+from etl.load.run_store import RunStore
 from etl.load.warehouse import Warehouse
 def deadly(*_arguments, **_named):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -20,7 +21,7 @@ def deadly(*_arguments, **_named):
 cli.main()"""
 """The command, which kills itself where this is called."""
 PLACES = {
-    "before it was entered how it ended": "Books.finish",
+    "before it was entered how it ended": "RunStore.finish",
     "while it published": "pipeline.publish",
     "with all done but the lock": "Warehouse.close",
 }

@@ -18,7 +18,7 @@ KEY = ["application_id", "media_id", "focus_key"]
 
 
 def pages(url: str, application_id: str) -> Iterator[list[dict[str, Any]]]:
-    """The records of an application page by page, each with the three fields that identify it."""
+    """Yield the records of an application page by page, each with the three fields that identify it."""
     client = RESTClient(url, auth=BearerTokenAuth("bench.token"), paginator=JSONLinkPaginator("paging.next"))
     asked = {"start": "0", "limit": "100", "reverse": "False", "only_user": "False", "only_model": "False"}
     for page in client.paginate(

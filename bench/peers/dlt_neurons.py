@@ -23,7 +23,7 @@ LIMIT = 100
 
 
 def unwrapped(body: Any) -> Any:  # noqa: ANN401 -- the files come in several shapes
-    """What a file holds, whether it is bare or below one of the names that wrap it."""
+    """Return what a file holds, whether it is bare or below one of the names that wrap it."""
     if isinstance(body, dict):
         for name in ("frames", "metrics", "brand_detection"):
             if isinstance(body.get(name), dict | list) and not all(
@@ -48,7 +48,7 @@ def rows_of(body: Any) -> Iterator[Row]:  # noqa: ANN401 -- the files come in se
 
 
 def media(url: str) -> Iterator[list[Row]]:
-    """The list of media, page by page."""
+    """Yield the list of media, page by page."""
     offset = 0
     while page := requests.get(f"{url}predict/v2/media", params={"limit": LIMIT, "offset": offset}).json()[
         "media"
@@ -58,7 +58,7 @@ def media(url: str) -> Iterator[list[Row]]:
 
 
 def frames(page: list[Row], asset: str) -> Iterator[list[Row]]:
-    """The frames of one kind of file of each medium."""
+    """Yield the frames of one kind of file of each medium."""
     for medium in page:
         if asset in medium["results"]:
             body = requests.get(medium["results"][asset]).json()

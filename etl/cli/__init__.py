@@ -14,8 +14,8 @@ import click
 
 from etl import __version__, process
 from etl.cli.output import FilePath, json_text, prepare_streams, readable, tell, tell_bug, tell_usage
-from etl.disk import remedy
-from etl.errors import BUG, SettingsError, SightglassError
+from etl.errors import BUG, ConfigError, SightglassError
+from etl.files import remedy
 
 if TYPE_CHECKING:
     from etl.config import Settings
@@ -38,11 +38,11 @@ class Lazy(click.Group):
     """Imports a command only when it is used: --help and short commands must not wait for the others."""
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        """The commands in the order in which people meet them."""
+        """Return the commands in the order in which people meet them."""
         return list(COMMANDS)
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
-        """The command of this name."""
+        """Return the command of this name."""
         if name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"etl.cli.{name}").command
@@ -78,7 +78,7 @@ def main() -> None:
     except SightglassError as error:
         tell(str(error), getattr(error, "__notes__", ()))
         # Not sys.exit: DuckDB would complain of what an error that is still alive holds on to.
-        with suppress(SettingsError, BrokenPipeError):
+        with suppress(ConfigError, BrokenPipeError):
             sys.stdout.flush()
         os._exit(error.exit_code)
     except Exception:  # noqa: BLE001 -- whatever it is, it is a bug of ours, and must show where it is
@@ -87,13 +87,13 @@ def main() -> None:
 
 
 def _command() -> Any:  # noqa: ANN401 -- click does not say what a command returns
-    """The exit code of the command; a file or folder that the machine refuses is a SettingsError."""
+    """Return the exit code of the command; a file or folder that the machine refuses is a ConfigError."""
     try:
         return group.main(readable(sys.argv[1:]), standalone_mode=False, prog_name="sightglass")
     except OSError as error:
         if error.filename is None:
             raise
-        raise SettingsError(f"cannot use {error.filename}: {error.strerror}; {remedy(error)}") from error
+        raise ConfigError(f"cannot use {error.filename}: {error.strerror}; {remedy(error)}") from error
 
 
 def takes_settings(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -117,15 +117,15 @@ def takes_settings(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def settings_for(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None) -> "Settings":
-    """The settings in force for all sources."""
+    """Return the settings in force for all sources."""
     from etl.config import load  # noqa: PLC0415 -- --help must not wait for it
-    from etl.registry import declared_settings  # noqa: PLC0415
+    from etl.sources import declared_settings  # noqa: PLC0415
 
     return load(declared_settings(), environ, flags, file)
 
 
 def _flags(home: str | None, pairs: tuple[str, ...]) -> dict[str, str]:
-    """The settings given on the command line."""
+    """Return the settings given on the command line."""
     flags = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

@@ -8,8 +8,8 @@ from etl.cli import json_option, print_json, takes_settings
 from etl.cli.progress import watched
 from etl.cli.run import report_json, say
 from etl.config import Settings
-from etl.errors import SettingsError
-from etl.pipeline import run
+from etl.errors import ConfigError
+from etl.pipeline.run import run
 from etl.values import micros_of
 
 
@@ -27,7 +27,7 @@ def command(settings: Settings, source: str, since: str, until: str | None, *, a
     """
     start, end = _micros("--since", since), _micros("--until", until or datetime.now(UTC).isoformat())
     if start >= end:
-        raise SettingsError(f"--since must be earlier than --until, which {since} is not")
+        raise ConfigError(f"--since must be earlier than --until, which {since} is not")
     with watched() as progress:
         report = run(settings, [source], lambda: datetime.now(UTC), progress, (start, end))
     if as_json:
@@ -37,9 +37,9 @@ def command(settings: Settings, source: str, since: str, until: str | None, *, a
 
 
 def _micros(option: str, text: str) -> int:
-    """The time in microseconds since 1970, which no API's data precede."""
+    """Return the time in microseconds since 1970, which no API's data precede."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:
-        raise SettingsError(f"{option} must be a date or a time in ISO 8601, not {text}") from error
+        raise ConfigError(f"{option} must be a date or a time in ISO 8601, not {text}") from error
     return max(0, micros_of(at if at.tzinfo else at.replace(tzinfo=UTC)))

@@ -37,7 +37,10 @@ Children = list[tuple[str, Any]]
 
 
 def rows(relation: duckdb.DuckDBPyRelation) -> Iterator[list[Any]]:
-    """The rows of an answer, one after the other: times in ISO 8601, UTC, and text for what JSON lacks."""
+    """Yield the rows of an answer, one after the other.
+
+    Times in ISO 8601, UTC, and text for what JSON lacks.
+    """
     casts = [cast(kind) for kind in relation.types]
     asked = ", ".join(f"CAST(#{place} AS {name})" for place, (name, _) in enumerate(casts, start=1))
     # At once, not with the first row: what is wrong with the query shows before anything is printed.

@@ -8,7 +8,7 @@ from etl.cli import takes_settings
 from etl.cli.output import tell
 from etl.config import Settings
 from etl.load.accounts import ACCOUNT, WHAT
-from etl.pipeline import confirm
+from etl.pipeline.run import confirm
 
 
 @click.command("confirm")

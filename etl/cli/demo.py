@@ -18,8 +18,8 @@ from etl.cli.progress import watched
 from etl.cli.report import write_page
 from etl.cli.run import say
 from etl.config import Settings
-from etl.errors import SettingsError, worst
-from etl.pipeline import Report, run
+from etl.errors import ConfigError, worst
+from etl.pipeline.run import Report, run
 from etl.publish.bi import NAME, open_bi
 from etl.publish.report import page
 
@@ -68,18 +68,16 @@ def command(home: str, records: int, media: int, seed: int) -> int:
 
 
 def _emptied(folder: Path) -> Path:
-    """The folder, empty; one that the demo did not make is left alone."""
+    """Return the folder, empty; one that the demo did not make is left alone."""
     try:
         if (folder / MARK).exists():
             shutil.rmtree(folder)
         elif folder.exists() and any(folder.iterdir()):
-            raise SettingsError(f"{folder} holds something that is not the demo's; name another --home")
+            raise ConfigError(f"{folder} holds something that is not the demo's; name another --home")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MARK).touch()
     except OSError as error:
-        raise SettingsError(
-            f"cannot use the folder {folder}: {error.strerror}; name another --home"
-        ) from error
+        raise ConfigError(f"cannot use the folder {folder}: {error.strerror}; name another --home") from error
     return folder.absolute()
 
 
@@ -87,13 +85,13 @@ def _emptied(folder: Path) -> Path:
 def _simulated(
     folder: Path, seed: int, records: int, media: int
 ) -> Iterator[tuple[Settings, Callable[[], None]]]:
-    """Settings that lead to simulators of both APIs, and a function that lets time pass there."""
+    """Provide settings that lead to simulators of both APIs, and a function that lets time pass there."""
     try:
         from etl.demo.cogniac import CogniacSimulator, CogniacSize  # noqa: PLC0415 -- an extra
         from etl.demo.neurons import NeuronsSimulator, NeuronsSize  # noqa: PLC0415
         from etl.demo.server import serve  # noqa: PLC0415
     except ImportError as error:
-        raise SettingsError(f"the demo needs {error.name}: pip install 'sightglass-etl[demo]'") from error
+        raise ConfigError(f"the demo needs {error.name}: pip install 'sightglass-etl[demo]'") from error
     cogniac = CogniacSimulator(seed, CogniacSize(records=records))
     neurons = NeuronsSimulator(seed, NeuronsSize(media=media))
     with (
@@ -125,7 +123,7 @@ def _run(settings: Settings) -> Report:
 
 
 def _show_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """What arrived: every table with its number of rows."""
+    """Show what arrived: every table with its number of rows."""
     relations = [
         connection.view(table.qualified).aggregate(f"'{table.qualified}' AS \"table\", count(*) AS rows")
         for source in schema.sources()
@@ -136,7 +134,7 @@ def _show_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _answer_questions(connection: duckdb.DuckDBPyConnection) -> None:
-    """The questions of `sql/demo/`, each with its answer."""
+    """Show the questions of `sql/demo/`, each with its answer."""
     for path in sorted((schema.folder("sql") / "demo").glob("*.sql")):
         text = path.read_text(encoding="utf-8")
         click.echo("\n" + text.splitlines()[0].removeprefix("-- "))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
 from etl.process import open_nowhere
 
 if TYPE_CHECKING:
@@ -37,7 +37,10 @@ JSON_ESCAPES = {each: f"\\u{each:04x}" for each in DECEIVING if each > SPACE}
 
 
 class Output(io.FileIO):
-    """Standard output: what cannot be written is a SettingsError; a reader that has gone is told once."""
+    """Standard output: EnvironmentFaultError where it cannot be written.
+
+    That a reader has gone is told once.
+    """
 
     def write(self, content: "ReadableBuffer", /) -> int:
         """Write some of the content; its number of bytes."""
@@ -48,7 +51,7 @@ class Output(io.FileIO):
             open_nowhere(STDOUT)
             raise
         except OSError as error:
-            raise SettingsError(f"cannot write to standard output: {error.strerror}") from error
+            raise EnvironmentFaultError(f"cannot write to standard output: {error.strerror}") from error
 
 
 class Messages(io.FileIO):
@@ -68,7 +71,7 @@ def prepare_streams() -> None:
 
 
 def shown(text: str, kept: str = "") -> str:
-    """The text with all that could steer or deceive a terminal, but for what is kept, as its escape."""
+    """Return the text with all that could steer a terminal, but for what is kept, escaped."""
     return text.translate(_escapes(kept))
 
 
@@ -104,24 +107,24 @@ def tell_bug(trace: str) -> None:
 
 
 def json_text(value: object) -> str:
-    """The value as JSON that standard output can carry, and that does nothing to a terminal."""
+    """Return the value as JSON that standard output can carry, and that does nothing to a terminal."""
     return json.dumps(value, ensure_ascii=not is_unicode()).translate(JSON_ESCAPES)
 
 
 def readable(arguments: "Sequence[str]") -> list[str]:
-    """The arguments as text, whatever the locale makes of them; SettingsError where one is no UTF-8."""
+    """Return the arguments as text, whatever the locale; EnvironmentFaultError where one is no UTF-8."""
     found = []
     for number, argument in enumerate(arguments, start=1):
         try:
             found.append(os.fsencode(argument).decode())
         except UnicodeError as error:
             shown = argument.encode(errors="backslashreplace").decode()
-            raise SettingsError(f"argument {number} is no UTF-8 text: {shown}") from error
+            raise EnvironmentFaultError(f"argument {number} is no UTF-8 text: {shown}") from error
     return found
 
 
 def distinct(names: "Sequence[str]") -> list[str]:
-    """The names of columns, a number added to each that one before it has already, so that all differ."""
+    """Return the names of columns, a number added to each that is there already."""
     found: dict[str, None] = {}
     for wish in names:
         name, count = wish, 0
@@ -143,7 +146,7 @@ class FilePath(click.Path):
     def convert(
         self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None
     ) -> "str | bytes | os.PathLike[str]":
-        """The path; wrong usage where the locale has no bytes for it."""
+        """Return the path; wrong usage where the locale has no bytes for it."""
         try:
             os.fsencode(value)
             Path(value).absolute()
@@ -155,7 +158,7 @@ class FilePath(click.Path):
 
 
 def _text(raw: io.FileIO, before: TextIO | None, *, line_buffering: bool) -> io.TextIOWrapper:
-    """A text stream in the encoding of the one before, which shows what that lacks by its number."""
+    """Return a text stream in the encoding of the one before, which shows what that lacks by its number."""
     encoding = before.encoding if before else "utf-8"
     return io.TextIOWrapper(
         io.BufferedWriter(raw, BUFFER),

@@ -5,13 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from etl.cli.output import shown
-from etl.load.books import StreamStats
-from etl.loading import Progress
+from etl.load.run_store import StreamStats
+from etl.pipeline.source_loader import Progress
 
 
 @contextmanager
 def watched() -> Iterator[Progress]:
-    """A function to tell the counts to; it draws them where standard error is a terminal, and only there."""
+    """Provide a function to tell the counts to.
+
+    It draws them where standard error is a terminal, and only there.
+    """
     if not sys.stderr.isatty():
         yield lambda _stats, _pending: None
         return

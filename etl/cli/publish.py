@@ -7,7 +7,7 @@ import click
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.output import tell
 from etl.config import Settings
-from etl.pipeline import publish_again
+from etl.pipeline.run import publish_again
 
 
 @click.command("publish")

@@ -13,9 +13,9 @@ from etl.cli import json_option, print_json, takes_settings
 from etl.cli.output import json_text, shown, tell
 from etl.cli.run import report_json
 from etl.config import Settings
-from etl.load.books import Refusal, listed, received, refusals
+from etl.load.run_store import QuarantineEntry, listed, quarantine_entries, received
 from etl.load.warehouse import open_for_reading, opened
-from etl.pipeline import dismiss, replay
+from etl.pipeline.run import dismiss, replay
 from etl.process import interruptible
 from etl.values import moment
 
@@ -40,24 +40,24 @@ def command(settings: Settings, *, as_json: bool) -> None:
         tell("the quarantine is empty")
 
 
-def _print_objects(found: Iterable[Refusal]) -> int:
+def _print_objects(found: Iterable[QuarantineEntry]) -> int:
     """Print one JSON object that holds them, one after the other; how many there were."""
     count = 0
     sys.stdout.write('{"quarantine": [')
-    for count, refusal in enumerate(found, start=1):
+    for count, entry in enumerate(found, start=1):
         sys.stdout.write(", " if count > 1 else "")
-        sys.stdout.write(json_text(_summary(refusal)))
+        sys.stdout.write(json_text(_summary(entry)))
     sys.stdout.write("]}\n")
     return count
 
 
-def _print_lines(found: Iterable[Refusal]) -> int:
+def _print_lines(found: Iterable[QuarantineEntry]) -> int:
     """Print a line for each; how many there were."""
     count = 0
-    for count, refusal in enumerate(found, start=1):  # noqa: B007 -- it is what is asked for
-        about = " ".join(filter(None, [refusal.source, refusal.stream, refusal.partition]))
-        where = f"{moment(refusal.seen_us)}  {refusal.state:9} {about}"
-        click.echo(shown(f"{refusal.quarantine_id}  {where}: {refusal.path}: {refusal.reason}"))
+    for count, entry in enumerate(found, start=1):  # noqa: B007 -- it is what is asked for
+        about = " ".join(filter(None, [entry.source, entry.stream, entry.partition]))
+        where = f"{moment(entry.seen_us)}  {entry.state:9} {about}"
+        click.echo(shown(f"{entry.quarantine_id}  {where}: {entry.path}: {entry.reason}"))
     return count
 
 
@@ -68,18 +68,18 @@ def _print_lines(found: Iterable[Refusal]) -> int:
 def show(settings: Settings, quarantine_id: str, *, as_json: bool) -> None:
     """Print one refused record or file with the reason and the place in it."""
     with opened(settings.home, open_for_reading) as warehouse, interruptible(warehouse):
-        (refusal,) = refusals(warehouse, [quarantine_id])
-        kept = received(warehouse, refusal)
+        (entry,) = quarantine_entries(warehouse, [quarantine_id])
+        kept = received(warehouse, entry)
     if as_json:
-        whole = {"record": kept.record, "encoding": refusal.encoding}
-        print_json({**_summary(refusal), "context": json.loads(kept.context), **whole})
+        whole = {"record": kept.record, "encoding": entry.encoding}
+        print_json({**_summary(entry), "context": json.loads(kept.context), **whole})
         return
     about = {
-        "reason": refusal.reason,
-        "path": refusal.path,
-        "came by": f"{refusal.source} {refusal.stream} {refusal.partition}",
+        "reason": entry.reason,
+        "path": entry.path,
+        "came by": f"{entry.source} {entry.stream} {entry.partition}",
         "context": kept.context,
-        "state": f"{refusal.state}, seen first at {moment(refusal.seen_us)} by run {refusal.run_id}",
+        "state": f"{entry.state}, seen first at {moment(entry.seen_us)} by run {entry.run_id}",
     }
     for name, value in about.items():
         click.echo(f"{name + ':':8} {shown(value)}")
@@ -94,7 +94,7 @@ def replay_(settings: Settings, quarantine_ids: Sequence[str], *, as_json: bool)
     """Load what the present declarations accept, of all that is open or of these; exit 4 if not all."""
     report, still = replay(settings, quarantine_ids, lambda: datetime.now(UTC))
     if as_json:
-        print_json({**report_json(report), "still_refused": [_summary(refusal) for refusal in still]})
+        print_json({**report_json(report), "still_refused": [_summary(entry) for entry in still]})
     for notice in report.log_notices:
         tell(notice)
     loaded = sum(stats.fetched for stats in report.streams)
@@ -112,7 +112,7 @@ def dismiss_(settings: Settings, quarantine_id: str) -> None:
     tell(f"dismissed {quarantine_id}")
 
 
-def _summary(refusal: Refusal) -> dict[str, Any]:
+def _summary(entry: QuarantineEntry) -> dict[str, Any]:
     """One refusal without its content."""
     names = ("quarantine_id", "run_id", "kind", "source", "stream", "partition", "reason", "path", "state")
-    return {name: getattr(refusal, name) for name in names} | {"seen_at": moment(refusal.seen_us)}
+    return {name: getattr(entry, name) for name in names} | {"seen_at": moment(entry.seen_us)}

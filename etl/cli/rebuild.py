@@ -9,8 +9,8 @@ import click
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.output import FilePath, tell
 from etl.config import Settings
-from etl.pipeline import known_source
-from etl.rebuilding import Rebuilt, rebuild
+from etl.pipeline.rebuild import Rebuilt, rebuild
+from etl.pipeline.run import known_source
 
 
 @click.command("rebuild")
@@ -52,7 +52,7 @@ def say(report: Rebuilt) -> None:
     if report.taken:
         tables = ", ".join(f"{count:,} of {table}" for table, count in sorted(report.taken.items()))
         tell(f"rows that the log does not hold any more, taken from the warehouse: {tables}")
-    if report.unsound:
-        tell(report.unsound)
+    if report.failed_checks:
+        tell(report.failed_checks)
     parts = ", ".join(f"{count:,} of {name}" for name, count in report.parts.items())
     tell(f"rebuilt from parts of the log: {parts}; {report.published or 'not published'}")

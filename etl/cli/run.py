@@ -11,9 +11,9 @@ from etl.cli import json_option, print_json, takes_settings
 from etl.cli.output import tell
 from etl.cli.progress import watched
 from etl.config import Settings
-from etl.load.books import StreamStats, stats_json
-from etl.pipeline import Report, run
-from etl.registry import source_module
+from etl.load.run_store import StreamStats, stats_json
+from etl.pipeline.run import Report, run
+from etl.sources import source_module
 
 MOST_NAMES = 20
 LONGEST_NAME = 100
@@ -39,7 +39,7 @@ def command(settings: Settings, sources: tuple[str, ...], *, as_json: bool) -> i
 
 
 def report_json(report: Report) -> dict[str, Any]:
-    """The report as `--json` prints it."""
+    """Return the report as `--json` prints it."""
     return {
         "run_id": report.run_id,
         "status": report.status,
@@ -71,8 +71,8 @@ def say(report: Report) -> None:
         tell(f"newly quarantined, see etl.quarantine: {report.newly_quarantined:,}")
     if report.unknown:
         tell(f"undeclared fields, kept in _extra: {_few(report.unknown)}")
-    if report.unsound:
-        tell(report.unsound)
+    if report.failed_checks:
+        tell(report.failed_checks)
     mended = [report.published.warning()] if report.published and report.published.mended else []
     for each in [*report.log_notices, *mended, *report.held_back]:
         tell(str(each))
@@ -88,7 +88,7 @@ def say(report: Report) -> None:
 
 
 def _few(names: Sequence[str]) -> str:
-    """The names on a line that can be read: the first of them, and of each its beginning."""
+    """Return the names on a line that can be read: the first of them, and of each its beginning."""
     shown = [
         name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..." for name in names[:MOST_NAMES]
     ]
@@ -97,7 +97,10 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _lapsed(name: str, report: Report) -> str:
-    """What is to be done where a source without credentials was loaded before; empty where it was not."""
+    """Return what is to be done where a source without credentials was loaded before.
+
+    Empty where it was not.
+    """
     if name not in report.lapsed:
         return ""
     return (

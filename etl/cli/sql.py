@@ -15,7 +15,7 @@ from etl.cli import json_option, takes_settings
 from etl.cli.cells import rows
 from etl.cli.output import distinct, json_text, shown
 from etl.config import Settings
-from etl.errors import SettingsError
+from etl.errors import ConfigError
 from etl.publish.bi import open_bi
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -53,7 +53,7 @@ def command(settings: Settings, query: str, *, as_csv: bool, for_spreadsheet: bo
             if is_table:
                 click.echo(shown(str(relation or ""), kept="\n"), nl=False)
             elif relation is None:
-                raise SettingsError("the query failed: it asks for nothing")
+                raise ConfigError("the query failed: it asks for nothing")
             elif as_json:
                 _print_json(relation)
             else:
@@ -66,7 +66,7 @@ def command(settings: Settings, query: str, *, as_csv: bool, for_spreadsheet: bo
 
 
 def _asked(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation | None:
-    """What is to be answered; SettingsError where the query does more than ask."""
+    """Return what is to be answered; ConfigError where the query does more than ask."""
     for statement in connection.extract_statements(query):
         if statement.type not in READING:
             raise _changes(statement.type.name)
@@ -93,21 +93,24 @@ def _print_csv(relation: duckdb.DuckDBPyRelation, cell: Callable[[object], objec
         writer.writerow(value if value is None else safe(str(value)) for value in map(cell, row))
 
 
-def _failed(error: Exception) -> SettingsError:
-    """The first line of what DuckDB says of a query; where in it something is wrong is added as notes."""
+def _failed(error: Exception) -> ConfigError:
+    """Return the first line of what DuckDB says of a query.
+
+    Where in it something is wrong is added as notes.
+    """
     line, *more = str(error).split("\n")
-    failed = SettingsError(f"the query failed: {line}")
+    failed = ConfigError(f"the query failed: {line}")
     for each in filter(None, more):
         failed.add_note(each)
     return failed
 
 
-def _changes(what: str) -> SettingsError:
-    return SettingsError(f"the query failed: {what} changes something; only reading is allowed")
+def _changes(what: str) -> ConfigError:
+    return ConfigError(f"the query failed: {what} changes something; only reading is allowed")
 
 
 def _keywords(query: str) -> set[str]:
-    """The keywords of a query in capitals: what is quoted or commented is none."""
+    """Return the keywords of a query in capitals: what is quoted or commented is none."""
     text = query.encode()  # the places of tokens are counted in bytes
     tokens = duckdb.tokenize(query)
     # A token ends where the next begins, white space included.
@@ -120,12 +123,15 @@ def _keywords(query: str) -> set[str]:
 
 
 def _cell(value: object) -> object:
-    """The value as a cell of CSV: what is neither text nor NULL is written as JSON."""
+    """Return the value as a cell of CSV: what is neither text nor NULL is written as JSON."""
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _harmless(value: object) -> object:
-    """The same for a spreadsheet, which takes text that begins so for a formula; a number stays one."""
+    """Return the same for a spreadsheet, which takes text that begins so for a formula.
+
+    A number stays one.
+    """
     cell = _cell(value)
     is_formula = isinstance(value, str) and value.startswith(FORMULA) and not NUMBER.fullmatch(value)
     return f"'{cell}" if is_formula else cell

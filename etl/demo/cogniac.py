@@ -12,10 +12,10 @@ from starlette.routing import Route
 from etl.demo import timeline
 from etl.demo.cogniac_data import CogniacData, CogniacSize
 from etl.demo.cogniac_ledger import Ledger
-from etl.demo.cogniac_login import Account, Login, refusal, tenant_json
+from etl.demo.cogniac_login import Account, Login, entry, tenant_json
 from etl.demo.cogniac_pages import Listing, Pages, listed
 from etl.demo.cogniac_query import Limits, Query, View, parse
-from etl.demo.cogniac_readings import Readings
+from etl.demo.cogniac_variants import ApiVariant
 from etl.demo.cogniac_views import association, filtered
 from etl.demo.watch import Watch, json_response
 
@@ -26,7 +26,7 @@ FOREIGN_APPLICATION = "F0re1gn7"
 """Exists, but in a tenant that the user is no member of: every request for it is answered 404."""
 
 JsonDict = dict[str, Any]
-__all__ = ["FOREIGN_APPLICATION", "Account", "CogniacSimulator", "CogniacSize", "Readings"]
+__all__ = ["FOREIGN_APPLICATION", "Account", "ApiVariant", "CogniacSimulator", "CogniacSize"]
 
 
 class CogniacSimulator(Watch, CogniacData):
@@ -37,7 +37,7 @@ class CogniacSimulator(Watch, CogniacData):
         seed: int = 1,
         size: CogniacSize | None = None,
         *,
-        readings: Readings | None = None,
+        variant: ApiVariant | None = None,
         tenants: Sequence[str] = ("63QhzFLc9tg4",),
         clock: Callable[[], float] = time.time,
         record_served: bool = False,
@@ -45,7 +45,7 @@ class CogniacSimulator(Watch, CogniacData):
         """`record_served` keeps every version that was ever sent, for `served`; that grows without end."""
         Watch.__init__(self, self._routes(), _refuse)
         CogniacData.__init__(self, seed, size or CogniacSize(), tenants[0])
-        self.readings = readings or Readings()
+        self.variant = variant or ApiVariant()
         """May be replaced at any time."""
         self.tenant_id = tenants[0]
         self._login = Login(Account(), tuple(tenants))
@@ -60,7 +60,7 @@ class CogniacSimulator(Watch, CogniacData):
         self._login.expire()
 
     def now(self) -> float:
-        """The service's clock: never behind its own data, however much of it `advance` has made."""
+        """Return the service's clock: never behind its own data, however much of it `advance` has made."""
         return max(self._clock(), timeline.seconds(self.newest + timeline.SECOND))
 
     def record(self, application_id: str, record: int, *, abridged: bool = False) -> JsonDict:
@@ -68,7 +68,7 @@ class CogniacSimulator(Watch, CogniacData):
         shown = super().record(application_id, record, abridged=abridged)
         if "updated_at" not in shown:
             return shown
-        return {**shown, "updated_at": self.readings.said(shown["updated_at"])}
+        return {**shown, "updated_at": self.variant.said(shown["updated_at"])}
 
     def served(self, application_id: str) -> list[JsonDict]:
         """Every version of every record in any answer about an application's detections, each once."""
@@ -126,7 +126,7 @@ class CogniacSimulator(Watch, CogniacData):
         tenant = self._own_tenant(request)
         found = [shown for shown in self.applications() if shown["tenant_id"] == tenant]
         limit = request.query_params.get("limit", "")
-        sizes = [size for size in (int(limit) if limit.isdigit() else 0, self.readings.last_key) if size]
+        sizes = [size for size in (int(limit) if limit.isdigit() else 0, self.variant.last_key) if size]
         last_key = request.query_params.get("last_key")
         return json_response(listed(found, "application_id", last_key, min(sizes, default=0)))
 
@@ -137,10 +137,10 @@ class CogniacSimulator(Watch, CogniacData):
         if wanted is not None:
             uids = set(wanted.split(","))
             return json_response({"data": [shown for shown in found if shown["subject_uid"] in uids]})
-        if self.readings.listed_subjects == "ten":
+        if self.variant.listed_subjects == "ten":
             found = found[:FEW_SUBJECTS]
         last_key = request.query_params.get("last_key")
-        return json_response(listed(found, "subject_uid", last_key, self.readings.last_key))
+        return json_response(listed(found, "subject_uid", last_key, self.variant.last_key))
 
     async def _application(self, request: Request) -> Response:
         return json_response(self._own_application(request, "0402002"))
@@ -178,7 +178,7 @@ class CogniacSimulator(Watch, CogniacData):
     async def _subject_media(self, request: Request) -> Response:
         uid = self._own_subject(request)["subject_uid"]
         if request.query_params.get("sort", "time") != "time":
-            raise refusal(400, "Invalid Input: The simulator sorts by time only.", "0502099")
+            raise entry(400, "Invalid Input: The simulator sorts by time only.", "0502099")
         makers = [
             one["application_id"] for one in self.applications() if uid in one.get("output_subjects", [])
         ]
@@ -219,39 +219,39 @@ class CogniacSimulator(Watch, CogniacData):
     def _associated(self, record: JsonDict, uid: str, query: Query) -> JsonDict | None:
         shown = association(record, uid, query)
         if shown is not None:
-            shown["subject"]["updated_at"] = self.readings.said(shown["subject"]["updated_at"])
+            shown["subject"]["updated_at"] = self.variant.said(shown["subject"]["updated_at"])
         return shown
 
     def _paged(self, request: Request, listing: Listing) -> Response:
         with self.lock:
-            return json_response(self._pages.answer(request, listing, self.readings, self.now()))
+            return json_response(self._pages.answer(request, listing, self.variant, self.now()))
 
     # What the asker may see
 
     def _own_tenant(self, request: Request) -> str:
         tenant = self._login.tenant(request)
         if request.path_params["tenant_id"] not in {"current", tenant}:
-            raise refusal(404, "Invalid Input: Tenant not found.", "0100011")
+            raise entry(404, "Invalid Input: Tenant not found.", "0100011")
         return tenant
 
     def _own_application(self, request: Request, code: str) -> JsonDict:
         found = self.application(request.path_params["application_id"])
         if self._login.tenant(request) != (found or {}).get("tenant_id"):
             foreign = found or request.path_params["application_id"] == FOREIGN_APPLICATION
-            raise refusal(404, "Invalid Input: Application not found.", "0402005" if foreign else code)
+            raise entry(404, "Invalid Input: Application not found.", "0402005" if foreign else code)
         return found or {}
 
     def _own_subject(self, request: Request) -> JsonDict:
         found = self.subject(request.path_params["subject_uid"])
         if self._login.tenant(request) != (found or {}).get("tenant_id"):
-            raise refusal(404, "Invalid Input: Subject not found.", "0502003")
+            raise entry(404, "Invalid Input: Subject not found.", "0502003")
         return found or {}
 
     def _own_medium(self, request: Request) -> JsonDict:
         tenant = self._login.tenant(request)
         found = self.medium(request.path_params["media_id"])
         if found is None or found.get("tenant_id", tenant) != tenant:
-            raise refusal(404, "Invalid Input: Media not found.", "0202005")
+            raise entry(404, "Invalid Input: Media not found.", "0202005")
         return found
 
 

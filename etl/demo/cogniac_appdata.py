@@ -26,7 +26,7 @@ class Scene:
 
 
 def payload(scene: Scene, subject: int, rng: random.Random) -> Payload:
-    """What a model, or a gate, attaches to its assertion about the n-th subject of the application."""
+    """Return what a model, or a gate, attaches to its assertion about the n-th subject of the application."""
     if scene.role == FINDER:
         kind, data = _segments(rng) if scene.look.lane is Lane.VIDEO else _box_set(scene, subject, rng)
     elif scene.role == LOT_CODES:
@@ -45,7 +45,7 @@ def payload(scene: Scene, subject: int, rng: random.Random) -> Payload:
 
 
 def corrected(said: Payload, rng: random.Random) -> Payload:
-    """What a person makes of it."""
+    """Return what a person makes of it."""
     kind, data = said
     if kind == "ocr" and data:
         place = rng.randrange(len(data))
@@ -58,7 +58,10 @@ def corrected(said: Payload, rng: random.Random) -> Payload:
 
 
 def _box_set(scene: Scene, subject: int, rng: random.Random) -> Payload:
-    """The labels, or the caps above them; one alone is at times a bare object, as in the documentation."""
+    """Return the labels, or the caps above them.
+
+    One alone is at times a bare object, as in the documentation.
+    """
     boxes = scene.boxes if subject == 0 else [_cap_above(box) for box in scene.boxes]
     found = [{"box": _nudged(box, rng), "probability": rng.random() ** 0.1} for box in boxes]
     return "box_set", found[0] if len(found) == 1 and rng.random() < 0.15 else found
@@ -76,7 +79,7 @@ def _cap_above(box: JsonDict) -> JsonDict:
 
 
 def _nudged(box: JsonDict, rng: random.Random) -> JsonDict:
-    """The box a little off, never outside and never empty."""
+    """Return the box a little off, never outside and never empty."""
     return {side: max(0, at - rng.randrange(3)) if side in {"x0", "y0"} else at for side, at in box.items()}
 
 

@@ -85,12 +85,12 @@ class Application:
         return KINDS[self.role].type not in MODELLESS
 
     def model_at(self, when: int) -> str:
-        """The model in production at a moment."""
+        """Return the model in production at a moment."""
         return self.models[max(0, bisect_right(self.released_at, when) - 1)]
 
 
 def word(rng: random.Random, length: int, alphabet: str = ALPHABET) -> str:
-    """A random word, for identifiers."""
+    """Return a random word, for identifiers."""
     return "".join(rng.choice(alphabet) for _ in range(length))
 
 
@@ -112,7 +112,7 @@ def applications(seed: int, count: int) -> Iterator[Application]:
 
 
 def application_json(application: Application, index: int, tenant_id: str) -> JsonDict:
-    """The application as the API shows it."""
+    """Return the application as the API shows it."""
     kind = KINDS[application.role]
     line = index // len(KINDS) + 1
     created = timeline.START - (200 - index) * timeline.DAY
@@ -153,7 +153,7 @@ def application_json(application: Application, index: int, tenant_id: str) -> Js
 
 
 def subjects_json(application: Application, tenant_id: str) -> Iterator[JsonDict]:
-    """The application's output subjects as the API shows them."""
+    """Yield the application's output subjects as the API shows them."""
     for uid, (name, _) in zip(application.subjects, KINDS[application.role].subjects, strict=True):
         created = timeline.START - 210 * timeline.DAY + len(name) * timeline.HOUR
         yield {

@@ -173,7 +173,7 @@ class CogniacData:
         return self._subjects.get(subject_uid)
 
     def ledger(self, application_id: str) -> Ledger:
-        """The order of an application's records."""
+        """Return the order of an application's records."""
         return self._ledgers[application_id]
 
     def record(self, application_id: str, record: int, *, abridged: bool = False) -> JsonDict:
@@ -205,14 +205,14 @@ class CogniacData:
         return self._applications[application_id].get("type") not in MODELLESS
 
     def may_name_people(self, application_id: str, record: int) -> bool:
-        """False where it is certain, without rendering, that no person asserted anything."""
+        """Return False where it is certain, without rendering, that no person asserted anything."""
         ledger = self._ledgers[application_id]
         if ledger.own(record) is not None or not self.says_model(application_id):
             return True
         return ledger.versions[record] > 0 or ledger.doubt[record] == CAPTURED
 
     def _moment(self, at: float | None) -> int:
-        """A time in microseconds; without one, a second after everything so far."""
+        """Return a time in microseconds; without one, a second after everything so far."""
         return self.newest + timeline.SECOND if at is None else round(at * timeline.SECOND)
 
     def _withdraw_generated(self, application_id: str, key: Key) -> None:
@@ -220,7 +220,7 @@ class CogniacData:
             self._ledgers[application_id].withdraw(record)
 
     def _generated_ids(self, application_id: str, key: Key) -> Iterator[int]:
-        """The ids of the generated records with this key, shown or not."""
+        """Yield the ids of the generated records with this key, shown or not."""
         number = self._album.number(key[0])
         if number is None:
             return
@@ -230,7 +230,7 @@ class CogniacData:
                 yield record
 
     def _find(self, application_id: str, key: Key) -> int:
-        """The id of the record that is shown under a key, or LookupError."""
+        """Return the id of the record that is shown under a key, or LookupError."""
         ledger = self._ledgers[application_id]
         own = ledger.own_id(key)
         for record in [*self._generated_ids(application_id, key), *([] if own is None else [own])]:
@@ -240,12 +240,12 @@ class CogniacData:
 
 
 def focus_key(focus: object) -> str:
-    """A focus as comparable text, '' for a whole medium."""
+    """Return a focus as comparable text, '' for a whole medium."""
     return "" if focus is None else msgspec.json.encode(focus, order="sorted").decode()
 
 
 def record_key(record: JsonDict) -> Key:
-    """What makes a record the same record within its application."""
+    """Return what makes a record the same record within its application."""
     media = record.get("media")
     media_id = media.get("media_id") if isinstance(media, dict) else record.get("media_id")
     return str(media_id), focus_key(record.get("focus"))

@@ -42,7 +42,7 @@ class Ledger:
         return self.times[-1] if self.times else 0
 
     def append(self, media: int, focus: int, doubt: int) -> int:
-        """A new record, without a place in the order yet; returns its id."""
+        """Return a new record, without a place in the order yet; returns its id."""
         self.media.append(media)
         self.focus.append(focus)
         self.doubt.append(doubt)
@@ -91,11 +91,11 @@ class Ledger:
         self.enter(known, moment)
 
     def own(self, record: int) -> JsonDict | None:
-        """The hand-written record with this id, None for a generated one."""
+        """Return the hand-written record with this id, None for a generated one."""
         return self._own.get(record)
 
     def own_id(self, key: Key) -> int | None:
-        """The id of a hand-written record."""
+        """Return the id of a hand-written record."""
         return self._own_ids.get(key)
 
     def own_ids_of(self, media_id: str) -> list[int]:
@@ -124,7 +124,10 @@ class Ledger:
             del self.times[at], self.order[at]
 
     def place(self, moment: int, record: int) -> int:
-        """The index of the first entry at or after (moment, record); ties stand in order of their ids."""
+        """Return the index of the first entry at or after (moment, record).
+
+        Ties stand in order of their ids.
+        """
         low, high = bisect_left(self.times, moment), bisect_right(self.times, moment)
         return bisect_left(self.order, record, low, high)
 

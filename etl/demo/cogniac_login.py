@@ -32,11 +32,11 @@ class Login:
     _minted: int = 0
 
     def mint(self, request: Request) -> JsonDict:
-        """A new token for the tenant asked for, as the token endpoint answers."""
+        """Return a new token for the tenant asked for, as the token endpoint answers."""
         self.identify(request)
         tenant = request.query_params.get("tenant_id", "")
         if tenant and tenant not in self.tenants:
-            raise refusal(400, "Invalid Input: Tenant not found.", "0100011")
+            raise entry(400, "Invalid Input: Tenant not found.", "0100011")
         self._minted += 1
         signature = blake2b(f"{self.account.api_key}:{self._minted}".encode(), digest_size=16).hexdigest()
         token = f"simulated.{self._minted}.{signature}"
@@ -56,19 +56,19 @@ class Login:
             return
         if scheme == "Bearer" and secret in self._live:
             return
-        raise refusal(401, "Unauthorized: Invalid credentials.", "0100006")
+        raise entry(401, "Unauthorized: Invalid credentials.", "0100006")
 
     def tenant(self, request: Request) -> str:
-        """The tenant of the request's token; keys and passwords open only the token endpoint."""
+        """Return the tenant of the request's token; keys and passwords open only the token endpoint."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or token not in self._live:
-            raise refusal(401, "Unauthorized: Invalid or expired token.", "0100006")
+            raise entry(401, "Unauthorized: Invalid or expired token.", "0100006")
         if not self._live[token]:
-            raise refusal(403, "Forbidden: The token is for no tenant.", "0100011")
+            raise entry(403, "Forbidden: The token is for no tenant.", "0100011")
         return self._live[token]
 
     def tenants_json(self) -> JsonDict:
-        """The tenants of the user as the API lists them; the key is `tenants`, not `data`."""
+        """Return the tenants of the user as the API lists them; the key is `tenants`, not `data`."""
         return {
             "tenants": [
                 {"tenant_id": tenant, "name": tenant_name(tenant), "roles": ["tenant_viewer"]}
@@ -77,7 +77,7 @@ class Login:
         }
 
     def user_json(self) -> JsonDict:
-        """The user as the API shows it."""
+        """Return the user as the API shows it."""
         return {
             "user_id": "u7Kq2mAd",
             "email": self.account.user,
@@ -90,18 +90,21 @@ class Login:
         }
 
 
-def refusal(status: int, text: str, code: str) -> HTTPException:
-    """An error with Cogniac's kind of message, whose number stands between hash signs."""
+def entry(status: int, text: str, code: str) -> HTTPException:
+    """Return an error with Cogniac's kind of message, whose number stands between hash signs."""
     return HTTPException(status, f"{text} ## {code} ##")
 
 
 def tenant_name(tenant_id: str) -> str:
-    """What a tenant is called."""
+    """Return what a tenant is called."""
     return f"Plant {tenant_id}"
 
 
 def tenant_json(tenant_id: str) -> JsonDict:
-    """A tenant as the API shows it; the vendor's SDK needs a `region`, and null to stay on this host."""
+    """Return a tenant as the API shows it.
+
+    The vendor's SDK needs a `region`, and null to stay on this host.
+    """
     return {
         "tenant_id": tenant_id,
         "name": tenant_name(tenant_id),

@@ -55,7 +55,7 @@ class Album:
         self._key = int.from_bytes(blake2b(f"{seed}:album".encode(), digest_size=8).digest())
 
     def look(self, number: int) -> Look:
-        """The few facts of a medium that others build on."""
+        """Return the few facts of a medium that others build on."""
         if number & VIDEO:
             return Look(Lane.VIDEO, 1920, 1080, 0, 0)
         dice = self._scatter(number)
@@ -73,12 +73,12 @@ class Album:
         return Look(lane, width, height, labels, dice >> 16)
 
     def media_id(self, number: int) -> str:
-        """The 28 characters that name a medium."""
+        """Return the 28 characters that name a medium."""
         scrambled = (number ^ self._key) * _ODD & _MASK
         return b32encode(scrambled.to_bytes(8) + self._seal(number))[:28].decode()
 
     def number(self, media_id: str) -> int | None:
-        """The number behind an id of this album, None for any other text."""
+        """Return the number behind an id of this album, None for any other text."""
         try:
             raw = b32decode(media_id + "====")
         except ValueError:
@@ -115,7 +115,7 @@ class Camera:
         self._tenant_id = tenant_id
 
     def medium(self, number: int, look: Look, media_id: str, taken: int) -> JsonDict:
-        """The full media object."""
+        """Return the full media object."""
         rng = random.Random(f"{self._seed}:media:{number}")
         url = f"https://media.example.com/{media_id}"
         medium = _BLANK | {

@@ -9,9 +9,9 @@ import msgspec
 from starlette.requests import Request
 
 from etl.demo.cogniac_ledger import Ledger
-from etl.demo.cogniac_login import refusal
+from etl.demo.cogniac_login import entry
 from etl.demo.cogniac_query import BadQueryError, Limits, Page, Query, View, next_link, page, parse
-from etl.demo.cogniac_readings import Readings
+from etl.demo.cogniac_variants import ApiVariant
 
 JsonDict = dict[str, Any]
 
@@ -37,16 +37,16 @@ class Pages:
         self._remember = remember
         self._served: dict[str, dict[bytes, None]] = {}
 
-    def answer(self, request: Request, listing: Listing, readings: Readings, now: float) -> JsonDict:
-        """The body of the answer to one request."""
-        by_default = listing.has_model and readings.only_model_by_default
+    def answer(self, request: Request, listing: Listing, variant: ApiVariant, now: float) -> JsonDict:
+        """Return the body of the answer to one request."""
+        by_default = listing.has_model and variant.only_model_by_default
         try:
             query = parse(request.query_params, listing.limits, now, only_model_by_default=by_default)
         except BadQueryError as bad:
-            raise refusal(400, f"Invalid Input: {bad}.", "0402099") from None
-        abridged = query.abridged or (readings.abridged_after_first and query.cursor is not None)
-        found = page(listing.ledger, query, readings, listing.view(replace(query, abridged=abridged)))
-        if self._comes_empty(request.url.path, query, found, readings):
+            raise entry(400, f"Invalid Input: {bad}.", "0402099") from None
+        abridged = query.abridged or (variant.abridged_after_first and query.cursor is not None)
+        found = page(listing.ledger, query, variant, listing.view(replace(query, abridged=abridged)))
+        if self._comes_empty(request.url.path, query, found, variant):
             found = Page([], found.detour, None)
         if self._remember and listing.holds_records:
             served = self._served.setdefault(listing.owner, {})
@@ -55,7 +55,7 @@ class Pages:
             )
         if found.cursor is None:
             return {"data": found.items, "paging": {}}
-        link = _link(request, listing.owner, query.next_parameters(found.cursor), readings)
+        link = _link(request, listing.owner, query.next_parameters(found.cursor), variant)
         return {"data": found.items, "paging": {"next": link}}
 
     def served(self, application_id: str) -> list[JsonDict]:
@@ -64,31 +64,31 @@ class Pages:
             raise RuntimeError("pass record_served=True to the simulator")
         return [msgspec.json.decode(record) for record in self._served.get(application_id, ())]
 
-    def _comes_empty(self, path: str, query: Query, found: Page, readings: Readings) -> bool:
+    def _comes_empty(self, path: str, query: Query, found: Page, variant: ApiVariant) -> bool:
         leads_on = query.cursor is not None and query.cursor.after_empty
-        if not readings.empty_pages or found.detour is None or leads_on:
+        if not variant.empty_pages or found.detour is None or leads_on:
             return False
         self._counts[path] += 1
-        return self._counts[path] % readings.empty_pages == 0
+        return self._counts[path] % variant.empty_pages == 0
 
 
 def listed(found: Sequence[JsonDict], key: str, last_key: str | None, most: int) -> JsonDict:
-    """The part of a list that follows `last_key`, at most so many unless 0, and the key that leads on."""
+    """Return the part of a list that follows `last_key`, at most so many unless 0, and the next key."""
     names = [str(shown[key]) for shown in found]
     begin = names.index(last_key) + 1 if last_key in names else 0
     end = begin + most if most else len(found)
     return {"data": found[begin:end], **({"last_key": names[end - 1]} if end < len(found) else {})}
 
 
-def _link(request: Request, owner: str, parameters: dict[str, str], readings: Readings) -> str:
+def _link(request: Request, owner: str, parameters: dict[str, str], variant: ApiVariant) -> str:
     """`next`, as it is read; it names this server by the name that the client uses."""
     host, path, query = request.headers["host"], request.scope["raw_path"].decode(), request.url.query
-    if readings.next_link == "itself":
+    if variant.next_link == "itself":
         return f"http://{host}{path}" + (f"?{query}" if query else "")
-    if readings.next_link == "other_host":
+    if variant.next_link == "other_host":
         # Another name of the same server: whoever follows does arrive, and is seen in the log.
         name, colon, port = host.partition(":")
         host = ("127.0.0.1" if name == "localhost" else "localhost") + colon + port
-    if readings.next_link == "unabridged":
+    if variant.next_link == "unabridged":
         del parameters["abridged_media"]
     return next_link(f"http://{host}{path}", owner, parameters)

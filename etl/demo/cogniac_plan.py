@@ -65,7 +65,7 @@ class Plan:
         self.taken = array("q", bytes(8 * number))
 
     def _routes(self, number: int, progress: float) -> Iterator[Route]:
-        """The applications that a medium goes through, in order."""
+        """Yield the applications that a medium goes through, in order."""
         look = self._album.look(number)
         line = number // FRAMES_PER_VIDEO % self._lines
         roles: list[Route] = [(FINDER, 0)]

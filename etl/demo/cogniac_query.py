@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 
 from etl.demo import timeline
 from etl.demo.cogniac_ledger import Ledger
-from etl.demo.cogniac_readings import Readings
+from etl.demo.cogniac_variants import ApiVariant
 
 _CURSOR = re.compile(r"(\d+)(?:\.(\d{1,6}))?(?:(\d{6})(\d{10})([01]))?", re.ASCII)
 """A time, then perhaps: the rest of its microseconds, a record's id, whether an empty page handed it out."""
@@ -53,7 +53,7 @@ class Query:
     cursor: Cursor | None
 
     def next_parameters(self, cursor: str) -> dict[str, str]:
-        """What `next` repeats of this query, printed as the service prints it."""
+        """Return what `next` repeats of this query, printed as the service prints it."""
         return {
             "start": _short(self.start) if self.start else "0",
             "end": _short(self.end),
@@ -89,7 +89,7 @@ class Limits:
 
 
 def parse(params: QueryParams, limits: Limits, now: float, *, only_model_by_default: bool) -> Query:
-    """The query of a request, or BadQueryError."""
+    """Return the query of a request, or BadQueryError."""
     flags = {name: _boolean(params, name) for name in ("only_user", "only_model")}
     if flags["only_user"] and flags["only_model"]:
         raise BadQueryError("only_user and only_model cannot both be set to True")
@@ -112,13 +112,13 @@ def parse(params: QueryParams, limits: Limits, now: float, *, only_model_by_defa
     )
 
 
-def page(ledger: Ledger, query: Query, readings: Readings, view: View) -> Page:
-    """The records of a query from its cursor on, as many as fit one page."""
-    low, high = _window(ledger, query, readings)
+def page(ledger: Ledger, query: Query, variant: ApiVariant, view: View) -> Page:
+    """Return the records of a query from its cursor on, as many as fit one page."""
+    low, high = _window(ledger, query, variant)
     if query.cursor is not None and query.reverse:
-        high = min(high, _resume(ledger, query.cursor, readings, reverse=True))
+        high = min(high, _resume(ledger, query.cursor, variant, reverse=True))
     elif query.cursor is not None:
-        low = max(low, _resume(ledger, query.cursor, readings, reverse=False))
+        low = max(low, _resume(ledger, query.cursor, variant, reverse=False))
     items: list[JsonDict] = []
     places: list[int] = []
     following = None
@@ -131,56 +131,56 @@ def page(ledger: Ledger, query: Query, readings: Readings, view: View) -> Page:
             break
         places.append(place)
         items.append(shown)
-    detour = _before(ledger, places[0], readings, reverse=query.reverse) if places else None
+    detour = _before(ledger, places[0], variant, reverse=query.reverse) if places else None
     if following is None:
         return Page(items, None, detour)
-    if _needs_more_than_time(ledger, places, following, readings):
-        return Page(items, _after(ledger, places[-1], readings, reverse=query.reverse), detour)
-    return Page(items, _printed(readings.tick(ledger.times[places[-1]])), detour)
+    if _needs_more_than_time(ledger, places, following, variant):
+        return Page(items, _after(ledger, places[-1], variant, reverse=query.reverse), detour)
+    return Page(items, _printed(variant.tick(ledger.times[places[-1]])), detour)
 
 
 def next_link(base: str, owner: str, parameters: dict[str, str]) -> str:
-    """A link whose parameters stand in an order of no meaning that is the same on every page of one owner."""
+    """Return a link whose parameters stand in an order that is the same on every page of one owner."""
     names = sorted(parameters, key=lambda name: crc32(f"{owner}{name}".encode()))
     return f"{base}?&" + "&".join(f"{name}={parameters[name]}" for name in names)
 
 
-def _window(ledger: Ledger, query: Query, readings: Readings) -> tuple[int, int]:
-    """The places in the order that lie between `start` and `end`."""
+def _window(ledger: Ledger, query: Query, variant: ApiVariant) -> tuple[int, int]:
+    """Return the places in the order that lie between `start` and `end`."""
 
     def shown(moment: int) -> float:
-        return timeline.seconds(readings.tick(moment))
+        return timeline.seconds(variant.tick(moment))
 
-    after = bisect_left if readings.start_inclusive else bisect_right
-    before = bisect_right if readings.end_inclusive else bisect_left
-    low = after(ledger.times, readings.bound(query.start), key=shown)
-    return low, before(ledger.times, readings.bound(query.end), key=shown)
+    after = bisect_left if variant.start_inclusive else bisect_right
+    before = bisect_right if variant.end_inclusive else bisect_left
+    low = after(ledger.times, variant.bound(query.start), key=shown)
+    return low, before(ledger.times, variant.bound(query.end), key=shown)
 
 
-def _needs_more_than_time(ledger: Ledger, places: list[int], following: int, readings: Readings) -> bool:
+def _needs_more_than_time(ledger: Ledger, places: list[int], following: int, variant: ApiVariant) -> bool:
     """Whether the last time sent does not say where the next page begins."""
-    moment = readings.tick(ledger.times[places[-1]])
-    if readings.cursor == "exact":
-        return readings.tick(ledger.times[following]) == moment
+    moment = variant.tick(ledger.times[places[-1]])
+    if variant.cursor == "exact":
+        return variant.tick(ledger.times[following]) == moment
     # Repeating a page of one time only would repeat it for ever.
-    return readings.cursor == "repeats" and readings.tick(ledger.times[places[0]]) == moment
+    return variant.cursor == "repeats" and variant.tick(ledger.times[places[0]]) == moment
 
 
-def _after(ledger: Ledger, place: int, readings: Readings, *, reverse: bool) -> str:
-    """The cursor of a page that goes on right after the record at a place."""
+def _after(ledger: Ledger, place: int, variant: ApiVariant, *, reverse: bool) -> str:
+    """Return the cursor of a page that goes on right after the record at a place."""
     record = ledger.order[place]
-    return f"{_exactly(ledger, place, readings)}{record if reverse else record + 1:010d}0"
+    return f"{_exactly(ledger, place, variant)}{record if reverse else record + 1:010d}0"
 
 
-def _before(ledger: Ledger, place: int, readings: Readings, *, reverse: bool) -> str:
-    """The cursor by which an empty page leads to the record at a place."""
+def _before(ledger: Ledger, place: int, variant: ApiVariant, *, reverse: bool) -> str:
+    """Return the cursor by which an empty page leads to the record at a place."""
     record = ledger.order[place]
-    return f"{_exactly(ledger, place, readings)}{record + 1 if reverse else record:010d}1"
+    return f"{_exactly(ledger, place, variant)}{record + 1 if reverse else record:010d}1"
 
 
-def _exactly(ledger: Ledger, place: int, readings: Readings) -> str:
+def _exactly(ledger: Ledger, place: int, variant: ApiVariant) -> str:
     moment = ledger.times[place]
-    tick = readings.tick(moment)
+    tick = variant.tick(moment)
     return f"{_printed(tick)}{moment - tick:06d}"
 
 
@@ -199,13 +199,13 @@ def _cursor(text: str) -> Cursor:
     return Cursor(moment + int(rest), int(edge), after_empty == "1")
 
 
-def _resume(ledger: Ledger, cursor: Cursor, readings: Readings, *, reverse: bool) -> int:
+def _resume(ledger: Ledger, cursor: Cursor, variant: ApiVariant, *, reverse: bool) -> int:
     """Where the page after a cursor begins; for a descending page, the place before which it begins."""
     if cursor.edge is not None:
         return ledger.place(cursor.moment, cursor.edge)
-    again = readings.cursor == "repeats"
+    again = variant.cursor == "repeats"
     edge = bisect_right if reverse == again else bisect_left
-    return edge(ledger.times, readings.tick(cursor.moment), key=readings.tick)
+    return edge(ledger.times, variant.tick(cursor.moment), key=variant.tick)
 
 
 def _number(params: QueryParams, name: str, default: float) -> float:

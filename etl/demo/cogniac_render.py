@@ -77,7 +77,7 @@ class Renderer:
         return shown
 
     def medium(self, number: int) -> JsonDict | None:
-        """The full media object of a number, None where nothing was captured under it."""
+        """Return the full media object of a number, None where nothing was captured under it."""
         first = (number ^ VIDEO) * FRAMES_PER_VIDEO if number & VIDEO else number
         if first >= len(self._taken):
             return None
@@ -87,7 +87,7 @@ class Renderer:
         return self._camera.medium(number, self._album.look(number), self._album.media_id(number), taken)
 
     def focus(self, number: int, look: Look, focus: int) -> JsonDict | None:
-        """The part of a medium that a record is about, None for all of it."""
+        """Return the part of a medium that a record is about, None for all of it."""
         if not focus:
             return None
         box = {"box": self._album.boxes(number, look)[focus - 1]}
@@ -110,7 +110,7 @@ class Renderer:
 
 
 def detections(case: Case) -> list[JsonDict]:
-    """The latest assertions: the model's, and what people made of them since."""
+    """Return the latest assertions: the model's, and what people made of them since."""
     rng = random.Random(case.key)
     asks_model = case.application.has_model
     opinions = _model(case, case.born, {}, rng) if asks_model else [_gate(case, rng)]
@@ -161,7 +161,10 @@ def _probability(threshold: float, doubt: int, rng: random.Random, *, positive: 
 
 
 def _feedback(case: Case, at: int, opinions: list[Opinion], rng: random.Random) -> list[Opinion]:
-    """A person confirms or rejects the likeliest subject; now and then only the person's word stays."""
+    """Return a person confirms or rejects the likeliest subject.
+
+    Now and then only the person's word stays.
+    """
     top = max(opinions, key=lambda opinion: opinion.probability)
     agrees = rng.random() < 0.55
     person = rng.choice(PEOPLE)
@@ -189,7 +192,7 @@ def _feedback(case: Case, at: int, opinions: list[Opinion], rng: random.Random) 
 
 
 def _gate(case: Case, rng: random.Random) -> Opinion:
-    """An integration has no model: a machine user asserts."""
+    """Return an integration has no model: a machine user asserts."""
     return Opinion(
         subject=case.application.subjects[0],
         probability=1.0,
@@ -221,7 +224,10 @@ def _assertion(case: Case, opinion: Opinion) -> JsonDict:
 
 
 def _capture(case: Case) -> JsonDict:
-    """A person put the medium into a subject, outside any application: no app_id, no uncal_prob at all."""
+    """Return a person put the medium into a subject, outside any application.
+
+    No app_id, no uncal_prob at all.
+    """
     rng = random.Random(f"{case.key}:capture")
     captured = _assertion(
         case,

@@ -8,7 +8,7 @@ JsonDict = dict[str, Any]
 
 
 def filtered(record: JsonDict, query: Query, *, has_model: bool) -> JsonDict | None:
-    """The record with the assertions that a query asks for, None when none is left of them.
+    """Return the record with the assertions that a query asks for, None when none is left of them.
 
     Who asserted is no question where no model does: there both flags are ignored.
     """
@@ -31,7 +31,7 @@ def filtered(record: JsonDict, query: Query, *, has_model: bool) -> JsonDict | N
 
 
 def association(record: JsonDict, subject_uid: str, query: Query) -> JsonDict | None:
-    """The latest word of a record on one subject as a subject-media association, None where there is none."""
+    """Return the latest word of a record on one subject as a subject-media association, or None."""
     said = [one for one in record["detections"] if one["subject_uid"] == subject_uid]
     if not said:
         return None

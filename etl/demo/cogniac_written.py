@@ -9,7 +9,7 @@ JsonDict = dict[str, Any]
 
 
 def late_record(application: JsonDict, media_id: str, at: float) -> JsonDict:
-    """A plain record with one assertion, by a model unless the application's type has none."""
+    """Return a plain record with one assertion, by a model unless the application's type has none."""
     subjects = application.get("output_subjects") or ["late"]
     has_model = application.get("type") not in MODELLESS
     model = (application.get("model_id") or "late_mtsv0_0001.tgz") if has_model else None
@@ -40,7 +40,10 @@ def late_record(application: JsonDict, media_id: str, at: float) -> JsonDict:
 
 
 def asserted_anew(record: JsonDict, at: float) -> JsonDict:
-    """The record with its last assertion replaced by one made at `at`; without any, only its time changes."""
+    """Return the record with its last assertion replaced by one made at `at`.
+
+    Without any, only its time changes.
+    """
     said = record.get("detections")
     if not isinstance(said, list) or not said:
         return {**record, "updated_at": at}
@@ -56,5 +59,5 @@ def asserted_anew(record: JsonDict, at: float) -> JsonDict:
 
 
 def one_fewer(record: JsonDict, at: float) -> JsonDict:
-    """The record without its first assertion, the last one being made anew; none may be left."""
+    """Return the record without its first assertion, the last one being made anew; none may be left."""
     return asserted_anew({**record, "detections": record["detections"][1:]}, at)

@@ -22,11 +22,11 @@ LINK_LIFETIME_S = 300
 USUAL_LIMIT, MOST = 50, 100
 
 JsonDict = dict[str, Any]
-__all__ = ["NeuronsReadings", "NeuronsSimulator", "NeuronsSize"]
+__all__ = ["NeuronsSimulator", "NeuronsSize", "NeuronsVariant"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NeuronsReadings:
+class NeuronsVariant:
     """What the documents leave open; the default is the shape that version 1 is documented with."""
 
     envelope: Literal["pagination", "bare", "data"] = "pagination"
@@ -58,7 +58,7 @@ class NeuronsSimulator(Watch, NeuronsData):
         seed: int = 1,
         size: NeuronsSize | None = None,
         *,
-        readings: NeuronsReadings | None = None,
+        variant: NeuronsVariant | None = None,
         clock: Callable[[], float] = time.time,
         link_lifetime: float = LINK_LIFETIME_S,
     ) -> None:
@@ -71,7 +71,7 @@ class NeuronsSimulator(Watch, NeuronsData):
             _refuse,
         )
         NeuronsData.__init__(self, seed, size or NeuronsSize())
-        self.readings = readings or NeuronsReadings()
+        self.variant = variant or NeuronsVariant()
         """May be replaced at any time."""
         self.api_key = "demo-neurons-key"
         self.files_url = "http://files.invalid/"
@@ -90,14 +90,14 @@ class NeuronsSimulator(Watch, NeuronsData):
         limit = min(_natural(request, "limit", USUAL_LIMIT), MOST)
         with self.lock:
             chosen = self._chosen(request)
-            if self.readings.ignores_offset:
+            if self.variant.ignores_offset:
                 offset, limit = 0, len(chosen)
             media = [self._element(media_id) for media_id in self._sent(chosen, offset, limit)]
-        if self.readings.envelope == "bare":
+        if self.variant.envelope == "bare":
             return json_response(media)
-        if self.readings.envelope == "data":
+        if self.variant.envelope == "data":
             return json_response({"data": media})
-        pagination = {"total": len(chosen)} if self.readings.pagination_total else {}
+        pagination = {"total": len(chosen)} if self.variant.pagination_total else {}
         pagination |= {"offset": offset, "limit": limit}
         return json_response({"pagination": pagination, "media": media})
 
@@ -116,7 +116,7 @@ class NeuronsSimulator(Watch, NeuronsData):
         if not hmac.compare_digest(signature, self._signature(f"{media_id}/{filename}", expires)):
             raise HTTPException(403, "The link's signature is wrong")
         if self._clock() > int(expires):
-            raise HTTPException(self.readings.expired_status, "The link has expired")
+            raise HTTPException(self.variant.expired_status, "The link has expired")
         with self.lock:
             names = self.shown(media_id)["results"] if self.holds(media_id) else []
             asset = next((name for name in names if self.filename(media_id, name) == filename), None)
@@ -126,7 +126,7 @@ class NeuronsSimulator(Watch, NeuronsData):
         return Response(content, media_type=kind)
 
     def _chosen(self, request: Request) -> list[str]:
-        """The ids that pass the filters of a request: by status and by type."""
+        """Return the ids that pass the filters of a request: by status and by type."""
         media_ids = self.media_ids()
         for name in ("status", "type"):
             wanted = request.query_params.get(name)
@@ -135,11 +135,11 @@ class NeuronsSimulator(Watch, NeuronsData):
         return media_ids
 
     def _sent(self, media_ids: list[str], offset: int, limit: int) -> Iterator[str]:
-        """A part of the list with the repetitions and gaps of the readings."""
+        """Yield a part of the list with the repetitions and gaps of the readings."""
         if offset <= self._last_offset:
             self._listings += 1
         self._last_offset = offset
-        omits, repeats = self.readings.omits_every, self.readings.repeats_every
+        omits, repeats = self.variant.omits_every, self.variant.repeats_every
         part = enumerate(media_ids[offset : offset + limit], start=self._listings)
         kept = [media_id for place, media_id in part if not omits or place % omits]
         for count, media_id in enumerate(kept, start=1):
@@ -148,14 +148,14 @@ class NeuronsSimulator(Watch, NeuronsData):
                 yield media_id
 
     def _element(self, media_id: str) -> JsonDict:
-        """A medium as the list shows it."""
+        """Return a medium as the list shows it."""
         shown = self._linked(media_id)
-        if self.readings.list_results == "absent":
+        if self.variant.list_results == "absent":
             del shown["results"]
         return shown
 
     def _linked(self, media_id: str) -> JsonDict:
-        """A medium with links minted for this answer."""
+        """Return a medium with links minted for this answer."""
         shown = self.shown(media_id)
         own = self.own_results(media_id)
         links = {asset: self._link(media_id, asset) for asset in shown["results"]}

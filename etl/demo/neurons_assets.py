@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def spelled(name: str, *, old: bool) -> str:
-    """A metric's name in the spelling of the medium, its suffix untouched."""
+    """Return a metric's name in the spelling of the medium, its suffix untouched."""
     head, underscore, tail = name.partition("_")
     return OLD_SPELLING.get(head, head) + underscore + tail if old else name
 
@@ -49,7 +49,10 @@ def frame_metrics(film: Film, names: tuple[str, ...], style: int, *, media_id: s
 
 
 def brand_detection(film: Film, style: int, *, media_id: str) -> bytes:
-    """The brands of each frame: as rows or keyed by frame; frames without any are empty or left out."""
+    """Return the brands of each frame: as rows or keyed by frame.
+
+    Frames without any are empty or left out.
+    """
     seen = {frame: _seen(film, frame, style) for frame in range(1, film.frames + 1)}
     body: Any
     if style % 2:
@@ -62,7 +65,10 @@ def brand_detection(film: Film, style: int, *, media_id: str) -> bytes:
 
 
 def brand_detection_metrics(film: Film, style: int, *, media_id: str) -> bytes:
-    """The aggregates of each brand: a list named in one of three ways, or an object keyed by name or uuid."""
+    """Return the aggregates of each brand.
+
+    A list named in one of three ways, or an object keyed by name or uuid.
+    """
     del media_id
     scores, names = film.scores(), {brand.uuid: brand.name for brand in film.brands}
     bodies: tuple[Callable[[], Any], ...] = (
@@ -76,7 +82,7 @@ def brand_detection_metrics(film: Film, style: int, *, media_id: str) -> bytes:
 
 
 def aoi_scores(film: Film, style: int, *, media_id: str) -> bytes:
-    """The same aggregates as CSV of any dialect."""
+    """Return the same aggregates as CSV of any dialect."""
     if style % JSON_IN_CSV == JSON_IN_CSV - 1:
         return brand_detection_metrics(film, 0, media_id=media_id)
     scores, out = film.scores(), io.StringIO()
@@ -94,13 +100,13 @@ def aoi_scores(film: Film, style: int, *, media_id: str) -> bytes:
 
 
 def picture(media_id: str, asset: str, run: int) -> bytes:
-    """A few bytes that begin as a JPEG or MP4 does and say whose they are."""
+    """Return a few bytes that begin as a JPEG or MP4 does and say whose they are."""
     note = f"simulated {asset} of {media_id}, run {run}".encode()
     return b"\xff\xd8\xff\xfe" + (len(note) + 2).to_bytes(2) + note + b"\xff\xd9"
 
 
 def clip(media_id: str, asset: str, run: int) -> bytes:
-    """The same for a video."""
+    """Return the same for a video."""
     note = f"simulated {asset} of {media_id}, run {run}".encode()
     return b"\x00\x00\x00\x10ftypisom\x00\x00\x02\x00" + (len(note) + 8).to_bytes(4) + b"free" + note
 

@@ -127,7 +127,7 @@ class NeuronsData:
         yield from media
 
     def asset_bytes(self, media_id: str, asset: str) -> bytes:
-        """The content of an asset as it is now, by its key in `results`."""
+        """Return the content of an asset as it is now, by its key in `results`."""
         with self.lock:
             return self.asset(media_id, asset)[0]
 
@@ -164,11 +164,11 @@ class NeuronsData:
         }
 
     def own_results(self, media_id: str) -> object:
-        """The `results` a hand-written medium insists on, however odd, {} where it has none."""
+        """Return the `results` a hand-written medium insists on, however odd, {} where it has none."""
         return self._own[media_id].shown.get("results", {}) if media_id in self._own else {}
 
     def asset(self, media_id: str, asset: str) -> tuple[bytes, str]:
-        """The content and the content type of an asset; KeyError where there is none."""
+        """Return the content and the content type of an asset; KeyError where there is none."""
         kind = CONTENT_TYPES["." + self.filename(media_id, asset).rpartition(".")[2]]
         if media_id in self._own:
             content = self._own[media_id].assets[asset]
@@ -183,7 +183,7 @@ class NeuronsData:
         return video_asset(asset, film(self._subject(one)), one.style, media_id=media_id, old=one.old), kind
 
     def filename(self, media_id: str, asset: str) -> str:
-        """The last part of an asset's link."""
+        """Return the last part of an asset's link."""
         if asset == "aoi_scores":
             return "media_aoi_scores.csv"
         if asset in {"brand_detection", "brand_detection_metrics"}:
@@ -199,7 +199,7 @@ class NeuronsData:
         return self._media[media_id]
 
     def _moment(self, at: float | None) -> int:
-        """A time in microseconds; without one, a second after everything so far."""
+        """Return a time in microseconds; without one, a second after everything so far."""
         return self._newest() + timeline.SECOND if at is None else round(at * timeline.SECOND)
 
     def _metrics(self, one: Medium) -> dict[str, float]:

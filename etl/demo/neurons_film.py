@@ -71,7 +71,7 @@ class Film:
     brands: tuple[Brand, ...]
 
     def metrics(self, names: Sequence[str]) -> dict[str, float]:
-        """The aggregates of some curves, named as the API names them."""
+        """Return the aggregates of some curves, named as the API names them."""
         found = {}
         for name in names:
             begin, end = ("_first_two", "_last_two") if name == "focus" else ("_start", "_end")
@@ -104,7 +104,7 @@ class Film:
 
 @lru_cache(maxsize=64)
 def film(subject: Subject) -> Film:
-    """The film of a subject, always the same."""
+    """Return the film of a subject, always the same."""
     rng = random.Random(f"{subject.seed}:film:{subject.number}:{subject.run}")
     frames = rng.randint(*subject.frames)
     cuts = [1, *sorted(rng.sample(range(WINDOW, max(frames - FPS, WINDOW + 5)), k=min(4, frames // 72)))]
@@ -120,12 +120,12 @@ def film(subject: Subject) -> Film:
 
 @lru_cache(maxsize=10_000)
 def film_metrics(subject: Subject, names: tuple[str, ...]) -> dict[str, float]:
-    """The aggregates of a film, kept longer than its frames: every listing shows them."""
+    """Return the aggregates of a film, kept longer than its frames: every listing shows them."""
     return film(subject).metrics(names)
 
 
 def _curve(rng: random.Random, frames: int, cuts: Sequence[int], pull: float) -> Curve:
-    """A peak at the start and a smaller one at each cut, over a level that slowly sinks, with noise."""
+    """Return a peak at the start and a smaller one at each cut, over a sinking level, with noise."""
     level, sinking = rng.uniform(38, 72), rng.uniform(2, 10) / frames
     curve: Curve = []
     for scene, (begin, end) in enumerate(pairwise([*cuts, frames + 1])):

@@ -27,7 +27,10 @@ def work(moment: int) -> float:
 
 
 def moment(done: float) -> int:
-    """The moment, in microseconds since 1970, by which so much work was done: the inverse of `work`."""
+    """Return the moment, in microseconds since 1970, by which so much work was done.
+
+    The inverse of `work`.
+    """
     weeks, rest = divmod(done, _DONE[-1])
     hour = min(bisect_right(_DONE, rest) - 1, len(_LOAD) - 1)
     into = (rest - _DONE[hour]) / _LOAD[hour] * HOUR
@@ -35,5 +38,5 @@ def moment(done: float) -> int:
 
 
 def seconds(microseconds: int) -> float:
-    """A moment as the APIs print it: seconds with six decimals."""
+    """Return a moment as the APIs print it: seconds with six decimals."""
     return microseconds / SECOND

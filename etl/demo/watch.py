@@ -19,7 +19,7 @@ Fault = Callable[[Request], ASGIApp | None]
 """Asked before every request: a response, or all else that may happen to a connection, comes instead of the
 real answer; None lets it pass."""
 
-Refusal = Callable[[Request, Exception], Awaitable[Response]]
+QuarantineEntry = Callable[[Request, Exception], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Seen:
 class Watch:
     """One watched ASGI application: its requests so far, and a fault to answer in its place."""
 
-    def __init__(self, routes: Sequence[BaseRoute], refuse: Refusal) -> None:
+    def __init__(self, routes: Sequence[BaseRoute], refuse: QuarantineEntry) -> None:
         self.requests: deque[Seen] = deque(maxlen=LOG_LENGTH)
         self.fault: Fault | None = None
         self.app = Starlette(

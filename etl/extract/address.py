@@ -9,7 +9,7 @@ NAT64 = IPv6Network("64:ff9b::/96")
 """Addresses of IPv6 that end in the address of IPv4 that they lead to."""
 
 
-class InvalidRequest(Exception):
+class InvalidRequestError(Exception):
     """What cannot be asked for; the text says why."""
 
 
@@ -17,7 +17,7 @@ class Reach:
     """The kinds of addresses that the links of one source may lead to; safe to use from any thread."""
 
     def __init__(self, base: str = "") -> None:
-        """`base` is the address of the source's API; its host is resolved by who connects to it."""
+        """Take the address of the source's API; its host is resolved by who connects to it."""
         self._kinds = {PUBLIC}
         if (address := literal(urlsplit(base).hostname or "")) is not None:
             self.add(address)
@@ -27,14 +27,14 @@ class Reach:
         self._kinds.add(kind_of(address))
 
     def check(self, address: str) -> None:
-        """Raise InvalidRequest unless links may lead to this address."""
+        """Raise InvalidRequestError unless links may lead to this address."""
         kind = kind_of(address)
         if kind not in self._kinds:
-            raise InvalidRequest(f"links may not lead to {address}, a {kind} address")
+            raise InvalidRequestError(f"links may not lead to {address}, a {kind} address")
 
 
 def kind_of(address: str) -> str:
-    """What an address is for; one of IPv6 that stands for one of IPv4 is what that one is."""
+    """Return what an address is for; one of IPv6 that stands for one of IPv4 is what that one is."""
     found: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
     if isinstance(found, IPv6Address):
         embedded = IPv4Address(found.packed[-4:]) if found in NAT64 else None
@@ -52,7 +52,10 @@ def kind_of(address: str) -> str:
 
 
 def literal(host: str) -> str | None:
-    """The address that a host is by its name alone, in any form that resolvers take; None for other names."""
+    """Return the address that a host is by its name alone, in any form that resolvers take.
+
+    None for other names.
+    """
     if host.rstrip(".").rpartition(".")[2] == "localhost":
         return "127.0.0.1"
     try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, cast
 
-from etl.extract.address import InvalidRequest
+from etl.extract.address import InvalidRequestError
 from etl.extract.deadline import left
 
 CONNECT_SECONDS = 10.0
@@ -24,7 +24,7 @@ RECORD = 2**14
 """Bytes that TLS sends together, at most."""
 
 Admit = Callable[[str], None]
-"""Told the address that is about to be connected to; raises InvalidRequest where that must not be."""
+"""Told the address that is about to be connected to; raises InvalidRequestError where that must not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class NestedTLS:
         return io.BufferedReader(_Readable(self))
 
     def fileno(self) -> int:
-        """The file descriptor of the outer connection."""
+        """Return the file descriptor of the outer connection."""
         return self._outer.fileno()
 
     def close(self) -> None:
@@ -213,12 +213,12 @@ class Connection(http.client.HTTPConnection):
 
 
 def _connected(to: Route | Proxy, admit: Admit) -> socket.socket:
-    """A socket that is connected to the first address that answers, of those that are admitted."""
+    """Return a socket that is connected to the first address that answers, of those that are admitted."""
     failed = OSError("the name has no address")
     try:
         found = socket.getaddrinfo(to.host, to.port, socket.AF_UNSPEC, socket.SOCK_STREAM)
     except UnicodeError as error:
-        raise InvalidRequest("this is no address") from error
+        raise InvalidRequestError("this is no address") from error
     for family, kind, protocol, _, place in found:
         # What is looked up again can be another address: the one that is judged is connected to.
         admit(str(place[0]))
@@ -236,7 +236,7 @@ def _connected(to: Route | Proxy, admit: Admit) -> socket.socket:
 
 
 def _encrypted(made: socket.socket, context: ssl.SSLContext | None, host: str) -> socket.socket:
-    """The connection, encrypted, to the host that a certificate proves."""
+    """Return the connection, encrypted, to the host that a certificate proves."""
     if context is None:
         raise AssertionError("a route with TLS has no certificates to hold it to")
     # The dot keeps resolvers from looking in other domains; certificates are without it.

@@ -27,7 +27,7 @@ class Decoder(Protocol):
 
 
 def decoder_of(encoding: str) -> Decoder | None:
-    """What unpacks a body of this content encoding; None where it is not packed.
+    """Return what unpacks a body of this content encoding; None where it is not packed.
 
     Raises ValueError for an encoding that cannot be read.
     """
@@ -106,7 +106,7 @@ class _Zstd:
 
 
 def _zstd() -> Any:  # noqa: ANN401
-    """The module of the standard library, or its backport; loaded where it is needed."""
+    """Return the module of the standard library, or its backport; loaded where it is needed."""
     if sys.version_info >= (3, 14):
         from compression import zstd  # noqa: PLC0415
     else:

@@ -18,11 +18,11 @@ import stamina.instrumentation
 
 from etl.config import Secret, Settings, is_loopback
 from etl.errors import ClientError, SourceError
-from etl.extract.address import InvalidRequest, Reach
+from etl.extract.address import InvalidRequestError, Reach
 from etl.extract.deadline import is_over, left, postpone, within
 from etl.extract.limiter import AdaptiveLimiter
-from etl.extract.memory import BodyMemory, Grow, TooLarge
-from etl.extract.stream import Meter
+from etl.extract.memory import BodyMemory, Grow, TooLargeError
+from etl.extract.stream import RequestStats
 from etl.extract.tolerant import mended_page, mended_record
 from etl.extract.transport import MOST_REDIRECTS, Exchange, Transport, open_client
 from etl.redact import Redactor
@@ -61,7 +61,7 @@ class RetryableError(SourceError):
         self.status = status
 
 
-class LoginFailed(Exception):
+class LoginFailedError(Exception):
     """A login gave no token; carries the answer to where all answers are judged."""
 
     def __init__(self, response: httpx.Response, more: str) -> None:
@@ -112,18 +112,18 @@ class Api:
         """Let go of all connections."""
         self._client.close()
 
-    def get(self, kind: type[T], url: str, meter: Meter, params: dict[str, str] | None = None) -> T:
-        """The body of a GET, decoded as this type, from a path below the base or an address on its host."""
+    def get(self, kind: type[T], url: str, stats: RequestStats, params: dict[str, str] | None = None) -> T:
+        """Return the body of a GET, decoded as this type, from a path or an address on the base's host."""
 
         def once() -> T:
             with self._memory.page() as grow:
-                return self._decode(kind, url, self._ask(url, meter, params, grow))
+                return self._decode(kind, url, self._ask(url, stats, params, grow))
 
-        return self._retried(url, meter, once)
+        return self._retried(url, stats, once)
 
-    def download(self, url: str, meter: Meter) -> tuple[bytes, str]:
-        """The body of a GET and its content type."""
-        return self._retried(url, meter, lambda: self._ask(url, meter, None, self._memory.grow_file))
+    def download(self, url: str, stats: RequestStats) -> tuple[bytes, str]:
+        """Return the body of a GET and its content type."""
+        return self._retried(url, stats, lambda: self._ask(url, stats, None, self._memory.grow_file))
 
     def _decode(self, kind: type[T], url: str, answer: tuple[bytes, str]) -> T:
         body, content_type = answer
@@ -142,8 +142,8 @@ class Api:
                 f"{self._named(url)} answered {content_type or 'something'} that is not JSON"
             ) from error
 
-    def _retried(self, url: str, meter: Meter, ask: Callable[[], T]) -> T:
-        """What comes of asking, tried again as long as the budget lasts."""
+    def _retried(self, url: str, stats: RequestStats, ask: Callable[[], T]) -> T:
+        """Return what comes of asking, tried again as long as the budget lasts."""
         pauses = _Pauses()
         tries = stamina.retry_context(
             on=pauses.before_another, attempts=None if self.budget else 1, timeout=None
@@ -153,7 +153,7 @@ class Api:
             for attempt in tries:
                 with attempt:
                     try:
-                        return self._once(url, meter, ask, retries=int(attempt.num > 1))
+                        return self._once(url, stats, ask, retries=int(attempt.num > 1))
                     except RetryableError as error:
                         if last and is_over():
                             # An attempt that was cut short says less than the one before it.
@@ -162,13 +162,13 @@ class Api:
                         raise
         raise AssertionError("a retry loop ended without a result")
 
-    def _once(self, url: str, meter: Meter, ask: Callable[[], T], *, retries: int) -> T:
-        """What comes of one attempt, once the requests in flight and the host's rate let it pass."""
+    def _once(self, url: str, stats: RequestStats, ask: Callable[[], T], *, retries: int) -> T:
+        """Return what comes of one attempt, once the requests in flight and the host's rate let it pass."""
         try:
             # Before the limiter: those who wait there must not wait for the rate of one of them too.
             self._pace()
             with self._limiter.acquire() as since:
-                meter.add(requests=1, retries=retries)
+                stats.add(requests=1, retries=retries)
                 try:
                     answer = ask()
                 except RetryableError as error:
@@ -180,7 +180,9 @@ class Api:
         except TimeoutError as error:
             raise RetryableError(f"{self._named(url)} failed: {error}") from error
 
-    def _ask(self, url: str, meter: Meter, params: dict[str, str] | None, grow: Grow) -> tuple[bytes, str]:
+    def _ask(
+        self, url: str, stats: RequestStats, params: dict[str, str] | None, grow: Grow
+    ) -> tuple[bytes, str]:
         full = url if "://" in url else f"{self.base}/{url.lstrip('/')}"
         query = f"?{urlencode(params, quote_via=quote)}" if params else ""
         exchange = Exchange(grow)
@@ -193,33 +195,33 @@ class Api:
             raise RetryableError(
                 f"{self._named(full)} failed: the login answered something that is no token"
             ) from error
-        except LoginFailed as failed:
+        except LoginFailedError as failed:
             raise self._complaint(failed.response, exchange, self._hint + failed.more) from failed
-        except InvalidRequest as error:
+        except InvalidRequestError as error:
             raise ClientError(f"{self._named(full)} failed: {error}", 0) from error
-        except TooLarge as error:
+        except TooLargeError as error:
             raise SourceError(f"{self._named(full)} {error}") from error
-        meter.add(received=len(response.content))
+        stats.add(received=len(response.content))
         if response.status_code == HTTPStatus.OK:
             return response.content, response.headers.get("content-type", "").split(";")[0].strip()
         hint = self._hint if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else ""
         raise self._complaint(response, exchange, hint)
 
     def _send(self, url: str, exchange: Exchange) -> httpx.Response:
-        """The answer to a GET; httpx.TransportError, InvalidRequest, or what login and `grow` raise."""
+        """Return the answer to a GET; or raise what httpx, the login and `grow` raise."""
         # As it is written: what reads it next may take another part of it for the host.
         self._judge(url)
         try:
             request = self._client.build_request("GET", url, extensions={"exchange": exchange})
         except httpx.InvalidURL as error:
-            raise InvalidRequest("this is no address") from error
+            raise InvalidRequestError("this is no address") from error
         try:
             return self._client.send(request)
         except httpx.TooManyRedirects as error:
-            raise InvalidRequest(f"more than {MOST_REDIRECTS} redirects") from error
+            raise InvalidRequestError(f"more than {MOST_REDIRECTS} redirects") from error
         except (httpx.InvalidURL, httpx.RemoteProtocolError) as error:
             # The transport raises neither.
-            raise InvalidRequest("redirected to what is no address") from error
+            raise InvalidRequestError("redirected to what is no address") from error
 
     def _note_clock(self, response: httpx.Response) -> None:
         if date := response.headers.get("date"):
@@ -252,12 +254,12 @@ class Api:
         return ClientError(message + (f"; {hint}" if hint else ""), status)
 
     def _named(self, url: str) -> str:
-        """The request as it may be shown: no query, no credentials."""
+        """Return the request as it may be shown: no query, no credentials."""
         parts = urlsplit(url if "://" in url else f"{self.base}/{url.lstrip('/')}")
         return self._scrubbed(f"GET {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
     def _scrubbed(self, text: str, sent: Sequence[str] = ()) -> str:
-        """The text without secrets, without what was sent and may be one, and without queries."""
+        """Return the text without secrets, without what was sent and may be one, and without queries."""
         parts = {part for value in sent for part in (value, *value.split()) if len(part) >= LONG}
         return QUERY.sub(r"\1", Redactor(parts)(self._redact(text)))
 
@@ -269,7 +271,10 @@ class _Pauses:
         self._next = 0.5
 
     def before_another(self, error: Exception) -> bool | timedelta:
-        """The pause that the API asked for, else one longer than the last; False beyond the deadline."""
+        """Return the pause that the API asked for, else one longer than the last.
+
+        False beyond the deadline.
+        """
         if not isinstance(error, RetryableError):
             return False
         pause = timedelta(seconds=self._next + random.random())  # noqa: S311 -- no secret
@@ -310,7 +315,10 @@ def origin(url: str) -> tuple[str, str, int]:
 
 
 def _retry_after(value: str) -> timedelta | None:
-    """What a Retry-After header asks for, in seconds or as a date; None where it says nothing usable."""
+    """Return what a Retry-After header asks for, in seconds or as a date.
+
+    None where it says nothing usable.
+    """
     if value.isdecimal():
         # Of so many digits Python makes no number.
         return timedelta(seconds=LONGEST_WAIT if len(value) > DIGITS else min(int(value), LONGEST_WAIT))
@@ -322,7 +330,7 @@ def _retry_after(value: str) -> timedelta | None:
 
 
 def _vendor_message(body: bytes) -> str:
-    """What the API said about an error, on one short line; empty where it said nothing readable."""
+    """Return what the API said about an error, on one short line; empty where it said nothing readable."""
     try:
         said = msgspec.json.decode(body)
     except UNREADABLE:

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from etl.disk import remedy
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
+from etl.files import remedy
 
 RAW = "raw"
 """Folder of all logs, below the folder of the warehouse."""
@@ -163,18 +163,18 @@ class Part(NamedTuple):
 
 
 class Log:
-    """The parts in the folder of one source; SettingsError where it cannot be looked into."""
+    """The parts in the folder of one source; EnvironmentFaultError where it cannot be looked into."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def parts(self, after: int = 0) -> list[Part]:
-        """The sealed parts with numbers beyond this one, in order."""
+        """Return the sealed parts with numbers beyond this one, in order."""
         found = (part_of(path) for path in self._in_days(ENTRIES) if path.name.endswith(LINES))
         return sorted(part for part in found if part and part.number > after)
 
     def highest(self) -> int:
-        """The highest number of any file, sealed or not; 0 where there is none."""
+        """Return the highest number of any file, sealed or not; 0 where there is none."""
         return max((part.number for path in self.files() if (part := part_of(path))), default=0)
 
     def files(self) -> Iterator[Path]:
@@ -183,7 +183,7 @@ class Log:
             yield from (path for path in self._in_days(stream.name) if part_of(path))
 
     def _in_days(self, stream: str) -> Iterator[Path]:
-        """What is in the folders of a stream that are named by days."""
+        """Yield what is in the folders of a stream that are named by days."""
         for day in _folders(self.folder / stream):
             if DAY.fullmatch(day.name):
                 yield from _listed(day)
@@ -215,21 +215,23 @@ class Log:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """What is in a folder, in order; nothing where there is no such folder.
+    """Return what is in a folder, in order; nothing where there is no such folder.
 
-    Raises SettingsError where it cannot be looked into: parts that are not seen would be lost in silence.
+    Raises EnvironmentFaultError where it cannot be read: parts that are not seen would be lost in silence.
     """
     try:
         return sorted(folder.iterdir())
     except FileNotFoundError:
         for each in (folder, *folder.parents):
             if each.is_symlink() and not each.exists():
-                raise SettingsError(
+                raise EnvironmentFaultError(
                     f"{each} is a link that leads nowhere: bring back what it leads to"
                 ) from None
         return []
     except OSError as error:
-        raise SettingsError(f"cannot read the log {folder}: {error.strerror}; {remedy(error)}") from error
+        raise EnvironmentFaultError(
+            f"cannot read the log {folder}: {error.strerror}; {remedy(error)}"
+        ) from error
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -237,7 +239,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _entry(path: Path) -> Part | None:
-    """The part whose entry a file is, be it set aside or not."""
+    """Return the part whose entry a file is, be it set aside or not."""
     return part_of(path) if path.parent.parent.name == ENTRIES else None
 
 
@@ -248,6 +250,6 @@ def _remove(path: Path) -> None:
 
 
 def part_of(path: Path) -> Part | None:
-    """The part that a file belongs to; None where it is none of the log's."""
+    """Return the part that a file belongs to; None where it is none of the log's."""
     found = NAME.fullmatch(path.name.removesuffix(PART).removesuffix(DAMAGED))
     return Part(int(found["number"]), found["run"], path) if found else None

@@ -13,8 +13,7 @@ import msgspec
 import pyarrow as pa
 import xxhash
 
-from etl.disk import FORBIDDEN, remedy
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
 from etl.extract.log import (
     FILES,
     FORMAT,
@@ -33,6 +32,7 @@ from etl.extract.log import (
 )
 from etl.extract.log_writer import Received, checksum
 from etl.extract.stream import Action, Delivery, End, File, Page, Watermark, stand_in
+from etl.files import FORBIDDEN, remedy
 
 HEAD = msgspec.json.Decoder(Head)
 LINE = msgspec.json.Decoder(Line)
@@ -47,7 +47,7 @@ DEEPER = 1_000
 where it was written."""
 
 
-class DamagedPart(Exception):
+class DamagedPartError(Exception):
     """A part of the log is not as it was written; the text says what is wrong with which file."""
 
 
@@ -59,7 +59,7 @@ class Contents(NamedTuple):
 
 
 def read(log: Log, part: Part) -> Contents:
-    """What was received in a part; DamagedPart where its files are not as they were written."""
+    """Return what was received in a part; DamagedPartError where its files are not as they were written."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(limit + DEEPER)
     try:
@@ -76,25 +76,25 @@ def read(log: Log, part: Part) -> Contents:
             for by, at, delivery in _delivered(line, records, bodies)
         ]
     except (msgspec.MsgspecError, ValueError, KeyError, StopIteration, tarfile.TarError) as error:
-        raise DamagedPart(f"{part.entry} cannot be read: {error or type(error).__name__}") from error
+        raise DamagedPartError(f"{part.entry} cannot be read: {error or type(error).__name__}") from error
     finally:
         sys.setrecursionlimit(limit)
     return Contents(told, received)
 
 
 def _entry(part: Part) -> list[bytes]:
-    """The lines of an entry, without its seal."""
+    """Return the lines of an entry, without its seal."""
     *lines, seal = _lines(part.entry)
     digest = xxhash.xxh3_64_hexdigest(b"".join(line + b"\n" for line in lines))
     if SEAL.decode(seal).checksum != digest:
-        raise DamagedPart(f"{part.entry} is not as it was written")
+        raise DamagedPartError(f"{part.entry} is not as it was written")
     return lines
 
 
 def _head(part: Part, line: bytes) -> Head:
     head = HEAD.decode(line)
     if head.format > FORMAT:
-        raise SettingsError(
+        raise EnvironmentFaultError(
             f"{part.entry} was written by a newer version of Sightglass, {head.run.version}: install that"
         )
     return head
@@ -106,30 +106,30 @@ def _verify(path: Path, size: int, digest: str) -> None:
     except OSError as error:
         raise _unreadable(path, error) from error
     if not is_whole:
-        raise DamagedPart(f"{path} is not as it was written")
+        raise DamagedPartError(f"{path} is not as it was written")
 
 
 def _lines(path: Path) -> list[bytes]:
-    """The lines of a compressed file."""
+    """Return the lines of a compressed file."""
     try:
         with pa.input_stream(str(path), compression="zstd") as stream:
             lines = bytes(stream.read()).split(b"\n")
     except OSError as error:
         raise _unreadable(path, error) from error
     if len(lines) < 2 or lines.pop():  # noqa: PLR2004 -- one line, and nothing after its end
-        raise DamagedPart(f"{path} breaks off")
+        raise DamagedPartError(f"{path} breaks off")
     return lines
 
 
 def _unreadable(path: Path, error: OSError) -> Exception:
-    """What is wrong with a file: it is damaged, or this process may not or cannot read it now."""
+    """Return what is wrong with a file: it is damaged, or this process may not or cannot read it now."""
     if error.errno in FORBIDDEN | BUSY:
-        return SettingsError(f"cannot read the log {path}: {error.strerror}; {remedy(error)}")
-    return DamagedPart(f"{path} cannot be read: {error.strerror or error}")
+        return EnvironmentFaultError(f"cannot read the log {path}: {error.strerror}; {remedy(error)}")
+    return DamagedPartError(f"{path} cannot be read: {error.strerror or error}")
 
 
 def _bodies(path: Path) -> Iterator[bytes]:
-    """What is in the files of an archive, in their order."""
+    """Yield what is in the files of an archive, in their order."""
     with (
         pa.input_stream(str(path), compression="zstd") as stream,
         tarfile.open(fileobj=stream, mode="r|") as tar,
@@ -146,7 +146,7 @@ def _stream(path: str) -> str:
 def _delivered(
     line: Line, records: dict[str, Iterator[bytes]], bodies: dict[str, Iterator[bytes]]
 ) -> Iterator[tuple[int, int, Delivery]]:
-    """What a line of an entry stands for."""
+    """Yield what a line of an entry stands for."""
     if isinstance(line, PageLine):
         for page in _pages(line, list(islice(records[line.stream], line.records)) if line.records else []):
             yield line.by, line.at, page
@@ -162,7 +162,7 @@ def _delivered(
 
 
 def _pages(line: PageLine, texts: Sequence[bytes]) -> Iterator[Page]:
-    """The page that a line stands for: all records of a page share what the request said."""
+    """Yield the page that a line stands for: all records of a page share what the request said."""
     if len(texts) < line.records:
         raise ValueError(f"lacks records of {line.stream}")
     if page := _alike(line.stream, texts):
@@ -174,7 +174,10 @@ def _pages(line: PageLine, texts: Sequence[bytes]) -> Iterator[Page]:
 
 
 def _alike(stream: str, texts: Sequence[bytes]) -> Page | None:
-    """The page of lines that begin alike and hold their record as JSON, as nearly all do; else None."""
+    """Return the page of lines that begin alike and hold their record as JSON, as nearly all do.
+
+    Else None.
+    """
     begin = texts[0][: texts[0].find(BEFORE_RECORD) + len(BEFORE_RECORD)] if texts else b""
     if not begin.endswith(BEFORE_RECORD) or not all(each.startswith(begin) for each in texts):
         return None

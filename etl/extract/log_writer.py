@@ -13,8 +13,7 @@ import msgspec
 import pyarrow as pa
 import xxhash
 
-from etl.disk import remedy, sync
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
 from etl.extract.log import (
     ENTRIES,
     FILES,
@@ -46,6 +45,7 @@ from etl.extract.stream import (
     as_received,
     one_line,
 )
+from etl.files import remedy, sync
 from etl.values import UNREADABLE, canonical
 
 ANY = msgspec.json.Decoder(msgspec.Raw)
@@ -81,7 +81,7 @@ class LogWriter:
         self._run = run
         self._day = day
         self._last = after
-        self._failed: SettingsError | None = None
+        self._failed: EnvironmentFaultError | None = None
 
     def seal(
         self,
@@ -94,7 +94,7 @@ class LogWriter:
     ) -> Part:
         """Write a part, and return once it outlives a power failure.
 
-        Raises SettingsError where it cannot be written.
+        Raises EnvironmentFaultError where it cannot be written.
         """
         if self._failed:
             # What comes after a part that is missing must not look as if nothing were.
@@ -170,7 +170,7 @@ class LogWriter:
                     each.aside.unlink(missing_ok=True)
             if not isinstance(error, OSError):
                 raise
-            self._failed = SettingsError(
+            self._failed = EnvironmentFaultError(
                 f"cannot write the log {file.path.parent}: {error.strerror or error}; {remedy(error)}"
             )
             raise self._failed from error
@@ -198,7 +198,7 @@ class _File:
 
 
 def checksum(path: Path) -> str:
-    """The checksum of a file as `StoredFile` has it."""
+    """Return the checksum of a file as `StoredFile` has it."""
     digest = xxhash.xxh3_64()
     with path.open("rb") as file:
         while chunk := file.read(2**20):
@@ -207,7 +207,7 @@ def checksum(path: Path) -> str:
 
 
 def on_one_line(page: Page) -> Page:
-    """The page with each record that is JSON on one line, as the log holds it.
+    """Return the page with each record that is JSON on one line, as the log holds it.
 
     What is read back from the log is then, byte for byte, what was worked with: line ends in JSON are white
     space, for inside a text they are escaped.
@@ -230,7 +230,9 @@ def _write_records(file: _File, page: Page) -> None:
 
 
 def _plain_lines(head: bytes, records: Sequence[bytes]) -> bytes:
-    """The lines of records that all are JSON on one line; nothing where that must be looked at of each.
+    """Return the lines of records that all are JSON on one line.
+
+    Nothing where that must be looked at of each.
 
     What was taken from a page as `Raw` has been looked through already, but for its texts.
     """
@@ -243,7 +245,7 @@ def _plain_lines(head: bytes, records: Sequence[bytes]) -> bytes:
 
 
 def _lines(head: bytes, records: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of records: each as it is, or encoded where it would make its line no JSON."""
+    """Yield the lines of records: each as it is, or encoded where it would make its line no JSON."""
     for record in records:
         given = bytes(record)
         body = as_received(given)

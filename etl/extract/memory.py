@@ -11,10 +11,10 @@ SETTING = "SIGHTGLASS_BODY_MEMORY"
 MEGABYTE = 2**20
 
 Grow = Callable[[int], None]
-"""Told how many bytes a body has so far; TooLarge where it may not have so many."""
+"""Told how many bytes a body has so far; TooLargeError where it may not have so many."""
 
 
-class TooLarge(Exception):
+class TooLargeError(Exception):
     """A body is larger than it may be; the text says how large that is, and what to raise."""
 
 
@@ -55,5 +55,5 @@ class BodyMemory:
             raise _too_large(self._share, "a file")
 
 
-def _too_large(limit: int, what: str) -> TooLarge:
-    return TooLarge(f"sent more than the {limit:,} bytes that {SETTING} leaves for {what}: raise it")
+def _too_large(limit: int, what: str) -> TooLargeError:
+    return TooLargeError(f"sent more than the {limit:,} bytes that {SETTING} leaves for {what}: raise it")

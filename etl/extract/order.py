@@ -28,7 +28,7 @@ UNPROVEN = Order((), is_over=False)
 
 
 def order_of(times: Sequence[int], position: int | None, end: int) -> Order:
-    """What is proven by the times of a page, in the order in which they stand there.
+    """Return what is proven by the times of a page, in the order in which they stand there.
 
     `position` is the time that the link to the next page names, None where it names none; `end` is the time
     up to which, without it, records were asked for. All in microseconds since 1970. A page that is in no
@@ -50,7 +50,10 @@ def goes_beyond(times: Sequence[int], time: int) -> bool:
 
 
 def rising(times: Sequence[int]) -> Sequence[int]:
-    """The times, in order, that are not newer than any later one: what is left without those out of place."""
+    """Return the times, in order, that are not newer than any later one.
+
+    What is left without those out of place.
+    """
     if all(earlier <= later for earlier, later in pairwise(times)):
         return times
     kept: list[int] = []

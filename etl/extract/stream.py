@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-class Meter:
+class RequestStats:
     """What reading one stream cost so far; safe to share between threads."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Action:
 LIST_GAPS = "list_gaps"
 FORGET_GAPS = "forget_gaps"
 REPLAY = "replay"
-SETTLE_REFUSAL = "settle_refusal"
+SETTLE_QUARANTINE = "settle_quarantine"
 """Actions that are more than one statement."""
 MARK_RANGE = "mark_range_read"
 THE_RUN = ""
@@ -122,7 +122,7 @@ LARGE_BYTES = 16 * 2**20
 
 
 def in_parts(bundle: Bundle) -> Iterator[Bundle]:
-    """The bundle as several, in its order, where its pages are long and nothing need be loaded with them."""
+    """Yield the bundle as several, in its order, where its pages are long and stand alone."""
     held: list[Delivery] = []
     for each in bundle:
         if not isinstance(each, Page):
@@ -144,7 +144,7 @@ def size_of(bundle: Bundle) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class Checkpoint:
     """Where a stream stands when it is opened."""
 
     cursor: int | None
@@ -165,7 +165,7 @@ class Stream:
     """One thing to read from an API, from a position on."""
 
     name: str
-    deliver: Callable[[Position, Meter], Iterator[Bundle]]
+    deliver: Callable[[Checkpoint, RequestStats], Iterator[Bundle]]
     partition: str = ""
     is_list: bool = False
     """Whether it brings all that there is, whatever the position says."""
@@ -178,7 +178,7 @@ Query = Callable[..., list[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class SourceContext:
     """What a session may ask of its surroundings."""
 
     now: Callable[[], datetime]
@@ -200,7 +200,7 @@ class Block(Protocol):
     """What the request said."""
 
     def values(self, place: str, name: str) -> Sequence[Any]:
-        """The values of one field of the objects at a place; None where it is absent."""
+        """Return the values of one field of the objects at a place; None where it is absent."""
 
     def sizes(self, place: str) -> Sequence[int]:
         """How many objects stand at a place below each object above."""
@@ -223,17 +223,17 @@ class Enrich:
     """
 
     record: Callable[[Any, Mapping[str, str]], None]
-    """Sets them in one record, as attributes `added_...`; Unfit refuses the record."""
+    """Sets them in one record, as attributes `added_...`; RecordError refuses the record."""
     columns: Callable[[Block], None] | None = None
-    """Does the same for many records at once. Unfit says that one of them is not of the usual shape, no
+    """Does the same for many records at once. RecordError says that one of them is not of the usual shape, no
     matter which: they are then completed one by one."""
 
 
 class Session(Protocol):
     """An API one may read from."""
 
-    def streams(self, world: World) -> Iterator[list[Stream]]:
-        """Groups of streams: those of one group may be read side by side, each group after the one before."""
+    def streams(self, source_context: SourceContext) -> Iterator[list[Stream]]:
+        """Yield groups of streams: those of one are read side by side, group after group."""
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -244,7 +244,7 @@ class AccountSession(Session, Protocol):
     """A session of an API where each login leads to one of many accounts: a warehouse holds one of them."""
 
     def account(self) -> str:
-        """A name of the account, which holds no secret; SourceError where the API should tell it."""
+        """Return a name of the account, which holds no secret; SourceError where the API should tell it."""
 
     def owns(self, ask: Query, bound: str | None) -> bool:
         """Whether what is stored came from this account although the warehouse is bound to another name.
@@ -265,26 +265,26 @@ class Source(Protocol):
     """By stream, how decoded records are completed."""
 
     def connect(self, settings: Settings) -> Session | None:
-        """A session, without having asked the API anything yet; None where no credentials are set."""
+        """Return a session, without having asked the API anything yet; None where no credentials are set."""
 
-    def storable(self, stream: str, record: bytes) -> bytes:
-        """The record without what must not be kept outside the log, such as signed links."""
+    def redact(self, stream: str, record: bytes) -> bytes:
+        """Return the record without what must not be kept outside the log, such as signed links."""
 
 
 class FileSource(Source, Protocol):
     """What a module offers besides when its streams bring files."""
 
     def read_alike(self, files: Sequence[File]) -> tuple[set[int], Sequence[FileRows]]:
-        """The rows in those of the files that are read together, and the places of these files.
+        """Return the rows in those of the files that are read together, and the places of these files.
 
         A file that is not read so, or whose rows do not fit their table, is given to `read`.
         """
 
     def read(self, file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:
-        """The rows in a file: for each table its columns; Unfit where its shape is not known."""
+        """Return the rows in a file: for each table its columns; RecordError where its shape is not known."""
 
     def refuse(self, file: File, reason: str) -> File:
-        """The same file, marked as one that could not be read."""
+        """Return the same file, marked as one that could not be read."""
 
 
 STAND_IN = b'{"+received of d2f0a6c4-8a44-4c1e-9d43-6c0a1c1f7b52":"'
@@ -297,7 +297,7 @@ def stand_in(record: bytes) -> bytes:
 
 
 def as_received(record: bytes) -> bytes:
-    """The record as received, also where something stands in for it."""
+    """Return the record as received, also where something stands in for it."""
     given = bytes(record)
     if not given.startswith(STAND_IN):
         return given
@@ -308,7 +308,10 @@ def as_received(record: bytes) -> bytes:
 
 
 def one_line(record: bytes) -> bytes:
-    """The record on one line, as the log holds it where it is JSON: line ends are white space there."""
+    """Return the record on one line, as the log holds it where it is JSON.
+
+    Line ends are white space there.
+    """
     given = bytes(record)
     # Few hold any, and to look is less work than to replace.
     if b"\n" in given or b"\r" in given:

@@ -23,27 +23,29 @@ MOST_TRIES = 500
 CLOSES = {"[": "]", "{": "}"}
 
 
-class _Broken(ValueError):
+class _BrokenError(ValueError):
     """The text is not what it must be at this place."""
 
 
 def mended_page(body: bytes) -> bytes | None:
-    """The body with a stand-in for each record that is no JSON; None where it holds no list of records.
+    """Return the body with a stand-in for each record that is no JSON.
+
+    None where it holds no list of records.
 
     Records are the elements of the list that the body is, or of the lists in the object that it is.
     """
     try:
         return "".join(_Page(body.decode("latin-1")).pieces()).encode("latin-1")
-    except (_Broken, RecursionError):
+    except (_BrokenError, RecursionError):
         return None
 
 
 def mended_record(body: bytes) -> bytes | None:
-    """A stand-in for one record; None where the body is no object from its beginning to its end."""
+    """Return a stand-in for one record; None where the body is no object from its beginning to its end."""
     text = body.decode("latin-1")
     try:
         whole = _after_blank(text, _balanced_end(text, _after_blank(text, 0))) == len(text)
-    except _Broken:
+    except _BrokenError:
         return None
     return stand_in(body) if whole and body.lstrip()[:1] == b"{" else None
 
@@ -56,21 +58,21 @@ class _Page:
         self._tries = 0
 
     def pieces(self) -> list[str]:
-        """The pieces of the mended body; _Broken where it is more than its records that is no JSON."""
+        """Return the pieces of the mended body; _BrokenError where more than its records is no JSON."""
         begin = _after_blank(self._text, 0)
         if self._sign(begin) == "[":
             return self._records(_after_blank(self._text, begin + 1), ["["])
         if self._sign(begin) != "{":
-            raise _Broken
+            raise _BrokenError
         return self._members(_after_blank(self._text, begin + 1), ["{"])
 
     def _members(self, at: int, done: list[str]) -> list[str]:
-        """The members of the object around the lists, from a place on."""
+        """Return the members of the object around the lists, from a place on."""
         for _ in range(len(self._text)):
             colon = _after_blank(self._text, self._strict_end(at))
             value = _after_blank(self._text, colon + 1)
             if self._sign(at) != '"' or self._sign(colon) != ":":
-                raise _Broken
+                raise _BrokenError
             done = [*done, self._text[at:value]]
             if self._sign(value) == "[":
                 return self._records(_after_blank(self._text, value + 1), [*done, "["])
@@ -79,15 +81,15 @@ class _Page:
             if self._sign(end) != ",":
                 return self._ended(end, done)
             done, at = [*done, ","], _after_blank(self._text, end + 1)
-        raise _Broken
+        raise _BrokenError
 
     def _ended(self, at: int, done: list[str]) -> list[str]:
         if self._sign(at) != "}" or _after_blank(self._text, at + 1) != len(self._text):
-            raise _Broken
+            raise _BrokenError
         return [*done, "}"]
 
     def _records(self, at: int, done: list[str]) -> list[str]:
-        """The records of a list from a place on, and what comes after the list."""
+        """Return the records of a list from a place on, and what comes after the list."""
         done, at = list(done), self._after_commas(at)
         for _ in range(len(self._text)):
             if self._sign(at) == "]":
@@ -95,28 +97,28 @@ class _Page:
             try:
                 end = self._strict_end(at)
                 done.append(self._text[at:end])
-            except _Broken:
+            except _BrokenError:
                 try:
                     end = _balanced_end(self._text, at)
-                except _Broken:
+                except _BrokenError:
                     return self._resumed(at, done)
                 done.append(_stand_in(self._text[at:end]))
             end = _after_blank(self._text, end)
             at = self._after_commas(end)
             if self._sign(at) != "]":
                 if at == end:
-                    raise _Broken
+                    raise _BrokenError
                 done.append(",")
-        raise _Broken
+        raise _BrokenError
 
     def _after_commas(self, at: int) -> int:
-        """The place after commas, of which there may be too many: nothing stands between them."""
+        """Return the place after commas, of which there may be too many: nothing stands between them."""
         while self._sign(at) == ",":
             at = _after_blank(self._text, at + 1)
         return at
 
     def _resumed(self, at: int, done: list[str]) -> list[str]:
-        """The rest of a list in which brackets or quotes of the record at a place do not match."""
+        """Return the rest of a list in which brackets or quotes of the record at a place do not match."""
         for end in self._ends(at):
             self._tries += 1
             if self._tries > MOST_TRIES:
@@ -125,9 +127,9 @@ class _Page:
             comma = [] if self._sign(following) == "]" else [","]
             try:
                 return self._records(following, [*done, _stand_in(self._text[at:end]), *comma])
-            except _Broken:
+            except _BrokenError:
                 continue
-        raise _Broken
+        raise _BrokenError
 
     def _ends(self, at: int) -> Iterator[int]:
         """Places at which the record may end: before another one, or before the end of the list."""
@@ -141,7 +143,7 @@ class _Page:
     def _after_list(self, at: int, done: list[str]) -> list[str]:
         if done[0] == "[":
             if at != len(self._text):
-                raise _Broken
+                raise _BrokenError
             return done
         if self._sign(at) == ",":
             return self._members(_after_blank(self._text, at + 1), [*done, ","])
@@ -151,17 +153,17 @@ class _Page:
         return self._text[at : at + 1]
 
     def _strict_end(self, at: int) -> int:
-        """Where the JSON ends that begins at a place; _Broken where none does that every reader accepts."""
+        """Where the JSON ends that begins at a place; _BrokenError where none does for every reader."""
         try:
             _, end = STRICT.raw_decode(self._text, at)
             msgspec.json.decode(self._text[at:end].encode("latin-1"))
         except (ValueError, RecursionError) as error:
-            raise _Broken from error
+            raise _BrokenError from error
         return end
 
 
 def _refuse(_constant: str) -> NoReturn:
-    raise _Broken
+    raise _BrokenError
 
 
 STRICT = json.JSONDecoder(parse_constant=_refuse)
@@ -189,4 +191,4 @@ def _balanced_end(text: str, at: int) -> int:
             break
         if not opened:
             return at
-    raise _Broken
+    raise _BrokenError

@@ -18,7 +18,7 @@ import certifi
 import httpx
 
 from etl import __version__
-from etl.extract.address import InvalidRequest, Reach, literal
+from etl.extract.address import InvalidRequestError, Reach, literal
 from etl.extract.connection import Admit, Connection, DeadlineTLS, Proxy, Route
 from etl.extract.encoding import ACCEPTED, CHUNK, decoder_of
 from etl.extract.memory import Grow
@@ -53,7 +53,7 @@ class Exchange:
     """Address and headers of those that were sent, or were about to be."""
 
     def sent(self) -> tuple[str, ...]:
-        """What was sent and nobody else should see: values of headers and of queries."""
+        """Return what was sent and nobody else should see: values of headers and of queries."""
         return tuple(
             value
             for url, headers in self.requests
@@ -94,7 +94,7 @@ class Transport(httpx.BaseTransport):
     """Sends requests to any host, and keeps so many connections to each; safe to use from any thread.
 
     Bodies come whole and unpacked, in time for the deadline; else httpx.TransportError is raised. Raises
-    InvalidRequest too, and what `judge` and the exchange's `grow` raise.
+    InvalidRequestError too, and what `judge` and the exchange's `grow` raise.
     """
 
     def __init__(
@@ -126,10 +126,12 @@ class Transport(httpx.BaseTransport):
         exchange.requests.append((request.url, sent))
         self._judge(str(request.url))
         if not all(value.isascii() and value.decode("ascii").isprintable() for _, value in sent):
-            raise InvalidRequest("the key holds characters that no request can carry")
+            raise InvalidRequestError("the key holds characters that no request can carry")
         if not _names_a_host(request.url):
             is_first = len(exchange.requests) == 1
-            raise InvalidRequest("this is no address" if is_first else "redirected to what is no address")
+            raise InvalidRequestError(
+                "this is no address" if is_first else "redirected to what is no address"
+            )
         host = self._host(request.url)
         connection = self._taken(host)
         is_kept = False
@@ -154,7 +156,7 @@ class Transport(httpx.BaseTransport):
         return httpx.Response(response.status, headers=headers, content=body)
 
     def _host(self, url: httpx.URL) -> "_Host":
-        """What is kept of the host of an address."""
+        """Return what is kept of the host of an address."""
         # Of its name in ASCII, as resolvers and certificates have it.
         origin = url.scheme, url.raw_host.decode("ascii"), url.port or DEFAULT_PORTS[url.scheme]
         with self._lock:
@@ -178,7 +180,7 @@ class Transport(httpx.BaseTransport):
         return Route(host, port, secure, proxy, context, lambda _address: None)
 
     def _proxy(self, scheme: str, netloc: str, host: str) -> Proxy | None:
-        """The proxy to ask through."""
+        """Return the proxy to ask through."""
         proxy = self._proxies.get(scheme) or self._proxies.get("all")
         if not proxy:
             return None
@@ -188,7 +190,7 @@ class Transport(httpx.BaseTransport):
         return _proxy_at(proxy if "://" in proxy else f"http://{proxy}")
 
     def _taken(self, host: "_Host") -> Connection:
-        """A connection that nobody else uses: one that was kept, or a new one."""
+        """Return a connection that nobody else uses: one that was kept, or a new one."""
         while True:
             with self._lock:
                 if not host.idle:
@@ -244,7 +246,7 @@ def _send(connection: Connection, request: httpx.Request, route: Route) -> None:
 
 
 def _body(response: http.client.HTTPResponse, grow: Grow) -> bytes:
-    """The body, whole and unpacked."""
+    """Return the body, whole and unpacked."""
     if response.status < HTTPStatus.OK:
         # Of these http.client knows one only, and takes what follows for the answer to the next request.
         raise ValueError(f"answered {response.status}, and what follows was not waited for")
@@ -277,15 +279,18 @@ def _proxy_at(address: str) -> Proxy:
         user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
     except (KeyError, ValueError):
         # Without the cause: it shows the address, in which a password can stand.
-        raise InvalidRequest(NO_PROXY_ADDRESS) from None
+        raise InvalidRequestError(NO_PROXY_ADDRESS) from None
     if not parts.hostname:
-        raise InvalidRequest(NO_PROXY_ADDRESS)
+        raise InvalidRequestError(NO_PROXY_ADDRESS)
     basic = "" if user == ":" else f"Basic {base64.b64encode(user.encode()).decode()}"
     return Proxy(parts.hostname, port, parts.scheme == "https", basic)
 
 
 def _trusting() -> ssl.SSLContext:
-    """What certificates are held to: those that OpenSSL's settings name, else those that come along."""
+    """Return what certificates are held to.
+
+    Those that OpenSSL's settings name, else those that come along.
+    """
     return _context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
@@ -298,14 +303,14 @@ def _context(file: str | None, folder: str | None) -> ssl.SSLContext:
         )
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InvalidRequest(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {reason}") from error
+        raise InvalidRequestError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {reason}") from error
     context.set_alpn_protocols(["http/1.1"])
     context.sslsocket_class = DeadlineTLS
     return context
 
 
 def _named(error: Exception) -> httpx.TransportError:
-    """The error as httpx has it; its text says in one line what is behind it."""
+    """Return the error as httpx has it; its text says in one line what is behind it."""
     said = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, TimeoutError):
         # Of a handshake it is said where in the source of OpenSSL's binding it was.

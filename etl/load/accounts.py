@@ -4,8 +4,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from etl.errors import SettingsError, SourceError
-from etl.extract.stream import AccountSession, Action, Bundle, Meter, Position, Session, Stream, World
+from etl.errors import ConfigError, SourceError
+from etl.extract.stream import (
+    AccountSession,
+    Action,
+    Bundle,
+    Checkpoint,
+    RequestStats,
+    Session,
+    SourceContext,
+    Stream,
+)
 from etl.load.warehouse import Warehouse
 
 ACCOUNT = "account"
@@ -15,7 +24,7 @@ WHAT = (DELETIONS, ACCOUNT)
 
 
 def admitted(warehouse: Warehouse, source: str, session: Session, run_id: str) -> Session:
-    """The session, which binds its source where it is not bound yet; SettingsError for another account.
+    """Return the session, which binds its source where it is not bound yet; ConfigError for another account.
 
     Nothing is written here. Where the API does not say which account it is, all streams fail with its reason.
     """
@@ -40,16 +49,16 @@ def admitted(warehouse: Warehouse, source: str, session: Session, run_id: str) -
     return Wrapped(session, partial(_binding, actions))
 
 
-def _another(source: str, account: str, bound: str | None) -> SettingsError:
+def _another(source: str, account: str, bound: str | None) -> ConfigError:
     stored = f" ({bound})" if bound else ""
-    return SettingsError(
+    return ConfigError(
         f"the warehouse holds {source} data of another account{stored} than the credentials lead to "
         f"({account}): set SIGHTGLASS_HOME to another folder, or, to load both accounts into this one, run "
         f"`sightglass confirm account {source}` first"
     )
 
 
-Deliver = Callable[[Stream, Position, Meter], Iterator[Bundle]]
+Deliver = Callable[[Stream, Checkpoint, RequestStats], Iterator[Bundle]]
 
 
 class Wrapped:
@@ -59,9 +68,9 @@ class Wrapped:
         self._session = session
         self._deliver = deliver
 
-    def streams(self, world: World) -> Iterator[list[Stream]]:
-        """The groups of streams of the session."""
-        for group in self._session.streams(world):
+    def streams(self, source_context: SourceContext) -> Iterator[list[Stream]]:
+        """Yield the groups of streams of the session."""
+        for group in self._session.streams(source_context):
             yield [replace(each, deliver=partial(self._deliver, each)) for each in group]
 
     def close(self) -> None:
@@ -69,13 +78,18 @@ class Wrapped:
         self._session.close()
 
 
-def _failing(reason: str, _stream: Stream, _position: Position, _meter: Meter) -> Iterator[Bundle]:
+def _failing(reason: str, _stream: Stream, _checkpoint: Checkpoint, _stats: RequestStats) -> Iterator[Bundle]:
     raise SourceError(reason)
     yield []
 
 
-def _binding(actions: list[Action], stream: Stream, position: Position, meter: Meter) -> Iterator[Bundle]:
-    """What the stream delivers, and the binding with the first bundle of all: by then the login worked."""
-    for bundle in stream.deliver(position, meter):
+def _binding(
+    actions: list[Action], stream: Stream, checkpoint: Checkpoint, stats: RequestStats
+) -> Iterator[Bundle]:
+    """Yield what the stream delivers, and the binding with the first bundle of all.
+
+    By then the login worked.
+    """
+    for bundle in stream.deliver(checkpoint, stats):
         now, actions[:] = list(actions), []
         yield [*bundle, *now]

@@ -11,7 +11,7 @@ from etl.schema import Source, Table, quote
 
 ROW = "_row"
 """Numbers the incoming rows of one table."""
-SAYS_SOMETHING = "_says_something"
+HAS_CONTENT = "_says_something"
 """Name of the column that says whether an incoming row holds more than its key."""
 CARRIED = "_carried_at"
 """Name of the column that says when an incoming row was carried, where it has no time of its own."""
@@ -27,7 +27,7 @@ class Batch:
     rows: Any
 
     @cached_property
-    def telling(self) -> str:
+    def most_selective(self) -> str:
         """The key column with the most different values among the rows."""
         return max(self.table.key, key=lambda name: int(pc.count_distinct(self.rows[name]).as_py()))
 
@@ -62,14 +62,14 @@ class Batch:
 
 
 def prepared(table: Table, rows: Any) -> Any:  # noqa: ANN401 -- pyarrow ships no types
-    """The rows with what is to be known of each: parts are told apart by their records."""
+    """Return the rows with what is to be known of each: parts are told apart by their records."""
     if table.declared.part_of:
         return rows
     numbered = rows.append_column(ROW, pa.arange(0, len(rows)))
-    return numbered.append_column(SAYS_SOMETHING, _says_something(table, rows))
+    return numbered.append_column(HAS_CONTENT, _has_content(table, rows))
 
 
-def _says_something(table: Table, rows: Any) -> pa.Array:  # noqa: ANN401 -- pyarrow ships no types
+def _has_content(table: Table, rows: Any) -> pa.Array:  # noqa: ANN401 -- pyarrow ships no types
     """Whether a row holds more than its key: an abridged object must not wipe what is known."""
     others = [rows[name] for name in [*table.content, "_extra"] if name not in table.key]
     said = pa.repeat(FALSE, len(rows))

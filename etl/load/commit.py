@@ -11,13 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from etl import schema
-from etl.errors import Unfit
-from etl.extract.stream import FORGET_GAPS, LIST_GAPS, MARK_RANGE, REPLAY, SETTLE_REFUSAL, THE_RUN, Action
-from etl.load.books import Books, Refusal, StreamStats, known_refusals, received
-from etl.load.save import Stamp, save
+from etl.errors import RecordError
+from etl.extract.stream import FORGET_GAPS, LIST_GAPS, MARK_RANGE, REPLAY, SETTLE_QUARANTINE, THE_RUN, Action
+from etl.load.run_store import QuarantineEntry, RunStore, StreamStats, known_entries, received
+from etl.load.save import Lineage, save
 from etl.load.warehouse import LOG_BYTES, Warehouse
 from etl.schema import Source
-from etl.transform.batch import BEGINNING, Reject, Transformer, TransformResult
+from etl.transform.batch import BEGINNING, RejectedRecord, Transformer, TransformResult
 from etl.transform.part_rows import Contribution, RowSet, StreamBatch
 from etl.values import datetime_of
 
@@ -40,13 +40,13 @@ class Committer:
     def __init__(
         self,
         warehouse: Warehouse,
-        books: Books,
+        run_store: RunStore,
         declared: Source,
         transformer: Transformer,
         redact: Callable[[str], str],
     ) -> None:
         self._warehouse = warehouse
-        self._books = books
+        self._run_store = run_store
         self._declared = declared
         self._transformer = transformer
         self._redact = redact
@@ -62,21 +62,21 @@ class Committer:
         return list(self._all_stats.values())
 
     def stats(self, stream: str, partition: str) -> StreamStats:
-        """The counts of a stream."""
+        """Return the counts of a stream."""
         return self._all_stats.setdefault(
             (stream, partition), StreamStats(self._declared.name, stream, partition)
         )
 
     def opened(self, stream: str, partition: str) -> StreamStats:
-        """The counts of a stream that is opened, with its cursor."""
+        """Return the counts of a stream that is opened, with its cursor."""
         stats = self.stats(stream, partition)
-        stats.cursor = self._books.cursor(stats.source, stream, partition)
+        stats.cursor = self._run_store.cursor(stats.source, stream, partition)
         return stats
 
     def resume(self, stream: str, partition: str) -> StreamStats:
-        """The counts of a stream as an earlier commit of the same run has left them."""
+        """Return the counts of a stream as an earlier commit of the same run has left them."""
         if (stream, partition) not in self._all_stats:
-            found = self._books.entered(self._declared.name, stream, partition)
+            found = self._run_store.entered(self._declared.name, stream, partition)
             if found is not None:
                 self._all_stats[stream, partition] = found
             self.opened(stream, partition)
@@ -96,11 +96,11 @@ class Committer:
         """Whether a stream moves its cursor, or makes an end of ranges that were read."""
         stats = self.stats(each.name, each.partition)
         is_over = each.ended is not None and each.ended.error is None
-        ranges = is_over and self._books.stretches(stats.source, stats.stream, stats.partition)
+        ranges = is_over and self._run_store.ranges(stats.source, stats.stream, stats.partition)
         return bool(ranges) or self._reached(each, stats) != stats.cursor
 
     def _write(self, batch: Batch) -> None:
-        stamp = Stamp(self._books.run_id, batch.loaded_at)
+        lineage = Lineage(self._run_store.run_id, batch.loaded_at)
         with self._counted(), self._warehouse.transaction():
             for name in batch.rows.tables:
                 brought = [
@@ -108,18 +108,18 @@ class Committer:
                     for each in batch.streams
                     if name in each.contributions
                 ]
-                self._save(batch.rows.joined(name), brought, stamp)
+                self._save(batch.rows.joined(name), brought, lineage)
             for each in batch.streams:
                 for action in each.last_actions():
                     if batch.moves_cursors or action.name != MARK_RANGE:
-                        self._act(action, stamp)
+                        self._act(action, lineage)
             if any(each.has_content for each in batch.streams):
                 self._settle()
             for each in batch.streams:
                 if each.name != THE_RUN:
                     self._enter(each, moves_cursor=batch.moves_cursors)
             if batch.number is not None:
-                self._books.apply_log(self._declared.name, batch.number)
+                self._run_store.apply_log(self._declared.name, batch.number)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -138,36 +138,38 @@ class Committer:
         self,
         tables: Mapping[str, Any],
         brought: Iterable[tuple[StreamStats, Contribution]],
-        stamp: Stamp,
+        lineage: Lineage,
     ) -> None:
         """Write what several partitions of one stream brought, and count it for each."""
-        changes = save(self._warehouse.connection, self._declared, tables, stamp)
+        changes = save(self._warehouse.connection, self._declared, tables, lineage)
         for stats, each in brought:
-            rejects = list(map(self._redacted, each.rejects))
-            self.newly_quarantined += self._books.quarantine(stats, rejects, stamp.loaded_at)
+            rejected = list(map(self._redacted, each.rejected))
+            self.newly_quarantined += self._run_store.quarantine(stats, rejected, lineage.loaded_at)
             outcome = changes.among(each.numbers)
             stats.fetched += each.fetched
             stats.inserted += outcome.inserted
             stats.updated += outcome.updated
-            stats.quarantined += len(each.rejects)
-            stats.unchanged += each.fetched - outcome.inserted - outcome.updated - len(each.rejects)
+            stats.quarantined += len(each.rejected)
+            stats.unchanged += each.fetched - outcome.inserted - outcome.updated - len(each.rejected)
 
-    def _redacted(self, reject: Reject) -> Reject:
-        """What was refused, with a reason that shows no secret: reasons quote what is refused."""
-        return replace(reject, why=Unfit(self._redact(reject.why.reason), self._redact(reject.why.path)))
+    def _redacted(self, reject: RejectedRecord) -> RejectedRecord:
+        """Return what was refused, with a reason that shows no secret: reasons quote what is refused."""
+        return replace(
+            reject, why=RecordError(self._redact(reject.why.reason), self._redact(reject.why.path))
+        )
 
-    def _act(self, action: Action, stamp: Stamp) -> None:
+    def _act(self, action: Action, lineage: Lineage) -> None:
         if action.name == LIST_GAPS:
             failed, started_us = action.parameters["failed"], action.parameters["started_us"]
-            self._books.list_gaps(self._declared.name, failed, datetime_of(started_us))
+            self._run_store.list_gaps(self._declared.name, failed, datetime_of(started_us))
         elif action.name == FORGET_GAPS:
-            self._books.forget_gaps(self._declared.name)
+            self._run_store.forget_gaps(self._declared.name)
         elif action.name == REPLAY:
-            self._replay(action.parameters["quarantine_id"], stamp)
-        elif action.name == SETTLE_REFUSAL:
-            self._books.mark(**action.parameters)
+            self._replay(action.parameters["quarantine_id"], lineage)
+        elif action.name == SETTLE_QUARANTINE:
+            self._run_store.mark(**action.parameters)
         else:
-            self._warehouse.run(self._statement(action.name), **action.parameters, now=stamp.loaded_at)
+            self._warehouse.run(self._statement(action.name), **action.parameters, now=lineage.loaded_at)
 
     def _statement(self, name: str) -> str:
         own = f"{self._declared.name}/{name}"
@@ -176,7 +178,7 @@ class Committer:
     def _settle(self) -> None:
         """Let the source's own statements work out what follows from the rows that were written."""
         for statement in _after_load(self._declared.name):
-            self._warehouse.run(statement, run_id=self._books.run_id)
+            self._warehouse.run(statement, run_id=self._run_store.run_id)
 
     def _enter(self, each: StreamBatch, *, moves_cursor: bool) -> None:
         """Enter how far a stream has come, and how it ended."""
@@ -196,39 +198,41 @@ class Committer:
         if moves_cursor:
             stats.cursor = self._reached(each, stats, forget=True)
         for one in all_stats:
-            self._books.save(one)
+            self._run_store.save(one)
 
     def _reached(self, each: StreamBatch, stats: StreamStats, *, forget: bool = False) -> int | None:
         """Where the cursor of a stream moves: it follows the data, but never past what may still come."""
         cursor = None if each.starts_over else stats.cursor
         reached = [each.watermark.at] if each.watermark else []
         if each.ended and each.ended.error is None:
-            ranges = self._books.end_stretches if forget else self._books.newest_stretch
+            ranges = self._run_store.end_ranges if forget else self._run_store.newest_range
             reached = [*(reached or [each.newest]), ranges(stats.source, stats.stream, stats.partition)]
         if each.watermark and each.watermark.holds:
             return cursor
         return max(filter(None, [*reached, cursor]), default=None)
 
-    def _replay(self, quarantine_id: str, stamp: Stamp) -> None:
+    def _replay(self, quarantine_id: str, lineage: Lineage) -> None:
         """Load what was refused and is accepted by now; what is stored meanwhile and newer stays."""
-        for refusal in known_refusals(self._warehouse, [quarantine_id]):
-            cut = accepted(self._warehouse, self._transformer, refusal)
-            if refusal.state != "open" or cut is None:
+        for entry in known_entries(self._warehouse, [quarantine_id]):
+            cut = accepted(self._warehouse, self._transformer, entry)
+            if entry.state != "open" or cut is None:
                 continue
-            stats = self.stats(refusal.stream, refusal.partition)
+            stats = self.stats(entry.stream, entry.partition)
             stats.status = "ok"
-            brought = Contribution(cut.fetched, cut.rejects, [(0, cut.ordinals)])
-            self._save(cut.tables, [(stats, brought)], replace(stamp, as_of=datetime_of(refusal.seen_us)))
-            self._books.mark(refusal.quarantine_id, "replayed")
-            self._books.save(stats)
+            brought = Contribution(cut.fetched, cut.rejected, [(0, cut.ordinals)])
+            self._save(cut.tables, [(stats, brought)], replace(lineage, as_of=datetime_of(entry.seen_us)))
+            self._run_store.mark(entry.quarantine_id, "replayed")
+            self._run_store.save(stats)
 
 
-def accepted(warehouse: Warehouse, transformer: Transformer, refusal: Refusal) -> TransformResult | None:
-    """The rows of what was refused once; None where it still is, or is not kept whole."""
-    if refusal.encoding == BEGINNING:
+def accepted(
+    warehouse: Warehouse, transformer: Transformer, entry: QuarantineEntry
+) -> TransformResult | None:
+    """Return the rows of what was refused once; None where it still is, or is not kept whole."""
+    if entry.encoding == BEGINNING:
         return None
-    (cut,) = transformer.transform([received(warehouse, refusal).delivery()]).values()
-    return None if cut.rejects else cut
+    (cut,) = transformer.transform([received(warehouse, entry).delivery()]).values()
+    return None if cut.rejected else cut
 
 
 def _after_load(source: str) -> list[str]:

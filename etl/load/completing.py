@@ -32,7 +32,7 @@ def complete(
         _find_uncovered(warehouse, source, root, held, is_whole=is_whole)
         for table in _family(source, root):
             taken[table.qualified] = _replace(warehouse, table, _columns(source, table), root.key)
-    taken["etl.quarantine"] = _settle_refusals(warehouse, source, held)
+    taken["etl.quarantine"] = _settle_entries(warehouse, source, held)
     of_source = f"source = {literal(source.name)}"
     for name in () if is_whole and not any(taken.values()) else BY_SOURCE:
         taken[f"{SYSTEM}.{name}"] = _copy(warehouse, name, of_source)
@@ -43,7 +43,7 @@ def complete(
     return {name: count for name, count in taken.items() if count}
 
 
-def bring_refusals(warehouse: Warehouse, source: Source, held: Collection[str]) -> None:
+def bring_quarantine(warehouse: Warehouse, source: Source, held: Collection[str]) -> None:
     """Take over, before anything is replayed, what runs refused first that the log does not hold: as open."""
     warehouse.connection.execute(
         f"INSERT INTO {SYSTEM}.quarantine BY NAME "
@@ -64,7 +64,7 @@ def copy_source(warehouse: Warehouse, source: Source) -> None:
 
 
 def former_number(warehouse: Warehouse, source: Source) -> int:
-    """Number of the last part of the log that the former warehouse has applied; 0 where it has none."""
+    """Return the number of the last part that the former warehouse has applied; 0 where it has none."""
     rows = warehouse.connection.execute(
         f"SELECT coalesce(max(applied), 0) FROM {FORMER}.{SYSTEM}.log WHERE source = {literal(source.name)}"
     ).fetchall()
@@ -77,14 +77,14 @@ def forget_places(warehouse: Warehouse, source: Source) -> None:
         warehouse.connection.execute(f"DELETE FROM {SYSTEM}.{name} WHERE source = {literal(source.name)}")
 
 
-def copy_books(warehouse: Warehouse) -> None:
+def copy_runs(warehouse: Warehouse) -> None:
     """Take from the former warehouse what is known of its runs."""
     for name in BOOKS:
         _copy(warehouse, name, "true")
 
 
 def _roots(source: Source) -> Iterator[Table]:
-    """The tables whose rows are written for themselves, not as something that belongs to others."""
+    """Yield the tables whose rows are written for themselves, not as something that belongs to others."""
     for table in source.tables.values():
         declared = table.declared
         if not (declared.part_of or declared.history_of or declared.versions_of or declared.copies_of):
@@ -92,7 +92,7 @@ def _roots(source: Source) -> Iterator[Table]:
 
 
 def _family(source: Source, root: Table) -> Sequence[Table]:
-    """A table with all those that tell more of its rows."""
+    """Return a table with all those that tell more of its rows."""
     parts = source.parts_of(root)
     others = [source.history_of(part) for part in parts]
     others += [source.versions_of(root), source.copies_of(root)]
@@ -151,7 +151,7 @@ def _copy(warehouse: Warehouse, name: str, which: str) -> int:
     return int(rows[0][0])
 
 
-def _settle_refusals(warehouse: Warehouse, source: Source, held: Collection[str]) -> int:
+def _settle_entries(warehouse: Warehouse, source: Source, held: Collection[str]) -> int:
     """Let what was refused be as settled as it was; how many rows the log does not hold.
 
     What a run refused that the log holds, and is accepted now, stays listed as replayed.
@@ -175,5 +175,5 @@ def _settle_refusals(warehouse: Warehouse, source: Source, held: Collection[str]
 
 
 def _list(texts: Collection[str]) -> str:
-    """The texts as a list that a value can be looked for in."""
+    """Return the texts as a list that a value can be looked for in."""
     return f"({', '.join(map(literal, sorted(texts)))})" if texts else "('')"

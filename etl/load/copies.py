@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from etl.load.batch import CARRIED, ROW, SAYS_SOMETHING, Batch
+from etl.load.batch import CARRIED, HAS_CONTENT, ROW, Batch
 from etl.load.sql import among, equal, names
 from etl.schema import Source, Table
 from etl.transform.flatten import RECORD
@@ -22,7 +22,7 @@ PLACE = "place_by_content"
 
 
 def carried(source: Source, table: Table, tables: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- pyarrow ships no types
-    """The rows with the time of the record that each was carried by, where that says how new they are."""
+    """Return the rows with the time of the record that each was carried by, where that tells their age."""
     rows, carrier = tables[table.name], source.carrier_of(table)
     if carrier is None:
         return rows
@@ -32,13 +32,13 @@ def carried(source: Source, table: Table, tables: Mapping[str, Any]) -> Any:  # 
 
 
 def content(table: Table, of: str) -> str:
-    """What a copy holds, as a text that has an order; what changes by itself comes last in it."""
+    """Return what a copy holds, as a text that has an order; what changes by itself comes last in it."""
     compared = sorted([*table.content, "_extra"], key=lambda name: table.columns[name].volatile)
     return f"CAST(ROW({names(compared, of)}) AS VARCHAR)"
 
 
 def tied_copies(batch: Batch) -> str:
-    """The incoming rows that share key and time with others, and their places in the order of their contents.
+    """Return the incoming rows that share key and time with others, and their places by contents.
 
     To look at the contents of all would take as long as to store them.
     """
@@ -54,7 +54,7 @@ def tied_copies(batch: Batch) -> str:
 
 
 def contest(batch: Batch, kept: Table) -> str:
-    """The statement that keeps a row in `outcome` from replacing what is stored and newer."""
+    """Return the statement that keeps a row in `outcome` from replacing what is stored and newer."""
     table = batch.table
     rivals = "outcome WHERE kind = 'rival'"
     return f"""
@@ -62,7 +62,7 @@ def contest(batch: Batch, kept: Table) -> str:
         WITH newest AS MATERIALIZED (
             SELECT {names(table.key)}, {kept.whole_by} AS is_whole, max({kept.version}) AS newest
             FROM {kept.qualified} AS stored
-            WHERE {among(batch.telling, rivals)}
+            WHERE {among(batch.most_selective, rivals)}
             GROUP BY ALL
         ), losers AS MATERIALIZED (
             SELECT rivals.{ROW}
@@ -70,7 +70,7 @@ def contest(batch: Batch, kept: Table) -> str:
             JOIN newest ON {equal(table.key, "newest", "rivals")} AND newest.is_whole = rivals.is_whole
             JOIN incoming_{table.name} AS incoming ON incoming.{ROW} = rivals.{ROW}
             JOIN {table.qualified} AS stored ON {equal(table.key, "stored", "rivals")}
-            WHERE {among(batch.telling, rivals)}
+            WHERE {among(batch.most_selective, rivals)}
                 AND (
                     rivals.version < newest
                     OR (
@@ -90,7 +90,7 @@ def contest(batch: Batch, kept: Table) -> str:
 
 
 def enter_copies(batch: Batch, kept: Table, kinds: AbstractSet[str]) -> str:
-    """The statement that lists when the incoming rows were carried, as far as it is not listed yet."""
+    """Return the statement that lists when the incoming rows were carried, as far as it is not listed yet."""
     key, incoming = names(batch.table.key), f"incoming_{batch.table.name}"
     listed = ""
     if kinds != {"inserted"}:
@@ -103,4 +103,4 @@ def enter_copies(batch: Batch, kept: Table, kinds: AbstractSet[str]) -> str:
         SELECT {"" if batch.is_plain else "DISTINCT"}
             {key}, {CARRIED}, {batch.is_whole} AS is_whole, $run_id, $loaded_at
         FROM {incoming}
-        WHERE {SAYS_SOMETHING} AND {CARRIED} IS NOT NULL {listed}"""
+        WHERE {HAS_CONTENT} AND {CARRIED} IS NOT NULL {listed}"""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from etl.errors import BusyError, OutOfMemory, SettingsError, SightglassError
+from etl.errors import BusyError, EnvironmentFaultError, OutOfMemoryError, SightglassError
 
 MEMORY = 128
 """Megabytes that DuckDB may hold in memory: enough for a batch of ordinary records and what it is compared
@@ -28,18 +28,20 @@ FULL = ("No space left", "File too large", "quota", "max_temp_directory_size")
 """What DuckDB says where the disk is full, in the words of the system or its own."""
 
 
-def unwritable(error: duckdb.Error) -> SettingsError:
+def unwritable(error: duckdb.Error) -> EnvironmentFaultError:
     """Why the warehouse could not be written, and what to do."""
     if is_out_of_memory(error):
-        return OutOfMemory(
+        return OutOfMemoryError(
             f"DuckDB needs more memory than the {most_memory():,} MB that it is given at most on this "
             "machine: some records are very large; what was loaded is kept: give it more memory, then run "
             "again"
         )
     if is_damage(error):
-        return SettingsError(f"the warehouse is damaged: {first_line(error)}; {RECOVERY}")
+        return EnvironmentFaultError(f"the warehouse is damaged: {first_line(error)}; {RECOVERY}")
     what = "make room" if _is_full(error) else "see to the disk"
-    return SettingsError(f"the warehouse cannot be written: {first_line(error)}; {what}, then run again")
+    return EnvironmentFaultError(
+        f"the warehouse cannot be written: {first_line(error)}; {what}, then run again"
+    )
 
 
 def is_damage(error: duckdb.Error) -> bool:
@@ -80,18 +82,18 @@ def unopenable(path: Path, error: duckdb.Error) -> SightglassError:
     if "Could not set lock" in text:
         return BusyError(f"another process has {path} open; wait for it to end")
     if "not a valid DuckDB database file" in text:
-        return SettingsError(
+        return EnvironmentFaultError(
             f"{path} is no DuckDB file; move it away, or set SIGHTGLASS_HOME to another folder"
         )
     if "version number" in text:
-        return SettingsError(
+        return EnvironmentFaultError(
             f"{path} was written by a newer DuckDB than {duckdb.__version__}; upgrade duckdb"
         )
     if is_damage(error):
-        return SettingsError(f"{path} is damaged: {first_line(error)}; {RECOVERY}")
-    return SettingsError(f"{path} cannot be opened: {first_line(error)}")
+        return EnvironmentFaultError(f"{path} is damaged: {first_line(error)}; {RECOVERY}")
+    return EnvironmentFaultError(f"{path} cannot be opened: {first_line(error)}")
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what an error says."""
+    """Return the first line of what an error says."""
     return str(error).splitlines()[0]

@@ -31,7 +31,7 @@ OWN = "valid_from, valid_to, revision, _run_id, _loaded_at"
 
 
 def statements(source: Source, whole: Table, part: Table, kinds: AbstractSet[str]) -> Iterator[str]:
-    """The statements that take the parts in `outcome` into their history, before the tables change.
+    """Yield the statements that take the parts in `outcome` into their history, before the tables change.
 
     They come after those of `enter_versions`. Those that name `$run_id` and `$loaded_at` want them as
     parameters. What a new record brings follows from its rows.
@@ -71,7 +71,7 @@ def statements(source: Source, whole: Table, part: Table, kinds: AbstractSet[str
 
 
 def mark(whole: Table, each: Table, kinds: AbstractSet[str]) -> str:
-    """The expression that says of an incoming row in `outcome` whether its version follows from it.
+    """Return the expression that says of an incoming row in `outcome` whether its version follows from it.
 
     It comes after `statements`: what goes on began before, and a second version of one time has a number.
     """
@@ -85,7 +85,7 @@ def mark(whole: Table, each: Table, kinds: AbstractSet[str]) -> str:
 
 
 def own_content(part: Table) -> list[str]:
-    """The columns that the part itself fills: not those it takes from the record around it."""
+    """Return the columns that the part itself fills: not those it takes from the record around it."""
     return [
         name
         for name in part.content
@@ -94,8 +94,10 @@ def own_content(part: Table) -> list[str]:
     ]
 
 
-def enter_versions(source: Source, whole: Table, telling: str, kinds: AbstractSet[str]) -> Iterator[str]:
-    """The statements that list the versions in `outcome` that are not listed yet, and note those that are.
+def enter_versions(
+    source: Source, whole: Table, most_selective: str, kinds: AbstractSet[str]
+) -> Iterator[str]:
+    """Yield the statements that list the versions in `outcome` that are not listed yet, and note the others.
 
     The newest version of a record follows from its row.
     """
@@ -111,7 +113,7 @@ def enter_versions(source: Source, whole: Table, telling: str, kinds: AbstractSe
         SELECT {RECORD}, stored.{time} AS listed_version
         FROM {versions.qualified} AS stored
         JOIN outcome ON {equal(whole.key, "stored", "outcome")}
-        WHERE {IS_KNOWN} AND {among(telling, known)}
+        WHERE {IS_KNOWN} AND {among(most_selective, known)}
         UNION
         SELECT {RECORD}, stored_version FROM {known}"""
     # Each record that is known, and the time of its next version, if it has one.
@@ -148,7 +150,9 @@ def _store(source: Source, whole: Table, kept: Table) -> str:
 
 
 def _held(whole: Table, part: Table, kept: Table, own_key: list[str]) -> str:
-    """The history of the records that are known: which rows hold at the new version, and which it repeats.
+    """Return the history of the records that are known.
+
+    Which rows hold at the new version, and which it repeats.
 
     A row of the history begins at a version that is listed: by time little of the table is looked at.
     """

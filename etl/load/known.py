@@ -5,7 +5,7 @@ from etl.schema import Source, quote
 
 
 def stored_hashes(warehouse: Warehouse, source: Source, stream: str, since: int) -> dict[int, int | None]:
-    """The hashes of the records of a stream that are stored, with their versions in microseconds since 1970.
+    """Return the hashes of the records of a stream that are stored, with their versions in microseconds.
 
     Where the rows have versions, those before `since` are left out. A row that has no hash is not among them.
     """

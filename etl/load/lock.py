@@ -10,8 +10,8 @@ from typing import Any
 
 import filelock
 
-from etl.disk import remedy, sync
-from etl.errors import BusyError, SettingsError
+from etl.errors import BusyError, EnvironmentFaultError
+from etl.files import remedy, sync
 
 NAME = "run.lock"
 HOLDER = "run.holder.json"
@@ -58,7 +58,7 @@ def hold(home: Path, now: datetime) -> Iterator[Holder]:
             f"{_holder(home)} holds the warehouse {home}; its work goes on, this run did nothing"
         ) from error
     except OSError as error:
-        raise SettingsError(
+        raise EnvironmentFaultError(
             f"cannot lock {home / NAME}: {error.strerror}; {remedy(error)}, or set SIGHTGLASS_HOME"
         ) from error
     try:
@@ -70,7 +70,7 @@ def hold(home: Path, now: datetime) -> Iterator[Holder]:
 
 
 def _unreported(home: Path) -> list[str]:
-    """The run that has left its word behind, and those before it that it would have reported for."""
+    """Return the run that has left its word behind, and those before it that it would have reported for."""
     told = _read(home)
     before = told.get("unreported")
     found = [*(before if isinstance(before, Sequence) else ()), told.get("run")]
@@ -85,13 +85,13 @@ def _write(home: Path, told: dict[str, Any]) -> None:
         sync(aside)
         aside.replace(home / HOLDER)
     except OSError as error:
-        raise SettingsError(
+        raise EnvironmentFaultError(
             f"cannot write {home / HOLDER}: {error.strerror}; {remedy(error)}, or set SIGHTGLASS_HOME"
         ) from error
 
 
 def _read(home: Path) -> dict[str, Any]:
-    """What was said last; nothing where that cannot be read."""
+    """Return what was said last; nothing where that cannot be read."""
     if not (home / HOLDER).is_file():
         # To open a pipe would wait for who writes into it.
         return {}

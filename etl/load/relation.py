@@ -7,7 +7,7 @@ have none, as the tables list all their versions.
 """
 
 from etl import schema
-from etl.errors import SettingsError
+from etl.errors import ConfigError
 from etl.schema import LINEAGE_TIME, Source, Table, quote
 from etl.transform.shape import paths_of
 
@@ -33,15 +33,15 @@ def is_marked(source: Source, table: Table) -> bool:
 
 
 def derived(source: Source, kept: Table) -> tuple[Table, dict[str, str]]:
-    """The table that versions follow from, and for each column of them the expression that it is.
+    """Return the table that versions follow from, and for each column of them the expression that it is.
 
-    Raises SettingsError where the rows do not say from when they hold.
+    Raises ConfigError where the rows do not say from when they hold.
     """
     origin = source.tables[kept.declared.history_of or kept.declared.versions_of]
     whole = source.tables.get(origin.declared.part_of, origin)
     time = time_of_whole(whole, origin)
     if not time:
-        raise SettingsError(
+        raise ConfigError(
             f"schemas/{source.name}.toml: [{kept.name}] no mandatory column of {origin.name} has the version"
         )
     values = {name: quote(name) for name in (*whole.key, time, *LINEAGE)}
@@ -57,7 +57,10 @@ def derived(source: Source, kept: Table) -> tuple[Table, dict[str, str]]:
 
 
 def followed(kept: Table) -> Table | None:
-    """The table whose rows versions follow from, each at the time of its row; None where there is none."""
+    """Return the table whose rows versions follow from, each at the time of its row.
+
+    None where there is none.
+    """
     if not (kept.declared.history_of or kept.declared.versions_of):
         return None
     origin, values = derived(schema.source(kept.schema), kept)
@@ -71,7 +74,7 @@ def followed(kept: Table) -> Table | None:
 
 
 def stored(table: Table) -> list[tuple[Table, str]]:
-    """The tables that hold the rows, each with the relation of its rows, which has their row ids too."""
+    """Return the tables that hold the rows, each with the relation of its rows and row ids."""
     if not (table.declared.history_of or table.declared.versions_of):
         return [(table, table.qualified)]
     origin, values = derived(schema.source(table.schema), table)
@@ -81,7 +84,7 @@ def stored(table: Table) -> list[tuple[Table, str]]:
 
 
 def relation(table: Table) -> str:
-    """The rows of the table as readers see them, to be named after FROM."""
+    """Return the rows of the table as readers see them, to be named after FROM."""
     parts = [part for _, part in stored(table)]
     columns = ", ".join(map(quote, table.columns))
     each = [f"SELECT {columns} FROM {part}" for part in parts]

@@ -8,7 +8,7 @@ that they were cut from; `outcome` says for each row what becomes of it:
 * unchanged  the same as stored, or abridged: nothing but a key, or less than what is stored in full
 * late       older than what is stored: the tables stay as they are, the history takes it in
 * rival      differs from what is stored, and is to be compared with when that was carried
-* unsure     neither older nor newer: changed or unchanged, once it is compared with what is stored
+* compare    neither older nor newer: changed or unchanged, once it is compared with what is stored
 
 There are no indexes: a look at the one key column that tells most finds what is stored of a batch. From then
 on it is reached by its times, in the order of which tables nearly are; where nothing is stored, nothing more
@@ -21,11 +21,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
 from etl.load import history
-from etl.load.batch import CARRIED, ROW, SAYS_SOMETHING, Batch, prepared
+from etl.load.batch import CARRIED, HAS_CONTENT, ROW, Batch, prepared
+from etl.load.changes import Changes
 from etl.load.copies import PLACE, carried, contest, enter_copies, tied_copies
 from etl.load.relation import MARK, is_marked, time_of_whole
 from etl.load.sql import among, equal, names, plain, same
@@ -34,7 +34,7 @@ from etl.transform.flatten import RECORD, WHOLE
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class Lineage:
     """What the load stage writes into every row."""
 
     run_id: str
@@ -45,34 +45,9 @@ class Stamp:
     their own, rows that were written later are newer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How many records of a batch changed the tables, and how."""
-
-    inserted: int
-    updated: int
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """The records of a batch that changed the tables."""
-
-    records: Any
-    """Their numbers, an Arrow array."""
-    are_new: Any
-    """For each whether it was inserted, an Arrow array."""
-
-    def among(self, numbers: Iterable[tuple[int, int]]) -> Outcome:
-        """How many there are among the records from a number up to, without it, another."""
-        inserted = updated = 0
-        for first, after in numbers:
-            within = pc.and_(pc.greater_equal(self.records, first), pc.less(self.records, after))
-            new = pc.sum(pc.and_(within, self.are_new)).as_py() or 0
-            inserted, updated = inserted + new, updated + (pc.sum(within).as_py() or 0) - new
-        return Outcome(inserted, updated)
-
-
-def save(connection: DuckDBPyConnection, source: Source, tables: Mapping[str, Any], stamp: Stamp) -> Changes:
+def save(
+    connection: DuckDBPyConnection, source: Source, tables: Mapping[str, Any], lineage: Lineage
+) -> Changes:
     """Write the rows of one stream, Arrow tables by table name, inside the transaction that is open."""
     batches = [
         Batch(source, table, prepared(table, carried(source, table, tables)))
@@ -83,7 +58,7 @@ def save(connection: DuckDBPyConnection, source: Source, tables: Mapping[str, An
     connection.execute("CREATE OR REPLACE TEMP TABLE changes (record BIGINT, is_new BOOLEAN)")
     for each in batches:
         if len(each.rows) and not each.table.declared.part_of:
-            _save_rows(connection, each, stamp)
+            _save_rows(connection, each, lineage)
     for name in tables:
         connection.unregister(f"incoming_{name}")
     changes = connection.sql(
@@ -92,12 +67,12 @@ def save(connection: DuckDBPyConnection, source: Source, tables: Mapping[str, An
     return Changes(*changes.columns)
 
 
-def _save_rows(connection: DuckDBPyConnection, batch: Batch, stamp: Stamp) -> None:
+def _save_rows(connection: DuckDBPyConnection, batch: Batch, lineage: Lineage) -> None:
     """Write the rows of one table with their parts: every version where a history is kept, else the last."""
     parameters = {
-        "run_id": stamp.run_id,
-        "loaded_at": stamp.loaded_at,
-        "as_of": stamp.as_of or stamp.loaded_at,
+        "run_id": lineage.run_id,
+        "loaded_at": lineage.loaded_at,
+        "as_of": lineage.as_of or lineage.loaded_at,
     }
 
     def run(statements: Iterable[str]) -> None:
@@ -111,7 +86,7 @@ def _save_rows(connection: DuckDBPyConnection, batch: Batch, stamp: Stamp) -> No
     for some in _rounds(connection, batch):
         run([_outcome(batch, some)])
         found = kinds()
-        if "unsure" in found:
+        if "compare" in found:
             run([_judge(batch)])
             found = kinds()
         if batch.copies is not None:
@@ -124,7 +99,10 @@ def _save_rows(connection: DuckDBPyConnection, batch: Batch, stamp: Stamp) -> No
 
 
 def _rounds(connection: DuckDBPyConnection, batch: Batch) -> Iterator[str]:
-    """The versions of the rows that are written one after the other: of each key at most one at a time."""
+    """Yield the versions of the rows that are written one after the other.
+
+    Of each key at most one at a time.
+    """
     if not batch.versions or batch.is_plain:
         yield f"FROM ({_ranked(batch)}) WHERE version_number = version_count"
         return
@@ -134,10 +112,10 @@ def _rounds(connection: DuckDBPyConnection, batch: Batch) -> Iterator[str]:
 
 
 def _statements(batch: Batch, kinds: set[str]) -> Iterator[str]:
-    """What is done with the rows in `outcome`, one after the other."""
+    """Yield what is done with the rows in `outcome`, one after the other."""
     all_new = kinds == {"inserted"} and batch.is_plain
     if batch.versions is not None:
-        yield from history.enter_versions(batch.source, batch.table, batch.telling, kinds)
+        yield from history.enter_versions(batch.source, batch.table, batch.most_selective, kinds)
         for part in batch.parts:
             yield from history.statements(batch.source, batch.table, part, kinds)
     yield from (_append(batch) if all_new else _replace(batch, kinds))
@@ -157,15 +135,18 @@ def _stands_for(table: Table) -> bool:
 
 
 def _ranked(batch: Batch) -> str:
-    """The rows of each key, numbered from the oldest version on; one that says nothing counts as oldest."""
+    """Return the rows of each key, numbered from the oldest version on.
+
+    One that says nothing counts as oldest.
+    """
     table = batch.table
     version = CARRIED if batch.copies else table.version
     order = f"{version} NULLS FIRST, " if version else ""
-    order += f"is_whole, {SAYS_SOMETHING}, {RECORD}"
+    order += f"is_whole, {HAS_CONTENT}, {RECORD}"
     number, count, first, tied = "1", "1", RECORD, ""
     if not batch.is_plain:
         if batch.copies:
-            order = f"is_whole, {SAYS_SOMETHING}, {CARRIED} NULLS FIRST, {PLACE}"
+            order = f"is_whole, {HAS_CONTENT}, {CARRIED} NULLS FIRST, {PLACE}"
             tied = f"LEFT JOIN ({tied_copies(batch)}) USING ({ROW})"
         of_key = f"PARTITION BY {names(table.key)}"
         number = f"row_number() OVER ({of_key} ORDER BY {order})"
@@ -178,7 +159,7 @@ def _ranked(batch: Batch) -> str:
             {names(table.key)},
             {version or "NULL"} AS version,
             {batch.is_whole} AS is_whole,
-            {SAYS_SOMETHING},
+            {HAS_CONTENT},
             {number} AS version_number,
             {count} AS version_count,
             {first} AS first_record
@@ -205,10 +186,10 @@ def _outcome(batch: Batch, some: str) -> str:
             stored_run,
             CASE
                 WHEN is_stored IS NULL THEN 'inserted'
-                WHEN NOT {SAYS_SOMETHING} OR (stored_whole AND NOT is_whole) THEN 'unchanged'
+                WHEN NOT {HAS_CONTENT} OR (stored_whole AND NOT is_whole) THEN 'unchanged'
                 WHEN {older} THEN 'late'
                 WHEN {newer} THEN 'changed'
-                ELSE 'unsure'
+                ELSE 'compare'
             END AS kind
         FROM ranked
         LEFT JOIN (
@@ -220,15 +201,22 @@ def _outcome(batch: Batch, some: str) -> str:
                 stored._run_id AS stored_run,
                 {LINEAGE_TIME} AS stored_at
             FROM {table.qualified} AS stored
-            WHERE {among(batch.telling, "ranked")}
+            WHERE {among(batch.most_selective, "ranked")}
         ) AS stored ON {equal(table.key, "ranked", "stored")}
     """
 
 
 def _near(batch: Batch, each: Table, which: str) -> str:
-    """The condition that a stored row may belong to one of these in `outcome`: of others little is read."""
+    """Return the condition that a stored row may belong to one of these in `outcome`.
+
+    Of others little is read.
+    """
     time = time_of_whole(batch.table, each)
-    return among(time or batch.telling, f"outcome WHERE {which}", "stored_version" if time else batch.telling)
+    return among(
+        time or batch.most_selective,
+        f"outcome WHERE {which}",
+        "stored_version" if time else batch.most_selective,
+    )
 
 
 def _judge(batch: Batch) -> str:
@@ -240,7 +228,7 @@ def _judge(batch: Batch) -> str:
         FROM outcome
         JOIN incoming_{table.name} AS incoming USING ({ROW})
         JOIN {table.qualified} AS stored ON {equal(table.key, "stored", "outcome")}
-        WHERE kind = 'unsure' AND {_near(batch, table, "kind = 'unsure'")}
+        WHERE kind = 'compare' AND {_near(batch, table, "kind = 'compare'")}
             AND NOT ({same(_compared(table), "incoming", "stored")})"""
     ]
     differing += [_differing(batch, part) for part in batch.parts]
@@ -250,14 +238,14 @@ def _judge(batch: Batch) -> str:
         SELECT outcome.{ROW}
         FROM outcome
         JOIN {table.qualified} AS stored ON {equal(table.key, "stored", "outcome")}
-        WHERE kind = 'unsure' AND {_near(batch, table, "kind = 'unsure'")}
+        WHERE kind = 'compare' AND {_near(batch, table, "kind = 'compare'")}
             AND stored.{quote(table.declared.record_hash)} IS NULL""")
     return f"""
         CREATE OR REPLACE TEMP TABLE outcome AS
         WITH differing AS MATERIALIZED ({" UNION ALL ".join(differing)})
         SELECT * REPLACE (
             CASE
-                WHEN kind <> 'unsure' THEN kind
+                WHEN kind <> 'compare' THEN kind
                 WHEN {ROW} IN (FROM differing) THEN '{"rival" if batch.copies else "changed"}'
                 ELSE 'unchanged'
             END AS kind
@@ -266,7 +254,7 @@ def _judge(batch: Batch) -> str:
 
 
 def _differing(batch: Batch, part: Table) -> str:
-    """The rows in `outcome` that have a part that is not stored as it is, or lack one that is stored."""
+    """Return the rows in `outcome` that have a part that differs from what is stored, or lack one."""
     own_key = [name for name in part.key if name not in batch.table.key]
     return f"""
         SELECT {ROW}
@@ -277,7 +265,7 @@ def _differing(batch: Batch, part: Table) -> str:
         LEFT JOIN (
             -- By itself, so that DuckDB filters while it scans: joined at once, it has read whole tables.
             WITH near AS MATERIALIZED (
-                FROM {part.qualified} AS stored WHERE {_near(batch, part, "kind = 'unsure'")}
+                FROM {part.qualified} AS stored WHERE {_near(batch, part, "kind = 'compare'")}
             )
             SELECT outcome.{ROW}, count(*) AS parts, count(incoming.{RECORD}) AS alike
             FROM near AS stored
@@ -286,10 +274,10 @@ def _differing(batch: Batch, part: Table) -> str:
                 ON incoming.{RECORD} = outcome.{RECORD}
                 AND {equal(own_key, "incoming", "stored")}
                 AND {same(_compared(part), "incoming", "stored")}
-            WHERE kind = 'unsure'
+            WHERE kind = 'compare'
             GROUP BY outcome.{ROW}
         ) AS stored USING ({ROW})
-        WHERE kind = 'unsure' AND {WHOLE}
+        WHERE kind = 'compare' AND {WHOLE}
             AND (
                 coalesce(sent.parts, 0) <> coalesce(stored.parts, 0)
                 OR coalesce(stored.parts, 0) <> coalesce(alike, 0)
@@ -297,12 +285,12 @@ def _differing(batch: Batch, part: Table) -> str:
 
 
 def _compared(table: Table) -> dict[str, bool]:
-    """The columns in which a difference is a change, each with whether it is compared as text."""
+    """Return the columns in which a difference is a change, each with whether it is compared as text."""
     return plain([*(name for name in table.content if not table.columns[name].volatile), "_extra"], table)
 
 
 def _append(batch: Batch) -> Iterator[str]:
-    """The statements that bring row and parts of records into their tables that are all of them new."""
+    """Yield the statements that bring row and parts of records into their tables that are all of them new."""
     for each in (batch.table, *batch.parts):
         columns = names([*each.written, "_extra"])
         marked, mark = _marked(batch, each, {"inserted"})
@@ -312,7 +300,7 @@ def _append(batch: Batch) -> Iterator[str]:
 
 
 def _replace(batch: Batch, kinds: set[str]) -> Iterator[str]:
-    """The statements that bring row and parts of the new and changed records into their tables."""
+    """Yield the statements that bring row and parts of the new and changed records into their tables."""
     for each in (batch.table, *batch.parts):
         # A record can hold several rows, but the parts of only one.
         link, whole = (ROW, "") if each is batch.table else (RECORD, f" AND outcome.{WHOLE}")

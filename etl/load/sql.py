@@ -6,22 +6,25 @@ from etl.schema import Table, quote
 
 
 def names(columns: Iterable[str], of: str = "") -> str:
-    """The columns as a list, of one relation where it is named."""
+    """Return the columns as a list, of one relation where it is named."""
     return ", ".join(f"{of}.{quote(name)}" if of else quote(name) for name in columns)
 
 
 def equal(columns: Iterable[str], left: str, right: str) -> str:
-    """The condition that two rows agree in these columns, none of which is ever NULL."""
+    """Return the condition that two rows agree in these columns, none of which is ever NULL."""
     return " AND ".join(f"{left}.{quote(name)} = {right}.{quote(name)}" for name in columns)
 
 
 def plain(columns: Iterable[str], table: Table) -> dict[str, bool]:
-    """The columns, each with whether it must be compared as text: JSON has no order of its own in DuckDB."""
+    """Return the columns, each with whether it must be compared as text.
+
+    JSON has no order of its own in DuckDB.
+    """
     return {name: table.columns[name].type == "json" for name in columns}
 
 
 def among(column: str, others: str, other: str = "") -> str:
-    """The condition that this column of `stored` has a value that others have too.
+    """Return the condition that this column of `stored` has a value that others have too.
 
     On one column alone DuckDB filters while it scans: the other columns are read of what is left.
     """
@@ -29,7 +32,7 @@ def among(column: str, others: str, other: str = "") -> str:
 
 
 def same(columns: dict[str, bool], left: str, right: str) -> str:
-    """The condition that two rows agree in these columns, NULL agreeing with NULL."""
+    """Return the condition that two rows agree in these columns, NULL agreeing with NULL."""
     return " AND ".join(
         f"CAST({left}.{quote(name)} AS VARCHAR) IS NOT DISTINCT FROM CAST({right}.{quote(name)} AS VARCHAR)"
         if is_json

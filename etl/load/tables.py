@@ -6,7 +6,7 @@ from contextlib import suppress
 import duckdb
 
 from etl import schema
-from etl.errors import SettingsError
+from etl.errors import ConfigError
 from etl.load.relation import MARK, MARK_DOC, is_marked
 from etl.schema import quote
 
@@ -18,7 +18,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, *sources: schema.Source) -> N
     """Create the tables of these schema files, and add new columns.
 
     All of it is done in one transaction, or nothing: hundreds of statements take half the time in one string.
-    Raises SettingsError for any other difference.
+    Raises ConfigError for any other difference.
     """
     found = _found(connection)
     statements = [each for source in sources for each in _missing(source, found)]
@@ -36,7 +36,7 @@ def prepare(connection: duckdb.DuckDBPyConnection, *sources: schema.Source) -> N
 
 
 def _found(connection: duckdb.DuckDBPyConnection) -> Found:
-    """What is there, in one query for all schemas."""
+    """Return what is there, in one query for all schemas."""
     found: dict[str, dict[str, tuple[str, str]]] = {}
     for table, column, kind, comment in connection.execute(schema.statement("load/columns")).fetchall():
         short = "TIMESTAMPTZ" if kind == "TIMESTAMP WITH TIME ZONE" else kind
@@ -45,7 +45,7 @@ def _found(connection: duckdb.DuckDBPyConnection) -> Found:
 
 
 def _missing(source: schema.Source, found: Found) -> Iterator[str]:
-    """The statements that bring what is there to what one schema file declares."""
+    """Yield the statements that bring what is there to what one schema file declares."""
     statements: list[str] = []
     for table in source.tables.values():
         there = dict(found.get(table.qualified, {}))
@@ -62,24 +62,24 @@ def _missing(source: schema.Source, found: Found) -> Iterator[str]:
 
 
 def _marked(table: schema.Table) -> Iterator[str]:
-    """The statements that add the mark of rows that a version follows from."""
+    """Yield the statements that add the mark of rows that a version follows from."""
     yield f"ALTER TABLE {table.qualified} ADD COLUMN {quote(MARK)} BOOLEAN"
     yield f"COMMENT ON COLUMN {table.qualified}.{quote(MARK)} IS {schema.literal(MARK_DOC)}"
 
 
 def _altered(table: schema.Table, found: Mapping[str, str]) -> Iterator[str]:
-    """The statements that add new columns and bring all comments up to date."""
+    """Yield the statements that add new columns and bring all comments up to date."""
     for name, kind in found.items():
         declared = table.columns.get(name)
         if declared is None or declared.sql != kind:
-            raise SettingsError(
+            raise ConfigError(
                 f"the warehouse has {table.qualified}.{name} as {kind}, this version declares "
                 f"{declared.sql if declared else 'no such column'}; load into a new SIGHTGLASS_HOME"
             )
     for name, column in table.columns.items():
         if name not in found:
             if table.not_null(name):
-                raise SettingsError(
+                raise ConfigError(
                     f"the warehouse lacks the mandatory column {table.qualified}.{name}; "
                     "load into a new SIGHTGLASS_HOME"
                 )

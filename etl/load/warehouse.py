@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import duckdb
 
 from etl import schema
-from etl.disk import reason, remedy
-from etl.errors import OutOfMemory, SettingsError, SightglassError
+from etl.errors import EnvironmentFaultError, OutOfMemoryError, SightglassError
+from etl.files import reason, remedy
 from etl.load.duckdb_errors import (
     MEMORY,
     is_damage,
@@ -62,13 +62,13 @@ class Warehouse:
     def with_memory(self, work: Callable[[], T]) -> T:
         """Do the work, again from its beginning with twice the memory as long as DuckDB had too little.
 
-        Raises OutOfMemory where the machine has no more to give. What is given is kept until the end.
+        Raises OutOfMemoryError where the machine has no more to give. What is given is kept until the end.
         """
         while True:
             given = self.memory
             try:
                 return work()
-            except (OutOfMemory, duckdb.OutOfMemoryException) as error:
+            except (OutOfMemoryError, duckdb.OutOfMemoryException) as error:
                 if self._grow(given):
                     continue
                 if isinstance(error, duckdb.Error):
@@ -114,7 +114,7 @@ class Warehouse:
     def work_in_log(self, most: int) -> None:
         """Bring what was committed from the log into the tables, where it is more than so many bytes.
 
-        Raises SettingsError where that cannot be; what was committed is kept.
+        Raises EnvironmentFaultError where that cannot be; what was committed is kept.
         """
         # Nobody asks meanwhile: a lack of memory leaves the connection of no use to anybody.
         with self._asking:
@@ -130,7 +130,7 @@ class Warehouse:
                         raise unwritable(error) from error
 
     def ask(self, name: str, /, **parameters: object) -> list[tuple[Any, ...]]:
-        """The rows of `sql/<name>.sql`; safe to call from any thread, sees what is committed."""
+        """Return the rows of `sql/<name>.sql`; safe to call from any thread, sees what is committed."""
 
         def rows() -> list[tuple[Any, ...]]:
             try:
@@ -143,7 +143,10 @@ class Warehouse:
         return self.with_memory(rows)
 
     def run(self, name: str, /, **parameters: object) -> list[tuple[Any, ...]]:
-        """The rows of `sql/<name>.sql`, within the open transaction; it need not use all parameters."""
+        """Return the rows of `sql/<name>.sql`, within the open transaction.
+
+        It need not use all parameters.
+        """
         text = schema.statement(name)
         named = {key: value for key, value in parameters.items() if f"${key}" in text}
         return self.connection.execute(text, named or None).fetchall()
@@ -189,7 +192,7 @@ def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def open_for_writing(home: Path) -> Warehouse:
-    """The warehouse of this folder, made if need be, with every declared table in it."""
+    """Return the warehouse of this folder, made if need be, with every declared table in it."""
     path = home / NAME
     _begin(path)
     warehouse = _connect(path, read_only=False)
@@ -206,10 +209,10 @@ def open_for_writing(home: Path) -> Warehouse:
 
 
 def open_for_reading(home: Path) -> Warehouse:
-    """The warehouse of this folder, which must be there; nothing can be changed through it."""
+    """Return the warehouse of this folder, which must be there; nothing can be changed through it."""
     path = home / NAME
     if not path.exists():
-        raise SettingsError(
+        raise EnvironmentFaultError(
             f"there is no warehouse in {home} yet: run `sightglass run`, or name another --home"
         )
     warehouse = _connect(path, read_only=True)
@@ -220,7 +223,7 @@ def open_for_reading(home: Path) -> Warehouse:
 
 @contextmanager
 def opened(home: Path, how: Callable[[Path], Warehouse] = open_for_writing) -> Iterator[Warehouse]:
-    """The warehouse of this folder, until the block ends; SettingsError where it turns out to be damaged.
+    """Provide the warehouse of this folder, until the block ends; EnvironmentFaultError where it is damaged.
 
     DuckDB looks at the checksum of a block when it reads it: damage shows at any time. So does a lack of
     memory, outside of `with_memory`.
@@ -240,18 +243,18 @@ def opened(home: Path, how: Callable[[Path], Warehouse] = open_for_writing) -> I
 
 @cache
 def umask() -> int:
-    """The umask that this process was started with: what is published follows it."""
+    """Return the umask that this process was started with: what is published follows it."""
     found = os.umask(0o077)
     os.umask(found)
     return found
 
 
 def make_folder(path: Path) -> None:
-    """The folder, made if need be; SettingsError where that cannot be."""
+    """Make the folder if need be; EnvironmentFaultError where that cannot be."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(
+        raise EnvironmentFaultError(
             f"cannot use the folder {path}: {error.strerror}; {remedy(error)}, or set SIGHTGLASS_HOME"
         ) from error
 
@@ -259,7 +262,9 @@ def make_folder(path: Path) -> None:
 def _begin(path: Path) -> None:
     """Make an empty database aside and bring it in by rename: one half made could never be opened again."""
     if path.is_symlink() and not path.exists():
-        raise SettingsError(f"{path} is a link that leads nowhere: bring back what it leads to, or remove it")
+        raise EnvironmentFaultError(
+            f"{path} is a link that leads nowhere: bring back what it leads to, or remove it"
+        )
     if path.exists() or not path.parent.is_dir():
         return
     aside = path.with_name(path.name + ".part")
@@ -268,7 +273,9 @@ def _begin(path: Path) -> None:
         _connect(aside, read_only=False).close()
         aside.replace(path)
     except OSError as error:
-        raise SettingsError(f"cannot write in {path.parent}: {reason(error)}; {remedy(error)}") from error
+        raise EnvironmentFaultError(
+            f"cannot write in {path.parent}: {reason(error)}; {remedy(error)}"
+        ) from error
 
 
 def _connect(path: Path, *, read_only: bool) -> Warehouse:
@@ -276,7 +283,7 @@ def _connect(path: Path, *, read_only: bool) -> Warehouse:
     for each in (path, path.with_name(f"{path.name}.wal")):
         # To open a pipe would wait for who writes into it; of a folder DuckDB tells itself.
         if each.exists() and not each.is_file() and not each.is_dir():
-            raise SettingsError(f"{each} is no file; move away what stands in its place")
+            raise EnvironmentFaultError(f"{each} is no file; move away what stands in its place")
     # What is spilled is for the owner alone too.
     umask()
     os.umask(0o077)
@@ -287,7 +294,7 @@ def _connect(path: Path, *, read_only: bool) -> Warehouse:
 
 
 def _connected(path: Path, memory: int, *, read_only: bool) -> tuple[duckdb.DuckDBPyConnection, int]:
-    """A connection to the file, and the megabytes that it may hold.
+    """Return a connection to the file, and the megabytes that it may hold.
 
     After a kill the log is worked in at once, which can take more than was meant.
     """

@@ -9,7 +9,7 @@ import msgspec
 
 from etl import schema
 from etl.config import Settings
-from etl.errors import Unsound
+from etl.errors import CheckFailedError
 from etl.load.warehouse import UNREAD_LOG_BYTES, Warehouse
 from etl.process import give_back_memory
 from etl.publish.bi import LAKE, remove_bi, write_bi
@@ -39,7 +39,7 @@ class Published:
     """Of these, the files that were damaged, by their names in the lake."""
 
     def as_json(self) -> dict[str, Any]:
-        """The same as `run --json` prints it."""
+        """Return the same as `run --json` prints it."""
         return {
             "since": moment_of(self.version),
             "tables": self.tables,
@@ -49,7 +49,7 @@ class Published:
         }
 
     def warning(self) -> str:
-        """What people are told of files that were damaged; empty where none were."""
+        """Return what people are told of files that were damaged; empty where none were."""
         if not self.mended:
             return ""
         named = _few(self.mended)
@@ -68,7 +68,7 @@ def moment_of(version: str) -> str:
 
 
 def _few(names: list[str]) -> str:
-    """The first of them, and how many more there are."""
+    """Return the first of them, and how many more there are."""
     more = len(names) - FEW
     return ", ".join(names[:FEW]) + (f" and {more:,} more" if more > 0 else "")
 
@@ -76,10 +76,10 @@ def _few(names: list[str]) -> str:
 def publish(
     warehouse: Warehouse, settings: Settings, *, force: bool = False, share: float = SHARE
 ) -> Published:
-    """Let readers see the warehouse as it is now; Unsound where a check fails, unless forced.
+    """Let readers see the warehouse as it is now; CheckFailedError where a check fails, unless forced.
 
-    Only slices that changed are written, or whose file is damaged: of files that nobody has touched, so many
-    bytes are read to find that out. A publish that was killed is made good by the next one.
+    Only partitions that changed are written, or whose file is damaged: of files that nobody has touched, so
+    many bytes are read to find that out. A publish that was killed is made good by the next one.
     """
     lake = Lake(settings.home / LAKE)
     rebuilt = settings.home / REBUILT
@@ -94,7 +94,7 @@ def publish(
     names = [str(path.relative_to(settings.home / LAKE)) for path in damaged]
 
     def written() -> tuple[Change, int]:
-        """What has changed, written aside, and when the newest row of it was loaded."""
+        """Return what has changed, written aside, and when the newest row of it was loaded."""
         # While records are loaded, the other stages take the other cores.
         warehouse.connection.execute("RESET threads")
         with warehouse.transaction():
@@ -114,9 +114,9 @@ def publish(
     give_back_memory()
     try:
         change, loaded_until = warehouse.with_memory(written)
-    except Unsound as error:
+    except CheckFailedError as error:
         if damaged:
-            raise Unsound(f"{error}; until then these files stay damaged: {_few(names)}") from error
+            raise CheckFailedError(f"{error}; until then these files stay damaged: {_few(names)}") from error
         raise
     version = lake.commit(tables, change, loaded_until) if change.files else lake.newest()
     rebuilt.unlink(missing_ok=True)
@@ -126,8 +126,8 @@ def publish(
     write_bi(settings)
     rows = sum(
         each.rows
-        for name, slices in change.tables.items()
-        for each in slices
+        for name, partitions in change.tables.items()
+        for each in partitions
         if each.name in change.fresh[name]
     )
     return Published(version, sum(map(bool, change.fresh.values())), change.files, rows, names)

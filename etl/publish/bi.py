@@ -15,8 +15,8 @@ import msgspec
 
 from etl import schema
 from etl.config import Settings
-from etl.disk import reason, remedy
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
+from etl.files import reason, remedy
 from etl.load.duckdb_errors import first_line, is_out_of_memory
 from etl.load.warehouse import umask
 from etl.process import interruptible
@@ -76,7 +76,7 @@ def write_bi(settings: Settings) -> bool:
         what = first_line(error)
         if isinstance(error, OSError):
             what = f"{reason(error)}; {remedy(error)}"
-        raise SettingsError(f"cannot write {path}: {what}") from error
+        raise EnvironmentFaultError(f"cannot write {path}: {what}") from error
     _note(record, path, digest)
     return True
 
@@ -89,16 +89,19 @@ def remove_bi(settings: Settings) -> None:
 
 @contextmanager
 def open_bi(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to what is published: nothing can be changed through it, and no other file be read.
+    """Provide a connection to what is published.
 
-    What its queries need beyond SIGHTGLASS_SQL_MEMORY is spilled; SettingsError where that does not help.
+    Nothing can be changed through it, and no other file be read.
+
+    What its queries need beyond SIGHTGLASS_SQL_MEMORY is spilled; EnvironmentFaultError where even that is
+    not enough.
     """
     lake, path = settings.home / LAKE, settings.home / NAME
     elsewhere = _prefix(settings) != str(lake)
     with readable(settings.home):
         is_there = not Lake(lake).is_incomplete() and (elsewhere or path.is_file())
     if not is_there:
-        raise SettingsError(
+        raise EnvironmentFaultError(
             f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
         )
     with spill_folder() as spill, interruptible(_connected(path, elsewhere=elsewhere)) as connection:
@@ -120,9 +123,9 @@ def _connected(path: Path, *, elsewhere: bool) -> duckdb.DuckDBPyConnection:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: duckdb.Error) -> SettingsError:
+def _unreadable(path: Path, error: duckdb.Error) -> EnvironmentFaultError:
     reason = first_line(error)
-    return SettingsError(f"{path} cannot be opened: {reason}; `sightglass publish` makes it anew")
+    return EnvironmentFaultError(f"{path} cannot be opened: {reason}; `sightglass publish` makes it anew")
 
 
 def _restrict(connection: duckdb.DuckDBPyConnection, lake: Path, memory: int, spill: Path | None) -> None:
@@ -138,22 +141,22 @@ def _restrict(connection: duckdb.DuckDBPyConnection, lake: Path, memory: int, sp
 
 @contextmanager
 def enough_memory(settings: Settings) -> Iterator[None]:
-    """Turn what ends for want of memory inside into a SettingsError that names the setting."""
+    """Turn what ends for want of memory inside into a EnvironmentFaultError that names the setting."""
     try:
         yield
     except (duckdb.OutOfMemoryException, MemoryError) as error:
         if isinstance(error, duckdb.Error) and not is_out_of_memory(error):
-            raise SettingsError(
+            raise EnvironmentFaultError(
                 f"there is no room to spill: {first_line(error)}; let TMPDIR name a larger folder"
             ) from error
-        raise SettingsError(
+        raise EnvironmentFaultError(
             f"this needs more memory than the {settings.whole(MEMORY):,} MB of {MEMORY}: set it higher, or "
             "ask for less at once"
         ) from error
 
 
 def _prefix(settings: Settings) -> str:
-    """What the path of the lake begins with where readers are."""
+    """Return what the path of the lake begins with where readers are."""
     given = settings.text("SIGHTGLASS_LAKE_URI").rstrip("/")
     if not given:
         return str(settings.home / LAKE)
@@ -177,7 +180,7 @@ def _show(connection: duckdb.DuckDBPyConnection, lake: Path, prefix: str) -> Non
             return str(lake) + found.removeprefix(place) if found.startswith(place) else found
 
         def glob(self, path: str, **options: Any) -> list[str]:  # noqa: ANN401 -- as fsspec has it
-            """The files, under the prefix; `**` lists folders too."""
+            """Return the files, under the prefix; `**` lists folders too."""
             found = (each for each in super().glob(path, **options) if self.isfile(each))
             return [prefix + each.removeprefix(str(lake)) for each in found]
 
@@ -185,7 +188,7 @@ def _show(connection: duckdb.DuckDBPyConnection, lake: Path, prefix: str) -> Non
 
 
 def definitions(prefix: str, until: str = NOW) -> Iterator[str]:
-    """The statements that make all views: over the tables of the lake under a prefix, and the marts."""
+    """Yield the statements that make all views: over the tables of the lake under a prefix, and the marts."""
     for source in schema.sources():
         yield f"CREATE SCHEMA IF NOT EXISTS {source.name}"
         for table in source.tables.values():
@@ -197,10 +200,10 @@ def definitions(prefix: str, until: str = NOW) -> Iterator[str]:
 
 
 def query(table: Table, prefix: str, until: str = NOW) -> str:
-    """The rows of a table in the lake, as of a moment in microseconds since 1970.
+    """Return the rows of a table in the lake, as of a moment in microseconds since 1970.
 
-    Of each slice the newest version whose time has come is read; for a transaction that is older than all
-    of them, the oldest. A file's name is `<slice>.<since>.parquet`.
+    Of each partition the newest version whose time has come is read; for a transaction that is older than all
+    of them, the oldest. A file's name is `<partition>.<since>.parquet`.
     """
     folder = f"{escape(prefix.rstrip('/'))}/{VERSIONS}"
     # All files, as `**` lists them: without links, which stand where a file is about to go.
@@ -246,7 +249,10 @@ def _note(record: Path, path: Path, digest: str) -> None:
 
 
 def _made_by(path: Path) -> str:
-    """The digest of the definitions that a file was made by; empty where it is not there, or damaged."""
+    """Return the digest of the definitions that a file was made by.
+
+    Empty where it is not there, or damaged.
+    """
     if not path.is_file():
         return ""
     try:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from duckdb import DuckDBPyConnection
 
 from etl import schema
-from etl.errors import Unsound
+from etl.errors import CheckFailedError
 from etl.load.relation import followed, relation
 from etl.load.sql import names
 from etl.publish.lake import Change
@@ -27,9 +27,9 @@ ONE = "ORDER BY ALL LIMIT 1"
 
 
 def check(connection: DuckDBPyConnection, tables: Mapping[str, Table], change: Change, state: State) -> None:
-    """Unsound names all that does not hold."""
+    """CheckFailedError names all that does not hold."""
     problems = [
-        *_books(connection),
+        *_run_store(connection),
         *(found for table in tables.values() for found in _floor(table, change, state)),
     ]
     for name, table in tables.items():
@@ -37,13 +37,13 @@ def check(connection: DuckDBPyConnection, tables: Mapping[str, Table], change: C
             problems += _keys(connection, table, state.loaded_until)
             problems += _orphans(connection, table, tables.values(), state.loaded_until)
     if problems:
-        raise Unsound(
+        raise CheckFailedError(
             f"not published, readers keep the version they have: {'; '.join(problems)}; where that is as it "
             "should be, `sightglass publish --force` publishes it"
         )
 
 
-def _books(connection: DuckDBPyConnection) -> Iterator[str]:
+def _run_store(connection: DuckDBPyConnection) -> Iterator[str]:
     for row in connection.execute(schema.statement("publish/unbalanced")).fetchall():
         yield f"the books do not balance for {' '.join(filter(None, row))}"
 
@@ -99,12 +99,14 @@ def _near(
     ).fetchall()
     if count > FEW * rows:
         return count, "NOT MATERIALIZED", "true"
-    telling = quote(table.by_month if table.by_month in key else _telling(connection, table, key, since))
-    return count, "MATERIALIZED", f"{telling} IN (SELECT {telling} FROM recent)"
+    most_selective = quote(
+        table.by_month if table.by_month in key else _most_selective(connection, table, key, since)
+    )
+    return count, "MATERIALIZED", f"{most_selective} IN (SELECT {most_selective} FROM recent)"
 
 
-def _telling(connection: DuckDBPyConnection, table: Table, key: Sequence[str], since: str) -> str:
-    """The first column of a key that has about the most different values in the recent rows."""
+def _most_selective(connection: DuckDBPyConnection, table: Table, key: Sequence[str], since: str) -> str:
+    """Return the first column of a key that has about the most different values in the recent rows."""
     distinct = ", ".join(f"approx_count_distinct({quote(name)})" for name in key)
     (values,) = connection.execute(f"SELECT {distinct} FROM {relation(table)} WHERE {since}").fetchall()
     return next(name for value, name in zip(values, key, strict=True) if 10 * value >= max(values))
@@ -143,7 +145,7 @@ def _strange_hashes(connection: DuckDBPyConnection, table: Table, whole: Table, 
 
 
 def _shown(table: Table) -> str:
-    """The key as Python can show it, which knows no time zones of DuckDB's."""
+    """Return the key as Python can show it, which knows no time zones of DuckDB's."""
     return ", ".join(
         f"CAST({quote(name)} AS VARCHAR)" if table.columns[name].type == "timestamp" else quote(name)
         for name in table.key
@@ -151,7 +153,7 @@ def _shown(table: Table) -> str:
 
 
 def _whole(table: Table, tables: Iterable[Table]) -> Table | None:
-    """The nearest table that the rows of this one belong to."""
+    """Return the nearest table that the rows of this one belong to."""
     if not table.declared.part_of:
         return None
     family = {table.declared.part_of}
@@ -166,7 +168,10 @@ def _whole(table: Table, tables: Iterable[Table]) -> Table | None:
 
 
 def _recent(table: Table, loaded_until: int) -> str:
-    """The condition that a row was loaded since; small tables without that time are looked at whole."""
+    """Return the condition that a row was loaded since.
+
+    Small tables without that time are looked at whole.
+    """
     if LINEAGE_TIME not in table.columns:
         return "true"
     return f"{quote(LINEAGE_TIME)} > make_timestamptz({loaded_until})"

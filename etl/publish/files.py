@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from etl.disk import reason, remedy, sync
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
+from etl.files import reason, remedy, sync
 from etl.load.warehouse import umask
 
 PART = ".part"
@@ -15,7 +15,7 @@ PART = ".part"
 
 
 def made(folder: Path) -> Path:
-    """The folder, made if need be; the umask says who may read it."""
+    """Return the folder, made if need be; the umask says who may read it."""
     for path in reversed([folder, *folder.parents]):
         if not path.is_dir():
             path.mkdir(exist_ok=True)
@@ -49,21 +49,21 @@ def finish(path: Path) -> None:
 
 @contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """Turn what goes wrong with files inside into a SettingsError that names the folder."""
+    """Turn what goes wrong with files inside into a EnvironmentFaultError that names the folder."""
     try:
         yield
     except OSError as error:
-        raise SettingsError(
+        raise EnvironmentFaultError(
             f"cannot write in {folder}: {reason(error)}; {remedy(error)}, then run `sightglass publish`"
         ) from error
 
 
 @contextmanager
 def readable(home: Path) -> Iterator[None]:
-    """Turn what goes wrong with files inside into a SettingsError that names the warehouse's folder."""
+    """Raise EnvironmentFaultError, which names the folder, where files inside cannot be read."""
     try:
         yield
     except OSError as error:
-        raise SettingsError(
+        raise EnvironmentFaultError(
             f"cannot read in {home}: {error.strerror or error}; make it readable, or name another --home"
         ) from error

@@ -1,10 +1,10 @@
 """The lake: every table as Parquet files, of which a reader sees one version, whenever it looks.
 
-`<schema>/<table>/<slice>.parquet` is the newest version of each slice of a table, for engines that read
-files. The same files stand in `.versions/<schema>/<table>/<slice>.<since>.parquet`, where `since` is the
+`<schema>/<table>/<partition>.parquet` is the newest version of each partition of a table, for engines that
+read files. The same stand in `.versions/<schema>/<table>/<partition>.<since>.parquet`, where `since` is the
 microsecond from which on a version is to be read; the views of `bi.duckdb` take the newest version of each
-slice whose time has come. So all tables change at one moment, while no file that is being read changes its
-name or what it holds.
+partition whose time has come. So all tables change at one moment, while no file that is being read changes
+its name or what it holds.
 
 A version counts once `.versions/<since>.commit` is there, which comes last, and before its time has come.
 What it replaced stays for a grace period, for those who still read it. Then a link takes its place, which
@@ -21,18 +21,18 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection, OutOfMemoryException
 
-from etl.disk import reason, remedy, sync
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
+from etl.files import reason, remedy, sync
 from etl.load.duckdb_errors import MEMORY
 from etl.load.warehouse import umask
 from etl.publish import scrub
 from etl.publish.cleaning import clean, drop_unreadable
 from etl.publish.files import PART, finish, link, made, remove, writable
 from etl.publish.layout import FIRST, PARQUET, Layout
-from etl.publish.parquet import SliceWriter
-from etl.publish.slices import Slice, cut
+from etl.publish.parquet import PartitionWriter
+from etl.publish.partitions import Partition, cut
 from etl.publish.state import FileSeal, Published, State, decode, encode, seal
-from etl.publish.writing import together, write_slices
+from etl.publish.writing import together, write_partitions
 from etl.schema import Table
 
 AHEAD = 0.02
@@ -41,10 +41,10 @@ AHEAD_PER_TABLE = 0.002
 by half of them all its files are in place."""
 
 AT_ONCE = 2
-"""Slices that are written at once."""
+"""Partitions that are written at once."""
 
 MEMORY_SHARE = 0.6
-"""What part of its memory DuckDB is given at first while slices are sorted outside of it."""
+"""What part of its memory DuckDB is given at first while partitions are sorted outside of it."""
 SET_BACK = 2_000_000
 """Microseconds; a version whose time is farther away was made before the clock was set back."""
 
@@ -53,9 +53,9 @@ SET_BACK = 2_000_000
 class Change:
     """What a new version of the lake holds, and what of it is to be written."""
 
-    tables: dict[str, list[Slice]]
+    tables: dict[str, list[Partition]]
     fresh: dict[str, set[str]]
-    """The slices of each table that differ from what is published."""
+    """The partitions of each table that differ from what is published."""
     shapes: dict[str, str]
 
     @property
@@ -75,21 +75,23 @@ class Lake:
         return self._at.newest()
 
     def state(self, version: str = "") -> State:
-        """What a version holds, the newest unless another is named; nothing where nobody can tell."""
+        """Return what a version holds, the newest unless another is named; nothing where nobody can tell."""
         since = version or self.newest()
         return (self._recorded(since) if since else None) or State()
 
     def _recorded(self, version: str) -> State | None:
-        """What the commit of a version says; None where it cannot be read."""
+        """Return what the commit of a version says; None where it cannot be read."""
         try:
             return decode(self._at.commit(version).read_bytes())
         except PermissionError as error:
-            raise SettingsError(f"cannot read {self._at.folder}: {reason(error)}; {remedy(error)}") from error
+            raise EnvironmentFaultError(
+                f"cannot read {self._at.folder}: {reason(error)}; {remedy(error)}"
+            ) from error
         except OSError:
             return None
 
     def damaged(self, share: float = scrub.SHARE) -> list[Path]:
-        """The files of the newest version that are not as they were written, or its commit.
+        """Return the files of the newest version that are not as they were written, or its commit.
 
         Of files that were not touched, so many bytes are read.
         """
@@ -132,23 +134,26 @@ class Lake:
         *,
         anew: bool = False,
     ) -> Change:
-        """What of these tables is not published as it is now, or in a damaged file; all of it with `anew`."""
+        """Return what of these tables is not published as it is now, or in a damaged file.
+
+        All of it with `anew`.
+        """
         state, set_back = self.state(), self._set_back()
         lost = set(damaged)
         change = Change({}, {}, {name: _shape(table) for name, table in tables.items()})
         for name, table in tables.items():
             known = state.tables.get(name, {})
-            before = [each.slice for each in known.values()] or self._there(name)
+            before = [each.partition for each in known.values()] or self._there(name)
             if anew or set_back or change.shapes[name] != state.shapes.get(name):
-                # Where the rows are cut by another column, the slices hold others, of which nothing is known.
-                before, known = [Slice(each.name, each.start, each.end) for each in before], {}
-            slices = cut(connection, table, before)
-            change.tables[name] = slices
+                # Where the rows are cut by another column, partitions hold others, of which nothing is known.
+                before, known = [Partition(each.name, each.start, each.end) for each in before], {}
+            partitions = cut(connection, table, before)
+            change.tables[name] = partitions
             change.fresh[name] = {
                 each.name
-                for each in slices
+                for each in partitions
                 if each.name not in known
-                or known[each.name].slice != each
+                or known[each.name].partition != each
                 or self._at.version(name, each.name, known[each.name].since) in lost
             }
         return change
@@ -160,15 +165,15 @@ class Lake:
         change: Change,
         memory: int = MEMORY,
     ) -> None:
-        """Write the fresh slices of what is committed aside; SettingsError where there is no room.
+        """Write the changed partitions aside; EnvironmentFaultError where there is no room.
 
         DuckDB may hold so many megabytes, and is given a part of them at first: the rows that are sorted are
         held outside of it.
         """
         fresh = [
             (tables[name], each)
-            for name, slices in change.tables.items()
-            for each in slices
+            for name, partitions in change.tables.items()
+            for each in partitions
             if each.name in change.fresh[name]
         ]
         left = together(connection, fresh)
@@ -177,13 +182,13 @@ class Lake:
         with writable(self._at.folder):
             for table in dict.fromkeys(table.qualified for table, _ in fresh):
                 made(self._at.of_table(table))
-            write = SliceWriter()
+            write = PartitionWriter()
             try:
                 connection.execute(f"SET memory_limit = '{round(memory * MEMORY_SHARE)}MB'")
-                write_slices(connection, left, self._part, write, AT_ONCE)
+                write_partitions(connection, left, self._part, write, AT_ONCE)
             except OutOfMemoryException:
                 connection.execute(f"SET memory_limit = '{memory}MB'")
-                write_slices(connection, left, self._part, write, 1)
+                write_partitions(connection, left, self._part, write, 1)
             finally:
                 connection.execute(f"SET memory_limit = '{memory}MB'")
 
@@ -225,20 +230,20 @@ class Lake:
                     remove(path)
 
     def link(self) -> None:
-        """Let `<schema>/<table>/<slice>.parquet` be the newest version of each slice."""
+        """Let `<schema>/<table>/<partition>.parquet` be the newest version of each partition."""
         with writable(self._at.folder):
-            for name, slices in self.state().tables.items():
+            for name, partitions in self.state().tables.items():
                 folder = made(self._at.folder.joinpath(*name.split(".")))
-                for slice_name, each in slices.items():
-                    version = self._at.version(name, slice_name, each.since)
-                    link(version, folder / f"{slice_name}{PARQUET}")
+                for partition_name, each in partitions.items():
+                    version = self._at.version(name, partition_name, each.since)
+                    link(version, folder / f"{partition_name}{PARQUET}")
 
     def clean(self, grace: float) -> None:
         """Remove what was replaced, or never became part of a version, longer ago than these seconds."""
         clean(self._at, grace, _now())
 
     def _part(self, name: str, part: str) -> Path:
-        """Where a slice is written before it has a time."""
+        """Where a partition is written before it has a time."""
         return made(self._at.aside) / f"{name}.{part}{PART}"
 
     def _place(self, change: Change, before: str, since: str) -> None:
@@ -259,10 +264,10 @@ class Lake:
     def _described(
         self, change: Change, seals: Mapping[tuple[str, str], FileSeal], since: str, loaded_until: int
     ) -> Path:
-        """The commit of a version, written aside."""
+        """Return the commit of a version, written aside."""
         known = self.state().tables
 
-        def published(name: str, each: Slice) -> Published:
+        def published(name: str, each: Partition) -> Published:
             sealed = seals.get((name, each.name))
             if sealed:
                 return Published(each, since, sealed)
@@ -270,8 +275,8 @@ class Lake:
             return Published(each, before.since, before.file)
 
         tables = {
-            name: {each.name: published(name, each) for each in slices}
-            for name, slices in change.tables.items()
+            name: {each.name: published(name, each) for each in partitions}
+            for name, partitions in change.tables.items()
         }
         aside = self._at.versions / f"{since}{PART}"
         aside.write_bytes(encode(State(tables, change.shapes, loaded_until)))
@@ -279,9 +284,9 @@ class Lake:
         return aside
 
     def _precede(self, tables: Mapping[str, Table], change: Change) -> None:
-        """Put an empty version before the first one of each new slice of a table that readers know.
+        """Put an empty version before the first one of each new partition of a table that readers know.
 
-        A slice then has a version for every moment, and a transaction that began before all of those that
+        A partition then has a version for every moment, and a transaction that began before all of those that
         are still there can be given the oldest.
         """
         known = self.state().tables
@@ -299,18 +304,18 @@ class Lake:
         """Whether the clock was set back by so much that the newest version would stay it for long."""
         return int(self.newest() or 0) > _now() + SET_BACK
 
-    def _there(self, name: str) -> list[Slice]:
-        """The slices of a table of which there are files, though no state tells of them."""
+    def _there(self, name: str) -> list[Partition]:
+        """Return the partitions of a table of which there are files, though no state tells of them."""
         parts = {path.name.partition(".")[0] for path in self._at.of_table(name).glob(f"*{PARQUET}")}
-        return [Slice(part) for part in sorted(parts)]
+        return [Partition(part) for part in sorted(parts)]
 
 
 def _shape(table: Table) -> str:
-    """What tells one declaration of a table from another: names, types and docs of its columns."""
+    """Return what tells one declaration of a table from another: names, types and docs of its columns."""
     text = table.arrow().to_string(truncate_metadata=False, show_schema_metadata=True)
     return hashlib.sha256(f"{table.by_month} {table.key} {text}".encode()).hexdigest()
 
 
 def _now() -> int:
-    """The time in microseconds since 1970, by the clock that readers' queries go by."""
+    """Return the time in microseconds since 1970, by the clock that readers' queries go by."""
     return time.time_ns() // 1_000

@@ -11,7 +11,7 @@ ASIDE = ".aside"
 COMMIT = ".commit"
 PARQUET = ".parquet"
 FIRST = f"{0:016}"
-"""The time of the empty version that comes before the first one of a new slice."""
+"""The time of the empty version that comes before the first one of a new partition."""
 
 TIME = re.compile(r"\d{16}", re.ASCII)
 """How the time of a version is written."""
@@ -43,7 +43,7 @@ class Layout:
         return self.versions / "verified.json"
 
     def commits(self) -> set[str]:
-        """The times of all versions that count."""
+        """Return the times of all versions that count."""
         try:
             return {path.stem for path in self.versions.iterdir() if is_commit(path)}
         except (FileNotFoundError, NotADirectoryError):
@@ -54,19 +54,19 @@ class Layout:
         return max(self.commits() - {FIRST}, default="")
 
     def commit(self, since: str) -> Path:
-        """The file that makes a version count."""
+        """Return the file that makes a version count."""
         return self.versions / f"{since}{COMMIT}"
 
     def version(self, table: str, part: str, since: str) -> Path:
-        """A slice of a qualified table in a version."""
+        """Return a partition of a qualified table in a version."""
         return self.of_table(table) / f"{part}.{since}{PARQUET}"
 
     def of_table(self, table: str) -> Path:
-        """The folder of all versions of a qualified table."""
+        """Return the folder of all versions of a qualified table."""
         return self.versions.joinpath(*table.split("."))
 
     def tables(self) -> list[Path]:
-        """The folders of all tables."""
+        """Return the folders of all tables."""
         found = self.versions.glob("*/*/")
         return [path for path in found if NAME.fullmatch(path.name) and NAME.fullmatch(path.parent.name)]
 

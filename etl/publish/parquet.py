@@ -1,4 +1,4 @@
-"""A slice of a table as a Parquet file."""
+"""A partition of a table as a Parquet file."""
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl import schema
 from etl.load.relation import derived, relation, stored
-from etl.publish.slices import Slice, condition
+from etl.publish.partitions import Partition, condition
 from etl.schema import LINEAGE_TIME, Table, quote
 
 ROW_GROUP = 16_384
@@ -59,7 +59,7 @@ class _Stored(NamedTuple):
         return self.bytes / max(self.rows, 1)
 
 
-class _TooMuch(Exception):
+class _TooMuchError(Exception):
     """Rows are more bytes than are to be held."""
 
 
@@ -74,8 +74,8 @@ class _Wide(NamedTuple):
     """Of all texts of the column."""
 
 
-class SliceWriter:
-    """Writes slices as Parquet; asks once for what DuckDB knows of the texts of a table."""
+class PartitionWriter:
+    """Writes partitions as Parquet; asks once for what DuckDB knows of the texts of a table."""
 
     def __init__(self) -> None:
         self._stored: dict[str, list[_Stored]] = {}
@@ -84,15 +84,15 @@ class SliceWriter:
         self,
         connection: DuckDBPyConnection,
         tables: Sequence[Table],
-        each: Slice,
+        each: Partition,
         paths: Sequence[Path],
         unwanted: threading.Event,
     ) -> None:
-        """Write one slice, of the declared schema, in an order that lets readers skip row groups.
+        """Write one partition, of the declared schema, in an order that lets readers skip row groups.
 
         Of several tables, the first has all rows of it, and the others follow it (see `together`). A table
         with wide texts is written as it stands, which is nearly in order, few rows at a time: a sort holds
-        all of them, and the whole vectors that they stand in. Once the slice is unwanted, only a part is
+        all of them, and the whole vectors that they stand in. Once the partition is unwanted, only a part is
         written.
         """
         groups = map(pa.Table.from_batches, _groups(self._rows(connection, tables, each)))
@@ -111,9 +111,9 @@ class SliceWriter:
                     writer.write_table(rows.cast(writer.schema))
 
     def _rows(
-        self, connection: DuckDBPyConnection, tables: Sequence[Table], each: Slice
+        self, connection: DuckDBPyConnection, tables: Sequence[Table], each: Partition
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of a slice, in order unless their texts are wide."""
+        """Yield the rows of a partition, in order unless their texts are wide."""
         if not each.rows:
             # It may have been emptied because the table is cut otherwise now: what fits is elsewhere.
             return iter(())
@@ -130,7 +130,10 @@ class SliceWriter:
 
 
 def _repeating(rows: pa.Table) -> set[str]:
-    """The columns whose values repeat in the first rows: a dictionary of others is larger than they are."""
+    """Return the columns whose values repeat in the first rows.
+
+    A dictionary of others is larger than they are.
+    """
     first = rows.slice(0, SAMPLE)
     most = REPEATING * len(first)
     return {name for name in first.column_names if pc.count_distinct(first[name]).as_py() <= most}
@@ -153,7 +156,7 @@ def _measured(connection: DuckDBPyConnection, table: Table, place: Table, rows_o
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
-    """The batches in groups of neither too many rows nor too many bytes."""
+    """Yield the batches in groups of neither too many rows nor too many bytes."""
     group: list[pa.RecordBatch] = []
     for batch in batches:
         group.append(batch)
@@ -166,9 +169,9 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
 
 
 def _sorted(
-    connection: DuckDBPyConnection, tables: Sequence[Table], each: Slice, longest: int, average: float
+    connection: DuckDBPyConnection, tables: Sequence[Table], each: Partition, longest: int, average: float
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a slice in order."""
+    """Yield the rows of a partition in order."""
     table = tables[0]
     order, rows = _order(table, each), relation(table)
     if not order:
@@ -179,13 +182,13 @@ def _sorted(
         select = _select(tables, piece, rows)
         try:
             yield from _in_order(_held(connection, select, at_once), order)
-        except _TooMuch:
+        except _TooMuchError:
             by = ", ".join(map(quote, order))
             yield from connection.sql(f"{select} ORDER BY {by}").to_arrow_reader(VECTOR)
 
 
 def _held(connection: DuckDBPyConnection, select: str, at_once: int) -> pa.Table:
-    """All rows of a query, so many read at a time; raises _TooMuch where they are too many bytes to hold."""
+    """All rows of a query, so many read at a time; raises _TooMuchError where they are too large."""
     with closing(connection.cursor()) as cursor:
         found, size = list[pa.RecordBatch](), 0
         rows = cursor.sql(select).to_arrow_reader(at_once)
@@ -193,12 +196,12 @@ def _held(connection: DuckDBPyConnection, select: str, at_once: int) -> pa.Table
             found.append(batch)
             size += batch.nbytes
             if size > HELD_BYTES:
-                raise _TooMuch
+                raise _TooMuchError
         return pa.Table.from_batches(found, rows.schema)
 
 
 def _in_order(rows: pa.Table, order: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows in order, a row group at a time: all of them at once would take the memory twice."""
+    """Yield the rows in order, a row group at a time: all of them at once would take the memory twice."""
     places = pc.sort_indices(rows, [(name, "ascending") for name in order])
     step = max(1, min(ROW_GROUP, len(rows) * GROUP_BYTES // max(rows.nbytes, 1)))
     for first in range(0, len(rows), step):
@@ -206,9 +209,9 @@ def _in_order(rows: pa.Table, order: Sequence[str]) -> Iterator[pa.RecordBatch]:
 
 
 def _as_they_stand(
-    connection: DuckDBPyConnection, tables: Sequence[Table], each: Slice, place: _Stored
+    connection: DuckDBPyConnection, tables: Sequence[Table], each: Partition, place: _Stored
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of a slice in the order in which they stand, as few at a time as fit into the memory."""
+    """Yield the rows of a partition in the order in which they stand, as few at a time as fit in memory."""
     texts = connection.execute(
         schema.statement("publish/wide_texts"), {"table": place.name, "longest": WIDE}
     ).fetchall()
@@ -231,7 +234,7 @@ def _as_they_stand(
 
 
 def _steps(begin: int, end: int, wide: Sequence[_Wide]) -> Iterator[tuple[int, int, int]]:
-    """The rows from the first to before the last in stretches, each with how many of it to read at a time."""
+    """Yield the rows from the first to before the last in ranges, each with how many to read at a time."""
     edges = {begin, end, *(place for each in wide for place in each[:2] if begin < place < end)}
     for first, until in pairwise(sorted(edges)):
         there = [each for each in wide if each.first <= first and until <= each.until]
@@ -266,15 +269,15 @@ def _values(tables: Sequence[Table]) -> Iterator[dict[str, str]]:
         }
 
 
-def _select(tables: Sequence[Table], each: Slice, rows: str) -> str:
-    """The query for all columns of a slice, from a relation of rows; it ends with a condition."""
+def _select(tables: Sequence[Table], each: Partition, rows: str) -> str:
+    """Return the query for all columns of a partition, from a relation of rows; it ends with a condition."""
     values = dict(chain.from_iterable(found.items() for found in _values(tables)))
     columns = ", ".join(f"{value} AS {quote(name)}" for name, value in values.items())
     return f"SELECT {columns} FROM {rows} WHERE {condition(tables[0], each)}"
 
 
-def _order(table: Table, each: Slice) -> Sequence[str]:
-    """The columns by which the rows of a slice are ordered; none where they need no order."""
+def _order(table: Table, each: Partition) -> Sequence[str]:
+    """Return the columns by which the rows of a partition are ordered; none where they need no order."""
     # By time alone: to sort by the texts of a key as well takes longer than to write the file.
     order = [table.by_month] if table.by_month else table.key
     # Rows stand in the order in which they were loaded. Without a time there is nothing to go by.
@@ -283,8 +286,10 @@ def _order(table: Table, each: Slice) -> Sequence[str]:
     return order
 
 
-def _pieces(connection: DuckDBPyConnection, table: Table, each: Slice, average: float) -> Iterator[Slice]:
-    """The slice, one stretch of time after the other, each of so few rows and bytes as are sorted at once."""
+def _pieces(
+    connection: DuckDBPyConnection, table: Table, each: Partition, average: float
+) -> Iterator[Partition]:
+    """Yield the partition, one range of time after the other, each of as much as is sorted at once."""
     count = max((each.rows - 1) // SORTED, int(each.rows * average) // SORTED_BYTES) + 1
     if each.start is None or each.end is None or count == 1:
         yield each

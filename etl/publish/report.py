@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
 from etl.load.duckdb_errors import first_line
 from etl.schema import folder, statement
 
@@ -24,7 +24,10 @@ UNSAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
 def page(connection: duckdb.DuckDBPyConnection, made_at: datetime) -> str:
-    """The page as it stands in its file; SettingsError where the charting library is not installed."""
+    """Return the page as it stands in its file.
+
+    EnvironmentFaultError where the charting library is missing.
+    """
     library = _library()
     code = "".join(_part(name) for name in CODE)
     parts = {
@@ -50,7 +53,7 @@ def _answers(connection: duckdb.DuckDBPyConnection, made_at: datetime) -> dict[s
         raise
     except duckdb.Error as error:
         reason = first_line(error)
-        raise SettingsError(
+        raise EnvironmentFaultError(
             f"the report cannot be made of what is published: {reason}; `sightglass publish` makes it anew"
         ) from error
     finally:
@@ -65,20 +68,22 @@ def _columns(connection: duckdb.DuckDBPyConnection, question: str, made_at: date
 
 
 def _embedded(value: object) -> str:
-    """The value as JSON that is safe inside a script element."""
+    """Return the value as JSON that is safe inside a script element."""
     return msgspec.json.encode(value).decode().translate(UNSAFE)
 
 
 def _library() -> bytes:
-    """The charting library, as its Python package brings it."""
+    """Return the charting library, as its Python package brings it."""
     try:
         return files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
     except (ImportError, OSError) as error:
-        raise SettingsError("the report needs plotly: pip install 'sightglass-etl[report]'") from error
+        raise EnvironmentFaultError(
+            "the report needs plotly: pip install 'sightglass-etl[report]'"
+        ) from error
 
 
 def _policy(*scripts: bytes) -> str:
-    """What the page may do: run these scripts and no others, and ask nobody for anything."""
+    """Return what the page may do: run these scripts and no others, and ask nobody for anything."""
     hashes = " ".join(f"'sha256-{b64encode(sha256(script).digest()).decode()}'" for script in scripts)
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data:; "

@@ -7,7 +7,7 @@ import duckdb
 
 from etl import schema
 from etl.config import Settings
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
 from etl.load.duckdb_errors import first_line
 from etl.load.warehouse import NAME as WAREHOUSE
 from etl.load.warehouse import umask
@@ -27,7 +27,7 @@ def write_snapshot(settings: Settings, path: Path) -> str:
     with readable(settings.home):
         version = lake.newest()
     if not version:
-        raise SettingsError(
+        raise EnvironmentFaultError(
             f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
         )
     try:
@@ -40,7 +40,7 @@ def write_snapshot(settings: Settings, path: Path) -> str:
             aside.chmod(0o666 & ~umask())
             aside.replace(path)
     except (duckdb.Error, OSError) as error:
-        raise SettingsError(f"cannot write {path}: {first_line(error)}") from error
+        raise EnvironmentFaultError(f"cannot write {path}: {first_line(error)}") from error
     return version
 
 
@@ -62,7 +62,7 @@ def _refuse_own(home: Path, path: Path) -> None:
     """Keep the warehouse, and what is published of it, from being overwritten by mistake."""
     place = Path(os.path.realpath(path))  # `resolve` raises what is no OSError where links lead in a circle
     if place in (home / WAREHOUSE, home / BI) or place.is_relative_to(home / LAKE):
-        raise SettingsError(f"{path} is where Sightglass keeps its own files; name another")
+        raise EnvironmentFaultError(f"{path} is where Sightglass keeps its own files; name another")
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, lake: str, version: str) -> None:

@@ -15,7 +15,7 @@ PREFIX = "sightglass-spill-"
 
 @contextmanager
 def spill_folder() -> Iterator[Path | None]:
-    """A folder for this process alone; None where the machine has no place for temporary files.
+    """Provide a folder for this process alone; None where the machine has no place for temporary files.
 
     It is locked while it is in use, so that the next command can tell, and remove, what was left by a kill.
     """
@@ -34,7 +34,7 @@ def spill_folder() -> Iterator[Path | None]:
 
 
 def _locked(place: Path) -> tuple[Path, int]:
-    """A new folder and the lock on it, which the system frees when this process dies."""
+    """Return a new folder and the lock on it, which the system frees when this process dies."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
         with suppress(FileNotFoundError):  # until it is locked, another command takes it for abandoned

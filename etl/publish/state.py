@@ -1,6 +1,6 @@
-"""What a version of the lake holds, as its commit records it: slices, and their files as they were written.
+"""What a version of the lake holds, as its commit records it: partitions, and their files as written.
 
-A commit is a checksum and the JSON that it is the checksum of: one flipped digit in the bounds of a slice
+A commit is a checksum and the JSON that it is the checksum of: one flipped digit in the bounds of a partition
 would lose rows for ever, and nothing else would show it.
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from etl.publish.slices import Slice
+from etl.publish.partitions import Partition
 from etl.schema import Table
 
 
@@ -24,9 +24,10 @@ class FileSeal(msgspec.Struct, frozen=True):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """A slice as it was published, since when, and its file."""
+    """A partition as it was published, since when, and its file."""
 
-    slice: Slice
+    partition: Partition = msgspec.field(name="slice")
+    """Under the name that it had first."""
     since: str
     file: FileSeal
 
@@ -35,7 +36,7 @@ class State(msgspec.Struct, frozen=True):
     """What a version of the lake holds."""
 
     tables: dict[str, dict[str, Published]] = {}
-    """By qualified table and slice."""
+    """By qualified table and partition."""
     shapes: dict[str, str] = {}
     """The columns of each table as they were written."""
     loaded_until: int = 0
@@ -43,17 +44,17 @@ class State(msgspec.Struct, frozen=True):
 
     def rows(self, table: Table) -> int:
         """How many rows of a table are published."""
-        return sum(each.slice.rows for each in self.tables.get(table.qualified, {}).values())
+        return sum(each.partition.rows for each in self.tables.get(table.qualified, {}).values())
 
 
 def encode(state: State) -> bytes:
-    """The state as a commit holds it."""
+    """Return the state as a commit holds it."""
     body = msgspec.json.encode(state)
     return _digest(body) + b"\n" + body
 
 
 def decode(text: bytes) -> State | None:
-    """The state that a commit holds; None where that is damaged.
+    """Return the state that a commit holds; None where that is damaged.
 
     Before there were checksums, nothing was known of the files: all are written anew.
     """
@@ -71,12 +72,12 @@ def _digest(body: bytes) -> bytes:
 
 
 def seal(path: Path) -> FileSeal:
-    """What a file is now."""
+    """Return what a file is now."""
     told = path.stat()
     return FileSeal(told.st_size, checksum(path), told.st_mtime_ns, told.st_ino)
 
 
 def checksum(path: Path) -> str:
-    """The SHA-256 of what a file holds."""
+    """Return the SHA-256 of what a file holds."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

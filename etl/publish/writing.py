@@ -1,4 +1,4 @@
-"""Slices written side by side, each as a file of its own."""
+"""Partitions written side by side, each as a file of its own."""
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -10,20 +10,22 @@ from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl.load.relation import followed
 from etl.publish.files import finish
-from etl.publish.slices import Slice, condition
+from etl.publish.partitions import Partition, condition
 from etl.schema import Table
 
-Rows = tuple[Sequence[Table], Slice]
-"""A slice and the tables that have it."""
-WriteSlice = Callable[[DuckDBPyConnection, Sequence[Table], Slice, Sequence[Path], threading.Event], None]
+Rows = tuple[Sequence[Table], Partition]
+"""A partition and the tables that have it."""
+WriteSlice = Callable[[DuckDBPyConnection, Sequence[Table], Partition, Sequence[Path], threading.Event], None]
 
 
-def together(connection: DuckDBPyConnection, slices: Iterable[tuple[Table, Slice]]) -> list[Rows]:
-    """The slices, each with all tables whose rows follow from its rows: they are read and sorted once.
+def together(connection: DuckDBPyConnection, partitions: Iterable[tuple[Table, Partition]]) -> list[Rows]:
+    """Return the partitions, each with all tables whose rows follow from its rows.
+
+    They are read and sorted once.
 
     As long as nothing was replaced, this holds of a history and of the list of versions.
     """
-    wanted = {(table.qualified, each.name): ([table], each) for table, each in slices}
+    wanted = {(table.qualified, each.name): ([table], each) for table, each in partitions}
     for name, ((table, *_), each) in list(wanted.items()):
         origin = followed(table)
         found = origin and wanted.get((origin.qualified, each.name))
@@ -37,20 +39,20 @@ def together(connection: DuckDBPyConnection, slices: Iterable[tuple[Table, Slice
     return list(wanted.values())
 
 
-def _holds(connection: DuckDBPyConnection, table: Table, each: Slice) -> bool:
-    """Whether rows of the slice are stored in the table itself."""
+def _holds(connection: DuckDBPyConnection, table: Table, each: Partition) -> bool:
+    """Whether rows of the partition are stored in the table itself."""
     found = connection.execute(f"SELECT true FROM {table.qualified} WHERE {condition(table, each)} LIMIT 1")
     return bool(found.fetchall())
 
 
-def write_slices(
+def write_partitions(
     connection: DuckDBPyConnection,
     left: list[Rows],
     part: Callable[[str, str], Path],
     write: WriteSlice,
     at_once: int,
 ) -> None:
-    """Write slices where `part` says, so many at once; those that are written leave the list."""
+    """Write partitions where `part` says, so many at once; those that are written leave the list."""
     unwanted = threading.Event()
 
     def write_one(one: Rows) -> None:

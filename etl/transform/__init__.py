@@ -3,12 +3,12 @@
 `transform` is the one way in that depends on nothing but its arguments: no network, database, file or clock,
 and nothing is remembered between two calls, so that it may run anywhere, any number of times:
 
-    from etl import registry, schema
+    from etl import schema, sources
     from etl.extract.stream import Page
     from etl.transform import transform
 
     page = Page("detections", [b'{"media": ...}'], {"application_id": "..."})
-    tables = transform(registry.source_module("cogniac"), schema.source("cogniac"), [page])
+    tables = transform(sources.source_module("cogniac"), schema.source("cogniac"), [page])
     tables["results"]  # a pyarrow.Table
 
 A run uses `etl.transform.batch.Transformer`, which makes the same and also tells what was refused and why.

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from etl import schema
-from etl.errors import Unfit
+from etl.errors import RecordError
 from etl.extract.stream import Delivery, File, FileSource, Page, Source
 from etl.transform.decode import Learned
-from etl.transform.files import Columns, Doubtful, flatten_alike, flatten_columns, flatten_files
-from etl.transform.flatten import EXTRA, RECORD, WHOLE, BadRecord
+from etl.transform.files import Columns, DoubtfulError, flatten_alike, flatten_columns, flatten_files
+from etl.transform.flatten import EXTRA, RECORD, WHOLE, PlacedRecordError
 from etl.transform.pages import LARGEST_RECORD, Refuse
 from etl.transform.recognize import RecordHasher
 from etl.transform.records import RecordTables
@@ -30,24 +30,24 @@ BEGINNING = "beginning"
 
 
 @dataclass(frozen=True, slots=True)
-class Reject:
+class RejectedRecord:
     """A record or file that does not fit, as it may be stored, and what is wrong with it."""
 
     content: bytes
     context: Mapping[str, Any]
-    why: Unfit
+    why: RecordError
     row: Mapping[str, Any] | None = None
     """The row of a file; None for a record."""
     whole: str = ""
     """The digest of all of the content, where it is so large that only its beginning may be stored."""
 
     def fingerprint(self, *of: str) -> str:
-        """A name that is the same whenever the same content comes by the same stream again."""
+        """Return a name that is the same whenever the same content comes by the same stream again."""
         digest = self.whole or hashlib.sha256(self.content).hexdigest()
         return hashlib.sha256(canonical([*of, dict(self.context), digest])).hexdigest()[:24]
 
     def text(self) -> tuple[str, str]:
-        """The content as text, and how it was made text."""
+        """Return the content as text, and how it was made text."""
         if self.whole:
             return self.content.decode(errors="replace"), BEGINNING
         try:
@@ -63,13 +63,13 @@ class TransformResult:
     fetched: int = 0
     tables: dict[str, Any] = field(default_factory=dict)
     """Arrow tables by table name."""
-    rejects: list[Reject] = field(default_factory=list)
+    rejected: list[RejectedRecord] = field(default_factory=list)
     ordinals: int = 0
     """How many numbers the rows take to say which record, or which file, they were cut from."""
 
 
 def renumbered(rows: pa.Table, offset: int) -> pa.Table:
-    """The rows with the numbers of their records further on by so much."""
+    """Return the rows with the numbers of their records further on by so much."""
     place = rows.schema.get_field_index(RECORD)
     return rows.set_column(place, RECORD, pc.add(rows[RECORD], offset)) if offset else rows
 
@@ -85,7 +85,7 @@ class Transformer:
         self._no_rows: dict[str, pa.Table] = {}
 
     def unknown(self) -> list[str]:
-        """The undeclared fields met so far, as stream:place/field, sorted."""
+        """Return the undeclared fields met so far, as stream:place/field, sorted."""
         in_records = {
             f"{stream}:{name}" for stream, each in self._streams.items() for name in each.decoder.undeclared
         }
@@ -101,7 +101,7 @@ class Transformer:
             self._record_tables(stream).decoder.learn(each)
 
     def transform(self, deliveries: Iterable[Delivery]) -> dict[str, TransformResult]:
-        """The tables of each stream that the deliveries belong to, in the order of their first delivery."""
+        """Return the tables of each stream that the deliveries belong to, in order of first delivery."""
         pages: dict[str, list[Page]] = {}
         files: dict[str, list[File]] = {}
         for each in deliveries:
@@ -113,33 +113,38 @@ class Transformer:
         return results | {stream: self._files(stream, some) for stream, some in files.items()}
 
     def _records(self, stream: str, pages: Sequence[Page]) -> TransformResult:
-        """The rows of all records of a stream; those that cannot be decoded are refused before the others."""
-        result, misfits = TransformResult(sum(len(page.records) for page in pages)), list[Reject]()
+        """Return the rows of all records of a stream.
 
-        def into(rejects: list[Reject]) -> Refuse:
-            return lambda raw, context, why: rejects.append(self._reject(stream, raw, context, why))
+        Those that cannot be decoded are refused before the others.
+        """
+        result, mismatches = TransformResult(sum(len(page.records) for page in pages)), list[RejectedRecord]()
+
+        def into(rejected: list[RejectedRecord]) -> Refuse:
+            return lambda raw, context, why: rejected.append(self._rejected(stream, raw, context, why))
 
         with _uncollected():
-            made = self._record_tables(stream).make(pages, into(result.rejects), into(misfits))
+            made = self._record_tables(stream).make(pages, into(result.rejected), into(mismatches))
         result.tables, result.ordinals = made
-        result.rejects += misfits
+        result.rejected += mismatches
         return result
 
     def _record_tables(self, stream: str) -> RecordTables:
         if stream not in self._streams:
             tables = self._declared.of_stream(stream)
-            hasher = RecordHasher(self._declared, stream, self._source.storable)
+            hasher = RecordHasher(self._declared, stream, self._source.redact)
             self._streams[stream] = RecordTables(tables, self._source.ENRICH.get(stream), hasher)
         return self._streams[stream]
 
-    def _reject(self, stream: str, raw: bytes, context: Mapping[str, Any], why: Unfit) -> Reject:
+    def _rejected(
+        self, stream: str, raw: bytes, context: Mapping[str, Any], why: RecordError
+    ) -> RejectedRecord:
         if len(raw) <= LARGEST_RECORD:
-            return Reject(self._source.storable(stream, bytes(raw)), context, why)
-        stored = self._source.storable(stream, bytes(raw))
-        return Reject(stored[:KEPT], context, why, whole=hashlib.sha256(stored).hexdigest())
+            return RejectedRecord(self._source.redact(stream, bytes(raw)), context, why)
+        stored = self._source.redact(stream, bytes(raw))
+        return RejectedRecord(stored[:KEPT], context, why, whole=hashlib.sha256(stored).hexdigest())
 
     def _files(self, stream: str, files: Sequence[File]) -> TransformResult:
-        """The row of each file, and the rows inside the files that could be read."""
+        """Return the row of each file, and the rows inside the files that could be read."""
         whole, *parts = self._declared.of_stream(stream)
         cut = TransformResult(sum(file.body is not None for file in files))
         with _uncollected():
@@ -157,21 +162,23 @@ class Transformer:
 
     def _inside(
         self, files: Sequence[File], whole: schema.Table, parts: Sequence[schema.Table]
-    ) -> tuple[dict[str, pa.Table], list[Unfit | None]]:
-        """The rows in files for each table, and for each file what is wrong with it, if it is set apart."""
+    ) -> tuple[dict[str, pa.Table], list[RecordError | None]]:
+        """Return the rows in files for each table, and for each file what is wrong with it, if anything."""
         taken, alike = self._alike(files, whole, parts)
         read = [{} if place in taken else self._read(file) for place, file in enumerate(files)]
         try:
             tables = {part.name: self._of_part(read, part, whole) for part in parts}
-        except BadRecord:
+        except PlacedRecordError:
             # Which files do not fit shows where each is looked at alone.
             read = [_held(each, parts, whole) for each in read]
             tables = {part.name: self._of_part(read, part, whole) for part in parts}
         joint = {name: pa.concat_tables([*alike.get(name, ()), rows]) for name, rows in tables.items()}
-        return joint, [each if isinstance(each, Unfit) else None for each in read]
+        return joint, [each if isinstance(each, RecordError) else None for each in read]
 
-    def _of_part(self, read: Sequence["_Read | Unfit"], part: schema.Table, whole: schema.Table) -> pa.Table:
-        """The rows of one table in all files that could be read by themselves."""
+    def _of_part(
+        self, read: Sequence["_Read | RecordError"], part: schema.Table, whole: schema.Table
+    ) -> pa.Table:
+        """Return the rows of one table in all files that could be read by themselves."""
         if any(isinstance(each, Mapping) and part.name in each for each in read):
             return _of_part(read, part, whole)
         if part.name not in self._no_rows:
@@ -181,7 +188,7 @@ class Transformer:
     def _alike(
         self, files: Sequence[File], whole: schema.Table, parts: Sequence[schema.Table]
     ) -> tuple[set[int], dict[str, list[pa.Table]]]:
-        """The rows in the files that are read together, by table, and the places of these files."""
+        """Return the rows in the files that are read together, by table, and the places of these files."""
         taken, rows = cast("FileSource", self._source).read_alike(files)
         tables: dict[str, list[pa.Table]] = {}
         by_name = {part.name: part for part in parts}
@@ -189,7 +196,7 @@ class Transformer:
             for each in rows:
                 made = flatten_alike(each, by_name[each.table], _own_key(by_name[each.table], whole))
                 tables.setdefault(each.table, []).append(made)
-        except Doubtful:
+        except DoubtfulError:
             if len(files) == 1:
                 return set(), {}
             middle = len(files) // 2
@@ -200,34 +207,34 @@ class Transformer:
                 tables.setdefault(name, []).extend(renumbered(one, middle) for one in some)
         return taken, tables
 
-    def _read(self, file: File) -> "_Read | Unfit":
-        """The columns in one file for each table, or what is wrong with it."""
+    def _read(self, file: File) -> "_Read | RecordError":
+        """Return the columns in one file for each table, or what is wrong with it."""
         if file.body is None:
             return {}
         try:
             read = cast("FileSource", self._source).read(file)
-        except Unfit as why:
+        except RecordError as why:
             return why
         except RecursionError:
-            return Unfit("nested too deeply")
+            return RecordError("nested too deeply")
         for table, columns in read.items():
             extra = (each for each in columns.get(EXTRA, ()) if each)
             self._in_files |= {f"{file.stream}:{table}/{name}" for each in extra for name in each}
         return read
 
-    def _refused(self, cut: TransformResult, file: File, why: Unfit) -> File:
+    def _refused(self, cut: TransformResult, file: File, why: RecordError) -> File:
         """Set a file apart, and mark it as such."""
         (whole, *_) = self._declared.of_stream(file.stream)
         key = {name: file.row[name] for name in whole.key}
-        cut.rejects.append(replace(self._reject(file.stream, file.body or b"", key, why), row=file.row))
+        cut.rejected.append(replace(self._rejected(file.stream, file.body or b"", key, why), row=file.row))
         return cast("FileSource", self._source).refuse(file, why.reason)
 
 
 _Read = Mapping[str, Columns]
 
 
-def _of_part(read: Sequence[_Read | Unfit], part: schema.Table, whole: schema.Table) -> pa.Table:
-    """The rows of one table in all files that could be read."""
+def _of_part(read: Sequence[_Read | RecordError], part: schema.Table, whole: schema.Table) -> pa.Table:
+    """Return the rows of one table in all files that could be read."""
     some = [
         (ordinal, each[part.name])
         for ordinal, each in enumerate(read)
@@ -237,16 +244,18 @@ def _of_part(read: Sequence[_Read | Unfit], part: schema.Table, whole: schema.Ta
 
 
 def _own_key(part: schema.Table, whole: schema.Table) -> list[str]:
-    """The columns that tell the rows of one file apart."""
+    """Return the columns that tell the rows of one file apart."""
     return [name for name in part.key if name not in whole.key]
 
 
-def _held(read: _Read | Unfit, parts: Sequence[schema.Table], whole: schema.Table) -> _Read | Unfit:
-    """The columns of a file, or what is wrong with them where they do not fit their declared types."""
+def _held(
+    read: _Read | RecordError, parts: Sequence[schema.Table], whole: schema.Table
+) -> _Read | RecordError:
+    """Return the columns of a file, or what is wrong with them where they do not fit their declared types."""
     try:
         for part in parts:
             _of_part([read], part, whole)
-    except BadRecord as bad:
+    except PlacedRecordError as bad:
         return bad.why
     return read
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from etl.errors import Unfit
+from etl.errors import RecordError
 from etl.schema import Column
 from etl.transform.decode import Decoder
-from etl.transform.levels import Level, Levels
-from etl.transform.shape import Place, name_of
+from etl.transform.nested_rows import NestedRows, RecordTree
+from etl.transform.shape import ObjectSchema, name_of
 
 NONE = type(None)
 KINDS: Mapping[str, frozenset[type]] = {
@@ -24,20 +24,20 @@ KINDS: Mapping[str, frozenset[type]] = {
 class RecordBlock:
     """Records of one context; a `Block` for the source, and `levels` for whoever makes rows of them.
 
-    Raises, when made, what msgspec raises of a record that does not fit; Unfit where a source adds what is
-    not of the declared type. Neither says of which record: that is for whoever looks at each alone.
+    Raises, when made, what msgspec raises of a record that does not fit; RecordError where a source adds what
+    is not of the declared type. Neither says of which record: that is for whoever looks at each alone.
     """
 
     def __init__(self, raws: Sequence[bytes], context: Mapping[str, str], decoder: Decoder) -> None:
         self.context = context
-        self.levels = Levels(decoder.typed(raws))
+        self.levels = RecordTree(decoder.typed(raws))
         self._decoder = decoder
         if decoder.enrich and decoder.enrich.columns and raws:
             self.levels.are_set = True
             decoder.enrich.columns(self)
 
     def values(self, place: str, name: str) -> Sequence[Any]:
-        """The values of one field of the objects at a place; None where it is absent."""
+        """Return the values of one field of the objects at a place; None where it is absent."""
         return self.levels.at(place).field(name)
 
     def sizes(self, place: str) -> Sequence[int]:
@@ -57,7 +57,7 @@ class RecordBlock:
             if name in columns:
                 _hold(columns[name], declared)
         above, _, _ = place.rpartition("/")
-        self.levels.put(place, Level.of_columns(columns, self.levels.at(above), parents))
+        self.levels.put(place, NestedRows.of_columns(columns, self.levels.at(above), parents))
 
     def add_objects(self, place: str, lists: Sequence[Sequence[Any] | None]) -> None:
         """Add a list of JSON objects to each object above, or None."""
@@ -66,24 +66,24 @@ class RecordBlock:
         parents = [row for row, each in given for _ in each]
         above, _, _ = place.rpartition("/")
         items = [item for each in typed for item in each]
-        self.levels.put(place, Level(items, self.levels.at(above), parents))
+        self.levels.put(place, NestedRows(items, self.levels.at(above), parents))
 
-    def _place(self, place: str) -> Place:
+    def _place(self, place: str) -> ObjectSchema:
         return self._decoder.root.at(place)
 
 
 def _hold(values: Sequence[Any], declared: tuple[Column, bool]) -> None:
-    """Hold what a source adds to its declared type and limits; Unfit where it is not of them."""
+    """Hold what a source adds to its declared type and limits; RecordError where it is not of them."""
     column, is_required = declared
     if column.type == "json":
         return
     kinds = set(map(type, values))
     if not kinds <= KINDS[column.type] or (is_required and NONE in kinds):
-        raise Unfit(f"what the source adds is no {column.type}")
+        raise RecordError(f"what the source adds is no {column.type}")
     if column.min is None and column.max is None:
         return
     given = [each for each in values if each is not None] if NONE in kinds else values
     if given and not (
         (column.min is None or column.min <= min(given)) and (column.max is None or max(given) <= column.max)
     ):
-        raise Unfit("what the source adds is out of bounds")
+        raise RecordError("what the source adds is out of bounds")

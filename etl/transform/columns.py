@@ -17,7 +17,7 @@ MICROS = pa.scalar(1e6)
 NOUGHT = pa.scalar(0)
 
 
-class Misfit(ValueError):
+class ValueMismatchError(ValueError):
     """One value of a column that is not of the column's type; `index` is its place in the column."""
 
     def __init__(self, index: int, reason: str) -> None:
@@ -27,7 +27,10 @@ class Misfit(ValueError):
 
 
 def array(column: Column, values: Sequence[Any]) -> pa.Array:
-    """The values as an Arrow array of the column's type; Misfit names the first that cannot be."""
+    """Return the values as an Arrow array of the column's type.
+
+    ValueMismatchError names the first that is not.
+    """
     if not values or (values[0] is None and values.count(None) == len(values)):
         return pa.nulls(len(values), column.arrow)
     if column.type == "timestamp":
@@ -44,16 +47,16 @@ def integers(values: Sequence[int]) -> pa.Array:
 
 
 def hold_to_presence(made: pa.Array) -> None:
-    """Refuse an array with a value that is absent; Misfit names the first."""
+    """Refuse an array with a value that is absent; ValueMismatchError names the first."""
     if made.null_count:
-        raise Misfit(made.is_null().index(TRUE).as_py(), "required, but absent or null")
+        raise ValueMismatchError(made.is_null().index(TRUE).as_py(), "required, but absent or null")
 
 
 def _plain(column: Column, values: Sequence[Any]) -> pa.Array:
     try:
         return pa.array(values, column.arrow)
     except (pa.ArrowException, OverflowError, UnicodeEncodeError):
-        _name_misfit(values, lambda value: pa.array([value], column.arrow))
+        _name_mismatch(values, lambda value: pa.array([value], column.arrow))
         raise
 
 
@@ -65,7 +68,7 @@ def _timestamps(values: Sequence[Any], forms: Sequence[Form]) -> pa.Array:
 
 
 def _all_numbers(values: Sequence[Any]) -> pa.Array | None:
-    """What `epoch_micros` makes of numbers; None where something else is among them."""
+    """Return what `epoch_micros` makes of numbers; None where something else is among them."""
     try:
         seconds = pa.array(values, pa.float64())
         counts = pc.cast(pc.round(pc.multiply(seconds, MICROS)), pa.int64())
@@ -91,18 +94,18 @@ def _each(values: Sequence[Any], convert: Callable[[Any], Any]) -> list[Any]:
     try:
         return [None if value is None else convert(value) for value in values]
     except (ValueError, OverflowError, TypeError, RecursionError):
-        _name_misfit(values, convert)
+        _name_mismatch(values, convert)
         raise
 
 
-def _name_misfit(values: Sequence[Any], convert: Callable[[Any], Any]) -> None:
-    """Raise Misfit for the first value that does not convert."""
+def _name_mismatch(values: Sequence[Any], convert: Callable[[Any], Any]) -> None:
+    """Raise ValueMismatchError for the first value that does not convert."""
     for index, value in enumerate(values):
         try:
             if value is not None:
                 convert(value)
         except RecursionError:
-            raise Misfit(index, "nested too deeply") from None
+            raise ValueMismatchError(index, "nested too deeply") from None
         except (pa.ArrowException, ValueError, OverflowError, TypeError) as error:
             shown = str(value)[:80] if isinstance(value, str | int | float) else type(value).__name__
-            raise Misfit(index, f"{shown!r}: {error}") from error
+            raise ValueMismatchError(index, f"{shown!r}: {error}") from error

@@ -6,16 +6,16 @@ from typing import Any, cast
 
 import msgspec
 
-from etl.errors import Unfit
+from etl.errors import RecordError
 from etl.extract.stream import Enrich
 from etl.schema import Table
-from etl.transform.shape import ADDED, Place, attribute_of, is_odd, tree
+from etl.transform.shape import ADDED, ObjectSchema, attribute_of, is_odd, tree
 
 
-def unfit(error: msgspec.MsgspecError, below: str = "$") -> Unfit:
-    """What msgspec complains of, with reason and path apart."""
+def record_error(error: msgspec.MsgspecError, below: str = "$") -> RecordError:
+    """Return what msgspec complains of, with reason and path apart."""
     reason, _, path = str(error).partition(" - at `")
-    return Unfit(reason, below + path.rstrip("`").removeprefix("$"))
+    return RecordError(reason, below + path.rstrip("`").removeprefix("$"))
 
 
 Learned = list[tuple[tuple[str, ...], list[str]]]
@@ -36,7 +36,7 @@ class Decoder:
         return {"/".join([*place, name]) for place, names in self.root.learned() for name in names}
 
     def learned(self) -> Learned:
-        """What undeclared names this one has taken in."""
+        """Return what undeclared names this one has taken in."""
         return list(self.root.learned())
 
     def learn(self, learned: Learned) -> None:
@@ -47,41 +47,47 @@ class Decoder:
         self._compile()
 
     def typed(self, raws: Iterable[bytes]) -> list[Any]:
-        """The records as objects without what the source adds.
+        """Return the records as objects without what the source adds.
 
         Raises what msgspec raises of a record that does not fit, or has a field that is not known yet.
         """
         return list(map(self._decoder.decode, raws))
 
-    def typed_additions(self, place: Place, lists: list[list[Any]]) -> list[list[Any]]:
-        """Lists of objects that a source adds at a place, as objects of its type; raises as `typed` does."""
+    def typed_additions(self, place: ObjectSchema, lists: list[list[Any]]) -> list[list[Any]]:
+        """Return lists of added objects at a place, as objects of its type; raises as `typed` does."""
         return cast("list[list[Any]]", msgspec.convert(lists, self._lists_of_added[id(place)]))
 
     def decode_all(self, raws: Iterable[bytes], context: Mapping[str, str]) -> list[Any] | None:
-        """The records as `decode` gives them; None where one does not fit, and each must be tried alone."""
+        """Return the records as `decode` gives them.
+
+        None where one does not fit, and each must be tried alone.
+        """
         try:
             records = list(map(self._decoder.decode, raws))
             if self.enrich:
                 for record in records:
                     self.enrich.record(record, context)
             self._convert(records, self.root, "$")
-        except (Unfit, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except (RecordError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         return records
 
     def decode(self, raw: bytes, context: Mapping[str, str]) -> Any:  # noqa: ANN401 -- a type made at run time
-        """The record as an object with the fields the source adds; Unfit says what is wrong with it."""
+        """Return the record as an object with the fields the source adds.
+
+        RecordError says what is wrong with it.
+        """
         try:
             record = self._typed(raw)
             if self.enrich:
                 self.enrich.record(record, context)
             self._convert([record], self.root, "$")
         except msgspec.MsgspecError as error:
-            raise unfit(error) from error
+            raise record_error(error) from error
         except UnicodeDecodeError as error:
-            raise Unfit("is not UTF-8 text") from error
+            raise RecordError("is not UTF-8 text") from error
         except RecursionError as error:
-            raise Unfit("nested too deeply") from error
+            raise RecordError("nested too deeply") from error
         return record
 
     def _typed(self, raw: bytes) -> Any:  # noqa: ANN401 -- a type made at run time
@@ -105,7 +111,7 @@ class Decoder:
         }
         self._lists_of_added = {place: list[kind] for place, kind in self._added.items()}  # type: ignore[valid-type]
 
-    def _learned(self, value: object, place: Place, path: str) -> bool:
+    def _learned(self, value: object, place: ObjectSchema, path: str) -> bool:
         """Take in every undeclared name found below this place; True when there was one."""
         found = False
         try:
@@ -117,7 +123,7 @@ class Decoder:
                 self._compile()
         return found
 
-    def _convert(self, items: Sequence[Any], place: Place, path: str) -> None:
+    def _convert(self, items: Sequence[Any], place: ObjectSchema, path: str) -> None:
         """Hold what the source added to its declared type too."""
         for name, inner in place.places.items():
             attribute = attribute_of(name)
@@ -131,27 +137,27 @@ class Decoder:
                 below = [each for value in values for each in value] if inner.many else values
                 self._convert(below, inner, f"{path}.{name}")
 
-    def _typed_additions(self, values: list[Any], place: Place, path: str) -> list[Any]:
+    def _typed_additions(self, values: list[Any], place: ObjectSchema, path: str) -> list[Any]:
         try:
             return cast("list[Any]", msgspec.convert(values, self._lists_of_added[id(place)]))
         except msgspec.ValidationError as error:
             # All of them, and not only until the first: each would be another type to compile.
             learned = [self._learned(value, place, path) for value in values]
             if not any(learned) and not any(_odd(values, place)):
-                why = unfit(error)
-                raise Unfit(why.reason, path + re.sub(r"^\$\[\d+\]", "", why.path)) from error
+                why = record_error(error)
+                raise RecordError(why.reason, path + re.sub(r"^\$\[\d+\]", "", why.path)) from error
         if any(_odd(values, place)):
             return [self._typed_addition(value, place, path) for value in values]
         return self._typed_additions(values, place, path)
 
-    def _typed_addition(self, value: object, place: Place, path: str) -> Any:  # noqa: ANN401 -- a type made at run time
+    def _typed_addition(self, value: object, place: ObjectSchema, path: str) -> Any:  # noqa: ANN401 -- a type made at run time
         try:
             return _with_odd(value, place, self._added[id(place)])
         except msgspec.ValidationError as error:
-            raise unfit(error, path) from error
+            raise record_error(error, path) from error
 
 
-def _undeclared(value: object, place: Place, path: str) -> Iterator[tuple[str, Place, str]]:
+def _undeclared(value: object, place: ObjectSchema, path: str) -> Iterator[tuple[str, ObjectSchema, str]]:
     """Each name that nobody declared below this place: the path and the place of its object, and itself."""
     if isinstance(value, list):
         for index, item in enumerate(value):
@@ -164,8 +170,8 @@ def _undeclared(value: object, place: Place, path: str) -> Iterator[tuple[str, P
             yield path, place, name
 
 
-def _odd(value: object, place: Place) -> Iterator[bool]:
-    """True for each name below this place that msgspec cannot read."""
+def _odd(value: object, place: ObjectSchema) -> Iterator[bool]:
+    """Yield True for each name below this place that msgspec cannot read."""
     if isinstance(value, list):
         for item in value:
             yield from _odd(item, place)
@@ -176,14 +182,14 @@ def _odd(value: object, place: Place) -> Iterator[bool]:
             yield from _odd(inner, place.places[name])
 
 
-def _with_odd(value: object, place: Place, kind: Any) -> Any:  # noqa: ANN401 -- a type made at run time
-    """The value as a type of this place, with what stands under odd names set in it."""
+def _with_odd(value: object, place: ObjectSchema, kind: Any) -> Any:  # noqa: ANN401 -- a type made at run time
+    """Return the value as a type of this place, with what stands under odd names set in it."""
     typed = msgspec.convert(_without_odd(value, place), kind)
     _set_odd(typed, value, place)
     return typed
 
 
-def _without_odd(value: object, place: Place) -> object:
+def _without_odd(value: object, place: ObjectSchema) -> object:
     if isinstance(value, list):
         return [_without_odd(item, place) for item in value]
     if not isinstance(value, dict):
@@ -195,7 +201,7 @@ def _without_odd(value: object, place: Place) -> object:
     }
 
 
-def _set_odd(typed: Any, value: object, place: Place) -> None:  # noqa: ANN401 -- a type made at run time
+def _set_odd(typed: Any, value: object, place: ObjectSchema) -> None:  # noqa: ANN401 -- a type made at run time
     if isinstance(value, list):
         for each, item in zip(typed, value, strict=True):
             _set_odd(each, item, place)
@@ -206,8 +212,8 @@ def _set_odd(typed: Any, value: object, place: Place) -> None:  # noqa: ANN401 -
             _set_odd(getattr(typed, attribute_of(name)), inner, place.places[name])
 
 
-def _added(place: Place) -> Iterator[Place]:
-    """The places whose objects the source adds."""
+def _added(place: ObjectSchema) -> Iterator[ObjectSchema]:
+    """Yield the places whose objects the source adds."""
     for name, inner in place.places.items():
         if name.startswith(ADDED):
             yield inner

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from etl.errors import Unfit
+from etl.errors import RecordError
 from etl.extract.stream import DictionaryColumn, FileRows
 from etl.schema import Column, Table
-from etl.transform.columns import Misfit, array
-from etl.transform.flatten import EXTRA, RECORD, BadRecord, Rows, table_of
+from etl.transform.columns import ValueMismatchError, array
+from etl.transform.flatten import EXTRA, RECORD, PlacedRecordError, Rows, table_of
 from etl.transform.shape import INT64
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ Columns = Mapping[str, Sequence[Any]]
 
 
 def flatten_files(read: Sequence[tuple[int, Columns]], table: Table, own_key: Sequence[str]) -> pa.Table:
-    """The rows of a table in several files, each given by its place in the batch and its columns.
+    """Return the rows of a table in several files, each given by its place in the batch and its columns.
 
-    `own_key` are the columns that tell the rows of one file apart; BadRecord names a file that does not fit.
+    `own_key` are the columns that tell the rows of one file apart; PlacedRecordError names a file that does
+    not fit.
     """
     sizes = [len(next(iter(columns.values()), ())) for _, columns in read]
     ordinals = list(chain.from_iterable(map(repeat, (ordinal for ordinal, _ in read), sizes)))
@@ -42,18 +43,18 @@ def flatten_files(read: Sequence[tuple[int, Columns]], table: Table, own_key: Se
 
 
 def flatten_columns(columns: Columns, ordinals: Sequence[int], table: Table) -> pa.Table:
-    """The Arrow table of rows that stand for files at these places; absent columns are NULL."""
+    """Return the Arrow table of rows that stand for files at these places; absent columns are NULL."""
     return _flatten(columns, ordinals, table, (), array)
 
 
-class Doubtful(Exception):
+class DoubtfulError(Exception):
     """Some of several files that were read together may not fit: each is to be looked at by itself."""
 
 
 def flatten_alike(rows: FileRows, table: Table, own_key: Sequence[str]) -> pa.Table:
-    """The rows of a table in files that were read together, in the form that `flatten_files` gives them.
+    """Return the rows of a table in files that were read together, as `flatten_files` gives them.
 
-    Doubtful where a value does not fit its column, or two rows of one file share a key.
+    DoubtfulError where a value does not fit its column, or two rows of one file share a key.
     """
     _hold_to_declared(rows.columns, table)
     arrays = {RECORD: rows.files.to_arrow()}
@@ -61,15 +62,15 @@ def flatten_alike(rows: FileRows, table: Table, own_key: Sequence[str]) -> pa.Ta
         column = table.columns[name]
         try:
             made = _whole(column, rows.columns.get(name), len(rows.files))
-        except (Misfit, pa.ArrowException) as error:
-            raise Doubtful from error
+        except (ValueMismatchError, pa.ArrowException) as error:
+            raise DoubtfulError from error
         if table.not_null(name) and made.null_count:
-            raise Doubtful
+            raise DoubtfulError
         if not _is_within(column, made):
-            raise Doubtful
+            raise DoubtfulError
         arrays[name] = made
     if not _are_distinct([arrays[name] for name in (RECORD, *own_key)]):
-        raise Doubtful
+        raise DoubtfulError
     arrays[RECORD] = arrays[RECORD].cast(pa.int64())
     return pa.table(arrays)
 
@@ -111,7 +112,10 @@ def _are_distinct(keys: Sequence[pa.Array]) -> bool:
 
 
 def _below(column: pa.Array) -> int:
-    """The least number above all in a column of whole numbers; 0 where some are below 0, or are none."""
+    """Return the least number above all in a column of whole numbers.
+
+    0 where some are below 0, or are none.
+    """
     if not pa.types.is_integer(column.type) or not len(column):
         return 0
     least, most = (each.as_py() for each in pc.min_max(column).values())
@@ -147,7 +151,7 @@ def _flatten(
 
 
 def _packed(column: Column, values: Sequence[Any]) -> pa.Array:
-    """The values as an Arrow array; texts as a dictionary, since in rows of files they repeat."""
+    """Return the values as an Arrow array; texts as a dictionary, since in rows of files they repeat."""
     made = array(column, values)
     return made.dictionary_encode() if column.type == "text" else made
 
@@ -163,5 +167,5 @@ def _hold_to_limits(name: str, column: Column, values: Sequence[Any], ordinals: 
         return
     for row, value in enumerate(values):
         if value is not None and not low <= value <= high:
-            why = Unfit(f"{value} is not within {low:g} to {high:g}", f"$.{name}")
-            raise BadRecord(ordinals[row], why)
+            why = RecordError(f"{value} is not within {low:g} to {high:g}", f"$.{name}")
+            raise PlacedRecordError(ordinals[row], why)

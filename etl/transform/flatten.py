@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from etl.errors import Unfit
+from etl.errors import RecordError
 from etl.schema import Table
-from etl.transform.columns import NOUGHT, TRUE, Misfit, array, hold_to_presence, integers
-from etl.transform.levels import Levels
-from etl.transform.shape import INT64, Place, attribute_of, beginning, name_of, paths_of
+from etl.transform.columns import NOUGHT, TRUE, ValueMismatchError, array, hold_to_presence, integers
+from etl.transform.nested_rows import RecordTree
+from etl.transform.shape import INT64, ObjectSchema, attribute_of, beginning, name_of, paths_of
 
 RECORD = "_record"
 """Name of the column that says which record of the batch a row was cut from; it never reaches a table."""
@@ -26,10 +26,10 @@ MANY = 3_000
 """Rows from which on Arrow tells sooner than a set of tuples whether their keys are distinct."""
 
 
-class BadRecord(Exception):
+class PlacedRecordError(Exception):
     """One record of a batch does not fit its tables: its place in the batch, and why."""
 
-    def __init__(self, index: int, why: Unfit) -> None:
+    def __init__(self, index: int, why: RecordError) -> None:
         super().__init__(why.reason)
         self.index = index
         self.why = why
@@ -46,32 +46,32 @@ class Rows:
     values: Callable[[str], Sequence[Any]]
     """The values of a column as received."""
     arrow: Callable[[str], pa.Array]
-    """The values of a column as its Arrow type; Misfit names the first that does not fit."""
+    """The values of a column as its Arrow type; ValueMismatchError names the first that does not fit."""
     locate: Callable[[int, str], str]
     """Where the value stands that a path leads to from a row."""
 
 
 def flatten(
-    records: Sequence[Any], tables: Sequence[Table], root: Place, first: int = 0
+    records: Sequence[Any], tables: Sequence[Table], root: ObjectSchema, first: int = 0
 ) -> dict[str, list[pa.Table]]:
-    """The rows of each declared table, by its name, an Arrow table for each place they stand at.
+    """Return the rows of each declared table, by its name, an Arrow table for each place they stand at.
 
-    `first` is the place of the first record in its batch; BadRecord names a record that does not fit.
+    `first` is the place of the first record in its batch; PlacedRecordError names a record that does not fit.
     """
-    return flatten_levels(Levels(records), tables, root, first)
+    return flatten_levels(RecordTree(records), tables, root, first)
 
 
 def flatten_levels(
-    levels: Levels, tables: Sequence[Table], root: Place, first: int = 0
+    levels: RecordTree, tables: Sequence[Table], root: ObjectSchema, first: int = 0
 ) -> dict[str, list[pa.Table]]:
-    """The same of records whose places may hold columns that were set."""
+    """Return the same of records whose places may hold columns that were set."""
     return {
         table.name: [_rows_at(levels, table, place, root, first) for place in table.declared.at]
         for table in tables
     }
 
 
-def _rows_at(levels: Levels, table: Table, where: str, root: Place, first: int) -> pa.Table:
+def _rows_at(levels: RecordTree, table: Table, where: str, root: ObjectSchema, first: int) -> pa.Table:
     level, records = levels.at(where), levels.records
     paths = {name: paths_of(name, table.columns[name]) for name in table.content}
     extra = level.undeclared(root.at(where))
@@ -95,7 +95,7 @@ def _rows_at(levels: Levels, table: Table, where: str, root: Place, first: int) 
 
 
 def _located(record: object, where: str, row: int, path: str) -> str:
-    """The path from the record's root to a value of one of its rows, with the places in lists."""
+    """Return the path from the record's root to a value of one of its rows, with the places in lists."""
     found: list[tuple[str, Any]] = [("$", record)]
     for segment in where.split("/") if where else []:
         name, many = name_of(segment), segment.endswith("[]")
@@ -115,7 +115,7 @@ def _located(record: object, where: str, row: int, path: str) -> str:
 
 
 def table_of(table: Table, rows: Rows, first: int = 0) -> pa.Table:
-    """The Arrow table of these rows; BadRecord names the first that does not fit."""
+    """Return the Arrow table of these rows; PlacedRecordError names the first that does not fit."""
     ordinals = integers(rows.ordinals)
     arrays = {RECORD: pc.add(ordinals, first) if first else ordinals}
     for name in [*table.content, EXTRA]:
@@ -123,9 +123,11 @@ def table_of(table: Table, rows: Rows, first: int = 0) -> pa.Table:
             arrays[name] = rows.arrow(name)
             if table.not_null(name):
                 hold_to_presence(arrays[name])
-        except Misfit as misfit:
-            path = rows.locate(misfit.index, paths_of(name, table.columns[name])[0])
-            raise BadRecord(rows.ordinals[misfit.index], Unfit(misfit.reason, path)) from misfit
+        except ValueMismatchError as mismatch:
+            path = rows.locate(mismatch.index, paths_of(name, table.columns[name])[0])
+            raise PlacedRecordError(
+                rows.ordinals[mismatch.index], RecordError(mismatch.reason, path)
+            ) from mismatch
     if table.declared.part_of:
         return _distinct(table, pa.table(arrays), rows)
     arrays[WHOLE] = pa.repeat(TRUE, len(rows.ordinals))
@@ -133,7 +135,7 @@ def table_of(table: Table, rows: Rows, first: int = 0) -> pa.Table:
 
 
 def _distinct(table: Table, made: pa.Table, rows: Rows) -> pa.Table:
-    """The rows without repeats of the same row; two different rows with one key do not fit."""
+    """Return the rows without repeats of the same row; two different rows with one key do not fit."""
     if made.num_rows >= MANY and _are_distinct(made, rows.own_key):
         return made
     own = [rows.values(name) for name in rows.own_key]
@@ -150,7 +152,7 @@ def _distinct(table: Table, made: pa.Table, rows: Rows) -> pa.Table:
         if first != row:
             if any(values[first] != values[row] for values in given.values()):
                 reason = f"two different rows of {table.name} with one key: {', '.join(map(str, key[1:]))}"
-                raise BadRecord(rows.ordinals[row], Unfit(reason))
+                raise PlacedRecordError(rows.ordinals[row], RecordError(reason))
             repeated.add(row)
     return made.take([row for row in range(made.num_rows) if row not in repeated])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from xxhash import xxh3_64_intdigest
 
-from etl.errors import Unfit
+from etl.errors import RecordError
 from etl.extract.stream import Page, as_received
 from etl.transform.decode import Decoder
 
@@ -16,7 +16,7 @@ BLOCK = 400
 LARGEST_RECORD = 16 * 2**20
 """Bytes of a record, and of what the quarantine holds whole: each is held in memory many times over."""
 
-Refuse = Callable[[bytes, Mapping[str, str], Unfit], None]
+Refuse = Callable[[bytes, Mapping[str, str], RecordError], None]
 """Told each record that does not fit, what the request said of it, and what is wrong."""
 
 
@@ -41,7 +41,7 @@ class Repeats:
         self._taken = _by_digest(taken)
 
     def split(self, page: Page) -> tuple[Sequence[bytes], Sequence[bytes]]:
-        """The records that were taken from the page before, and the others."""
+        """Return the records that were taken from the page before, and the others."""
         if page.context != self._context:
             return [], page.records
         known = [raw for raw in page.records if _is_among(raw, self._taken)]
@@ -49,7 +49,7 @@ class Repeats:
 
 
 def blocks(pages: Iterable[Page]) -> Iterator[list[Page]]:
-    """The pages in lists of one context and a block of records each, or of one page that is longer."""
+    """Yield the pages in lists of one context and a block of records each, or of one page that is longer."""
     some: list[Page] = []
     held = 0
     for page in pages:
@@ -64,7 +64,7 @@ def blocks(pages: Iterable[Page]) -> Iterator[list[Page]]:
 
 
 def of_size(raws: Sequence[bytes], context: Mapping[str, str], refuse: Refuse) -> Sequence[bytes]:
-    """The records that are not too large; the others are refused."""
+    """Return the records that are not too large; the others are refused."""
     if max(map(len, raws), default=0) <= LARGEST_RECORD:
         return raws
     for raw in raws:
@@ -72,12 +72,12 @@ def of_size(raws: Sequence[bytes], context: Mapping[str, str], refuse: Refuse) -
             why = (
                 f"record of {len(raw):,} bytes is larger than {LARGEST_RECORD:,}, only its beginning is kept"
             )
-            refuse(raw, context, Unfit(why))
+            refuse(raw, context, RecordError(why))
     return [raw for raw in raws if len(raw) <= LARGEST_RECORD]
 
 
 def decoded(context: Mapping[str, str], raws: Sequence[bytes], decoder: Decoder, refuse: Refuse) -> Read:
-    """What could be decoded of some records; the others are refused."""
+    """Return what could be decoded of some records; the others are refused."""
     records = decoder.decode_all(raws, context)
     if records is not None:
         return Read(context, raws, records)
@@ -86,7 +86,7 @@ def decoded(context: Mapping[str, str], raws: Sequence[bytes], decoder: Decoder,
         received = as_received(bytes(raw))
         try:
             records.append(decoder.decode(received, context))
-        except Unfit as why:
+        except RecordError as why:
             refuse(received, context, why)
             continue
         taken.append(raw)
@@ -94,7 +94,7 @@ def decoded(context: Mapping[str, str], raws: Sequence[bytes], decoder: Decoder,
 
 
 def _by_digest(raws: Iterable[bytes]) -> Mapping[int, bytes]:
-    """Records by what tells nearly all of them apart, and is sooner made than a hash of Python's."""
+    """Return records by what tells nearly all of them apart, and is sooner made than a hash of Python's."""
     return {xxh3_64_intdigest(raw): raw for raw in raws}
 
 

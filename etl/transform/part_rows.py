@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from etl.extract.log import Head, StreamHead
 from etl.extract.stream import MARK_RANGE, Action, Delivery, End, File, Page, Watermark
-from etl.transform.batch import Reject, renumbered
+from etl.transform.batch import RejectedRecord, renumbered
 
 Tables = dict[str, pa.Table]
 
@@ -17,14 +17,14 @@ class Contribution:
     """What one stream brought to the tables of the records or files of a name."""
 
     fetched: int = 0
-    rejects: list[Reject] = field(default_factory=list)
+    rejected: list[RejectedRecord] = field(default_factory=list)
     numbers: list[tuple[int, int]] = field(default_factory=list)
     """From which number, up to which without it, the records in the tables are of it."""
 
     def extend(self, later: "Contribution", offset: int) -> None:
         """Add what came later, whose numbers begin further on by so much."""
         self.fetched += later.fetched
-        self.rejects += later.rejects
+        self.rejected += later.rejected
         self.numbers += [(first + offset, after + offset) for first, after in later.numbers]
 
 
@@ -83,13 +83,13 @@ class StreamBatch:
         return bool(self.contributions) or any(each.name != MARK_RANGE for each in self.actions)
 
     def last_actions(self) -> list[Action]:
-        """The actions, of marks on one range the last alone."""
+        """Return the actions, of marks on one range the last alone."""
         marks = {each.parameters["start_us"]: each for each in self.actions if each.name == MARK_RANGE}
         return [each for each in self.actions if each.name != MARK_RANGE or each in marks.values()]
 
 
 def stream_batch(head: StreamHead) -> StreamBatch:
-    """The batch of a stream as it was opened, to which nothing is added yet."""
+    """Return the batch of a stream as it was opened, to which nothing is added yet."""
     return StreamBatch(head.name, head.partition, head.end, head.newest, head.starts_over)
 
 
@@ -129,7 +129,10 @@ class PartRows:
 
 
 def merge(parts: Iterable[PartRows]) -> tuple[list[StreamBatch], RowSet]:
-    """The streams of several parts, each once, with all that came of it in its order; and all their rows."""
+    """Return the streams of several parts, each once, with all that came of it in its order.
+
+    And all their rows.
+    """
     merged: dict[tuple[str, str], StreamBatch] = {}
     rows = RowSet()
     for part in parts:

@@ -32,7 +32,10 @@ class RecordHasher:
         self._seeds: dict[bytes, int] = {}
 
     def hashes(self, records: Iterable[bytes], context: Mapping[str, str]) -> "array[int]":
-        """The hashes of records of one context, each on one line: XXH3 with 64 bits, as signed integers."""
+        """Return the hashes of records of one context, each on one line.
+
+        XXH3 with 64 bits, as signed integers.
+        """
         told = canonical(dict(context))
         if told not in self._seeds:
             self._seeds[told] = xxh3_64_intdigest(told + self._shape.encode())
@@ -53,7 +56,7 @@ class Recognizer:
         self._known = known or {}
 
     def split(self, page: Page) -> tuple[Page, Sequence[int | None]]:
-        """The page without the records that are stored just as they are, and the versions of these."""
+        """Return the page without the records that are stored just as they are, and the versions of these."""
         if not self._known or self._hasher is None or page.stream != self._hasher.stream:
             return page, []
         records = page.records

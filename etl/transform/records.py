@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from etl.errors import Unfit
+from etl.errors import RecordError
 from etl.extract.stream import Enrich, Page
 from etl.schema import Table
 from etl.transform.blocks import RecordBlock
 from etl.transform.columns import integers
 from etl.transform.decode import Decoder
-from etl.transform.flatten import BadRecord, flatten, flatten_levels
+from etl.transform.flatten import PlacedRecordError, flatten, flatten_levels
 from etl.transform.pages import BLOCK, LARGEST_RECORD, Read, Refuse, Repeats, blocks, decoded, of_size
 from etl.transform.recognize import RecordHasher
 
@@ -31,7 +31,14 @@ HOPELESS = 10
 PAUSE = 4_000
 """Records until the next block is tried."""
 
-COMPLAINTS = (BadRecord, Unfit, msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError)
+COMPLAINTS = (
+    PlacedRecordError,
+    RecordError,
+    msgspec.MsgspecError,
+    UnicodeDecodeError,
+    RecursionError,
+    OverflowError,
+)
 
 Made = dict[str, list[pa.Table]]
 """By table its rows, an Arrow table for each place they stand at."""
@@ -48,12 +55,14 @@ class RecordTables:
         self._complaints = 0
         self._pause = 0
 
-    def make(self, pages: Iterable[Page], refuse: Refuse, misfit: Refuse) -> tuple[dict[str, pa.Table], int]:
-        """The Arrow tables by name, and how many records they were made of.
+    def make(
+        self, pages: Iterable[Page], refuse: Refuse, mismatch: Refuse
+    ) -> tuple[dict[str, pa.Table], int]:
+        """Return the Arrow tables by name, and how many records they were made of.
 
         `refuse` is told each record that cannot be decoded, `misfit` each that can be and fits no table.
         """
-        load = _Load(self, refuse, misfit)
+        load = _Load(self, refuse, mismatch)
         for block in blocks(pages):
             load.add(block)
         return load.finish()
@@ -68,7 +77,10 @@ class RecordTables:
         self._pause -= records
 
     def of_block(self, raws: Sequence[bytes], context: Mapping[str, str], first: int) -> Made | None:
-        """The rows of records that are like most; None where one of them must be looked at by itself."""
+        """Return the rows of records that are like most.
+
+        None where one of them must be looked at by itself.
+        """
         try:
             levels = RecordBlock(raws, context, self.decoder).levels
             made = flatten_levels(levels, self.tables, self.decoder.root, first)
@@ -80,7 +92,7 @@ class RecordTables:
         return self.hashed(made, self.hasher.hashes(raws, context))
 
     def hashed(self, made: Made, hashes: Sequence[int]) -> Made:
-        """The rows with the hash of their record, where a table is declared to hold it."""
+        """Return the rows with the hash of their record, where a table is declared to hold it."""
         for table in self.tables:
             if name := table.declared.record_hash:
                 column = integers(hashes)
@@ -92,10 +104,10 @@ class RecordTables:
 class _Load:
     """What has become of the pages so far."""
 
-    def __init__(self, owner: RecordTables, refuse: Refuse, misfit: Refuse) -> None:
+    def __init__(self, owner: RecordTables, refuse: Refuse, mismatch: Refuse) -> None:
         self._owner = owner
         self._refuse = refuse
-        self._misfit = misfit
+        self._mismatch = mismatch
         self._repeats = Repeats()
         self._made = [owner.hashed(flatten([], owner.tables, owner.decoder.root), [])]
         self._taken = 0
@@ -173,7 +185,7 @@ class _Load:
         found, bad = _made([record for each in self._held for record in each.records], make)
         origins = [(raw, each.context) for each in self._held for raw in each.raws]
         for index, why in bad.items():
-            self._misfit(*origins[index], why)
+            self._mismatch(*origins[index], why)
         fit = [origin for index, origin in enumerate(origins) if index not in bad]
         hashes = [each for raw, context in fit for each in owner.hasher.hashes([raw], context)]
         self._made.append(owner.hashed(found, hashes))
@@ -181,22 +193,27 @@ class _Load:
         self._held = []
 
 
-def _made(records: Sequence[Any], make: Callable[[Sequence[Any]], Made]) -> tuple[Made, dict[int, Unfit]]:
-    """What `make` makes of the records that it does not complain of, and the others: their place and why."""
+def _made(
+    records: Sequence[Any], make: Callable[[Sequence[Any]], Made]
+) -> tuple[Made, dict[int, RecordError]]:
+    """Return what `make` makes of the records that it does not complain of, and the others.
+
+    Their place and why.
+    """
     try:
         return make(records), {}
-    except BadRecord:
+    except PlacedRecordError:
         bad = dict(_bad(records, make))
         return make([record for index, record in enumerate(records) if index not in bad]), bad
 
 
 def _bad(
     records: Sequence[Any], make: Callable[[Sequence[Any]], object], first: int = 0
-) -> Iterator[tuple[int, Unfit]]:
-    """The records that `make` complains of, found by halving; their place and why."""
+) -> Iterator[tuple[int, RecordError]]:
+    """Yield the records that `make` complains of, found by halving; their place and why."""
     try:
         make(records)
-    except BadRecord as bad:
+    except PlacedRecordError as bad:
         if len(records) == 1:
             yield first, bad.why
             return

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from etl.errors import SettingsError, Unfit
+from etl.errors import ConfigError, RecordError
 from etl.schema import Column, Table
 
 ADDED = "+"
@@ -20,14 +20,14 @@ MOST_UNDECLARED = 200
 """Undeclared names one object type may gather; beyond it the names are data, and the declaration is wrong."""
 
 
-class Place:
+class ObjectSchema:
     """One object of the record tree: its declared fields, the objects in it, the names nobody declared."""
 
     def __init__(self, *, many: bool = False) -> None:
         self.many = many
         self.required = False
         self.columns: dict[str, tuple[Column, bool]] = {}
-        self.places: dict[str, Place] = {}
+        self.places: dict[str, ObjectSchema] = {}
         self.undeclared: dict[str, str] = {}
         """Encoded name to attribute, in the order met."""
 
@@ -38,30 +38,30 @@ class Place:
         """
         head, *rest = segments
         if rest:
-            place = self.places.setdefault(name_of(head), Place(many=head.endswith("[]")))
+            place = self.places.setdefault(name_of(head), ObjectSchema(many=head.endswith("[]")))
             place.required |= required and not place.many and above <= 0
             place.add(rest, column, required=required, above=above - 1)
             return
         known, was_required = self.columns.get(head, (column, False))
         if known.type != column.type:
             message = f"{head} is declared as {known.type} and as {column.type}"
-            raise SettingsError(message)
+            raise ConfigError(message)
         self.columns[head] = (column, required or was_required)
 
     def need(self, segments: list[str]) -> None:
         """Note that the object or list at these segments must be there."""
         head, *rest = segments
-        place = self.places.setdefault(name_of(head), Place(many=head.endswith("[]")))
+        place = self.places.setdefault(name_of(head), ObjectSchema(many=head.endswith("[]")))
         place.required = True
         if rest:
             place.need(rest)
 
-    def at(self, where: str) -> "Place":
-        """The place below this one that these segments lead to."""
+    def at(self, where: str) -> "ObjectSchema":
+        """Return the place below this one that these segments lead to."""
         return self.below(map(name_of, where.split("/") if where else []))
 
-    def below(self, names: Iterable[str]) -> "Place":
-        """The place below this one that these names lead to."""
+    def below(self, names: Iterable[str]) -> "ObjectSchema":
+        """Return the place below this one that these names lead to."""
         place = self
         for name in names:
             place = place.places[name]
@@ -72,25 +72,25 @@ class Place:
         if name in self.undeclared:
             return
         if len(self.undeclared) >= MOST_UNDECLARED:
-            raise Unfit(f"more than {MOST_UNDECLARED} undeclared fields, this one: {name[:80]}", path)
+            raise RecordError(f"more than {MOST_UNDECLARED} undeclared fields, this one: {name[:80]}", path)
         self.undeclared[name] = f"undeclared_{len(self.undeclared)}"
 
     def learned(self, *above: str) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-        """The names taken in at each place below this one."""
+        """Yield the names taken in at each place below this one."""
         if self.undeclared:
             yield above, list(self.undeclared)
         for name, inner in self.places.items():
             yield from inner.learned(*above, name)
 
     def type(self) -> Any:  # noqa: ANN401 -- a type made at run time
-        """The msgspec type of the objects at this place."""
+        """Return the msgspec type of the objects at this place."""
         fields: list[tuple[str, Any, Any]] = []
         encoded = {}
         for name, kind, required in self._fields():
             attribute = attribute_of(name)
             if attribute in encoded:
                 message = f"two fields of one object are called {attribute}"
-                raise SettingsError(message)
+                raise ConfigError(message)
             encoded[attribute] = name
             if required:
                 fields.append((attribute, kind, msgspec.NODEFAULT))
@@ -108,7 +108,7 @@ class Place:
         for name, (column, required) in self.columns.items():
             if name in self.places:
                 message = f"{name} is declared as a value and as an object"
-                raise SettingsError(message)
+                raise ConfigError(message)
             if name.startswith(ADDED):
                 yield name, NEVER, False
             else:
@@ -130,7 +130,7 @@ def is_odd(name: str) -> bool:
 
 
 def scalar(column: Column) -> Any:  # noqa: ANN401 -- a type made at run time
-    """The msgspec type that accepts exactly what the column may hold."""
+    """Return the msgspec type that accepts exactly what the column may hold."""
     if column.type == "integer":
         low, high = (-INT64 - 1 if column.min is None else int(column.min)), column.max
         return Annotated[int, msgspec.Meta(ge=low, le=INT64 if high is None else int(high))]
@@ -140,9 +140,9 @@ def scalar(column: Column) -> Any:  # noqa: ANN401 -- a type made at run time
     return kinds[column.type]
 
 
-def tree(tables: list[Table]) -> Place:
-    """The record tree of one stream, from all tables that are cut from its records."""
-    root = Place()
+def tree(tables: list[Table]) -> ObjectSchema:
+    """Return the record tree of one stream, from all tables that are cut from its records."""
+    root = ObjectSchema()
     for table in tables:
         for place in table.declared.at:
             if table.declared.part_of and ADDED not in place:
@@ -162,7 +162,7 @@ def tree(tables: list[Table]) -> Place:
 
 
 def paths_of(name: str, column: Column) -> tuple[str, ...]:
-    """The paths of a column's value, first choice first; its own name where none is declared."""
+    """Return the paths of a column's value, first choice first; its own name where none is declared."""
     if isinstance(column.path, str):
         return (column.path,)
     return column.path or (name,)
@@ -179,12 +179,12 @@ def beginning(paths: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
 
 @cache
 def attributes_of(path: str) -> list[str]:
-    """The Python attributes that lead from an object to the value at a path below it."""
+    """Return the Python attributes that lead from an object to the value at a path below it."""
     return [attribute_of(segment) for segment in path.split("/")]
 
 
 def absolute(place: str, path: str) -> list[str]:
-    """The segments from the record's root to the value that `path` names in a row at `place`."""
+    """Return the segments from the record's root to the value that `path` names in a row at `place`."""
     if path.startswith("/"):
         return path[1:].split("/")
     base = place.split("/") if place else []
@@ -194,11 +194,11 @@ def absolute(place: str, path: str) -> list[str]:
 
 
 def name_of(segment: str) -> str:
-    """The field's name in a path segment."""
+    """Return the field's name in a path segment."""
     return segment.removesuffix("[]")
 
 
 @cache
 def attribute_of(name: str) -> str:
-    """The Python attribute that holds the field."""
+    """Return the Python attribute that holds the field."""
     return re.sub(r"\W", "_", name.replace(ADDED, "added_", 1) if name.startswith(ADDED) else name)

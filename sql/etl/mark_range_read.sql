@@ -1,4 +1,4 @@
--- Enter how far a stretch of time was read, for a later run, should this one be broken off.
+-- Enter how far a range of time was read, for a later run, should this one be broken off.
 MERGE INTO etl.stretches AS kept
 USING (
     SELECT

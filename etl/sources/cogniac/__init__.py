@@ -10,17 +10,17 @@ from urllib.parse import quote
 import msgspec
 
 from etl.config import Secret, Setting, Settings
-from etl.errors import ClientError, SettingsError, SourceError
+from etl.errors import ClientError, ConfigError, SourceError
 from etl.extract.order import Circle
-from etl.extract.stream import Bundle, Meter, Page, Position, Query, Stream, World, in_parts
-from etl.extract.stretches import Readers, unread
+from etl.extract.ranges import RangeReader, unread
+from etl.extract.stream import Bundle, Checkpoint, Page, Query, RequestStats, SourceContext, Stream, in_parts
 from etl.sources.cogniac.applications import Application, application_of
 from etl.sources.cogniac.pages import Records, following, linked, readable
-from etl.sources.cogniac.records import ENRICH, storable
+from etl.sources.cogniac.records import ENRICH, redact
 from etl.sources.cogniac.scan import Scan
 from etl.values import canonical
 
-__all__ = ["ENRICH", "LOGIN", "SETTINGS", "connect", "storable"]
+__all__ = ["ENRICH", "LOGIN", "SETTINGS", "connect", "redact"]
 
 SETTINGS = (
     Setting("COG_API_KEY", "Cogniac API key, id:secret.", kind="secret"),
@@ -46,7 +46,7 @@ class Subject(msgspec.Struct):
 
 
 def connect(settings: Settings) -> "Cogniac | None":
-    """A session, without having asked anything yet; None where no credentials are set."""
+    """Return a session, without having asked anything yet; None where no credentials are set."""
     key, user, password = (
         settings.secret("COG_API_KEY"),
         settings.text("COG_USER"),
@@ -55,11 +55,11 @@ def connect(settings: Settings) -> "Cogniac | None":
     if key:
         if ":" not in key.reveal():
             message = "COG_API_KEY must be the key's id and its secret with a colon between them"
-            raise SettingsError(message)
+            raise ConfigError(message)
         return Cogniac(settings, f"Key {key.reveal()}", [])
     if bool(user) != bool(password):
         message = "COG_USER and COG_PASS go together: set both, or COG_API_KEY"
-        raise SettingsError(message)
+        raise ConfigError(message)
     if not user:
         return None
     basic = base64.b64encode(f"{user}:{password.reveal()}".encode()).decode()
@@ -84,10 +84,10 @@ class Cogniac:
             hint=f"check {LOGIN}",
         )
         self._wanted = settings.listed("SIGHTGLASS_COGNIAC_APPLICATIONS")
-        self._readers = Readers(settings.whole("SIGHTGLASS_CONCURRENCY"))
+        self._readers = RangeReader(settings.whole("SIGHTGLASS_CONCURRENCY"))
         self._found: dict[str, Application] = {}
         self._reached = False
-        self._opening: tuple[Records, Meter] | None = None
+        self._opening: tuple[Records, RequestStats] | None = None
         """The first page of the applications and what it cost, where it told the tenant."""
 
     def close(self) -> None:
@@ -95,10 +95,13 @@ class Cogniac:
         self._api.close()
 
     def account(self) -> str:
-        """The tenant: the one that is set, or else the one that the first answer was for."""
+        """Return the tenant: the one that is set, or else the one that the first answer was for."""
         if not self._login.tenant:
-            meter = Meter()
-            self._opening = self._api.get(Records, "/1/tenants/current/applications", meter), meter
+            stats = RequestStats()
+            self._opening = (
+                self._api.get(Records, "/1/tenants/current/applications", stats),
+                stats,
+            )
         return self._login.tenant
 
     def owns(self, ask: Query, bound: str | None) -> bool:
@@ -112,13 +115,13 @@ class Cogniac:
         owners: set[str] = next(filter(None, stored), set())
         return not owners or self.account() in owners
 
-    def streams(self, world: World) -> Iterator[list[Stream]]:
+    def streams(self, source_context: SourceContext) -> Iterator[list[Stream]]:
         """Applications first, for they name the subjects and the detections to ask for."""
         yield [Stream("applications", self._applications, is_list=True)]
         if not self._reached:
             # The login or the host failed: one complaint says so.
             return
-        ahead = self._api.ahead(world.now()) // MICROSECOND
+        ahead = self._api.ahead(source_context.now()) // MICROSECOND
         yield [
             Stream("subjects", self._subjects, is_list=True),
             *(
@@ -132,28 +135,28 @@ class Cogniac:
             return [each for each in self._found if each in self._wanted]
         return [each.application_id for each in self._found.values() if each.is_active]
 
-    def _applications(self, _position: Position, meter: Meter) -> Iterator[Bundle]:
+    def _applications(self, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
         """All applications the tenant lists, then those that are wanted by id and were not among them.
 
         One that does not fit its table is refused there, and its detections are read all the same.
         """
         nameless = 0
-        for page in self._listed("applications", meter):
+        for page in self._listed("applications", stats):
             self._reached = True
             nameless += sum(not self._find(record) for record in page.records)
             yield [page]
-        refusals = []
+        refused = []
         for wanted in set(self._wanted) - self._found.keys():
             try:
-                record = self._api.get(msgspec.Raw, f"/1/applications/{quote(wanted, safe='')}", meter)
-            except ClientError as refused:
-                refusals.append(f"{wanted} ({refused})")
+                record = self._api.get(msgspec.Raw, f"/1/applications/{quote(wanted, safe='')}", stats)
+            except ClientError as error:
+                refused.append(f"{wanted} ({error})")
                 continue
             self._find(record, wanted)
             yield [Page("applications", [record], self._tenant())]
-        if refusals:
+        if refused:
             message = (
-                f"SIGHTGLASS_COGNIAC_APPLICATIONS names what cannot be read: {', '.join(sorted(refusals))}"
+                f"SIGHTGLASS_COGNIAC_APPLICATIONS names what cannot be read: {', '.join(sorted(refused))}"
             )
             raise SourceError(message)
         if nameless and not self._wanted:
@@ -169,23 +172,23 @@ class Cogniac:
             )
         return found is not None
 
-    def _subjects(self, _position: Position, meter: Meter) -> Iterator[Bundle]:
+    def _subjects(self, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
         """All subjects the tenant lists, then those that applications name and that were not among them.
 
         No document says that the list is whole without search arguments, so it is not relied on.
         """
         known = set()
-        for page in self._listed("subjects", meter):
+        for page in self._listed("subjects", stats):
             known |= {each.subject_uid for each in readable(page.records, Subject)}
             yield [page]
         named = {uid for each in self._found.values() for uid in each.subjects}
         missing = sorted(named - known)
         for first in range(0, len(missing), SUBJECTS_AT_ONCE):
             asked = {"ids": ",".join(missing[first : first + SUBJECTS_AT_ONCE])}
-            answer = self._api.get(Records, f"/1/tenants/{self._login.tenant}/subjects", meter, asked)
+            answer = self._api.get(Records, f"/1/tenants/{self._login.tenant}/subjects", stats, asked)
             yield [Page("subjects", answer.data, self._tenant())]
 
-    def _listed(self, what: str, meter: Meter) -> Iterator[Page]:
+    def _listed(self, what: str, stats: RequestStats) -> Iterator[Page]:
         """Pages of a list of the tenant, which go on as long as the answer holds a `last_key`, or a `next`.
 
         SourceError where these lead back to where they have led: the end was not seen.
@@ -195,26 +198,28 @@ class Cogniac:
         while not circle.closes([canonical(params)]):
             # "current" stands for the tenant of the token, which is not known before the first request.
             path = f"/1/tenants/{self._login.tenant or 'current'}/{what}"
-            answer = self._opened(what, meter) or self._api.get(Records, path, meter, params)
+            answer = self._opened(what, stats) or self._api.get(Records, path, stats, params)
             yield Page(what, answer.data, self._tenant())
             if answer.last_key in (None, "") and not following(answer):
                 return
             params = linked(answer)
         raise SourceError(f"the list of {what} cannot be read to an end: it leads back to what was read")
 
-    def _opened(self, what: str, meter: Meter) -> Records | None:
-        """The first page of a list, where it is here already."""
+    def _opened(self, what: str, stats: RequestStats) -> Records | None:
+        """Return the first page of a list, where it is here already."""
         if self._opening is None or what != "applications":
             return None
         (answer, spent), self._opening = self._opening, None
-        meter.add(requests=spent.requests, retries=spent.retries, received=spent.bytes)
+        stats.add(requests=spent.requests, retries=spent.retries, received=spent.bytes)
         return answer
 
-    def _detections(self, application_id: str, position: Position, meter: Meter) -> Iterator[Bundle]:
-        """The records changed since the position, oldest first."""
-        scan = Scan(self._api, application_id, position, meter)
-        for stretch in unread(position.start, position.end, position.done):
-            for bundle in self._readers.read(stretch, scan.bundles):
+    def _detections(
+        self, application_id: str, checkpoint: Checkpoint, stats: RequestStats
+    ) -> Iterator[Bundle]:
+        """Yield the records changed since the position, oldest first."""
+        scan = Scan(self._api, application_id, checkpoint, stats)
+        for time_range in unread(checkpoint.start, checkpoint.end, checkpoint.done):
+            for bundle in self._readers.read(time_range, scan.bundles):
                 yield from in_parts(bundle)
         yield [scan.watermark()]
 

@@ -23,7 +23,7 @@ class Application(NamedTuple):
 
 
 def application_of(record: bytes, application_id: str = "") -> Application | None:
-    """The application in a record, or that of a known id; None where nothing tells which it is."""
+    """Return the application in a record, or that of a known id; None where nothing tells which it is."""
     received = as_received(bytes(record))
     try:
         read = msgspec.json.decode(received)
@@ -42,7 +42,7 @@ def application_of(record: bytes, application_id: str = "") -> Application | Non
 
 
 def _id_in(received: bytes) -> str:
-    """The id in a record that is no JSON, where it holds just one; else empty."""
+    """Return the id in a record that is no JSON, where it holds just one; else empty."""
     found = set(ID.findall(received))
     try:
         return found.pop().decode() if len(found) == 1 else ""
@@ -51,7 +51,7 @@ def _id_in(received: bytes) -> str:
 
 
 def _subjects(named: Any) -> Iterator[str]:  # noqa: ANN401 -- any JSON
-    """The ids in what should be a list of them."""
+    """Yield the ids in what should be a list of them."""
     for each in named if isinstance(named, list) else [named]:
         uid = each.get("subject_uid") if isinstance(each, dict) else each
         if isinstance(uid, str) and uid:

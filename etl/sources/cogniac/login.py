@@ -11,7 +11,7 @@ import msgspec
 
 from etl.errors import SourceError
 from etl.extract.deadline import left
-from etl.extract.http import LoginFailed
+from etl.extract.http import LoginFailedError
 
 
 class Token(msgspec.Struct):
@@ -50,7 +50,7 @@ class Login(httpx.Auth):
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send the request with the token; a second time where that had expired.
 
-        Raises LoginFailed with the answer of a login that gave none.
+        Raises LoginFailedError with the answer of a login that gave none.
         """
         token = yield from self._current(request, refused="")
         request.headers["Authorization"] = f"Bearer {token}"
@@ -62,7 +62,7 @@ class Login(httpx.Auth):
                 yield request
 
     def _current(self, request: httpx.Request, refused: str) -> Flow:
-        """The token: another thread's, or a new one where this one was refused."""
+        """Return the token: another thread's, or a new one where this one was refused."""
         if self._token == refused:
             with self._held():
                 if self._token == refused:
@@ -97,14 +97,14 @@ class Login(httpx.Auth):
         raise SourceError(message)
 
     def _asking(self, request: httpx.Request, path: str) -> httpx.Request:
-        """A question with the credentials, on behalf of a request."""
+        """Return a question with the credentials, on behalf of a request."""
         headers = httpx.Headers(request.headers)
         headers.update({"Authorization": self._credentials, "Accept": "application/json"})
         return httpx.Request("GET", self._base + path, headers=headers, extensions=request.extensions)
 
 
 def _content(response: httpx.Response, more: str = "") -> bytes:
-    """The body of a login's answer; LoginFailed where it gave none."""
+    """Return the body of a login's answer; LoginFailedError where it gave none."""
     if response.status_code != HTTPStatus.OK:
-        raise LoginFailed(response, more)
+        raise LoginFailedError(response, more)
     return response.content

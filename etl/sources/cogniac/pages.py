@@ -9,7 +9,7 @@ import msgspec
 
 from etl.errors import ClientError, SourceError
 from etl.extract.order import goes_beyond
-from etl.extract.stream import Meter
+from etl.extract.stream import RequestStats
 from etl.values import UNREADABLE, canonical, micros, seconds
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ class DetectionPage(NamedTuple):
         return [time for time in self.times if time is not None]
 
     def at(self, time: int) -> set[bytes]:
-        """The records that changed at this time."""
+        """Return the records that changed at this time."""
         return {bytes(record) for record, at in zip(self.data, self.times, strict=True) if at == time}
 
     def since(self, time: int) -> "Tail":
-        """The records that changed at this time or later, and those whose time cannot be read."""
+        """Return the records that changed at this time or later, and those whose time cannot be read."""
         pairs = [
             (bytes(record), at)
             for record, at in zip(self.data, self.times, strict=True)
@@ -79,7 +79,10 @@ class DetectionPage(NamedTuple):
         return Tail(frozenset(record for record, _ in pairs), frozenset(at for _, at in pairs))
 
     def before(self, end: int) -> "DetectionPage":
-        """The page without the records that changed at a time or later; all of it if it is out of order."""
+        """Return the page without the records that changed at a time or later.
+
+        All of it if it is out of order.
+        """
         if self.known_times != sorted(self.known_times):
             # Who reads on from there asks by place, and one of these may have another.
             return self
@@ -100,7 +103,7 @@ class Tail(NamedTuple):
     times: frozenset[int | None] = frozenset()
 
     def without(self, page: DetectionPage) -> list[bytes]:
-        """The records of the page that are not among these."""
+        """Return the records of the page that are not among these."""
         return [
             record
             for record, time in zip(page.data, page.times, strict=True)
@@ -146,7 +149,7 @@ class Window(NamedTuple):
     newest_first: bool = False
 
     def params(self) -> Params:
-        """The parameters of the request, every default spelt out, for documents disagree about them."""
+        """Return the parameters of the request, every default spelt out: documents disagree."""
         return {
             "start": seconds(self.start),
             "end": seconds(self.end).removesuffix(".000000"),
@@ -158,7 +161,7 @@ class Window(NamedTuple):
         }
 
     def linked(self, link: str) -> Params:
-        """The parameters of the page that a link leads to.
+        """Return the parameters of the page that a link leads to.
 
         The link has forgotten `abridged_media` before, and reprints times with two decimals: what it does not
         move stays as it was asked for.
@@ -172,7 +175,7 @@ class Window(NamedTuple):
         return {**asked, **moved}
 
     def position(self, link: str) -> int | None:
-        """The time at which the page begins that a link leads to; None where the link names none."""
+        """Return the time at which the page begins that a link leads to; None where the link names none."""
         params = self.linked(link)
         named = params.get("cursor")
         if named is None and params["start"] != self.params()["start"]:
@@ -183,14 +186,17 @@ class Window(NamedTuple):
 class DetectionPages:
     """The pages of the detections of one application, none of them believed to be the last without reason."""
 
-    def __init__(self, api: "Api", application_id: str, meter: Meter) -> None:
+    def __init__(self, api: "Api", application_id: str, stats: RequestStats) -> None:
         self._api = api
         self._application_id = application_id
         self._path = f"/1/applications/{quote(application_id, safe='')}/detections"
-        self._meter = meter
+        self._stats = stats
 
     def first(self, window: Window) -> DetectionPage:
-        """The first page of the window that is not empty, or the last: an empty page may have a `next`."""
+        """Return the first page of the window that is not empty, or the last.
+
+        An empty page may have a `next`.
+        """
         for _ in range(TRIES):
             page = self._filled(self._got(window.params()), window, set())
             if page.data or not page.next:
@@ -198,7 +204,7 @@ class DetectionPages:
         raise SourceError(f"paging loop: an empty page of {self._application_id} leads to itself")
 
     def after(self, page: DetectionPage, window: Window, followed: set[str]) -> DetectionPage | None:
-        """The page that `next` leads to, or the first after it that is not empty.
+        """Return the page that `next` leads to, or the first after it that is not empty.
 
         None where there is no `next`, or it leads back to where a link of those `followed` has led.
         """
@@ -206,7 +212,7 @@ class DetectionPages:
         return found and self._filled(found, window, followed)
 
     def _filled(self, page: DetectionPage, window: Window, followed: set[str]) -> DetectionPage:
-        """The page, or the first after it that is not empty, as far as links lead on."""
+        """Return the page, or the first after it that is not empty, as far as links lead on."""
         for _ in range(MOST_EMPTY):
             following_page = None if page.data else self._followed(page, window, followed)
             if following_page is None:
@@ -224,26 +230,26 @@ class DetectionPages:
         return self._got(params, whole=True)
 
     def _got(self, params: Params, *, whole: bool = False) -> DetectionPage:
-        """The page with these parameters; with media in full also where they came abridged."""
-        found = self._api.get(Records, self._path, self._meter, params)
+        """Return the page with these parameters; with media in full also where they came abridged."""
+        found = self._api.get(Records, self._path, self._stats, params)
         data = [self._whole(record) for record in found.data] if whole else found.data
         return DetectionPage(data, list(map(time_of, data)), following(found))
 
     def _whole(self, record: bytes) -> bytes:
-        """The record with its medium in full, asked for by its id where a page came abridged."""
+        """Return the record with its medium in full, asked for by its id where a page came abridged."""
         with suppress(*UNREADABLE, ClientError):
             read = msgspec.json.decode(record)
             medium = read.get("media") if isinstance(read, dict) else None
             if isinstance(medium, dict) and medium.keys() == {"media_id"}:
                 media_id = quote(str(medium["media_id"]), safe="")
-                whole = bytes(self._api.get(msgspec.Raw, f"/1/media/{media_id}", self._meter))
+                whole = bytes(self._api.get(msgspec.Raw, f"/1/media/{media_id}", self._stats))
                 if _media_id_of(whole) == medium["media_id"]:
                     read["media"] = msgspec.Raw(whole)
                 return msgspec.json.encode(read)
         return record
 
     def other_end(self, time: int, end: int) -> DetectionPage:
-        """The newest records up to a time, be the bound inclusive, strict, or compared in whole seconds."""
+        """Return the newest records up to a time, be the bound inclusive, strict, or of whole seconds."""
         for bound in (time, time + 1, time + SECOND):
             page = self.first(Window(time - 1, min(bound, end), newest_first=True))
             if page.at(time):
@@ -251,7 +257,10 @@ class DetectionPages:
         return page
 
     def beyond(self, time: int, end: int) -> tuple[Window, DetectionPage] | None:
-        """The page after all records of a time, and the window that led to it; None where there is none."""
+        """Return the page after all records of a time, and the window that led to it.
+
+        None where there is none.
+        """
         # A whole second is left out only where nothing can be between two of them.
         for start in (time, time + 1, *[time + SECOND] * (time % SECOND == 0)):
             window = Window(start, end)
@@ -269,7 +278,7 @@ def following(page: Records) -> str | None:
 
 
 def linked(page: Records) -> Params:
-    """The parameters of the page after one of a list by name, as its `last_key` or `next` gives them."""
+    """Return the parameters of the page after one of a list by name, as `last_key` or `next` gives them."""
     link = following(page)
     found = _query_of(link) if link else {}
     return found if page.last_key in (None, "") else {**found, "last_key": str(page.last_key)}
@@ -288,7 +297,10 @@ def time_of(record: bytes) -> int | None:
 
 
 def name_of(record: bytes) -> bytes:
-    """What is the same of a record however often it is sent: its medium, focus and time; else all of it."""
+    """Return what is the same of a record however often it is sent: its medium, focus and time.
+
+    Else all of it.
+    """
     try:
         read = NAMED.decode(record)
         media_id = read.media.get("media_id") if isinstance(read.media, dict) else read.media_id
@@ -298,7 +310,10 @@ def name_of(record: bytes) -> bytes:
 
 
 def readable(records: Iterable[bytes], kind: type[T]) -> Iterator[T]:
-    """The records as this type, without those that are not: the tables' decoder refuses them by name."""
+    """Yield the records as this type, without those that are not.
+
+    The tables' decoder refuses them by name.
+    """
     for record in records:
         with suppress(*UNREADABLE):
             yield msgspec.json.decode(record, type=kind)
@@ -318,14 +333,14 @@ def _media_id_of(record: bytes) -> object:
 
 
 def _query_of(link: str) -> Params:
-    """The parameters in a link; none where it is no address."""
+    """Return the parameters in a link; none where it is no address."""
     with suppress(ValueError):
         return dict(parse_qsl(urlsplit(link).query))
     return {}
 
 
 def _time_in(text: str | None) -> int | None:
-    """The time that a parameter names in seconds; None where it is something else."""
+    """Return the time that a parameter names in seconds; None where it is something else."""
     try:
         return None if text is None else micros(float(text))
     except (ValueError, OverflowError):

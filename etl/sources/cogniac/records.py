@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from etl.errors import Unfit
+from etl.errors import RecordError
 from etl.extract.stream import Block, Enrich
 from etl.values import canonical, canonical_lines, parsed
 
@@ -34,12 +34,12 @@ def enrich_result(result: Any, context: Mapping[str, str]) -> None:  # noqa: ANN
     for index, detection in enumerate(result.detections):
         try:
             _enrich_detection(detection)
-        except Unfit as why:
-            raise Unfit(why.reason, f"$.detections[{index}].app_data{why.path}") from why
+        except RecordError as why:
+            raise RecordError(why.reason, f"$.detections[{index}].app_data{why.path}") from why
 
 
 def focus_key(focus: object) -> str:
-    """The key of a region: canonical JSON of its value, so that each spelling of it makes the same key.
+    """Return the key of a region: canonical JSON of its value, the same for each spelling.
 
     Numbers count by value (`50.0` is `50`, `-0.0` is `0`), members that are null are left out, and a region
     that has no members then is the whole media item: the empty string.
@@ -48,7 +48,7 @@ def focus_key(focus: object) -> str:
 
 
 def _key(focus: object, text: str) -> str:
-    """The key of a region that has this text as canonical JSON."""
+    """Return the key of a region that has this text as canonical JSON."""
     # What another spelling of the same value could have; most often a box of whole numbers has nothing of it.
     if "." in text or "e" in text or "null" in text or "-0" in text:
         text = canonical(_by_value(focus)).decode()
@@ -65,7 +65,7 @@ def _by_value(value: Any) -> Any:  # noqa: ANN401 -- any JSON
 
 
 def _media(listed: object) -> Iterator[object]:
-    """The related media of a result, as objects of their own."""
+    """Yield the related media of a result, as objects of their own."""
     for medium in listed if isinstance(listed, list) else [listed] if listed else []:
         if isinstance(medium, dict):
             yield {**medium, "custom_data": parsed(medium.get("custom_data"))}
@@ -93,25 +93,25 @@ def _asserted_by(user_id: str | None, model_id: str | None, app_id: str | None) 
 
 
 def _boxes(app_data: object) -> list[dict[str, Any]]:
-    """The boxes of a set, or the only one; the path of what is no box begins at the app_data."""
+    """Return the boxes of a set, or the only one; the path of what is no box begins at the app_data."""
     if not isinstance(app_data, list):
         return [_box(0, app_data)]
     boxes = []
     for index, box in enumerate(app_data):
         try:
             boxes.append(_box(index, box))
-        except Unfit as why:
-            raise Unfit(why.reason, f"[{index}]{why.path}") from why
+        except RecordError as why:
+            raise RecordError(why.reason, f"[{index}]{why.path}") from why
     return boxes
 
 
 def _box(index: int, box: object) -> dict[str, Any]:
     """One box of a set as a row; the corners stand under `box`, or in the object itself."""
     if not isinstance(box, dict):
-        raise Unfit("a box must be an object", "")
+        raise RecordError("a box must be an object", "")
     corners = _corners(box["box"], ".box") if "box" in box else _corners(box, "")
     if corners is None or None in corners.values():
-        raise Unfit("a box must have x0, y0, x1 and y1", "")
+        raise RecordError("a box must have x0, y0, x1 and y1", "")
     return {**corners, "probability": box.get("probability"), "box_index": index}
 
 
@@ -119,11 +119,11 @@ def _corners(box: object, path: str) -> dict[str, Any] | None:
     if box is None:
         return None
     if not isinstance(box, dict):
-        raise Unfit("a box must be an object", path)
+        raise RecordError("a box must be an object", path)
     corners = {corner: box.get(corner) for corner in CORNERS}
     for corner, at in corners.items():
         if type(at) not in NUMBERS:
-            raise Unfit(f"Expected `float`, got `{type(at).__name__}`", f"{path}.{corner}")
+            raise RecordError(f"Expected `float`, got `{type(at).__name__}`", f"{path}.{corner}")
     return corners
 
 
@@ -151,12 +151,12 @@ def enrich_results(block: Block) -> None:
 
 
 def _parsed(values: Sequence[Any]) -> Sequence[Any]:
-    """The objects and lists in texts that hold one; most often there is no text among the values."""
+    """Return the objects and lists in texts that hold one; most often there is no text among the values."""
     return list(map(parsed, values)) if str in set(map(type, values)) else values
 
 
 def _keys(focus: Sequence[Any]) -> Sequence[str]:
-    """The key of each region; the empty string where there is none."""
+    """Return the key of each region; the empty string where there is none."""
     texts = iter(canonical_lines([each for each in focus if each is not None]))
     return ["" if each is None else _key(each, next(texts)) for each in focus]
 
@@ -184,10 +184,10 @@ def _add_boxes(block: Block, boxed: Sequence[tuple[int, Sequence[Any]]]) -> None
     """Add a row for each box; `boxed` are assertions with their boxes."""
     boxes = [box for _, some in boxed for box in some]
     if not set(map(type, boxes)) <= {dict}:
-        raise Unfit("a box must be an object", "")
+        raise RecordError("a box must be an object", "")
     corners = _corner_columns([box.get("box", box) for box in boxes])
     if any(None in at for at in corners.values()):
-        raise Unfit("a box must have x0, y0, x1 and y1", "")
+        raise RecordError("a box must have x0, y0, x1 and y1", "")
     columns = {
         **corners,
         "probability": [box.get("probability") for box in boxes],
@@ -197,12 +197,12 @@ def _add_boxes(block: Block, boxed: Sequence[tuple[int, Sequence[Any]]]) -> None
 
 
 def _corner_columns(boxes: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
-    """The corners of the boxes, each a column; None where there is no box."""
+    """Return the corners of the boxes, each a column; None where there is no box."""
     if not set(map(type, boxes)) <= {dict, type(None)}:
-        raise Unfit("a box must be an object", "")
+        raise RecordError("a box must be an object", "")
     columns = {corner: [None if box is None else box.get(corner) for box in boxes] for corner in CORNERS}
     if any(not set(map(type, at)) <= NUMBERS for at in columns.values()):
-        raise Unfit("a corner must be a number", "")
+        raise RecordError("a corner must be a number", "")
     return columns
 
 
@@ -212,6 +212,6 @@ ENRICH: Mapping[str, Enrich] = {
 }
 
 
-def storable(_stream: str, record: bytes) -> bytes:
-    """The record as it is: its links are columns of its tables too."""
+def redact(_stream: str, record: bytes) -> bytes:
+    """Return the record as it is: its links are columns of its tables too."""
     return record

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from etl.errors import SourceError
 from etl.extract.order import CLEAR, Circle, Direction, Order, goes_beyond, order_of, rising
-from etl.extract.stream import Action, Bundle, Delivery, Meter, Page, Position, Watermark
-from etl.extract.stretches import Stretch
+from etl.extract.ranges import TimeRange
+from etl.extract.stream import Action, Bundle, Checkpoint, Delivery, Page, RequestStats, Watermark
 from etl.sources.cogniac.pages import (
     NOTHING,
     SECOND,
@@ -44,8 +44,8 @@ class Step(NamedTuple):
 class Scan:
     """One pass over the detections of an application, up to the end of a position."""
 
-    def __init__(self, api: "Api", application_id: str, position: Position, meter: Meter) -> None:
-        self._pages = DetectionPages(api, application_id, meter)
+    def __init__(self, api: "Api", application_id: str, position: Checkpoint, stats: RequestStats) -> None:
+        self._pages = DetectionPages(api, application_id, stats)
         self._application_id = application_id
         self._end = position.end // 1_000_000 * 1_000_000
         self._start = max(0, position.start - 1)
@@ -55,9 +55,9 @@ class Scan:
         self._newest = self._latest = 0
         self._is_sorted = True
 
-    def bundles(self, stretch: Stretch) -> Iterator[Bundle]:
-        """The pages of records changed within a stretch of time, and of those whose time cannot be read."""
-        window = Window(max(0, stretch.start - 1), self._end)
+    def bundles(self, time_range: TimeRange) -> Iterator[Bundle]:
+        """Yield the pages of records changed within a range of time, and of those without a readable time."""
+        window = Window(max(0, time_range.start - 1), self._end)
         step: Step | None = Step(window, self._pages.first(window))
         progress: list[Delivery] = []
         longest = tied = 0
@@ -65,31 +65,34 @@ class Scan:
             if step is None:
                 break
             window, page, _, known = step
-            end = stretch.end
+            end = time_range.end
             order = self._judged(page, window, end, known)
-            yield [*progress, *self._within(page, known, end if order.is_over and stretch.shared else None)]
+            yield [
+                *progress,
+                *self._within(page, known, end if order.is_over and time_range.shared else None),
+            ]
             if order.is_over or page.is_last(longest):
                 self._ended(page)
                 break
             longest = max(longest, len(page.data))
             base = order.steps[-1] if order.steps else 0
             if base:
-                stretch.reached(order.steps[0], base)
+                time_range.reached(order.steps[0], base)
             step = self._by_time(window, page, order)
             if step is None and base == window.start + 1 and base != tied:
                 tied = base
                 yield from self._rest_of(base, page)
                 step = self._beyond(base)
             elif step is None:
-                yield from self._by_links(window, page, stretch)
-            progress = self._progress(stretch, step.reached) if step else []
+                yield from self._by_links(window, page, time_range)
+            progress = self._progress(time_range, step.reached) if step else []
         else:
             raise SourceError(f"the detections of {self._application_id} have no end")
-        if stretch.shared and self._is_sorted:
-            yield self._mark(stretch, stretch.end)
+        if time_range.shared and self._is_sorted:
+            yield self._mark(time_range, time_range.end)
 
     def watermark(self) -> Watermark:
-        """How far the cursor may move once all stretches have been read to their ends, and what was odd."""
+        """How far the cursor may move once all ranges have been read to their ends, and what was odd."""
         notices = []
         if not self._is_sorted:
             notices.append("the list is not sorted by time: all of it was read, and the cursor stays")
@@ -101,7 +104,7 @@ class Scan:
         return Watermark(self._newest or None, holds=not self._is_sorted, notice="; ".join(notices))
 
     def _judged(self, page: DetectionPage, window: Window, end: int, known: Tail = NOTHING) -> Order:
-        """What the page proves; its times are taken note of."""
+        """Return what the page proves; its times are taken note of."""
         # What is dated after the end proves nothing: who asked for no such time must not go by one.
         times = [time for time in page.known_times if time < self._end]
         order = order_of(times, window.position(page.next) if page.next else None, end)
@@ -122,7 +125,7 @@ class Scan:
                 self._newest = max([self._newest, *(time for time in proven if time < self._end)])
 
     def _by_time(self, window: Window, page: DetectionPage, order: Order) -> Step | None:
-        """The next page asked for by time, where it is proven to begin at or before the end of this one.
+        """Return the next page asked for by time, where it is proven to join this one.
 
         None where it is not, or where `next` leads on without naming a time, so that nothing but it is sure.
         """
@@ -138,10 +141,13 @@ class Scan:
                 return Step(asked, found, base, known)
         return None
 
-    def _by_links(self, window: Window, page: DetectionPage, stretch: Stretch) -> Iterator[Bundle]:
-        """The pages to which `next` leads, up to one without; SourceError where it leads in a circle."""
+    def _by_links(self, window: Window, page: DetectionPage, time_range: TimeRange) -> Iterator[Bundle]:
+        """Yield the pages to which `next` leads, up to one without.
+
+        SourceError where it leads in a circle.
+        """
         # How much is left cannot be told: nobody is to take over a part of it.
-        stretch.pace = 0.0
+        time_range.pace = 0.0
         direction, circle, followed, newest = Direction(), Circle(), set[str](), 0
         if window.start != self._start:
             # What was asked for by time may have left out what is not in order.
@@ -169,28 +175,28 @@ class Scan:
             self._is_sorted &= direction.is_steady
             self._newest = max(self._newest, newest)
 
-    def _progress(self, stretch: Stretch, reached: int) -> list[Delivery]:
-        """What tells how far the stretch was read, once the next page was seen to join."""
-        return [*([] if stretch.shared else [Watermark(reached)]), *self._mark(stretch, reached)]
+    def _progress(self, time_range: TimeRange, reached: int) -> list[Delivery]:
+        """Return what tells how far the range was read, once the next page was seen to join."""
+        return [*([] if time_range.shared else [Watermark(reached)]), *self._mark(time_range, reached)]
 
-    def _mark(self, stretch: Stretch, until: int) -> Bundle:
-        """What tells a later run how far the stretch was read, should this one be broken off."""
+    def _mark(self, time_range: TimeRange, until: int) -> Bundle:
+        """Return what tells a later run how far the range was read, should this one be broken off."""
         until = min(until, self._settled)
-        if until <= stretch.start:
+        if until <= time_range.start:
             return []
         newest = min(self._newest, until) or None
-        about = {"start_us": stretch.start, "end_us": until, "newest_us": newest}
+        about = {"start_us": time_range.start, "end_us": until, "newest_us": newest}
         return [Action("mark_range_read", {**self._about, **about})]
 
     def _within(self, page: DetectionPage, known: Tail = NOTHING, end: int | None = None) -> Bundle:
-        """The page without what the one before it ended with, and without what others read from an end on."""
+        """Return the page without what the one before it ended with, or others read from an end on."""
         if end is not None:
             page = page.before(end)
         records = known.without(page) if known.records else page.data
         return [Page("detections", records, {"application_id": self._application_id})]
 
     def _rest_of(self, time: int, page: DetectionPage) -> Iterator[Bundle]:
-        """The other records of a time at which a page ends: what `next` adds, or the other end of them.
+        """Yield the other records of a time at which a page ends: what `next` adds, or the other end of them.
 
         When the two ends do not meet, records in the middle may be missing, which can be read by no means the
         API documents: they are a gap.
@@ -209,7 +215,7 @@ class Scan:
             yield [Action("mark_skipped", {"application_id": self._application_id, "microseconds": time})]
 
     def _linked(self, time: int, page: DetectionPage) -> Iterator[DetectionPage]:
-        """The pages that `next` leads to, while each holds records of this time that the last one did not."""
+        """Yield the pages that `next` leads to, while each brings new records of this time."""
         window, followed = Window(time - 1, self._end), set[str]()
         while (more := self._pages.after(page, window, followed)) and more.data:
             if not more.at(time) - page.at(time):
@@ -218,13 +224,13 @@ class Scan:
             page = more
 
     def _beyond(self, time: int) -> Step | None:
-        """The page after all records of a time; None where there is none."""
+        """Return the page after all records of a time; None where there is none."""
         found = self._pages.beyond(time, self._end)
         return found and Step(*found, time)
 
 
 def _bases(steps: tuple[int, ...], start: int) -> Iterator[int]:
-    """Times from which the next page may be asked for, one after the other; with each the page repeats more.
+    """Yield times from which the next page may be asked for; with each the page repeats more.
 
     Not first the newest, if one record alone has it: that may have moved to its time by now, and would prove
     nothing of those between.

@@ -1,7 +1,6 @@
 """Neurons Predict: all media, and the JSON and CSV files that their results name."""
 
 import hashlib
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,23 +17,24 @@ from etl.extract.address import Reach
 from etl.extract.stream import (
     Action,
     Bundle,
+    Checkpoint,
     Enrich,
     File,
-    Meter,
     Page,
-    Position,
     Query,
+    RequestStats,
+    SourceContext,
     Stream,
-    World,
     as_received,
 )
 from etl.sources.neurons import assets
 from etl.sources.neurons.account import fingerprint, shares_media
 from etl.sources.neurons.instead import sent_instead
-from etl.sources.neurons.lease import Lease
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
 from etl.sources.neurons.metrics import enrich_medium
 from etl.sources.neurons.pictures import is_picture
+from etl.sources.neurons.signed_links import SignedLinks
+from etl.sources.neurons.signed_links import redact as redact
 from etl.values import micros_of
 
 SETTINGS = (
@@ -71,15 +71,13 @@ MOST_GONE = 0.1
 """Part of the stored media that one listing may mark as gone without anybody's word."""
 FEW_GONE = 1
 """So many it may mark in any case: of few media one is more than that part."""
-LINK = re.compile(rb'(https?:(?:\\?/){2}[^\s"?]+?)(?:\?|\\u003[fF])[^\s"]*')
-"""An address with a query, whichever of its characters are escaped."""
 NEVER = Known((), (), deleted=False)
 EXPIRED = frozenset({403, 404, 410})
 """How a file server may say that a link has expired; no document does."""
 
 
 def connect(settings: Settings) -> "Neurons | None":
-    """A session, without having asked anything yet; None where there is no key."""
+    """Return a session, without having asked anything yet; None where there is no key."""
     key = settings.secret("NEURONS_API_KEY")
     return Neurons(settings, key) if key else None
 
@@ -113,76 +111,88 @@ class Neurons:
         self._files.close()
 
     def account(self) -> str:
-        """A name of the account made of its key, from which the key cannot be found: the API tells none."""
+        """Return a name of the account made of its key, from which the key cannot be found.
+
+        The API tells none.
+        """
         return self._account
 
     def owns(self, ask: Query, _bound: str | None) -> bool:
         """Whether the key leads to media that are stored, as a new key of the same account does."""
-        meter = Meter()
+        stats = RequestStats()
         self._is_same = shares_media(
-            ask, lambda: self._list.page(0, meter).keys, lambda one: self._one(one, meter)
+            ask, lambda: self._list.page(0, stats).keys, lambda one: self._one(one, stats)
         )
         return self._is_same
 
-    def streams(self, world: World) -> Iterator[list[Stream]]:
-        """The media with their files: all of the list when a sweep is due, else its end and what is open."""
-        self._world = world
-        if world.span:
-            yield [Stream("media", partial(self._within, *world.span), BACKFILL, is_list=True)]
+    def streams(self, source_context: SourceContext) -> Iterator[list[Stream]]:
+        """Yield the media with their files.
+
+        All of the list when a sweep is due, else its end and what is open.
+        """
+        self._source_context = source_context
+        if source_context.span:
+            yield [Stream("media", partial(self._within, *source_context.span), BACKFILL, is_list=True)]
             return
-        now = micros_of(world.now())
+        now = micros_of(source_context.now())
         # A listing that is yet to come was done under another clock: how long ago, nobody knows.
-        if not any(0 <= now - swept < self._sweep for (swept,) in world.ask("neurons/last_sweep")):
+        if not any(0 <= now - swept < self._sweep for (swept,) in source_context.ask("neurons/last_sweep")):
             yield [Stream("media", self._all, is_list=True)]
         else:
             yield [Stream("media", self._tail, TAIL, is_list=True)]
 
-    def _all(self, _position: Position, meter: Meter) -> Iterator[Bundle]:
+    def _all(self, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
         """All media the list names, then those it does not any more: gone, or left out by mistake."""
-        stored = [row[0] for row in self._world.ask("neurons/stored")]
+        stored = [row[0] for row in self._source_context.ask("neurons/stored")]
         seen: set[str | bytes] = set()
         # Where its end is not proven this raises, and nothing is held to be gone.
-        for page in self._list.pages(0, seen, meter):
-            yield from self._with_files(page, meter)
+        for page in self._list.pages(0, seen, stats):
+            yield from self._with_files(page, stats)
         gone: list[str] = []
-        yield from self._asked_for([media_id for media_id in stored if media_id not in seen], meter, gone)
+        yield from self._asked_for([media_id for media_id in stored if media_id not in seen], stats, gone)
         # Of another account's media nothing says whether they are deleted.
-        mixed = [is_mixed for _, is_mixed in self._world.ask("etl/account", source="neurons")]
+        mixed = [is_mixed for _, is_mixed in self._source_context.ask("etl/account", source="neurons")]
         if self._is_same and not any(mixed):
             yield from self._deletions(gone, len(stored))
 
-    def _within(self, start: int, end: int, _position: Position, meter: Meter) -> Iterator[Bundle]:
-        """The media that changed between two times, with all of their files; only the whole list has them."""
-        for page in self._list.pages(0, set(), meter):
-            changed = [each for each in page if any(_changed(one, start, end) for one in readable([each]))]
-            yield from self._with_files(changed, meter, again=True)
+    def _within(self, start: int, end: int, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
+        """Yield the media that changed between two times, with all of their files.
 
-    def _tail(self, _position: Position, meter: Meter) -> Iterator[Bundle]:
-        """The end of the list from the last medium that is known, then every medium that is still open."""
-        first = self._world.ask("neurons/count")[0][0]
+        Only the whole list has them.
+        """
+        for page in self._list.pages(0, set(), stats):
+            changed = [each for each in page if any(_changed(one, start, end) for one in readable([each]))]
+            yield from self._with_files(changed, stats, again=True)
+
+    def _tail(self, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
+        """Yield the end of the list from the last medium that is known, then every open medium."""
+        first = self._source_context.ask("neurons/count")[0][0]
         while first > 0:
             first = max(0, first - PAGE)
-            page = self._list.page(first, meter).media
+            page = self._list.page(first, stats).media
             if any(each.media_id in self._known([each]) for each in readable(page)):
                 break
         seen: set[str | bytes] = set()
-        for some in self._list.pages(first, seen, meter):
-            yield from self._with_files(some, meter)
-        still_open = (row[0] for row in self._world.ask("neurons/open"))
+        for some in self._list.pages(first, seen, stats):
+            yield from self._with_files(some, stats)
+        still_open = (row[0] for row in self._source_context.ask("neurons/open"))
         # Who is gone is for a full listing to say.
-        yield from self._asked_for([media_id for media_id in still_open if media_id not in seen], meter, [])
+        yield from self._asked_for([media_id for media_id in still_open if media_id not in seen], stats, [])
 
-    def _asked_for(self, media_ids: Sequence[str], meter: Meter, gone: list[str]) -> Iterator[Bundle]:
-        """These media, each asked for by its id; `gone` gathers those that are not there any more."""
+    def _asked_for(self, media_ids: Sequence[str], stats: RequestStats, gone: list[str]) -> Iterator[Bundle]:
+        """Yield these media, each asked for by its id; `gone` gathers those that are not there any more."""
         for some in _chunks(media_ids, self._at_once):
-            found = list(self._pool.map(lambda media_id: self._one(media_id, meter), some))
+            found = list(self._pool.map(lambda media_id: self._one(media_id, stats), some))
             gone += [media_id for media_id, medium in zip(some, found, strict=True) if medium is None]
-            yield from self._with_files([medium for medium in found if medium is not None], meter)
+            yield from self._with_files([medium for medium in found if medium is not None], stats)
 
     def _deletions(self, gone: Sequence[str], stored: int) -> Iterator[Bundle]:
-        """A mark on the media that are gone; none where they are so many that somebody must confirm it."""
+        """Yield a mark on the media that are gone.
+
+        None where they are so many that somebody must confirm it.
+        """
         about = {"source": "neurons", "what": "deletions"}
-        held = self._world.ask("etl/confirmation", **about)
+        held = self._source_context.ask("etl/confirmation", **about)
         is_confirmed = any(confirmed and len(gone) <= (most or 0) for most, confirmed in held)
         if len(gone) > max(FEW_GONE, MOST_GONE * stored) and not is_confirmed:
             yield [Action("hold_back", {**about, "held": len(gone), "of": stored})]
@@ -192,10 +202,10 @@ class Neurons:
         if actions:
             yield actions
 
-    def _one(self, media_id: str, meter: Meter) -> msgspec.Raw | None:
+    def _one(self, media_id: str, stats: RequestStats) -> msgspec.Raw | None:
         """One medium as it is now; None where it is gone."""
         try:
-            found = self._api.get(msgspec.Raw, f"/predict/v2/media/{quote(media_id, safe='')}", meter)
+            found = self._api.get(msgspec.Raw, f"/predict/v2/media/{quote(media_id, safe='')}", stats)
         except ClientError as refused:
             if refused.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
                 return None
@@ -205,15 +215,17 @@ class Neurons:
             raise SourceError(f"who asks for the medium {media_id} is answered with another, or with none")
         return found
 
-    def _with_files(self, page: Sequence[bytes], meter: Meter, *, again: bool = False) -> Iterator[Bundle]:
-        """The media of a page a few at a time, each few with the files that must be fetched for them.
+    def _with_files(
+        self, page: Sequence[bytes], stats: RequestStats, *, again: bool = False
+    ) -> Iterator[Bundle]:
+        """Yield the media of a page a few at a time, each few with the files that must be fetched for them.
 
         With `again` these are all files, whatever is known of them.
         """
         known = self._known(readable(page))
         asked: deque[tuple[Page, Iterator[File], list[Action]]] = deque()
-        for records, wanted in self._few(page, {} if again else known, meter):
-            files = self._pool.map(lambda each: self._file(*each, meter=meter), wanted)
+        for records, wanted in self._few(page, {} if again else known, stats):
+            files = self._pool.map(lambda each: self._file(*each, stats=stats), wanted)
             ids = [medium.media_id for medium in readable(records)]
             back = [media_id for media_id in ids if known.get(media_id, NEVER).deleted]
             listed = [Action("mark_listed", {"ids": back})] if back else []
@@ -225,60 +237,69 @@ class Neurons:
             yield _bundle(*asked.popleft())
 
     def _few(
-        self, page: Sequence[bytes], known: Mapping[str, Known], meter: Meter
-    ) -> Iterator[tuple[list[bytes], list[tuple[str, str, Lease]]]]:
-        """A few media at a time, with files to fetch: each is held until those beside it have come."""
-        minted, records, wanted = self._world.now(), list[bytes](), list[tuple[str, str, Lease]]()
+        self, page: Sequence[bytes], known: Mapping[str, Known], stats: RequestStats
+    ) -> Iterator[tuple[list[bytes], list[tuple[str, str, SignedLinks]]]]:
+        """Yield a few media at a time, with files to fetch: each is held until those beside it have come."""
+        minted, records, wanted = (
+            self._source_context.now(),
+            list[bytes](),
+            list[tuple[str, str, SignedLinks]](),
+        )
         for each in page:
-            records.append(self._whole(each, meter))
+            records.append(self._whole(each, stats))
             for medium in readable(records[-1:]):
-                lease = Lease(medium.results or {}, minted, partial(self._links, medium.media_id, meter))
+                signed_links = SignedLinks(
+                    medium.results or {}, minted, partial(self._links, medium.media_id, stats)
+                )
                 names = self._wanted(medium, known.get(medium.media_id))
-                wanted += [(medium.media_id, name, lease) for name in names]
+                wanted += [(medium.media_id, name, signed_links) for name in names]
             if max(len(records), len(wanted)) >= self._at_once:
                 yield records, wanted
                 records, wanted = [], []
         if records:
             yield records, wanted
 
-    def _links(self, media_id: str, meter: Meter) -> Mapping[str, Any]:
-        """The links of a medium, minted anew; none where it is gone."""
-        record = self._one(media_id, meter)
+    def _links(self, media_id: str, stats: RequestStats) -> Mapping[str, Any]:
+        """Return the links of a medium, minted anew; none where it is gone."""
+        record = self._one(media_id, stats)
         medium = read_one(record) if record else None
         return (medium and medium.results) or {}
 
-    def _whole(self, record: bytes, meter: Meter) -> bytes:
-        """The medium with its results, which a list may leave out: no document shows one of version 2."""
+    def _whole(self, record: bytes, stats: RequestStats) -> bytes:
+        """Return the medium with its results, which a list may leave out.
+
+        No document shows one of version 2.
+        """
         medium = read_one(record)
         if medium is None or medium.results is not None:
             return record
-        return self._one(medium.media_id, meter) or record
+        return self._one(medium.media_id, stats) or record
 
     def _known(self, media: Iterable[Listed]) -> dict[str, Known]:
-        """What is stored of these media, by id."""
-        rows = self._world.ask(
+        """Return what is stored of these media, by id."""
+        rows = self._source_context.ask(
             "neurons/known",
             ids=[medium.media_id for medium in media],
-            now_us=micros_of(self._world.started),
+            now_us=micros_of(self._source_context.started),
         )
         return {row[0]: Known(row[1:4], row[4], row[5]) for row in rows}
 
     def _wanted(self, medium: Listed, known: Known | None) -> list[str]:
-        """The files to look at: all of a medium that is new or changed, else those that are not settled."""
+        """Return the files to look at: all of a new or changed medium, else the unsettled."""
         names = list(medium.results or {})
         if known is None or known.marks != (medium.status, medium.aoi_status, changed_at(medium)):
             return names
         return [name for name in names if name not in known.settled]
 
-    def _file(self, media_id: str, name: str, lease: Lease, *, meter: Meter) -> File:
-        """The file fetched, or skipped as a picture, or missing with the reason."""
+    def _file(self, media_id: str, name: str, signed_links: SignedLinks, *, stats: RequestStats) -> File:
+        """Return the file fetched, or skipped as a picture, or missing with the reason."""
         row: dict[str, Any] = {"media_id": media_id, "asset": name, "fetched_at": None}
         path = f"{quote(media_id, safe='')}/{quote(name, safe='')}"
-        link = lease.links.get(name)
+        link = signed_links.links.get(name)
         if is_picture(name, link if isinstance(link, str) else ""):
             return File("assets", path, {**row, "state": "skipped"})
         try:
-            body, content_type = self._download(lease, name, meter)
+            body, content_type = self._download(signed_links, name, stats)
         except SourceError as error:
             return File("assets", path, {**row, "state": "missing", "error": str(error)})
         row |= {
@@ -286,26 +307,26 @@ class Neurons:
             "content_type": content_type,
             "bytes": len(body),
             "sha256": hashlib.sha256(body).hexdigest(),
-            "fetched_at": self._world.now().timestamp(),
+            "fetched_at": self._source_context.now().timestamp(),
         }
         return File("assets", path, row, body)
 
-    def _download(self, lease: Lease, name: str, meter: Meter) -> tuple[bytes, str]:
-        """The file by its link, or by a new one where that has expired, however the server says so."""
-        link = lease.link(name, self._world.now())
+    def _download(self, signed_links: SignedLinks, name: str, stats: RequestStats) -> tuple[bytes, str]:
+        """Return the file by its link, or by a new one where that has expired, however the server says so."""
+        link = signed_links.link(name, self._source_context.now())
         try:
-            return self._believed(link, meter)
+            return self._believed(link, stats)
         except ClientError as refused:
             if refused.status not in EXPIRED:
                 raise
-            newer = lease.instead_of(link, name, self._world.now())
+            newer = signed_links.instead_of(link, name, self._source_context.now())
             if newer is None:
                 raise
-            return self._believed(newer, meter)
+            return self._believed(newer, stats)
 
-    def _believed(self, link: str, meter: Meter) -> tuple[bytes, str]:
-        """The file; ClientError where the server says 200 and sends something else, such as a login page."""
-        body, content_type = self._files.download(link, meter)
+    def _believed(self, link: str, stats: RequestStats) -> tuple[bytes, str]:
+        """Return the file; ClientError where something else came, such as a login page."""
+        body, content_type = self._files.download(link, stats)
         instead = sent_instead(body, content_type)
         if instead is not None:
             raise ClientError(f"the server sent {instead} in place of the file", HTTPStatus.GONE)
@@ -313,7 +334,7 @@ class Neurons:
 
 
 def _bundle(page: Page, files: Iterator[File], actions: Sequence[Action]) -> Bundle:
-    """What belongs together, once all files have come."""
+    """Return what belongs together, once all files have come."""
     return [page, *files, *actions]
 
 
@@ -327,25 +348,4 @@ def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 
 ENRICH: Mapping[str, Enrich] = {"media": Enrich(enrich_medium)}
 
-read_alike = assets.read_alike
-
-
-def read(file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:
-    """The rows in an asset: for each table its columns; none for a file that is only archived."""
-    reader = assets.READERS.get(file.row["asset"])
-    if reader is None or file.body is None:
-        return {}
-    table, columns = reader(file.body)
-    size = len(next(iter(columns.values()), ()))
-    about = {name: [file.row[name]] * size for name in ("media_id", "asset")}
-    return {table: {**about, **columns}}
-
-
-def refuse(file: File, reason: str) -> File:
-    """The asset, marked as one whose shape is not known."""
-    return File(file.stream, file.name, {**file.row, "state": "quarantined", "error": reason}, file.body)
-
-
-def storable(_stream: str, record: bytes) -> bytes:
-    """The record without the signatures of its links, which open the files to anybody who holds them."""
-    return LINK.sub(rb"\1", record)
+read_alike, read, refuse = assets.read_alike, assets.read, assets.refuse

@@ -14,7 +14,7 @@ PROBED = 20
 
 
 def fingerprint(key: Secret) -> str:
-    """A name for the key: slow to make, so that nobody finds the key by trying."""
+    """Return a name for the key: slow to make, so that nobody finds the key by trying."""
     made = hashlib.scrypt(key.reveal().strip().encode(), salt=CONTEXT, n=2**12, r=8, p=1, dklen=8)
     return made.hex()
 

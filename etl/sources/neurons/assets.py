@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from etl.errors import Unfit
+from etl.errors import RecordError
 from etl.extract.stream import DictionaryColumn, File, FileRows
 from etl.sources.neurons.csv import csv_lines
 from etl.sources.neurons.figures import Cell, read_cells
@@ -93,7 +93,7 @@ def aoi_metrics(body: bytes) -> tuple[str, Columns]:
         rest = {name: value for name, value in area.items() if name not in (*AOI_ID, *AOI_NAME)}
         extra = {name: value for name, value in rest.items() if isinstance(value, str | bool)}
         if extra and len(extra) == len(rest):
-            raise Unfit(f"the area {aoi_id[:40]} has no metric that is a number")
+            raise RecordError(f"the area {aoi_id[:40]} has no metric that is a number")
         for metric, value in rest.items():
             if metric in extra:
                 continue
@@ -132,13 +132,13 @@ Reader = Callable[[bytes], tuple[str, Columns]]
 
 
 def _of_any_depth(reader: Reader) -> Reader:
-    """The reader, for which what is nested too deeply to be read is no known shape either."""
+    """Return the reader, for which what is nested too deeply to be read is no known shape either."""
 
     def read(body: bytes) -> tuple[str, Columns]:
         try:
             return reader(body)
         except RecursionError as error:
-            raise Unfit("nested too deeply") from error
+            raise RecordError("nested too deeply") from error
 
     return read
 
@@ -150,14 +150,14 @@ READERS: Mapping[str, Reader] = {
     "brand_detection_metrics": _of_any_depth(aoi_metrics),
     "aoi_scores": _of_any_depth(aoi_scores),
 }
-"""By asset: its bytes to the name of a table and columns of equal length; Unfit for unknown shapes."""
+"""By asset: its bytes to the name of a table and columns of equal length; RecordError for unknown shapes."""
 
 PER_FRAME = {"frame_metrics": ("metrics", "frt_frame_metrics"), "aoi_frames": ("brand_detection",)}
 """By table the assets that hold something for every frame of a video."""
 
 
 def read_alike(files: Sequence[File]) -> tuple[set[int], list[FileRows]]:
-    """The rows in files whose frames all look alike, and the places of these files among those given."""
+    """Return the rows in files whose frames all look alike, and the places of these files."""
     bodies = {
         table: {place: file.body for place, file in enumerate(files) if file.row["asset"] in of and file.body}
         for table, of in PER_FRAME.items()
@@ -204,7 +204,7 @@ def _of_areas(found: "Areas") -> dict[str, "DictionaryColumn | pl.Series"]:
 def _area(area: Any, path: str) -> dict[str, Any]:  # noqa: ANN401 -- any JSON
     """One area of a frame as a row, without its frame."""
     if not isinstance(area, dict):
-        raise Unfit("an area must be an object", path)
+        raise RecordError("an area must be an object", path)
     aoi_id, aoi_name = _identity(area, None)
     points = next((area[name] for name in ("points", "polygon") if area.get(name) is not None), None)
     box = next((area[name] for name in ("box", "bounding_box", "bbox") if area.get(name) is not None), None)
@@ -221,24 +221,24 @@ def _identity(area: Mapping[str, Any], key: str | None) -> tuple[str, str | None
     aoi_name = next((area[name] for name in AOI_NAME if isinstance(area.get(name), str | int)), None)
     chosen = next((each for each in (aoi_id, key, aoi_name) if each is not None), None)
     if chosen is None:
-        raise Unfit("an area has neither an id nor a name")
+        raise RecordError("an area has neither an id nor a name")
     name = key if aoi_name is None and aoi_id is not None else aoi_name
     return str(chosen), None if name is None else str(name)
 
 
 def _corners(box: Any, path: str) -> list[float | None]:  # noqa: ANN401 -- any JSON
     if not isinstance(box, dict) or any(corner not in box for corner in CORNERS):
-        raise Unfit("an area must have a polygon, or a box with x0, y0, x1 and y1", path)
+        raise RecordError("an area must have a polygon, or a box with x0, y0, x1 and y1", path)
     return [number_or_none(box[corner], f"{path}.{corner}") for corner in CORNERS]
 
 
 def _corners_of_points(points: Any, path: str) -> list[float]:  # noqa: ANN401 -- any JSON
-    """The box around a polygon."""
+    """Return the box around a polygon."""
     try:
         xs, ys = ([_coordinate(point[axis]) for point in points] for axis in ("x", "y"))
         return [min(xs), min(ys), max(xs), max(ys)]
     except (TypeError, KeyError, ValueError) as error:
-        raise Unfit("a polygon must be a list of points with x and y", path) from error
+        raise RecordError("a polygon must be a list of points with x and y", path) from error
 
 
 def _coordinate(value: object) -> float:
@@ -248,19 +248,19 @@ def _coordinate(value: object) -> float:
 
 
 def _keyed(value: Any) -> Iterator[tuple[str | None, dict[str, Any]]]:  # noqa: ANN401 -- any JSON
-    """The areas of a list, or of an object keyed by area."""
+    """Yield the areas of a list, or of an object keyed by area."""
     items: list[tuple[str | None, Any]] = []
     if isinstance(value, list):
         items = [(None, item) for item in value]
     elif isinstance(value, dict):
         items = list(value.items())
     if not isinstance(value, list | dict) or not all(isinstance(item, dict) for _, item in items):
-        raise Unfit("neither a list of areas nor an object keyed by area")
+        raise RecordError("neither a list of areas nor an object keyed by area")
     yield from items
 
 
 def _json_lines(body: bytes) -> list[dict[str, Any]]:
-    """The lines of a table that is JSON, although one sentence of the documents calls it CSV."""
+    """Return the lines of a table that is JSON, although one sentence of the documents calls it CSV."""
     return [
         ({"aoi": key} if key is not None else {}) | area
         for key, area in _keyed(unwrapped(parsed_json(body))[0])
@@ -268,10 +268,26 @@ def _json_lines(body: bytes) -> list[dict[str, Any]]:
 
 
 def _naming_column(lines: Sequence[Mapping[str, Cell]]) -> str | None:
-    """The first column of texts whose header speaks of a name or an id, else the first column of texts."""
+    """Return the first column of texts whose header speaks of a name or an id, else the first of texts."""
     texts = dict.fromkeys(name for line in lines for name, (_, text) in line.items() if text is not None)
     first = [name for name in (lines[0] if lines else ()) if name in texts]
     naming = [
         name for name in first if re.search(r"name|label|brand|aoi|\bid\b|uuid|_id$", name, re.IGNORECASE)
     ]
     return next(iter([*naming, *first]), None)
+
+
+def read(file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:
+    """Return the rows in an asset: for each table its columns; none for a file that is only archived."""
+    reader = READERS.get(file.row["asset"])
+    if reader is None or file.body is None:
+        return {}
+    table, columns = reader(file.body)
+    size = len(next(iter(columns.values()), ()))
+    about = {name: [file.row[name]] * size for name in ("media_id", "asset")}
+    return {table: {**about, **columns}}
+
+
+def refuse(file: File, reason: str) -> File:
+    """Return the asset, marked as one whose shape is not known."""
+    return File(file.stream, file.name, {**file.row, "state": "quarantined", "error": reason}, file.body)

@@ -50,13 +50,13 @@ class Areas(NamedTuple):
 
 
 def read_metrics(bodies: Mapping[int, bytes]) -> tuple[set[int], list[Metrics]]:
-    """The rows of metrics per frame, and the places of the files they are of, which are given by place."""
+    """Return the rows of metrics per frame, and the places of their files."""
     found = sure(bodies, metrics_of)
     return set(found), [_metric_rows(found)] if found else []
 
 
 def read_areas(bodies: Mapping[int, bytes]) -> tuple[set[int], list[Areas]]:
-    """The same of areas seen per frame."""
+    """Return the same of areas seen per frame."""
     found = sure(bodies, areas_of)
     of_polygons = {place: each for place, each in found.items() if each.areas and each.areas[0].points}
     of_boxes = {place: each for place, each in found.items() if each.areas and not each.areas[0].points}
@@ -111,7 +111,7 @@ def _metric_rows(files: Mapping[int, MetricsFile]) -> Metrics:
 
 
 def _area_rows(files: Mapping[int, AreasFile]) -> Areas:
-    """The rows in files that have areas, those of polygons before those of boxes."""
+    """Return the rows in files that have areas, those of polygons before those of boxes."""
     frames = _frame_rows({place: each.labels for place, each in files.items()})
     counts = list(chain.from_iterable(each.counts for each in files.values()))
     areas = list(chain.from_iterable(each.areas for each in files.values()))
@@ -151,7 +151,7 @@ def _edges(boxes: Sequence[Box]) -> list[pl.Series]:
 
 
 def _around(polygons: Sequence[Sequence[Point]]) -> list[pl.Series]:
-    """The box around each polygon: its left, upper, right and lower edge."""
+    """Return the box around each polygon: its left, upper, right and lower edge."""
     sizes = list(map(len, polygons))
     xs = pl.Series([point.x for polygon in polygons for point in polygon], dtype=pl.Float64)
     ys = pl.Series([point.y for polygon in polygons for point in polygon], dtype=pl.Float64)

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from typing import Any
 
-from etl.errors import Unfit
+from etl.errors import RecordError
 
 SEPARATORS = "\t;,"
 
@@ -18,27 +18,27 @@ HINT = re.compile(r'"?sep=(.)"?[^\S\n]*(?:\n|$)', re.IGNORECASE)
 
 
 def csv_lines(body: bytes) -> list[dict[str, Any]]:
-    """The lines of a CSV file by its header, in which the separator is what stands there most often."""
+    """Return the lines of a CSV file by its header, whose most frequent separator counts."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Unfit(f"is not UTF-8 text: {error.reason}") from error
+        raise RecordError(f"is not UTF-8 text: {error.reason}") from error
     if "\x00" in text:
-        raise Unfit("is not a CSV table: holds NUL characters, as UTF-16 text does")
+        raise RecordError("is not a CSV table: holds NUL characters, as UTF-16 text does")
     if "\n" not in text:
         text = text.replace("\r", "\n")
     hint = HINT.match(text)
     text = text[hint.end() :] if hint else text
     separator = hint[1] if hint else _separator_of(text.lstrip())
     if separator not in SEPARATORS:
-        raise Unfit(f"is not a CSV table: says that {separator!r} is its separator")
+        raise RecordError(f"is not a CSV table: says that {separator!r} is its separator")
     _hold_to_header(text.lstrip().split("\n", 1)[0], separator)
     plain = plain_lines(text, separator)
     return lines(text, separator) if plain is None else plain
 
 
 def _separator_of(text: str) -> str:
-    """What stands between columns: as often in every line as in the header, else most often there."""
+    """Return what stands between columns: as often in every line as in the header, else most often there."""
     rows = [re.sub(r'"(?:[^"]|"")*"', "", row) for row in text.split("\n") if row.strip()]
     widths = {sign: {row.count(sign) for row in rows} for sign in SEPARATORS}
     even = [sign for sign, found in widths.items() if len(found) == 1 and found != {0}]
@@ -50,16 +50,16 @@ def _hold_to_header(line: str, separator: str) -> None:
     try:
         names = next(csv.reader([line], delimiter=separator), [])
     except csv.Error as error:
-        raise Unfit(f"is not a CSV table: {error}") from error
+        raise RecordError(f"is not a CSV table: {error}") from error
     if len(names) == 1:
-        raise Unfit("is not a CSV table: has one column only")
+        raise RecordError("is not a CSV table: has one column only")
     for name, count in Counter(names).items():
         if count > 1:
-            raise Unfit(f"is not a CSV table: two columns are called {name[:40]}")
+            raise RecordError(f"is not a CSV table: two columns are called {name[:40]}")
 
 
 def plain_lines(text: str, separator: str) -> list[dict[str, Any]] | None:
-    """The lines of a table without gaps or line feeds in quotes; None where it is not so plain."""
+    """Return the lines of a table without gaps or line feeds in quotes; None where it is not so plain."""
     rows = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     # A text between quotes that are doubled within, or anything without quotes.
     cell = rf'(?:[^"{separator}]*|"(?:[^"]|"")+")'
@@ -75,13 +75,13 @@ def plain_lines(text: str, separator: str) -> list[dict[str, Any]] | None:
 
 
 def lines(text: str, separator: str) -> list[dict[str, Any]]:
-    """The lines of any table; Unfit where it is none."""
+    """Return the lines of any table; RecordError where it is none."""
     import polars as pl  # noqa: PLC0415 -- slow to import, and few tables need it
 
     try:
         table = pl.read_csv(io.BytesIO(text.encode()), separator=separator, infer_schema=False)
     except pl.exceptions.NoDataError as error:
-        raise Unfit("has no header line") from error
+        raise RecordError("has no header line") from error
     except pl.exceptions.PolarsError as error:
-        raise Unfit(f"is not a CSV table: {str(error).splitlines()[0]}") from error
+        raise RecordError(f"is not a CSV table: {str(error).splitlines()[0]}") from error
     return table.to_dicts()

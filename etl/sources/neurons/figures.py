@@ -40,7 +40,7 @@ def read_cells(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Cell]]:
 
 
 def decimal_mark(texts: Iterable[str]) -> str:
-    """The sign before the decimals of all numbers of a file; empty where they leave it open.
+    """Return the sign before the decimals of all numbers of a file; empty where they leave it open.
 
     Each number allows one sign or both: `12,5` a comma only, `1,234` both. A point needs no proof where no
     comma is seen; a comma that could as well stand between thousands does.
@@ -57,7 +57,7 @@ def decimal_mark(texts: Iterable[str]) -> str:
 
 
 def _allowed(text: str) -> Iterator[str]:
-    """The signs before decimals with which the text is a number."""
+    """Yield the signs before decimals with which the text is a number."""
     found = NUMBER.fullmatch(text.strip())
     if found is None:
         return
@@ -69,7 +69,7 @@ def _allowed(text: str) -> Iterator[str]:
 
 
 def _number(text: str, mark: str) -> float | None:
-    """The number a text certainly is, with this sign before decimals; None where it is none."""
+    """Return the number a text certainly is, with this sign before decimals; None where it is none."""
     found = NUMBER.fullmatch(text.strip())
     if found is None or (not mark and not found["body"].isdigit()):
         return None
@@ -81,7 +81,7 @@ def _number(text: str, mark: str) -> float | None:
 
 
 def _plain(body: str, mark: str) -> str:
-    """The digits of a number with a point before its decimals, if it has any."""
+    """Return the digits of a number with a point before its decimals, if it has any."""
     between = "," if mark == "." else "."
     return body.replace(between, "").replace(mark, ".") if mark else body
 

@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from etl.errors import Unfit
+from etl.errors import RecordError
 from etl.values import UNREADABLE
 
 FRAME = ("frame", "frame_number")
@@ -25,15 +25,15 @@ def frame_keys(value: Mapping[str, Any]) -> bool:
 
 
 def parsed_json(body: bytes) -> Any:  # noqa: ANN401 -- any JSON
-    """The content of a file; Unfit where it is no JSON."""
+    """Return the content of a file; RecordError where it is no JSON."""
     try:
         return msgspec.json.decode(body.removeprefix(BOM))
     except UNREADABLE as error:
-        raise Unfit(f"is not JSON: {error}") from error
+        raise RecordError(f"is not JSON: {error}") from error
 
 
 def unwrapped(value: Any) -> tuple[Any, Mapping[str, Any]]:  # noqa: ANN401 -- any JSON
-    """The content of a file without the object that may be wrapped around it, and what that object says."""
+    """Return the content of a file without the object that may wrap it, and what that object says."""
     if not isinstance(value, dict) or frame_keys(value):
         return value, {}
     inner = {name: item for name, item in value.items() if isinstance(item, list | dict)}
@@ -56,49 +56,53 @@ def as_frames(value: Any) -> Iterator[tuple[int | None, dict[str, Any]]]:  # noq
     if arrays and not frame_keys(value):
         lengths = {len(item) for item in value.values()}
         if len(lengths) > 1:
-            raise Unfit(f"arrays of different lengths: {sorted(lengths)}")
+            raise RecordError(f"arrays of different lengths: {sorted(lengths)}")
         for row in zip(*value.values(), strict=True):
             yield None, dict(zip(value, row, strict=True))
         return
     for number, frame in numbered(value):
         if not isinstance(frame, dict):
-            raise Unfit("a frame must be an object")
+            raise RecordError("a frame must be an object")
         yield number, frame
 
 
 def numbered(value: Any) -> Iterator[tuple[int | None, Any]]:  # noqa: ANN401 -- any JSON
-    """The frames of a list, or of an object keyed by frame number."""
+    """Yield the frames of a list, or of an object keyed by frame number."""
     if isinstance(value, list):
         yield from ((None, frame) for frame in value)
     elif isinstance(value, dict) and (not value or frame_keys(value)):
         yield from ((int(key), frame) for key, frame in value.items())
     else:
-        raise Unfit("neither a list of frames, nor arrays of one length, nor an object keyed by frame number")
+        raise RecordError(
+            "neither a list of frames, nor arrays of one length, nor an object keyed by frame number"
+        )
 
 
 def seen_in(frame: Any, number: int | None) -> tuple[int | None, dict[str, Any], list[Any]]:  # noqa: ANN401
-    """A frame's number, its own fields, and the areas seen in it."""
+    """Return a frame's number, its own fields, and the areas seen in it."""
     if isinstance(frame, list):
         return number, {}, frame
     if isinstance(frame, dict):
         lists = [item for item in frame.values() if isinstance(item, list)]
         if len(lists) == 1 or frame.keys() <= {*FRAME, *TIME}:
             return stated_number(frame, number), frame, lists[0] if lists else []
-    raise Unfit("a frame must be a list of areas, or an object with one list of areas")
+    raise RecordError("a frame must be a list of areas, or an object with one list of areas")
 
 
 def stated_number(fields: Mapping[str, Any], outside: int | None) -> int | None:
-    """The number of a frame as its fields state it, else the one that stands outside."""
+    """Return the number of a frame as its fields state it, else the one that stands outside."""
     return next((fields[name] for name in FRAME if fields.get(name) is not None), outside)
 
 
 def frame_numbers(stated: Sequence[Any]) -> list[int]:
-    """The frame numbers as stated, or counted from 1 where none is; a mixture is no known shape."""
+    """Return the frame numbers as stated, or counted from 1 where none is; a mixture is no known shape."""
     if all(number is None for number in stated):
         return list(range(1, len(stated) + 1))
     for index, number in enumerate(stated):
         if not is_number(number) or number % 1 or abs(number) > EXACT:
-            raise Unfit(f"a frame number must be a whole number, not {_shown(number)}", f"$[{index}].frame")
+            raise RecordError(
+                f"a frame number must be a whole number, not {_shown(number)}", f"$[{index}].frame"
+            )
     return [int(number) for number in stated]
 
 
@@ -116,16 +120,16 @@ def frame_times(
         for number, time in zip(numbers, stated, strict=True)
     ]
     if inf in times:
-        raise Unfit(f"{fps} is no number of frames per second")
+        raise RecordError(f"{fps} is no number of frames per second")
     return times
 
 
 def number_or_none(value: object, path: str) -> float | None:
-    """The number as a float, None for null; Unfit for anything else, with the path to it."""
+    """Return the number as a float, None for null; RecordError for anything else, with the path to it."""
     if value is None:
         return None
     if not is_number(value):
-        raise Unfit(f"must be a number or null, not {type(value).__name__}", path)
+        raise RecordError(f"must be a number or null, not {type(value).__name__}", path)
     return float(value)
 
 

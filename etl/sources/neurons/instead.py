@@ -39,7 +39,7 @@ LONGEST_MESSAGE = 1_000
 
 
 def sent_instead(body: bytes, content_type: str) -> str | None:
-    """What the server sent in place of the file, in some words; None where it may be the file."""
+    """Return what the server sent in place of the file, in some words; None where it may be the file."""
     kind = content_type.partition(";")[0].strip().lower()
     begins = _beginning(body)
     if begins[:1] == b"<" or kind in ("text/html", "application/xhtml+xml"):
@@ -58,7 +58,7 @@ def sent_instead(body: bytes, content_type: str) -> str | None:
 
 
 def _beginning(body: bytes) -> bytes:
-    """The first bytes that say something, as UTF-8 where the body says that it is UTF-16."""
+    """Return the first bytes that say something, as UTF-8 where the body says that it is UTF-16."""
     begins = body[:LONGEST]
     if begins[:2] in (b"\xff\xfe", b"\xfe\xff"):
         # A mark with nothing behind it is no text.
@@ -67,7 +67,7 @@ def _beginning(body: bytes) -> bytes:
 
 
 def _message(body: bytes) -> str | None:
-    """That a message is all of the body; None where it can be a table, or is no text."""
+    """Return that a message is all of the body; None where it can be a table, or is no text."""
     if len(body) > LONGEST_MESSAGE or body[:1] == b"[":
         return None
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from etl.errors import ClientError, SourceError
-from etl.extract.stream import Meter
+from etl.extract.stream import RequestStats
 from etl.values import UNREADABLE, micros
 
 if TYPE_CHECKING:
@@ -84,12 +84,12 @@ class MediaList:
     def __init__(self, api: "Api") -> None:
         self._api = api
 
-    def pages(self, first: int, seen: set[str | bytes], meter: Meter) -> Iterator[Sequence[bytes]]:
-        """What the list holds from an offset on, each medium once; `seen` gathers the ids.
+    def pages(self, first: int, seen: set[str | bytes], stats: RequestStats) -> Iterator[Sequence[bytes]]:
+        """Yield what the list holds from an offset on, each medium once; `seen` gathers the ids.
 
         SourceError, after all that could be read, where it cannot be walked to a proven end.
         """
-        walk, proven = Walk(self, first, seen, meter), False
+        walk, proven = Walk(self, first, seen, stats), False
         for _ in range(MOST_PASSES):
             before = len(seen)
             yield from walk.pages()
@@ -106,12 +106,12 @@ class MediaList:
             f"the media list has no end that could be proven: {first + len(seen):,} media came, {said}"
         )
 
-    def page(self, offset: int, meter: Meter, number: int | None = None) -> MediaPage:
-        """The media at this offset, or those of the page of this number."""
+    def page(self, offset: int, stats: RequestStats, number: int | None = None) -> MediaPage:
+        """Return the media at this offset, or those of the page of this number."""
         params = {"limit": str(PAGE), "offset": str(offset)}
         if number is not None:
             params |= {"page": str(number)}
-        envelope = self._api.get(LISTED, "/predict/v2/media", meter, params)
+        envelope = self._api.get(LISTED, "/predict/v2/media", stats, params)
         if isinstance(envelope, list):
             return MediaPage(offset, envelope)
         media = envelope.media if envelope.media is not None else envelope.data
@@ -130,11 +130,11 @@ class Walk:
     the offset goes back until the pages meet.
     """
 
-    def __init__(self, listed: MediaList, first: int, seen: set[str | bytes], meter: Meter) -> None:
+    def __init__(self, listed: MediaList, first: int, seen: set[str | bytes], stats: RequestStats) -> None:
         self._list = listed
         self._first = first
         self._seen = seen
-        self._meter = meter
+        self._stats = stats
         self._asked = 0
         self._longest = 0
         self._lied = False
@@ -150,7 +150,7 @@ class Walk:
         """Whether each of its pages began where the one before ended, and was no longer than asked for."""
 
     def pages(self) -> Iterator[Sequence[bytes]]:
-        """What the list holds and was not seen before."""
+        """Yield what the list holds and was not seen before."""
         self._reached, self._last, self.in_place, self.proven = self._first, None, True, False
         self.repeated = False
         page, repeats = self._next(self._first), 0
@@ -193,7 +193,10 @@ class Walk:
         return self.proven or not brought
 
     def _next(self, offset: int) -> MediaPage:
-        """The page that goes on from what was seen: at the offset, before it, or beyond what is missing."""
+        """Return the page that goes on from what was seen.
+
+        At the offset, before it, or beyond what is missing.
+        """
         page = self._ask(offset)
         if not page.media and self._expected(offset):
             page = self._ask(offset)
@@ -225,7 +228,10 @@ class Walk:
         return offset + ahead < self.total
 
     def _by_number(self) -> Iterator[Sequence[bytes]]:
-        """What pages by their numbers bring: the list begins anew at each offset, which it does not know."""
+        """Yield what pages by their numbers bring.
+
+        The list begins anew at each offset, which it does not know.
+        """
         last, numbered = self._longest, False
         for number in range(1, MOST_PAGES):
             try:
@@ -249,13 +255,13 @@ class Walk:
         self._asked += 1
         if self._asked > MOST_PAGES:
             raise SourceError("the media list has no end")
-        page = self._list.page(offset, self._meter, number)
+        page = self._list.page(offset, self._stats, number)
         self.total = None if self._lied else page.total
         self._longest = max(self._longest, len(page.media))
         return page
 
     def _fresh(self, page: MediaPage) -> Sequence[bytes]:
-        """The media of a page that were not seen before, which they are from now on."""
+        """Return the media of a page that were not seen before, which they are from now on."""
         keys = page.keys
         fresh = [each for each, key in zip(page.media, keys, strict=True) if key not in self._seen]
         # One place of overlap with the page before is asked for; more than that has moved meanwhile.
@@ -265,19 +271,22 @@ class Walk:
 
 
 def _count(said: object) -> int | None:
-    """A count, where what was said is one."""
+    """Return a count, where what was said is one."""
     return said if isinstance(said, int) and not isinstance(said, bool) and said >= 0 else None
 
 
 def read_one(record: bytes) -> Listed | None:
-    """What must be known of a medium; None where that cannot be read: the decoder refuses it by name."""
+    """Return what must be known of a medium.
+
+    None where that cannot be read: the decoder refuses it by name.
+    """
     with suppress(*UNREADABLE):
         return msgspec.json.decode(record, type=Listed)
     return None
 
 
 def readable(page: Iterable[bytes]) -> Iterator[Listed]:
-    """The readable media of a page."""
+    """Yield the readable media of a page."""
     return (medium for each in page if (medium := read_one(each)) is not None)
 
 

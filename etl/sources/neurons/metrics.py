@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from etl.errors import Unfit
+from etl.errors import RecordError
 
 NEWER = {"buy": "intent", "trustworthy": "trust", "annoying": "avoidance"}
 """The spelling of the version 2.0 documents, and that of the current ones for the same metric."""
@@ -12,7 +12,7 @@ WINDOWS = {"_start": "start", "_first_two": "start", "_end": "end", "_last_two":
 
 
 def canonical_metric(raw: str) -> tuple[str, str]:
-    """The newer name of a metric of whole media without its time window, and the window."""
+    """Return the newer name of a metric of whole media without its time window, and the window."""
     for suffix, window in WINDOWS.items():
         if raw.endswith(suffix) and raw != suffix:
             metric = raw.removesuffix(suffix)
@@ -26,7 +26,7 @@ def enrich_medium(medium: Any, _context: Mapping[str, str]) -> None:  # noqa: AN
     metrics = []
     for raw, value in _mapping(medium.metrics, "$.metrics").items():
         if isinstance(value, bool) or not isinstance(value, int | float | None):
-            raise Unfit(f"Expected `float | null`, got `{type(value).__name__}`", f"$.metrics.{raw}")
+            raise RecordError(f"Expected `float | null`, got `{type(value).__name__}`", f"$.metrics.{raw}")
         metric, window = canonical_metric(raw)
         metrics.append({"metric": metric, "time_window": window, "value": value, "metric_raw": raw})
     medium.added_metrics = metrics
@@ -37,4 +37,4 @@ def _mapping(value: object, path: str) -> Mapping[str, Any]:
         return {}
     if isinstance(value, dict):
         return value
-    raise Unfit("must be an object", path)
+    raise RecordError("must be an object", path)

@@ -82,22 +82,24 @@ class AreasFile(NamedTuple):
     areas: Sequence[Area]
 
 
-class Unsure(Exception):
+class UnsureError(Exception):
     """The frames of a file differ in a way that must be looked at one by one."""
 
 
 def sure(bodies: Mapping[int, bytes], read: Callable[[bytes], T]) -> dict[int, T]:
-    """What is certainly read of the bodies of files, by the place of the file."""
+    """Return what is certainly read of the bodies of files, by the place of the file."""
     found = {}
     for place, body in bodies.items():
-        with suppress(Unsure, msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError):
+        with suppress(
+            UnsureError, msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError
+        ):
             found[place] = read(body.removeprefix(BOM))
     return found
 
 
 def _hold(sure: object) -> None:
     if not sure:
-        raise Unsure
+        raise UnsureError
 
 
 MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -111,7 +113,7 @@ NESTED = re.compile(rb'\{\s*"[^"\\]*"\s*:\s*[\[{]')
 
 
 def _unwrapped(body: bytes) -> tuple[bytes | msgspec.Raw, float | None]:
-    """The frames of a file without the object that may be wrapped around them, and their rate, if stated."""
+    """Return the frames of a file without the object that may wrap them, and their rate, if stated."""
     if LISTED.match(body) or KEYED.match(body):
         return body, None
     members = MEMBERS.decode(body)
@@ -130,7 +132,7 @@ def _unwrapped(body: bytes) -> tuple[bytes | msgspec.Raw, float | None]:
 
 
 def _first(content: bytes | msgspec.Raw, begin: int) -> Any:  # noqa: ANN401 -- any JSON
-    """The value that begins at this place; ValueError where it is too long to be a frame."""
+    """Return the value that begins at this place; ValueError where it is too long to be a frame."""
     return json.JSONDecoder().raw_decode(
         bytes(memoryview(content)[begin : begin + PEEKED]).decode(errors="replace")
     )[0]
@@ -138,7 +140,7 @@ def _first(content: bytes | msgspec.Raw, begin: int) -> Any:  # noqa: ANN401 -- 
 
 @lru_cache(maxsize=64)
 def _frames_decoder(names: tuple[str, ...], of: Any, *, keyed: bool) -> msgspec.json.Decoder[Any]:  # noqa: ANN401
-    """A decoder of frames with just these fields: their labels, and others of this type."""
+    """Return a decoder of frames with just these fields: their labels, and others of this type."""
     _hold(0 < len(names) <= WIDEST)
     kinds = {**dict.fromkeys(FRAME, Number), **dict.fromkeys(TIME, float)}
     fields = [(f"field_{place}", kinds.get(name, of)) for place, name in enumerate(names)]
@@ -148,7 +150,7 @@ def _frames_decoder(names: tuple[str, ...], of: Any, *, keyed: bool) -> msgspec.
 
 
 def _labels_first(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The fields that number or time a frame, at most one of each, and the others."""
+    """Return the fields that number or time a frame, at most one of each, and the others."""
     labels: list[str] = []
     others: list[str] = []
     for name in names:
@@ -163,7 +165,7 @@ def _frames(
     of: Any,  # noqa: ANN401 -- a type
     fps: float | None,
 ) -> tuple[Labels, Sequence[str], list[Any]]:
-    """The labels of the frames, the names of their other fields, and the values of these frame by frame."""
+    """Return the labels of the frames, the names of their other fields, and their values frame by frame."""
     first = _first(content, begin.end())
     _hold(isinstance(first, dict))
     labels, others = _labels_first(first)
@@ -186,7 +188,7 @@ def _keys(frames: Mapping[str, object]) -> list[int]:
 
 
 def metrics_of(body: bytes) -> MetricsFile:
-    """The metrics in a file; Unsure, or an error of its decoding, where its frames are not plainly alike."""
+    """Return the metrics in a file; UnsureError where its frames are not plainly alike."""
     content, fps = _unwrapped(body)
     begin = LISTED.match(content) or KEYED.match(content)
     if begin:
@@ -215,11 +217,11 @@ LISTS_BY_FRAME = msgspec.json.Decoder(dict[str, list[Area]])
 
 
 def areas_of(body: bytes) -> AreasFile:
-    """The areas in a file; Unsure, or an error of its decoding, where they are not plainly alike."""
+    """Return the areas in a file; UnsureError where they are not plainly alike."""
     content, fps = _unwrapped(body)
     begin = LISTED.match(content) or KEYED.match(content)
     if begin is None:
-        raise Unsure
+        raise UnsureError
     if bytes(memoryview(content)[begin.end() : begin.end() + 1]) == b"{":
         labels, others, seen = _frames(content, begin, list[Area], fps)
         _hold(len(others) == 1)

@@ -19,7 +19,7 @@ def sync(path: Path) -> None:
 
 
 def remedy(error: OSError) -> str:
-    """What the operator can do where a file or folder cannot be used."""
+    """Return what the operator can do where a file or folder cannot be used."""
     if error.errno in FULL:
         return "make room"
     if error.errno in FORBIDDEN:
@@ -30,7 +30,7 @@ def remedy(error: OSError) -> str:
 
 
 def reason(error: OSError) -> str:
-    """What is wrong, and with which file where that is known."""
+    """Return what is wrong, and with which file where that is known."""
     place = error.filename2 or error.filename
     named = f": {place}" if place else ""
     return f"{error.strerror or error}{named}"

@@ -9,30 +9,37 @@ from math import inf
 from pathlib import Path
 
 from etl import schema
-from etl.applying import recover
 from etl.config import Settings
 from etl.errors import (
     BUG,
     OK,
     QUARANTINED,
-    SettingsError,
+    CheckFailedError,
+    ConfigError,
     SightglassError,
     SourceError,
-    Unsound,
     worst,
 )
 from etl.extract.log import RAW, Log
-from etl.extract.stream import SETTLE_REFUSAL, Action, Session
+from etl.extract.stream import SETTLE_QUARANTINE, Action, Session
 from etl.load import lock
 from etl.load.accounts import ACCOUNT, admitted
-from etl.load.books import Books, HeldBack, Refusal, StreamStats, loaded_before, refusals
+from etl.load.run_store import (
+    HeldBack,
+    QuarantineEntry,
+    RunStore,
+    StreamStats,
+    loaded_before,
+    quarantine_entries,
+)
 from etl.load.warehouse import NAME, UNREAD_LOG_BYTES, Warehouse, make_folder, opened
-from etl.loading import Progress, RunContext, SourceLoader
+from etl.pipeline.log_applier import recover
+from etl.pipeline.source_loader import Progress, RunContext, SourceLoader
+from etl.pipeline.stages import Stages
 from etl.process import code_if_told, interruptible, share_arenas, spare
 from etl.publish import Published, publish
 from etl.redact import Redactor
-from etl.registry import source_module
-from etl.stages import Stages
+from etl.sources import source_module
 
 
 @dataclass(slots=True)
@@ -57,7 +64,7 @@ class Report:
     """Of these, the sources that were loaded before."""
     published: Published | None = None
     """What readers got to see; None where a check held it back."""
-    unsound: str | None = None
+    failed_checks: str | None = None
     """Which checks those were."""
     is_log_damaged: bool = False
     """Whether parts of the log were set aside."""
@@ -89,9 +96,9 @@ def run(
                 sessions[name] = admitted(warehouse, name, session, report.run_id)
             report.lapsed = [name for name in report.skipped if loaded_before(warehouse, name)]
 
-        warehouse, books = stack.enter_context(entered(settings, report, now, admit))
+        warehouse, run_store = stack.enter_context(entered(settings, report, now, admit))
         context = RunContext(
-            settings, warehouse, books, now, report.started_at, progress, span, report.stages
+            settings, warehouse, run_store, now, report.started_at, progress, span, report.stages
         )
         for name, session in sessions.items():
             _read(SourceLoader(context, name), session, report)
@@ -101,16 +108,16 @@ def run(
 
 def replay(
     settings: Settings, ids: Sequence[str], now: Callable[[], datetime]
-) -> tuple[Report, list[Refusal]]:
+) -> tuple[Report, list[QuarantineEntry]]:
     """Load what was refused and is accepted now, of these ids or of all that is open; and what is not."""
     report = begun(now())
-    still: list[Refusal] = []
-    with entered(settings, report, now, reports=False) as (warehouse, books):
+    still: list[QuarantineEntry] = []
+    with entered(settings, report, now, reports=False) as (warehouse, run_store):
         context = RunContext(
-            settings, warehouse, books, now, report.started_at, lambda _stats, _pending: None
+            settings, warehouse, run_store, now, report.started_at, lambda _stats, _pending: None
         )
         # Newest first: what has no version of its own is not overwritten by what was sent before it.
-        found = [each for each in reversed(refusals(warehouse, ids)) if each.state == "open"]
+        found = [each for each in reversed(quarantine_entries(warehouse, ids)) if each.state == "open"]
         loaders = {name: SourceLoader(context, name) for name in dict.fromkeys(each.source for each in found)}
         for name, loader in loaders.items():
             still += loader.replay([each for each in found if each.source == name])
@@ -121,20 +128,20 @@ def replay(
 
 
 def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> list[str]:
-    """Close one refusal; what is wrong with the log. SettingsError where there is none of this id."""
+    """Close one refusal; what is wrong with the log. ConfigError where there is none of this id."""
     with lock.hold(settings.home, now), writable(settings.home) as warehouse:
-        (refusal,) = refusals(warehouse, [quarantine_id])
-        books = Books(warehouse, begun(now).run_id)
-        context = RunContext(settings, warehouse, books, lambda: now, now, lambda _stats, _pending: None)
+        (entry,) = quarantine_entries(warehouse, [quarantine_id])
+        run_store = RunStore(warehouse, begun(now).run_id)
+        context = RunContext(settings, warehouse, run_store, lambda: now, now, lambda _stats, _pending: None)
         notices, _ = _recover(warehouse, settings)
         about = {"quarantine_id": quarantine_id, "state": "dismissed"}
-        SourceLoader(context, refusal.source).act([Action(SETTLE_REFUSAL, about)])
+        SourceLoader(context, entry.source).act([Action(SETTLE_QUARANTINE, about)])
         publish(warehouse, settings)
     return notices
 
 
 def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
-    """Let the next run do what runs hold back; SettingsError where nothing of the kind is."""
+    """Let the next run do what runs hold back; ConfigError where nothing of the kind is."""
     known_source(source)
     _must_exist(settings)
     with lock.hold(settings.home, now), writable(settings.home) as warehouse:
@@ -142,13 +149,13 @@ def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
             held is not None for held, _ in warehouse.ask("etl/confirmation", source=source, what=what)
         )
         if what != ACCOUNT and not is_held:
-            raise SettingsError(f"no {what} of {source} are held back: there is nothing to confirm")
+            raise ConfigError(f"no {what} of {source} are held back: there is nothing to confirm")
         with warehouse.transaction():
             warehouse.run("etl/confirm", source=source, what=what, now=now)
 
 
 def publish_again(settings: Settings, now: datetime, *, force: bool = False) -> Published:
-    """Let readers see the warehouse as it is; Unsound where a check fails, unless forced."""
+    """Let readers see the warehouse as it is; CheckFailedError where a check fails, unless forced."""
     _must_exist(settings)
     with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         return publish(warehouse, settings, force=force, share=inf)
@@ -167,17 +174,20 @@ def _recover(warehouse: Warehouse, settings: Settings) -> tuple[list[str], bool]
 
 def _must_exist(settings: Settings) -> None:
     if not (settings.home / NAME).exists():
-        raise SettingsError(f"there is no warehouse in {settings.home} yet: run `sightglass run`")
+        raise ConfigError(f"there is no warehouse in {settings.home} yet: run `sightglass run`")
 
 
 def begun(now: datetime) -> Report:
-    """The report of a run that begins, with a name for it."""
+    """Return the report of a run that begins, with a name for it."""
     return Report(f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", now)
 
 
 @contextmanager
 def writable(home: Path) -> Iterator[Warehouse]:
-    """The warehouse, closed at the end; where a signal comes, what became of the run is entered first."""
+    """Provide the warehouse, closed at the end.
+
+    Where a signal comes, what became of the run is entered first.
+    """
     share_arenas()
     with opened(home) as warehouse, interruptible(warehouse, is_wanted_after=True):
         yield warehouse
@@ -191,10 +201,10 @@ def entered(
     admit: Callable[[Warehouse], None] = lambda _warehouse: None,
     *,
     reports: bool = True,
-) -> Iterator[tuple[Warehouse, Books]]:
-    """The warehouse, held by this run alone, and its books, where beginning and end of it are entered.
+) -> Iterator[tuple[Warehouse, RunStore]]:
+    """Provide the warehouse, held by this run alone, and the store of runs, where it is entered.
 
-    `admit` looks at the warehouse before anything is written; SettingsError where nothing is to be. A run
+    `admit` looks at the warehouse before anything is written; ConfigError where nothing is to be. A run
     that reports what was refused does so for those before it that could not.
     """
     make_folder(settings.home)
@@ -202,43 +212,43 @@ def entered(
         lock.hold(settings.home, report.started_at) as holder,
         writable(settings.home) as warehouse,
     ):
-        books = Books(warehouse, report.run_id)
+        run_store = RunStore(warehouse, report.run_id)
         is_entered = False
         try:
             admit(warehouse)
-            books.start(report.started_at)
+            run_store.start(report.started_at)
             is_entered = True
             with report.stages.measured("recover"):
                 report.log_notices, report.is_log_damaged = _recover(warehouse, settings)
             if reports:
                 # Nobody was told of what they refused, and it counts as new only once.
-                report.newly_quarantined = books.refused_by(holder.unreported)
+                report.newly_quarantined = run_store.refused_by(holder.unreported)
                 holder.enter(report.run_id)
-            yield warehouse, books
+            yield warehouse, run_store
         except BaseException as error:
-            if not is_entered and isinstance(error, SettingsError):
+            if not is_entered and isinstance(error, ConfigError):
                 raise
             spare()
             warehouse.roll_back()
             # Where even this cannot be written, the next run enters it.
             with suppress(SightglassError):
                 if not is_entered:
-                    books.start(report.started_at)
-                books.finish(now(), "failed", _code(error), report.unknown)
+                    run_store.start(report.started_at)
+                run_store.finish(now(), "failed", _code(error), report.unknown)
             raise
-        report.gaps, report.held_back = books.gaps(), books.held_back()
+        report.gaps, report.held_back = run_store.gaps(), run_store.held_back()
         report.finished_at = now()
-        books.finish(report.finished_at, report.status, report.exit_code, report.unknown)
+        run_store.finish(report.finished_at, report.status, report.exit_code, report.unknown)
         with report.stages.measured("checkpoint"):
             warehouse.connection.execute("RESET threads")
             warehouse.work_in_log(UNREAD_LOG_BYTES)
         try:
             with report.stages.measured("publish"):
                 report.published = publish(warehouse, settings)
-        except Unsound as error:
-            report.unsound = str(error)
+        except CheckFailedError as error:
+            report.failed_checks = str(error)
             report.status, report.exit_code = "partial", worst([report.exit_code, error.exit_code])
-            books.finish(report.finished_at, report.status, report.exit_code, report.unknown)
+            run_store.finish(report.finished_at, report.status, report.exit_code, report.unknown)
 
 
 def _read(loader: SourceLoader, session: Session, report: Report) -> None:
@@ -252,7 +262,7 @@ def _read(loader: SourceLoader, session: Session, report: Report) -> None:
 
 
 def _code(error: BaseException) -> int:
-    """The exit code with which the command will leave because of this."""
+    """Return the exit code with which the command will leave because of this."""
     if told := code_if_told():
         return told
     if isinstance(error, SightglassError):
@@ -261,7 +271,10 @@ def _code(error: BaseException) -> int:
 
 
 def _connect(settings: Settings, wanted: Sequence[str], report: Report) -> dict[str, Session]:
-    """A session with each wanted source; those without credentials are skipped, unless asked for by name."""
+    """Return a session with each wanted source.
+
+    Those without credentials are skipped, unless asked for by name.
+    """
     named = settings.listed("SIGHTGLASS_SOURCES")
     for name in [*wanted, *named]:
         known_source(name, "" if name in wanted else "SIGHTGLASS_SOURCES: ")
@@ -270,18 +283,18 @@ def _connect(settings: Settings, wanted: Sequence[str], report: Report) -> dict[
     without = [name for name, session in sessions.items() if session is None]
     if wanted or named:
         for name in without:
-            raise SettingsError(f"{name} has no credentials: set {source_module(name).LOGIN}")
+            raise ConfigError(f"{name} has no credentials: set {source_module(name).LOGIN}")
     if len(without) == len(sessions):
         each = "; for ".join(f"{name} set {source_module(name).LOGIN}" for name in schema.names())
-        raise SettingsError(f"no source has credentials: for {each}; or try `sightglass demo`")
+        raise ConfigError(f"no source has credentials: for {each}; or try `sightglass demo`")
     report.skipped += without
     return {name: session for name, session in sessions.items() if session is not None}
 
 
 def known_source(name: str, where: str = "") -> None:
-    """SettingsError where there is no source of this name."""
+    """ConfigError where there is no source of this name."""
     if name not in schema.names():
-        raise SettingsError(f"{where}{name} is no source; known are {', '.join(schema.names())}")
+        raise ConfigError(f"{where}{name} is no source; known are {', '.join(schema.names())}")
 
 
 def _judge(report: Report) -> None:
@@ -290,7 +303,7 @@ def _judge(report: Report) -> None:
     codes = [
         *[SourceError.exit_code] * bool(failed),
         *[QUARANTINED] * bool(report.newly_quarantined or report.is_log_damaged),
-        *[SettingsError.exit_code] * bool(report.lapsed),
+        *[ConfigError.exit_code] * bool(report.lapsed),
     ]
     report.exit_code = worst(codes)
     report.status = "ok"

@@ -10,7 +10,7 @@ from typing import Self
 
 from etl.errors import SourceError
 from etl.extract.handover import Handover
-from etl.extract.stream import Bundle, Meter, Position, Stream, size_of
+from etl.extract.stream import Bundle, Checkpoint, RequestStats, Stream, size_of
 
 QUIET = 1.0  # seconds without anything new after which whoever reads may see to what has come
 
@@ -22,17 +22,17 @@ class Ended:
     error: SourceError | None
 
 
-Item = tuple[Stream, Meter, Bundle | Ended]
+Item = tuple[Stream, RequestStats, Bundle | Ended]
 
 
-class Reading:
+class StreamReader:
     """The bundles of a group of streams as they come; a context manager, for threads stand behind it."""
 
     def __init__(
-        self, streams: Sequence[Stream], position: Callable[[Stream], Position], at_once: int
+        self, streams: Sequence[Stream], checkpoint: Callable[[Stream], Checkpoint], at_once: int
     ) -> None:
         self._waiting = deque(streams)
-        self._position = position
+        self._checkpoint = checkpoint
         self._running = len(streams)
         self._queue: Handover[Item | BaseException] = Handover(at_once)
         self._unwanted = threading.Event()
@@ -76,13 +76,13 @@ class Reading:
             self._read(stream)
 
     def _read(self, stream: Stream) -> None:
-        meter = Meter()
+        stats = RequestStats()
         try:
-            for bundle in stream.deliver(self._position(stream), meter):
-                if not self._queue.put((stream, meter, bundle), size_of(bundle)):
+            for bundle in stream.deliver(self._checkpoint(stream), stats):
+                if not self._queue.put((stream, stats, bundle), size_of(bundle)):
                     return
-            self._queue.put((stream, meter, Ended(None)))
+            self._queue.put((stream, stats, Ended(None)))
         except SourceError as error:
-            self._queue.put((stream, meter, Ended(error)))
+            self._queue.put((stream, stats, Ended(error)))
         except BaseException as error:  # noqa: BLE001 -- a bug must stop the run, not vanish with its thread
             self._queue.put(error)

@@ -1,4 +1,4 @@
-"""A stretch of time that is read side by side: nothing is left out, whoever reads it."""
+"""A range of time that is read side by side: nothing is left out, whoever reads it."""
 
 import threading
 from bisect import bisect_left
@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.errors import SourceError
+from etl.extract.ranges import FIRST, PRICE, RangeReader, Read, TimeRange, unread
 from etl.extract.stream import Bundle, Page
-from etl.extract.stretches import FIRST, PRICE, Read, Readers, Stretch, unread
 
 PAGE = 5
 END = 10_000
@@ -23,7 +23,7 @@ Stretches = st.lists(st.tuples(st.integers(0, END), st.integers(1, END // 4)), m
 def test_what_is_unread_and_what_was_read_make_up_the_whole(
     done: list[tuple[int, int]], start: int, end: int
 ) -> None:
-    """Each time between start and end is in one of the two; the unread stretches do not overlap."""
+    """Each time between start and end is in one of the two; the unread ranges do not overlap."""
     read = [(begun, begun + length) for begun, length in done]
     found = [(each.start, each.end) for each in unread(start, end, read)]
 
@@ -38,15 +38,15 @@ def test_what_is_unread_and_what_was_read_make_up_the_whole(
 def reader(times: Sequence[int], seen: set[str] | None = None) -> Read:
     """Reads pages of these times, and notes which threads did."""
 
-    def read(stretch: Stretch) -> Iterator[Bundle]:
-        place = bisect_left(times, stretch.start)
+    def read(time_range: TimeRange) -> Iterator[Bundle]:
+        place = bisect_left(times, time_range.start)
         while place < len(times):
             if seen is not None:
                 seen.add(threading.current_thread().name)
             page = times[place : place + PAGE]
             place += len(page)
-            stretch.reached(page[0], page[-1])
-            end = stretch.end
+            time_range.reached(page[0], page[-1])
+            end = time_range.end
             yield [Page("made-up", [str(time).encode() for time in page if time < end])]
             if page[-1] >= end:
                 return
@@ -62,43 +62,43 @@ def told(bundles: Iterator[Bundle]) -> list[int]:
 
 @given(st.sets(st.integers(0, END - 1), max_size=400), st.integers(1, 16))
 def test_every_record_comes_however_many_read(times: set[int], most: int) -> None:
-    """Uneven or not, each time of the stretch is delivered, and none beyond it."""
-    found = told(Readers(most).read(Stretch(0, END, 0), reader(sorted(times))))
+    """Uneven or not, each time of the range is delivered, and none beyond it."""
+    found = told(RangeReader(most).read(TimeRange(0, END, 0), reader(sorted(times))))
 
     assert sorted(times) == sorted(set(found))
 
 
 def test_guesses_cost_few_requests() -> None:
-    """Where much seems to be left and nothing is, a stretch is taken over for some pages that have come."""
-    begun: list[Stretch] = []
+    """Where much seems to be left and nothing is, a range is taken over for some pages that have come."""
+    begun: list[TimeRange] = []
 
-    def read(stretch: Stretch) -> Iterator[Bundle]:
-        begun.append(stretch)
-        for page in range(0 if stretch.shared else 4 * FIRST):
-            stretch.reached(page, page + 1)
+    def read(time_range: TimeRange) -> Iterator[Bundle]:
+        begun.append(time_range)
+        for page in range(0 if time_range.shared else 4 * FIRST):
+            time_range.reached(page, page + 1)
             yield [Page("made-up", [])]
 
-    bundles = list(Readers(16).read(Stretch(0, 10**12, 0), read))
+    bundles = list(RangeReader(16).read(TimeRange(0, 10**12, 0), read))
 
     assert 4 * FIRST == len(bundles)
     assert 1 < len(begun) <= 1 + 4 * FIRST / PRICE
 
 
 def test_what_nobody_has_looked_into_is_not_divided() -> None:
-    """As long as no page of a stretch has come, others take half of what the first reader has left."""
+    """As long as no page of a range has come, others take half of what the first reader has left."""
     pages, starts, first_done = 4 * FIRST, list[int](), threading.Event()
 
-    def read(stretch: Stretch) -> Iterator[Bundle]:
-        if stretch.shared:
-            starts.append(stretch.start)
+    def read(time_range: TimeRange) -> Iterator[Bundle]:
+        if time_range.shared:
+            starts.append(time_range.start)
             first_done.wait(30)
             return
         for page in range(pages):
-            stretch.reached(page, page + 1)
+            time_range.reached(page, page + 1)
             yield [Page("made-up", [])]
         first_done.set()
 
-    assert pages == len(list(Readers(16).read(Stretch(0, 10**12, 0), read)))
+    assert pages == len(list(RangeReader(16).read(TimeRange(0, 10**12, 0), read)))
     halves = pairwise([10**12, *sorted(starts, reverse=True)])
     assert [] == [(above, start) for above, start in halves if start > (above + pages) / 2]
 
@@ -107,16 +107,16 @@ def test_a_busy_part_is_shared() -> None:
     """Where all records lie in a tenth of the time, more than one reader comes to read them."""
     times, seen, second = range(9_000, 10_000), set[str](), threading.Event()
 
-    def read(stretch: Stretch) -> Iterator[Bundle]:
-        first = not stretch.shared
-        for number, bundle in enumerate(reader(times, seen)(stretch)):
+    def read(time_range: TimeRange) -> Iterator[Bundle]:
+        first = not time_range.shared
+        for number, bundle in enumerate(reader(times, seen)(time_range)):
             yield bundle
             if not first:
                 second.set()
             elif number >= FIRST:
                 second.wait(30)
 
-    found = told(Readers(4).read(Stretch(0, END, 0), read))
+    found = told(RangeReader(4).read(TimeRange(0, END, 0), read))
 
     assert list(times) == sorted(set(found))
     assert second.is_set()
@@ -127,7 +127,7 @@ def test_a_stretch_of_few_pages_is_read_by_one() -> None:
     few = range(0, END, END // 10), range(FIRST * PAGE)
     for times in few:
         seen = set[str]()
-        found = told(Readers(16).read(Stretch(0, END, 0), reader(times, seen)))
+        found = told(RangeReader(16).read(TimeRange(0, END, 0), reader(times, seen)))
 
         assert list(times) == found
         assert {threading.current_thread().name} == seen
@@ -136,10 +136,10 @@ def test_a_stretch_of_few_pages_is_read_by_one() -> None:
 def failing(error: Exception) -> Read:
     """Reads every time up to 9,000, and fails there."""
 
-    def read(stretch: Stretch) -> Iterator[Bundle]:
-        for bundle in reader(range(0, 9_000, 10))(stretch):
+    def read(time_range: TimeRange) -> Iterator[Bundle]:
+        for bundle in reader(range(0, 9_000, 10))(time_range):
             yield bundle
-            if stretch.at >= 8_000:
+            if time_range.at >= 8_000:
                 raise error
 
     return read
@@ -150,11 +150,11 @@ def test_one_reader_that_fails_does_not_stop_the_others() -> None:
     found: list[Bundle] = []
 
     with pytest.raises(SourceError, match="it is broken"):
-        found.extend(Readers(8).read(Stretch(0, END, 0), failing(SourceError("it is broken"))))
+        found.extend(RangeReader(8).read(TimeRange(0, END, 0), failing(SourceError("it is broken"))))
     assert set(range(0, 8_000, 10)) <= set(told(iter(found)))
 
 
 def test_a_bug_in_a_reader_is_raised() -> None:
     """An error that is no source's stops the reading."""
     with pytest.raises(LookupError, match="a bug"):
-        list(Readers(8).read(Stretch(0, END, 0), failing(LookupError("a bug"))))
+        list(RangeReader(8).read(TimeRange(0, END, 0), failing(LookupError("a bug"))))

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from etl.cli import settings_for
 from etl.config import Settings
-from etl.errors import SettingsError
-from etl.publish import lake, parquet, slices
+from etl.errors import EnvironmentFaultError
+from etl.publish import lake, parquet, partitions
 from etl.publish.bi import query
 from etl.publish.lake import Change, Lake
-from etl.publish.parquet import SliceWriter
-from etl.publish.slices import Slice
+from etl.publish.parquet import PartitionWriter
+from etl.publish.partitions import Partition
 from etl.schema import Column, Declaration, Table
 
 
@@ -99,7 +99,7 @@ class Small:
         return in_order(self.reader, f"FROM '{self.folder}/{name.replace('.', '/')}/*.parquet'")
 
     def cuts(self, name: str) -> dict[str, int]:
-        """How many rows each slice of a table has."""
+        """How many rows each partition of a table has."""
         paths = self.folder.joinpath(*name.split(".")).glob("*.parquet")
         return {path.stem: pq.read_metadata(path).num_rows for path in sorted(paths)}
 
@@ -122,8 +122,8 @@ def agree(small: Small, name: str = "small.a") -> bool:
 
 @pytest.fixture(autouse=True)
 def _little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few rows make a slice, fewer are sorted at once, and a version is awaited for only a moment."""
-    monkeypatch.setattr(slices, "ROWS", 100)
+    """Few rows make a partition, fewer are sorted at once, and a version is awaited for only a moment."""
+    monkeypatch.setattr(partitions, "ROWS", 100)
     monkeypatch.setattr(parquet, "SORTED", 7)
     monkeypatch.setattr(lake, "AHEAD", 0.005)
 
@@ -145,7 +145,7 @@ MARCH, APRIL = "2026-03-01 00:00:00+00", "2026-04-01 00:00:00+00"
 
 
 def test_a_month_with_many_rows_is_cut(small: Small) -> None:
-    """Its slices have names that tell when they begin; months with few rows stay whole."""
+    """Its partitions have names that tell when they begin; months with few rows stay whole."""
     small.insert(MARCH, 430)
     small.insert(APRIL, 200, start=1000)
 
@@ -195,7 +195,7 @@ def test_rows_of_one_time_stay_together(small: Small) -> None:
 
 
 def test_rows_without_a_time_stand_apart(small: Small) -> None:
-    """They are in a slice of their own, and move to a month once they have a time."""
+    """They are in a partition of their own, and move to a month once they have a time."""
     small.execute("INSERT INTO small.a VALUES (1, NULL, NULL, 1), (2, NULL, NULL, 2)")
     small.insert(MARCH, 3, start=10)
     small.publish()
@@ -282,16 +282,16 @@ def test_a_slice_that_cannot_be_written_ends_the_other(
     """Two are written at once; when one fails, or the run is told to stop, neither goes on to its end."""
     both, told = Barrier(2), []
 
-    def write(_connection: object, _table: Table, each: Slice, _path: Path, unwanted: Event) -> None:
+    def write(_connection: object, _table: Table, each: Partition, _path: Path, unwanted: Event) -> None:
         both.wait(30)
         if each.name == fails:
             raise OSError(ENOSPC, "No space left on device")
         told.append(unwanted.wait(30))
 
-    monkeypatch.setattr(lake, "SliceWriter", lambda: write)
+    monkeypatch.setattr(lake, "PartitionWriter", lambda: write)
     small.insert(MARCH, 60)
     small.insert(APRIL, 50, 60)
-    with pytest.raises(SettingsError, match="No space left on device; make room"):
+    with pytest.raises(EnvironmentFaultError, match="No space left on device; make room"):
         small.publish()
 
     assert [True] == told
@@ -301,15 +301,15 @@ def test_a_lack_of_memory_while_rows_are_read_is_made_good_by_one_slice_at_a_tim
     small: Small, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Arrow tells of it as of a file that cannot be read."""
-    real, refused = SliceWriter(), list[str]()
+    real, refused = PartitionWriter(), list[str]()
 
-    def write(connection: Any, tables: Any, each: Slice, paths: Any, unwanted: Event) -> None:  # noqa: ANN401
+    def write(connection: Any, tables: Any, each: Partition, paths: Any, unwanted: Event) -> None:  # noqa: ANN401
         if each.name == "2026-03" and not refused:
             refused.append(each.name)
             raise OSError("Out of Memory Error: failed to allocate data of size 4.0 KiB")
         real(connection, tables, each, paths, unwanted)
 
-    monkeypatch.setattr(lake, "SliceWriter", lambda: write)
+    monkeypatch.setattr(lake, "PartitionWriter", lambda: write)
     small.insert(MARCH, 60)
     small.insert(APRIL, 50, 60)
     small.publish()
@@ -321,10 +321,10 @@ def test_a_lack_of_memory_while_rows_are_read_is_made_good_by_one_slice_at_a_tim
 def test_row_groups_are_in_the_order_of_time(
     small: Small, monkeypatch: pytest.MonkeyPatch, at_once: int, expected: int
 ) -> None:
-    """Who asks for a stretch of time need read only the row groups that hold it, in however many sorts."""
+    """Who asks for a range of time need read only the row groups that hold it, in however many sorts."""
     monkeypatch.setattr(parquet, "ROW_GROUP", 2048)
     monkeypatch.setattr(parquet, "SORTED", at_once)
-    monkeypatch.setattr(slices, "ROWS", 100_000)
+    monkeypatch.setattr(partitions, "ROWS", 100_000)
     small.insert(MARCH, 10_000)
     small.execute("CREATE OR REPLACE TABLE small.a AS FROM small.a ORDER BY hash(id)")
     small.publish()
@@ -338,7 +338,7 @@ def test_row_groups_are_in_the_order_of_time(
 
 def test_only_what_repeats_is_written_as_a_dictionary(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the columns are written as, a reader of Arrow finds them as they are declared."""
-    monkeypatch.setattr(slices, "ROWS", 100_000)
+    monkeypatch.setattr(partitions, "ROWS", 100_000)
     small.insert(MARCH, 10_000)
     small.publish()
 
@@ -356,7 +356,7 @@ def test_rows_too_large_to_hold_are_sorted_all_the_same(
 ) -> None:
     """DuckDB sorts them then, which can spill: the file is the same."""
     monkeypatch.setattr(parquet, "HELD_BYTES", bytes_held)
-    monkeypatch.setattr(slices, "ROWS", 100_000)
+    monkeypatch.setattr(partitions, "ROWS", 100_000)
     small.insert(MARCH, 5_000)
     small.execute("CREATE OR REPLACE TABLE small.a AS FROM small.a ORDER BY hash(id)")
     small.publish()
@@ -378,7 +378,7 @@ CHANGES = st.dictionaries(
 @settings(max_examples=12)
 def test_whatever_changes_is_what_readers_see(story: list[tuple[dict[int, Any], ...]]) -> None:
     """Rows come, change, move between months and go: after each publish all ways to read give the tables."""
-    slices.ROWS = 2
+    partitions.ROWS = 2
     with TemporaryDirectory() as folder:
         small = Small(Path(folder), made_up("a"), made_up("b", ""))
         for changes in story:

@@ -1,7 +1,7 @@
 """How a table is cut into files: by month, and a month with many rows by time within it.
 
-What a slice holds is known by a digest that adds up: the digest of a month is the sum of those of its
-slices. So one pass over a table finds the months that have changed, and only these are looked into.
+What a partition holds is known by a digest that adds up: the digest of a month is the sum of those of its
+partitions. So one pass over a table finds the months that have changed, and only these are looked into.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from etl.load.relation import relation
 from etl.schema import Table, quote
 
 ROWS = 250_000
-"""Rows of a slice: what an increment rewrites at most for each stretch of time that it touched."""
+"""Rows of a partition: what an increment rewrites at most for each range of time that it touched."""
 
 MODULUS = 2**61 - 1
 """Keeps a digest within 64 bits."""
@@ -22,48 +22,53 @@ WHOLE = "all"
 TIMELESS = "none"
 
 
-class Slice(msgspec.Struct, frozen=True):
+class Partition(msgspec.Struct, frozen=True):
     """Some rows of a table: which, how many, and what they hold."""
 
     name: str
     start: int | None = None
-    """Microseconds since 1970 where the slice begins; None for one that is not cut by time."""
+    """Microseconds since 1970 where the partition begins; None for one that is not cut by time."""
     end: int | None = None
     rows: int = 0
     digest: int = 0
 
 
-def cut(connection: DuckDBPyConnection, table: Table, known: Sequence[Slice]) -> list[Slice]:
-    """The slices of a table as it is now; those that are equal to a known one hold the same rows."""
+def cut(connection: DuckDBPyConnection, table: Table, known: Sequence[Partition]) -> list[Partition]:
+    """Return the partitions of a table as it is now.
+
+    Those that are equal to a known one hold the same rows.
+    """
     made = (
-        _by_time(connection, table, known) if table.by_month else [_measured(connection, table, Slice(WHOLE))]
+        _by_time(connection, table, known)
+        if table.by_month
+        else [_measured(connection, table, Partition(WHOLE))]
     )
     # What the table was cut into before and is not any more is emptied: its rows would be seen twice.
     names = {each.name for each in made}
-    return [*made, *(Slice(each.name, each.start, each.end) for each in known if each.name not in names)]
+    return [*made, *(Partition(each.name, each.start, each.end) for each in known if each.name not in names)]
 
 
-def _by_time(connection: DuckDBPyConnection, table: Table, known: Sequence[Slice]) -> list[Slice]:
-    """The slices of a table that is cut by time."""
-    before: dict[str, list[Slice]] = {}
+def _by_time(connection: DuckDBPyConnection, table: Table, known: Sequence[Partition]) -> list[Partition]:
+    """Return the partitions of a table that is cut by time."""
+    before: dict[str, list[Partition]] = {}
     for each in sorted(known, key=lambda one: one.name):
         if each.start is not None or each.name == TIMELESS:
             before.setdefault(_month(each), []).append(each)
     found = {each.name: each for each in _months(connection, table)}
-    for name, slices in before.items():
-        found.setdefault(name, Slice(name, slices[0].start, slices[-1].end))
+    for name, partitions in before.items():
+        found.setdefault(name, Partition(name, partitions[0].start, partitions[-1].end))
     if not found:
-        return [Slice(TIMELESS)]
-    made: list[Slice] = []
+        return [Partition(TIMELESS)]
+    made: list[Partition] = []
     for name, month in sorted(found.items()):
         made += _of_month(connection, table, month, before.get(name, []))
     return made
 
 
 def _of_month(
-    connection: DuckDBPyConnection, table: Table, month: Slice, known: Sequence[Slice]
-) -> Iterator[Slice]:
-    """The slices of a month, cut where they were cut before, and anew where one has grown too large."""
+    connection: DuckDBPyConnection, table: Table, month: Partition, known: Sequence[Partition]
+) -> Iterator[Partition]:
+    """Yield the partitions of a month, cut where they were cut before, and anew where one grew too large."""
     if known and (month.rows, month.digest) == (
         sum(each.rows for each in known),
         sum(each.digest for each in known) % MODULUS,
@@ -77,8 +82,8 @@ def _of_month(
             yield from [now] if now.rows <= 2 * ROWS else _divided(connection, table, now)
 
 
-def _months(connection: DuckDBPyConnection, table: Table) -> Iterator[Slice]:
-    """Each month of the table that has rows, as one slice; rows without a time stand apart."""
+def _months(connection: DuckDBPyConnection, table: Table) -> Iterator[Partition]:
+    """Each month of the table that has rows, as one partition; rows without a time stand apart."""
     # Grouped by the number of the month, in UTC: date_trunc of times with a zone takes ten times as long.
     time = f"make_timestamp(epoch_us({quote(table.by_month)}))"
     rows = connection.execute(
@@ -87,34 +92,34 @@ def _months(connection: DuckDBPyConnection, table: Table) -> Iterator[Slice]:
         f"FROM {relation(table)} GROUP BY 12 * year({time}) + month({time})"
     ).fetchall()
     for name, start, end, count, digest in rows:
-        yield Slice(name or TIMELESS, start, end, count, digest)
+        yield Partition(name or TIMELESS, start, end, count, digest)
 
 
-def _divided(connection: DuckDBPyConnection, table: Table, each: Slice) -> Iterator[Slice]:
-    """The slice in pieces; rows of one time stay together."""
+def _divided(connection: DuckDBPyConnection, table: Table, each: Partition) -> Iterator[Partition]:
+    """Yield the partition in pieces; rows of one time stay together."""
     time = quote(table.by_month)
     firsts = connection.execute(
         f"SELECT DISTINCT strftime(min(moment), '%Y-%m-%dT%H%M%S-%f'), epoch_us(min(moment)) AS first "
         f"FROM (SELECT {time} AS moment, (row_number() OVER (ORDER BY {time}) - 1) // {ROWS} AS piece "
         f"FROM {relation(table)} WHERE {condition(table, each)}) GROUP BY piece ORDER BY first"
     ).fetchall()
-    # The first piece begins where the slice began, whenever its first row is.
+    # The first piece begins where the partition began, whenever its first row is.
     edges = [(each.name, each.start), *firsts[1:]]
     ends = [*(first for _, first in edges[1:]), each.end]
     for (name, start), end in zip(edges, ends, strict=True):
-        yield _measured(connection, table, Slice(name, start, end))
+        yield _measured(connection, table, Partition(name, start, end))
 
 
-def _measured(connection: DuckDBPyConnection, table: Table, each: Slice) -> Slice:
-    """The slice with what it holds now."""
+def _measured(connection: DuckDBPyConnection, table: Table, each: Partition) -> Partition:
+    """Return the partition with what it holds now."""
     ((rows, digest),) = connection.execute(
         f"SELECT count(*), {_digest(table)} FROM {relation(table)} WHERE {condition(table, each)}"
     ).fetchall()
-    return Slice(each.name, each.start, each.end, rows, digest)
+    return Partition(each.name, each.start, each.end, rows, digest)
 
 
-def condition(table: Table, each: Slice) -> str:
-    """The SQL condition that a row belongs to the slice."""
+def condition(table: Table, each: Partition) -> str:
+    """Return the SQL condition that a row belongs to the partition."""
     time = quote(table.by_month)
     if each.name == WHOLE:
         return "true"
@@ -124,12 +129,12 @@ def condition(table: Table, each: Slice) -> str:
 
 
 def _digest(table: Table) -> str:
-    """What the rows hold as one number: every change of a row changes one of these columns."""
+    """Return what the rows hold as one number: every change of a row changes one of these columns."""
     columns = [name for name in table.maintained if name not in table.key] or table.small
     return f"CAST(coalesce(sum(hash({', '.join(map(quote, columns))})), 0) % {MODULUS} AS BIGINT)"
 
 
-def _month(each: Slice) -> str:
-    """The name of the month that the slice is, or is a piece of."""
+def _month(each: Partition) -> str:
+    """Return the name of the month that the partition is, or is a piece of."""
     day, is_piece, _ = each.name.partition("T")
     return day.rpartition("-")[0] if is_piece else day

@@ -15,10 +15,10 @@ from typing import Self
 from etl.extract.log import Part
 from etl.extract.log_writer import LogWriter, Received
 from etl.load.commit import Batch, Committer
-from etl.stages import Stages
-from etl.stream_buffer import Drained, Newest, StreamBuffer
+from etl.pipeline.stages import Stages
+from etl.pipeline.stream_buffer import Drained, Newest, StreamBuffer
+from etl.pipeline.transform_worker import TransformWorker
 from etl.transform.part_rows import PartRows, StreamBatch, merge, stream_batch
-from etl.transform_worker import TransformWorker
 from etl.values import datetime_of, micros_of
 
 PARTS_AT_ONCE = 2
@@ -145,7 +145,7 @@ class PartPipeline:
         return rows
 
     def _without_rows(self, drained: Drained) -> StreamBatch:
-        """What a stream has delivered that has no rows."""
+        """Return what a stream has delivered that has no rows."""
         batch = stream_batch(drained.head(self._newest))
         batch.repeats.update(drained.repeats)
         batch.take([one for _, bundle in drained.received for one in bundle])

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 from etl import schema
 from etl.extract.log import DAMAGED, Log, Part
-from etl.extract.log_reader import DamagedPart
+from etl.extract.log_reader import DamagedPartError
 from etl.extract.stream import THE_RUN
-from etl.load.books import Books
 from etl.load.commit import Batch, Committer
+from etl.load.run_store import RunStore
 from etl.load.warehouse import Warehouse
+from etl.pipeline.transform_worker import PartTransformer
 from etl.redact import Redactor
 from etl.transform.part_rows import PartRows, merge
-from etl.transform_worker import PartTransformer
 from etl.values import datetime_of
 
 
@@ -22,7 +22,7 @@ class Recovery:
     """What became of parts that an earlier run has sealed and not applied."""
 
     applied: int
-    """Number of the last part that is applied."""
+    """Return the number of the last part that is applied."""
     notices: list[str] = field(default_factory=list)
     """What is missing or damaged, and asked for again."""
     is_damaged: bool = False
@@ -45,7 +45,7 @@ class LogApplier:
         """Apply each batch of these parts as one transaction, and yield its last part.
 
         Where parts before them are missing, no cursor may move: it would pass what these held. Raises
-        DamagedPart at the first part that is not as it was written; the batch it is in is not applied.
+        DamagedPartError at the first part that is not as it was written; the batch it is in is not applied.
         """
         pending: list[tuple[Part, PartRows]] = []
         for part in parts:
@@ -60,7 +60,7 @@ class LogApplier:
             yield self._commit(pending, moves_cursors=moves_cursors)
 
     def _rows(self, part: Part) -> PartRows:
-        """The rows, and all else, in a part."""
+        """Return the rows, and all else, in a part."""
         if self._run_id != part.run_id:
             # As in each run, no undeclared field is known at the beginning.
             self._run_id = part.run_id
@@ -69,7 +69,7 @@ class LogApplier:
         rows = self._transformer.rows(part)
         if rows.is_of_run:
             run = rows.head.run
-            Books(self.warehouse, run.run_id).know(datetime_of(run.started_at), run.version)
+            RunStore(self.warehouse, run.run_id).know(datetime_of(run.started_at), run.version)
         return rows
 
     def _commit(self, parts: Sequence[tuple[Part, PartRows]], *, moves_cursors: bool) -> Part:
@@ -84,8 +84,8 @@ class LogApplier:
         return part
 
     def _new_committer(self) -> Committer:
-        books = Books(self.warehouse, self._run_id)
-        return Committer(self.warehouse, books, self.source, self._transformer.transformer, self._redact)
+        run_store = RunStore(self.warehouse, self._run_id)
+        return Committer(self.warehouse, run_store, self.source, self._transformer.transformer, self._redact)
 
 
 def recover(warehouse: Warehouse, log: Log, source: str, redact: Redactor) -> Recovery:
@@ -94,8 +94,8 @@ def recover(warehouse: Warehouse, log: Log, source: str, redact: Redactor) -> Re
     A part that is damaged, and those after it, are set aside: no cursor has moved over what they hold. Nor
     does one move by parts that others are missing before: these are asked for again.
     """
-    books = Books(warehouse, "")
-    applied = books.log_applied(source)
+    run_store = RunStore(warehouse, "")
+    applied = run_store.log_applied(source)
     log.clean(applied)
     recovery, left = Recovery(applied), log.parts(applied)
     if not left:
@@ -112,12 +112,12 @@ def recover(warehouse: Warehouse, log: Log, source: str, redact: Redactor) -> Re
             recovery.applied = part.number
         for part in applier.apply(beyond, moves_cursors=False):
             recovery.applied = part.number
-    except DamagedPart as error:
+    except DamagedPartError as error:
         recovery.is_damaged = True
         recovery.notices.append(f"the log is damaged, what it held since is asked for again: {error}")
         for part in left:
             if part.number > recovery.applied:
                 with suppress(OSError):
                     part.entry.rename(part.entry.with_name(part.entry.name + DAMAGED))
-    books.close_dead_streams()
+    run_store.close_dead_streams()
     return recovery

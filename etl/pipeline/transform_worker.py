@@ -19,12 +19,12 @@ from typing import IO, Any
 import pyarrow.compute as pc
 
 from etl import schema
-from etl.errors import SettingsError
+from etl.errors import EnvironmentFaultError
 from etl.extract.log import Log, Part
-from etl.extract.log_reader import DamagedPart, read
+from etl.extract.log_reader import DamagedPartError, read
 from etl.extract.log_writer import Received
-from etl.extract.stream import SETTLE_REFUSAL, Action, Delivery
-from etl.registry import declared_settings, source_module
+from etl.extract.stream import SETTLE_QUARANTINE, Action, Delivery
+from etl.sources import declared_settings, source_module
 from etl.transform.batch import Transformer
 from etl.transform.part_rows import (
     Contribution,
@@ -54,7 +54,7 @@ class PartTransformer:
         self.transformer = Transformer(source_module(source), self._declared)
 
     def rows(self, part: Part) -> PartRows:
-        """The rows, and all else, in a part; DamagedPart where it is not as it was written."""
+        """Return the rows, and all else, in a part; DamagedPartError where it is not as it was written."""
         head, received = read(self._log, part)
         delivered: list[list[Delivery]] = [[] for _ in head.streams]
         for each in received:
@@ -76,12 +76,15 @@ class PartTransformer:
         for name, made in self.transformer.transform(deliveries).items():
             offset = rows.add(name, made.tables, made.ordinals)
             numbers = [(offset, offset + made.ordinals)]
-            batch.contributions[name] = Contribution(made.fetched, made.rejects, numbers)
+            batch.contributions[name] = Contribution(made.fetched, made.rejected, numbers)
             if name == batch.name:
                 batch.see(self._newest(made.tables, batch))
 
     def _newest(self, tables: Tables, batch: StreamBatch) -> int | None:
-        """The newest time of a record before the end of its stream; None where records have no time."""
+        """Return the newest time of a record before the end of its stream.
+
+        None where records have no time.
+        """
         table = next((each for each in self._declared.of_stream(batch.name) if each.version), None)
         if table is None:
             return None
@@ -92,7 +95,7 @@ class PartTransformer:
 
 def _settles(received: Received) -> bool:
     """Whether somebody has settled a refusal by hand, which is no run."""
-    return all(isinstance(each, Action) and each.name == SETTLE_REFUSAL for each in received.bundle)
+    return all(isinstance(each, Action) and each.name == SETTLE_QUARANTINE for each in received.bundle)
 
 
 class TransformWorker:
@@ -111,18 +114,18 @@ class TransformWorker:
         self._unknown: list[str] = []
 
     def unknown(self) -> list[str]:
-        """The undeclared fields met so far, as `Transformer.unknown` gives them."""
+        """Return the undeclared fields met so far, as `Transformer.unknown` gives them."""
         return sorted({*self._here.transformer.unknown(), *self._unknown})
 
     def rows(self, part: Part) -> PartRows:
-        """The rows, and all else, in a part.
+        """Return the rows, and all else, in a part.
 
-        Raises SettingsError where the process was killed, or the part is not as it was written.
+        Raises EnvironmentFaultError where the process was killed, or the part is not as it was written.
         """
         try:
             return self._rows_there(part) if self._process else self._here.rows(part)
-        except DamagedPart as error:
-            raise SettingsError(f"the log was altered while it was written: {error}") from error
+        except DamagedPartError as error:
+            raise EnvironmentFaultError(f"the log was altered while it was written: {error}") from error
 
     def _rows_there(self, part: Part) -> PartRows:
         failed = None
@@ -161,7 +164,10 @@ class TransformWorker:
 
 
 def _without_credentials(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for who asks nobody: without credentials, and without proxies, which can hold some."""
+    """Return the environment for who asks nobody.
+
+    Without credentials, and without proxies, which can hold some.
+    """
     kept = {name for setting in declared_settings() if setting.is_credential for name in setting.names}
     return {
         name: value
@@ -170,7 +176,7 @@ def _without_credentials(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _send(channel: socket, what: object) -> SettingsError | None:
+def _send(channel: socket, what: object) -> EnvironmentFaultError | None:
     """Hand something over in a file that has no name; what is large in it is not copied again.
 
     The error where that cannot be: nobody is there any more, or there is no room.
@@ -187,25 +193,25 @@ def _send(channel: socket, what: object) -> SettingsError | None:
             file.flush()
             send_fds(channel, [INDEX.pack(end)], [file.fileno()])
     except OSError:
-        return SettingsError(KILLED)
+        return EnvironmentFaultError(KILLED)
     return None
 
 
 def _nameless() -> IO[bytes]:
-    """A file in memory where the machine has such, else one that is gone once it is closed."""
+    """Return a file in memory where the machine has such, else one that is gone once it is closed."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("rows"), "wb")
     return tempfile.TemporaryFile()
 
 
 def _receive(channel: socket) -> Any:  # noqa: ANN401 -- whatever was sent
-    """What was handed over; SettingsError where nobody is there any more."""
+    """Return what was handed over; EnvironmentFaultError where nobody is there any more."""
     try:
         told, numbers, _, _ = recv_fds(channel, INDEX.size, 1)
     except OSError:
         told, numbers = b"", []
     if not numbers:
-        return SettingsError(KILLED)
+        return EnvironmentFaultError(KILLED)
     with os.fdopen(numbers[0], "rb") as file:
         held = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     # Nobody but our own process can have written it.

@@ -9,7 +9,6 @@ from etl import __version__, schema
 from etl.config import Settings
 from etl.extract.log import RAW, Log, Run, StreamHead
 from etl.extract.log_writer import LogWriter, Received
-from etl.extract.reading import Ended, Reading
 from etl.extract.stream import (
     FORGET_GAPS,
     LIST_GAPS,
@@ -17,25 +16,26 @@ from etl.extract.stream import (
     THE_RUN,
     Action,
     Bundle,
+    Checkpoint,
     End,
-    Position,
     Session,
+    SourceContext,
     Stream,
-    World,
 )
-from etl.load.books import Books, Refusal, StreamStats, loaded_before
+from etl.extract.stream_reader import Ended, StreamReader
 from etl.load.commit import Batch, Committer, accepted
 from etl.load.known import stored_hashes
+from etl.load.run_store import QuarantineEntry, RunStore, StreamStats, loaded_before
 from etl.load.warehouse import Warehouse
-from etl.part_pipeline import Counts, PartPipeline, Steps
+from etl.pipeline.part_pipeline import Counts, PartPipeline, Steps
+from etl.pipeline.stages import Stages
+from etl.pipeline.stream_buffer import StreamBuffer
+from etl.pipeline.transform_worker import TransformWorker
 from etl.redact import Redactor
-from etl.registry import source_module
-from etl.stages import Stages
-from etl.stream_buffer import StreamBuffer
+from etl.sources import source_module
 from etl.transform.batch import Transformer
 from etl.transform.part_rows import StreamBatch
 from etl.transform.recognize import Recognizer, RecordHasher
-from etl.transform_worker import TransformWorker
 from etl.values import chunked, datetime_of, micros_of, moment
 
 PART_BYTES = 8 * 2**20
@@ -50,7 +50,7 @@ COMMIT_EVERY = timedelta(seconds=30)
 """How long a part waits at most to be committed."""
 FOREVER_DAYS = 365_000
 """Days from which on none is so old: further back than a date can be."""
-REFUSALS_AT_ONCE = 100
+ENTRIES_AT_ONCE = 100
 """Refused records and files that are replayed by one part."""
 
 Progress = Callable[[StreamStats, int], None]
@@ -63,7 +63,7 @@ class RunContext:
 
     settings: Settings
     warehouse: Warehouse
-    books: Books
+    run_store: RunStore
     now: Callable[[], datetime]
     started: datetime
     progress: Progress
@@ -78,21 +78,21 @@ class SourceLoader:
     def __init__(self, context: RunContext, name: str) -> None:
         self._context = context
         self._warehouse = context.warehouse
-        self._books = context.books
+        self._run_store = context.run_store
         self._now = context.now
         self._declared = schema.source(name)
         self._source = source_module(name)
         self._redact = Redactor(each.reveal() for each in context.settings.secrets)
         self._transformer = Transformer(self._source, self._declared)
         self._committer = Committer(
-            context.warehouse, context.books, self._declared, self._transformer, self._redact
+            context.warehouse, context.run_store, self._declared, self._transformer, self._redact
         )
         self._log = Log(context.settings.home / RAW / name)
         self._worker = TransformWorker(self._log, name)
         self._days = context.settings.days("SIGHTGLASS_RAW_DAYS")
-        run = Run(context.books.run_id, micros_of(context.started), __version__)
+        run = Run(context.run_store.run_id, micros_of(context.started), __version__)
         # The first number is left out where something was loaded before there was a log.
-        last = max(self._log.highest(), context.books.log_applied(name))
+        last = max(self._log.highest(), context.run_store.log_applied(name))
         last = last or int(loaded_before(context.warehouse, name))
         self._writer = LogWriter(self._log, run, f"{context.started:%Y-%m-%d}", last)
         self._batch_bytes = 0
@@ -120,7 +120,7 @@ class SourceLoader:
         context = self._context
         with closing(self._worker):
             for group in session.streams(
-                World(self._now, self._warehouse.ask, context.started, context.span)
+                SourceContext(self._now, self._warehouse.ask, context.started, context.span)
             ):
                 self._read_group(group)
         if context.span is None:
@@ -131,7 +131,7 @@ class SourceLoader:
         """Read streams side by side."""
         self._batch_bytes, self._batch_since = 0, None
         buffers = {id(stream): StreamBuffer(stream, self._stats(stream), Recognizer()) for stream in group}
-        positions = {key: self._open(each) for key, each in buffers.items()}
+        checkpoints = {key: self._open(each) for key, each in buffers.items()}
         at_once = self._context.settings.whole("SIGHTGLASS_CONCURRENCY")
         steps = Steps(
             self._writer,
@@ -144,13 +144,13 @@ class SourceLoader:
         )
         with (
             PartPipeline(steps) as pipeline,
-            Reading(group, lambda stream: positions[id(stream)], at_once) as reading,
+            StreamReader(group, lambda stream: checkpoints[id(stream)], at_once) as reading,
         ):
             for come in reading:
                 if come is not None:
-                    stream, meter, item = come
+                    stream, request_stats, item = come
                     buffer = buffers[id(stream)]
-                    buffer.stats.metered(meter)
+                    buffer.stats.add_requests(request_stats)
                     buffer.add(self._bundle(item), self._now())
                     self._context.progress(buffer.stats, buffer.records)
                 pipeline.check()
@@ -165,14 +165,14 @@ class SourceLoader:
     def _stats(self, stream: Stream) -> StreamStats:
         return self._committer.opened(stream.name, stream.partition)
 
-    def _open(self, buffer: StreamBuffer) -> Position:
+    def _open(self, buffer: StreamBuffer) -> Checkpoint:
         """Where a stream is to be read from; what is stored of it from there on will be recognized."""
         settings, stats = self._context.settings, buffer.stats
         overlap, lag = (
             round(settings.number(name) * 1_000_000) for name in ("SIGHTGLASS_OVERLAP", "SIGHTGLASS_LAG")
         )
         if self._context.span is not None:
-            return Position(None, *self._context.span)
+            return Checkpoint(None, *self._context.span)
         buffer.end = micros_of(self._now()) + buffer.stream.ahead - lag
         if stats.cursor and stats.cursor - overlap >= buffer.end:
             stats.notice = (
@@ -185,10 +185,10 @@ class SourceLoader:
             # Of what is read for the first time, nothing is stored.
             name, since = buffer.stream.name, 0 if buffer.stream.is_list else start
             known = stored_hashes(self._warehouse, self._declared, name, since)
-            hasher = RecordHasher(self._declared, name, self._source.storable)
+            hasher = RecordHasher(self._declared, name, self._source.redact)
             buffer.recognizer = Recognizer(hasher, known)
-        done = self._books.stretches(stats.source, stats.stream, stats.partition)
-        return Position(stats.cursor, start, buffer.end, done, buffer.end - overlap)
+        done = self._run_store.ranges(stats.source, stats.stream, stats.partition)
+        return Checkpoint(stats.cursor, start, buffer.end, done, buffer.end - overlap)
 
     def _work_off(self, buffers: Collection[StreamBuffer], pipeline: PartPipeline) -> None:
         """Pass on what was received once it is enough, or has waited for long."""
@@ -229,7 +229,7 @@ class SourceLoader:
             if each.status == "failed"
         ]
         started = self._context.started
-        if self._books.gaps_differ(self._declared.name, failed, started):
+        if self._run_store.gaps_differ(self._declared.name, failed, started):
             self.act([Action(LIST_GAPS, {"failed": failed, "started_us": micros_of(started)})])
 
     def act(self, actions: Sequence[Action]) -> None:
@@ -246,14 +246,14 @@ class SourceLoader:
         if self._days == 0:
             self._log.remove(part.number)
 
-    def replay(self, found: Sequence[Refusal]) -> list[Refusal]:
+    def replay(self, found: Sequence[QuarantineEntry]) -> list[QuarantineEntry]:
         """Load what was refused and is accepted by now; what is refused still is given back."""
         is_accepted = {
             each.quarantine_id: accepted(self._warehouse, self._transformer, each) is not None
             for each in found
         }
         ids = [each for each, accepts in is_accepted.items() if accepts]
-        for some in chunked(ids, len, REFUSALS_AT_ONCE, PART_BYTES):
+        for some in chunked(ids, len, ENTRIES_AT_ONCE, PART_BYTES):
             if some:
                 self.act([Action(REPLAY, {"quarantine_id": each}) for each in some])
         if ids:
@@ -263,6 +263,8 @@ class SourceLoader:
     def _prune(self) -> None:
         if self._days is not None and self._days < FOREVER_DAYS:
             oldest = min(
-                self._context.started.date(), self._books.day_before() or self._context.started.date()
+                self._context.started.date(), self._run_store.day_before() or self._context.started.date()
             )
-            self._log.prune(oldest - timedelta(days=self._days), self._books.log_applied(self._declared.name))
+            self._log.prune(
+                oldest - timedelta(days=self._days), self._run_store.log_applied(self._declared.name)
+            )

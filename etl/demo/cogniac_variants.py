@@ -8,7 +8,7 @@ from etl.demo.timeline import SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Readings:
+class ApiVariant:
     """One answer to every open question; by default bounds are strict, as the documentation words them."""
 
     start_inclusive: bool = False
@@ -33,14 +33,14 @@ class Readings:
     """How many subjects are listed where none are asked for by `ids`."""
 
     def tick(self, moment: int) -> int:
-        """A moment, in microseconds, as fine as the service keeps it."""
+        """Return a moment, in microseconds, as fine as the service keeps it."""
         return moment - moment % SECOND if self.clock_resolution == "second" else moment
 
     def bound(self, time: float) -> float:
-        """A time in seconds, as fine as the service keeps it."""
+        """Return a time in seconds, as fine as the service keeps it."""
         is_coarse = self.clock_resolution == "second" and math.isfinite(time)
         return float(math.floor(time)) if is_coarse else time
 
     def said(self, time: object) -> object:
-        """A time as it is served; what is no time stays as it is."""
+        """Return a time as it is served; what is no time stays as it is."""
         return self.bound(time) if isinstance(time, float) else time

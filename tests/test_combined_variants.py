@@ -1,17 +1,17 @@
-"""Readings of Cogniac's documents in combination: what a client may rely on whichever of them are true."""
+"""ApiVariant of Cogniac's documents in combination: what a client may rely on whichever of them are true."""
 
 from itertools import count
 
 import httpx
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_cogniac_readings import EMPTY, MOST_PAGES, T, holding
 from test_cogniac_simulator import Param, logged_in
+from test_cogniac_variants import EMPTY, MOST_PAGES, T, holding
 
-from etl.demo.cogniac import CogniacSimulator, Readings
+from etl.demo.cogniac import ApiVariant, CogniacSimulator
 
 ANY_READINGS = st.builds(
-    Readings,
+    ApiVariant,
     start_inclusive=st.booleans(),
     end_inclusive=st.booleans(),
     clock_resolution=st.sampled_from(["microsecond", "second"]),
@@ -39,21 +39,21 @@ def test_following_next_yields_every_record_under_any_reading_that_loses_none() 
 
         @settings(max_examples=150)
         @given(ANY_READINGS, MOMENTS, QUESTIONS)
-        def holds(readings: Readings, moments: list[float], params: dict[str, Param]) -> None:
-            simulator.readings = readings
+        def holds(variant: ApiVariant, moments: list[float], params: dict[str, Param]) -> None:
+            simulator.variant = variant
             application_id = holding(simulator, *moments, name=next(fresh))
-            found = following(client, application_id, readings, params)
+            found = following(client, application_id, variant, params)
             if found is None:
                 return
             expected = sorted(f"m{number}" for number in range(len(moments)))
             assert sorted({*found}) == expected
-            assert readings.cursor == "repeats" or sorted(found) == expected
+            assert variant.cursor == "repeats" or sorted(found) == expected
 
         holds()
 
 
 def following(
-    client: httpx.Client, application_id: str, readings: Readings, params: dict[str, Param]
+    client: httpx.Client, application_id: str, variant: ApiVariant, params: dict[str, Param]
 ) -> list[str] | None:
     """The ids of all media by following `next`; None where that leads nowhere."""
     answer = client.get(f"1/applications/{application_id}/detections", params=params)
@@ -64,7 +64,7 @@ def following(
         link = body["paging"].get("next")
         if link is None:
             return found
-        if readings.next_link == "itself":
+        if variant.next_link == "itself":
             assert link == str(answer.url)
             return None
         assert link != str(answer.url)

@@ -1,4 +1,4 @@
--- The stretches of time that runs which were broken off have read beyond the cursor.
+-- The ranges of time that runs which were broken off have read beyond the cursor.
 SELECT
     epoch_us(start_at),
     epoch_us(end_at)

@@ -17,7 +17,7 @@ from etl.extract.stream import (
     Watermark,
     size_of,
 )
-from etl.load.books import StreamStats
+from etl.load.run_store import StreamStats
 from etl.transform.recognize import Recognizer
 from etl.values import micros_of
 
@@ -109,7 +109,7 @@ class Drained:
         return any(_is_content(each) for _, bundle in self.received for each in bundle)
 
     def head(self, known: "Newest") -> StreamHead:
-        """What the log says of the stream, of which so much was received before."""
+        """Return what the log says of the stream, of which so much was received before."""
         name, partition = self.stream.name, self.stream.partition
         before = [each for each in (known.get((name, partition)), self.newest) if each is not None]
         return StreamHead(name, partition, self.buffer.end, max(before, default=None), self.starts_over)

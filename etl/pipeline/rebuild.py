@@ -8,24 +8,24 @@ from datetime import datetime
 from pathlib import Path
 
 from etl import schema
-from etl.applying import LogApplier, recover
 from etl.config import Settings
-from etl.disk import reason, remedy, sync
-from etl.errors import OK, QUARANTINED, SettingsError, Unsound
+from etl.errors import OK, QUARANTINED, CheckFailedError, EnvironmentFaultError
 from etl.extract.log import RAW, Log, Part
-from etl.extract.log_reader import DamagedPart
+from etl.extract.log_reader import DamagedPartError
+from etl.files import reason, remedy, sync
 from etl.load import lock
-from etl.load.books import Books
 from etl.load.completing import (
     FORMER,
-    bring_refusals,
+    bring_quarantine,
     complete,
-    copy_books,
+    copy_runs,
     copy_source,
     forget_places,
     former_number,
 )
+from etl.load.run_store import RunStore
 from etl.load.warehouse import NAME, make_folder, opened
+from etl.pipeline.log_applier import LogApplier, recover
 from etl.process import interruptible
 from etl.publish import REBUILT, Published, publish
 from etl.redact import Redactor
@@ -52,7 +52,7 @@ class Rebuilt:
     """Sources whose log does not begin with their first load, where no warehouse has the rest."""
     damaged: list[str] = field(default_factory=list)
     published: Published | None = None
-    unsound: str | None = None
+    failed_checks: str | None = None
     exit_code: int = OK
 
 
@@ -72,7 +72,8 @@ def rebuild(
     """Replay the log of these sources, or of all, into empty tables, and publish them.
 
     They take the place of the former ones, or come into another folder. What the log does not hold any more
-    is taken from the former warehouse, unless `alone`. SettingsError where there is nothing to rebuild from.
+    is taken from the former warehouse, unless `alone`. Raises EnvironmentFaultError where there is nothing to
+    rebuild from.
     """
     report = Rebuilt(list(wanted) or schema.names())
     home = settings.home
@@ -81,7 +82,9 @@ def rebuild(
         has_former = not alone and _bring_up_to_date(settings, report)
         logs = {name: Log(home / RAW / name) for name in schema.names()}
         if not has_former and not any(log.parts() for log in logs.values()):
-            raise SettingsError(f"there is neither a warehouse nor a log in {home}: run `sightglass run`")
+            raise EnvironmentFaultError(
+                f"there is neither a warehouse nor a log in {home}: run `sightglass run`"
+            )
         folder = into or home / ASIDE
         _clear(folder, new=into is None)
         with opened(folder) as warehouse, interruptible(warehouse, is_wanted_after=True):
@@ -98,9 +101,9 @@ def rebuild(
                         copy_source(warehouse, schema.source(name))
             if has_former:
                 with warehouse.transaction():
-                    copy_books(warehouse)
+                    copy_runs(warehouse)
                 warehouse.connection.execute(f"DETACH {FORMER}")
-            Books(warehouse, "").close_dead(now())
+            RunStore(warehouse, "").close_dead(now())
             warehouse.connection.execute("CHECKPOINT")
         if into is None:
             _bring_in(home, folder, alone=alone)
@@ -115,7 +118,7 @@ def _rebuild_source(applier: LogApplier, report: Rebuilt, *, has_former: bool) -
     parts, name, warehouse = applier.log.parts(), applier.source.name, applier.warehouse
     applied = former_number(warehouse, applier.source) if has_former else 0
     if has_former:
-        bring_refusals(warehouse, applier.source, _held_in(parts, set(), applied).runs)
+        bring_quarantine(warehouse, applier.source, _held_in(parts, set(), applied).runs)
     bad = _replay(applier, parts, report)
     held = _held_in(parts, bad, applied)
     report.parts[name] = len(parts) - len(bad)
@@ -141,7 +144,7 @@ def _replay(applier: LogApplier, parts: Sequence[Part], report: Rebuilt) -> set[
             for part in applier.apply(left):
                 done = part.number
             break
-        except DamagedPart as error:
+        except DamagedPartError as error:
             report.damaged.append(str(error))
             left = [part for part in left if part.number > done]
             run = left[0].run_id
@@ -151,7 +154,7 @@ def _replay(applier: LogApplier, parts: Sequence[Part], report: Rebuilt) -> set[
 
 
 def _held_in(parts: Sequence[Part], bad: set[int], applied: int) -> _Held:
-    """What the log holds: not a run of which a part is missing, nor one of which that may be so.
+    """Return what the log holds: not a run of which a part is missing, nor one of which that may be so.
 
     `applied` is the number of the last part that the former warehouse has applied.
     """
@@ -178,12 +181,12 @@ def _bring_up_to_date(settings: Settings, report: Rebuilt) -> bool:
 
 @contextmanager
 def _held_too(into: Path | None, home: Path, now: datetime) -> Iterator[None]:
-    """Hold the other folder as well, where there is one; SettingsError where it has a warehouse."""
+    """Hold the other folder as well, where there is one; EnvironmentFaultError where it has a warehouse."""
     if into is None:
         yield
         return
     if into.resolve() == home.resolve() or (into / NAME).exists():
-        raise SettingsError(f"{into} has a warehouse already: name an empty folder")
+        raise EnvironmentFaultError(f"{into} has a warehouse already: name an empty folder")
     with lock.hold(into, now):
         yield
 
@@ -205,7 +208,9 @@ def _take_place(made: Path, former: Path) -> None:
         made.replace(former)
         sync(former.parent)
     except OSError as error:
-        raise SettingsError(f"cannot write in {former.parent}: {reason(error)}; {remedy(error)}") from error
+        raise EnvironmentFaultError(
+            f"cannot write in {former.parent}: {reason(error)}; {remedy(error)}"
+        ) from error
 
 
 def _bring_in(home: Path, folder: Path, *, alone: bool) -> None:
@@ -223,5 +228,5 @@ def _publish(settings: Settings, report: Rebuilt) -> None:
     with opened(settings.home) as warehouse, interruptible(warehouse, is_wanted_after=True):
         try:
             report.published = publish(warehouse, settings)
-        except Unsound as error:
-            report.unsound, report.exit_code = str(error), error.exit_code
+        except CheckFailedError as error:
+            report.failed_checks, report.exit_code = str(error), error.exit_code

@@ -1,7 +1,7 @@
-"""A long stretch of time read by several readers side by side.
+"""A long range of time read by several readers side by side.
 
 A reader that has come to its end takes over the later half of what the busiest of the others has left: so
-records that are uneven in time keep all of them busy. How much is left of a stretch is judged by how much
+records that are uneven in time keep all of them busy. How much is left of a range is judged by how much
 time its latest page covered.
 """
 
@@ -14,16 +14,16 @@ from etl.extract.handover import Handover
 from etl.extract.stream import Bundle, size_of
 
 WORTH = 4
-"""Pages that must seem to be left of a stretch before it is shared."""
+"""Pages that must seem to be left of a range before it is shared."""
 FIRST = 4
 """Pages that one reader reads before the rest is shared: small increments are read by one alone."""
 PRICE = 2
-"""Pages that must have come for each stretch that is taken over. How much is left is a guess: changes come in
+"""Pages that must have come for each range that is taken over. How much is left is a guess: changes come in
 bursts, and where nothing is left, a request was for nothing."""
 
 
 @dataclass(slots=True, eq=False)
-class Stretch:
+class TimeRange:
     """Times to read, in microseconds since 1970: from `start` up to, without it, `end`.
 
     Both `at` and `end` move while it is read: the one by its reader, the other when somebody takes the rest.
@@ -43,61 +43,61 @@ class Stretch:
         self.pace, self.at = max(1.0, newest - oldest), max(newest, self.at)
 
 
-def unread(start: int, end: int, done: Iterable[tuple[int, int]]) -> Iterator[Stretch]:
-    """The stretches between two times that are not among those that were read before."""
+def unread(start: int, end: int, done: Iterable[tuple[int, int]]) -> Iterator[TimeRange]:
+    """Yield the ranges between two times that are not among those that were read before."""
     for begun, ended in sorted(done):
         if begun > start and start < end:
-            yield Stretch(start, min(begun, end), start)
+            yield TimeRange(start, min(begun, end), start)
         start = max(start, ended)
     if start < end:
-        yield Stretch(start, end, start)
+        yield TimeRange(start, end, start)
 
 
 @dataclass(frozen=True, slots=True)
 class _Over:
-    """The reader of a stretch has come to its end, or failed."""
+    """The reader of a range has come to its end, or failed."""
 
-    stretch: Stretch
+    time_range: TimeRange
     error: BaseException | None
 
 
-Read = Callable[[Stretch], Iterator[Bundle]]
+Read = Callable[[TimeRange], Iterator[Bundle]]
 
 
-class Readers:
+class RangeReader:
     """How many readers there may be besides the first of each stream; shared by all streams of a source."""
 
     def __init__(self, most: int) -> None:
         self._spare = threading.Semaphore(most - 1)
 
-    def read(self, stretch: Stretch, read: Read) -> Iterator[Bundle]:
-        """The bundles of a stretch as they come, in no order once there is more than one reader.
+    def read(self, time_range: TimeRange, read: Read) -> Iterator[Bundle]:
+        """Yield the bundles of a range as they come, in no order once there is more than one reader.
 
         One that fails does not stop the others; its error is raised when they have come to their ends.
         """
-        begun = read(stretch)
+        begun = read(time_range)
         for number, bundle in enumerate(begun, 1):
             yield bundle
-            if number >= FIRST and _left(stretch) >= WORTH:
-                yield from _Shared(self._spare, read).bundles(stretch, begun)
+            if number >= FIRST and _left(time_range) >= WORTH:
+                yield from _Shared(self._spare, read).bundles(time_range, begun)
                 return
 
 
 class _Shared:
-    """One stretch that is shared among readers."""
+    """One range that is shared among readers."""
 
     def __init__(self, spare: threading.Semaphore, read: Read) -> None:
         self._spare = spare
         self._read = read
         self._items: Handover[Bundle | _Over] = Handover(4)
-        self._busy: list[Stretch] = []
+        self._busy: list[TimeRange] = []
         self._credit = FIRST
-        """Pages that have come and paid for no stretch yet."""
+        """Pages that have come and paid for no range yet."""
 
-    def bundles(self, stretch: Stretch, begun: Iterator[Bundle]) -> Iterator[Bundle]:
-        """The bundles of a stretch that one reader has begun."""
+    def bundles(self, time_range: TimeRange, begun: Iterator[Bundle]) -> Iterator[Bundle]:
+        """Yield the bundles of a range that one reader has begun."""
         failed: SourceError | None = None
-        self._start(stretch, begun)
+        self._start(time_range, begun)
         try:
             while self._busy:
                 if failed is None:
@@ -107,7 +107,7 @@ class _Shared:
                     self._credit += 1
                     yield item
                     continue
-                self._busy.remove(item.stretch)
+                self._busy.remove(item.time_range)
                 if isinstance(item.error, SourceError):
                     failed = failed or item.error
                 elif item.error:
@@ -127,35 +127,35 @@ class _Shared:
             self._credit -= PRICE
             self._start(_later_half(busiest), None)
 
-    def _start(self, stretch: Stretch, begun: Iterator[Bundle] | None) -> None:
-        self._busy.append(stretch)
+    def _start(self, time_range: TimeRange, begun: Iterator[Bundle] | None) -> None:
+        self._busy.append(time_range)
         # A daemon: one that waits for a slow answer must not hold up a run that was told to stop.
-        threading.Thread(target=self._work, args=(stretch, begun), daemon=True).start()
+        threading.Thread(target=self._work, args=(time_range, begun), daemon=True).start()
 
-    def _work(self, stretch: Stretch, begun: Iterator[Bundle] | None) -> None:
+    def _work(self, time_range: TimeRange, begun: Iterator[Bundle] | None) -> None:
         error: BaseException | None = None
         try:
-            for bundle in begun or self._read(stretch):
+            for bundle in begun or self._read(time_range):
                 if not self._items.put(bundle, size_of(bundle)):
                     return
         except BaseException as caught:  # noqa: BLE001 -- raised again by whoever reads the stream
             error = caught
         finally:
             # Nothing is left of it, wherever its data ended.
-            stretch.at = stretch.end
+            time_range.at = time_range.end
             if begun is None:
                 self._spare.release()
-            self._items.put(_Over(stretch, error))
+            self._items.put(_Over(time_range, error))
 
 
-def _left(stretch: Stretch) -> float:
-    """How many pages seem to be left of a stretch; none before its first page has come."""
-    return (stretch.end - stretch.at) / stretch.pace if stretch.pace else 0
+def _left(time_range: TimeRange) -> float:
+    """How many pages seem to be left of a range; none before its first page has come."""
+    return (time_range.end - time_range.at) / time_range.pace if time_range.pace else 0
 
 
-def _later_half(stretch: Stretch) -> Stretch:
-    """Take the later half of what is left of a stretch away from its reader."""
-    middle, end = (stretch.at + stretch.end) // 2, stretch.end
-    stretch.end = middle
-    stretch.shared = True
-    return Stretch(middle, end, middle, shared=True)
+def _later_half(time_range: TimeRange) -> TimeRange:
+    """Take the later half of what is left of a range away from its reader."""
+    middle, end = (time_range.at + time_range.end) // 2, time_range.end
+    time_range.end = middle
+    time_range.shared = True
+    return TimeRange(middle, end, middle, shared=True)

@@ -12,10 +12,10 @@ import httpx
 import pytest
 from starlette.responses import Response
 from starlette.types import ASGIApp
-from test_cogniac_readings import EMPTY, T, first_page, holding, names
 from test_cogniac_simulator import logged_in, pages
-from test_neurons_readings import FEW, LIST, ids
+from test_cogniac_variants import EMPTY, T, first_page, holding, names
 from test_neurons_simulator import served
+from test_neurons_variants import FEW, LIST, ids
 
 from etl.demo.cogniac import CogniacSimulator
 from etl.demo.neurons import NeuronsSimulator

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_neurons_simulator import Record, served
 
-from etl.demo.neurons import NeuronsReadings, NeuronsSimulator, NeuronsSize
+from etl.demo.neurons import NeuronsSimulator, NeuronsSize, NeuronsVariant
 from etl.demo.script import Clock
 
 FEW = NeuronsSize(media=10, frames=(50, 60))
@@ -35,7 +35,7 @@ def state(simulator: NeuronsSimulator, media_id: str) -> Record:
 @pytest.mark.parametrize(("told", "expected"), [(True, {"total": 10}), (False, {})])
 def test_the_length_of_the_list_may_be_told_or_not(*, told: bool, expected: dict[str, int]) -> None:
     """With `pagination_total` the answer says how many media there are, without it only which part it is."""
-    simulator = NeuronsSimulator(size=FEW, readings=NeuronsReadings(pagination_total=told))
+    simulator = NeuronsSimulator(size=FEW, variant=NeuronsVariant(pagination_total=told))
     with served(simulator) as client:
         body = client.get(LIST, params={"limit": 3, "offset": 6}).json()
 
@@ -45,7 +45,7 @@ def test_the_length_of_the_list_may_be_told_or_not(*, told: bool, expected: dict
 
 def test_elements_of_the_list_may_lack_results() -> None:
     """Under `absent` the list shows media without their results, and the answer about one shows them."""
-    simulator = NeuronsSimulator(size=FEW, readings=NeuronsReadings(list_results="absent"))
+    simulator = NeuronsSimulator(size=FEW, variant=NeuronsVariant(list_results="absent"))
     with served(simulator) as client:
         listed = client.get(LIST).json()["media"]
         asked = [client.get(f"{LIST}/{medium['media_id']}").json() for medium in listed]
@@ -57,8 +57,8 @@ def test_elements_of_the_list_may_lack_results() -> None:
 @pytest.mark.parametrize("envelope", ["pagination", "bare", "data"])
 def test_the_list_may_be_whole_whatever_is_asked(envelope: Literal["pagination", "bare", "data"]) -> None:
     """A service that ignores `offset` sends all of the list each time."""
-    readings = NeuronsReadings(envelope=envelope, ignores_offset=True)
-    simulator = NeuronsSimulator(size=FEW, readings=readings)
+    variant = NeuronsVariant(envelope=envelope, ignores_offset=True)
+    simulator = NeuronsSimulator(size=FEW, variant=variant)
     with served(simulator) as client:
         answers = [ids(client), ids(client, offset=5), ids(client, offset=5, limit=2), ids(client, offset=50)]
         body = client.get(LIST, params={"offset": 5}).json()
@@ -70,7 +70,7 @@ def test_the_list_may_be_whole_whatever_is_asked(envelope: Literal["pagination",
 
 def test_elements_may_be_repeated() -> None:
     """Every so many elements one comes twice in a row, so that an answer is longer than asked for."""
-    simulator = NeuronsSimulator(size=FEW, readings=NeuronsReadings(repeats_every=2))
+    simulator = NeuronsSimulator(size=FEW, variant=NeuronsVariant(repeats_every=2))
     a, b, c, d, e, *_ = simulator.media_ids()
     with served(simulator) as client:
         assert ids(client, limit=5) == [a, b, b, c, d, d, e]
@@ -79,7 +79,7 @@ def test_elements_may_be_repeated() -> None:
 
 def test_elements_may_be_left_out_another_in_each_listing() -> None:
     """Every so many elements one is missing; the next listing has it, and misses another."""
-    simulator = NeuronsSimulator(size=FEW, readings=NeuronsReadings(omits_every=3))
+    simulator = NeuronsSimulator(size=FEW, variant=NeuronsVariant(omits_every=3))
     a, b, c, d, e, f, *_ = simulator.media_ids()
     with served(simulator) as client:
         listings = [[ids(client, limit=3), ids(client, limit=3, offset=3)] for _ in range(4)]
@@ -93,7 +93,7 @@ def test_elements_may_be_left_out_another_in_each_listing() -> None:
     ]
     assert one.status_code == 200
     with pytest.raises(ValueError, match="a list that omits every element says nothing"):
-        NeuronsReadings(omits_every=1)
+        NeuronsVariant(omits_every=1)
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
@@ -101,7 +101,7 @@ def test_links_expire_by_the_clock_in_any_way(status: Literal[403, 404, 410]) ->
     """After so many seconds of the simulator's clock a link is refused, and a new one opens the file."""
     clock = Clock(1790000000.0)
     simulator = NeuronsSimulator(
-        size=FEW, readings=NeuronsReadings(expired_status=status), clock=clock, link_lifetime=7
+        size=FEW, variant=NeuronsVariant(expired_status=status), clock=clock, link_lifetime=7
     )
     path = f"{LIST}/{simulator.media_ids()[0]}"
     with served(simulator) as client:
@@ -192,7 +192,7 @@ def test_the_end_of_the_search_for_areas_may_be_seen_in_the_time() -> None:
 
 
 ANY_READINGS = st.builds(
-    NeuronsReadings,
+    NeuronsVariant,
     envelope=st.sampled_from(["pagination", "bare", "data"]),
     pagination_total=st.booleans(),
     list_results=st.sampled_from(["full", "absent"]),
@@ -210,19 +210,19 @@ def test_two_listings_show_every_medium_under_any_reading() -> None:
 
         @settings(max_examples=60)
         @given(ANY_READINGS, st.integers(1, 12))
-        def holds(readings: NeuronsReadings, limit: int) -> None:
-            simulator.readings = readings
+        def holds(variant: NeuronsVariant, limit: int) -> None:
+            simulator.variant = variant
             listings = [
                 [
                     media_id
-                    for offset in range(0, 1 if readings.ignores_offset else len(everything), limit)
+                    for offset in range(0, 1 if variant.ignores_offset else len(everything), limit)
                     for media_id in ids(client, limit=limit, offset=offset)
                 ]
                 for _ in range(2)
             ]
             assert {*listings[0], *listings[1]} == {*everything}
-            if not readings.omits_every:
+            if not variant.omits_every:
                 assert [*dict.fromkeys(listings[0])] == everything
-                assert readings.repeats_every or listings[0] == everything
+                assert variant.repeats_every or listings[0] == everything
 
         holds()

@@ -17,12 +17,13 @@ from conftest import Plant, Row, Truth, as_read, in_order, rows, serving, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl import config, pipeline, schema
-from etl.demo.cogniac import CogniacSimulator, CogniacSize, Readings
+from etl import config, schema
+from etl.demo.cogniac import ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.cogniac_written import late_record
-from etl.demo.neurons import NeuronsReadings, NeuronsSimulator, NeuronsSize
+from etl.demo.neurons import NeuronsSimulator, NeuronsSize, NeuronsVariant
 from etl.demo.script import Rule, Script
-from etl.registry import source_module
+from etl.pipeline import run as pipeline
+from etl.sources import source_module
 
 T = 1772600000
 APPLICATION = {"application_id": "some", "name": "some", "type": "classification", "active": True}
@@ -78,9 +79,9 @@ def expected_of(plant: Plant) -> dict[str, list[Row]]:
     return {name: in_order(found) for name, found in Truth.now(plant).rows().items()}
 
 
-def holding(*groups: tuple[float, int], readings: Readings | None = None) -> CogniacSimulator:
+def holding(*groups: tuple[float, int], variant: ApiVariant | None = None) -> CogniacSimulator:
     """A tenant with one application, of whose records so many changed at each of these times."""
-    simulator = CogniacSimulator(1, CogniacSize(applications=0, records=0), readings=readings)
+    simulator = CogniacSimulator(1, CogniacSize(applications=0, records=0), variant=variant)
     simulator.put_application(APPLICATION)
     names = count()
     for after, how_many in groups:
@@ -103,27 +104,27 @@ def silently_lost(home: Path, plant: Plant) -> list[Row]:
 
 
 ONE_BY_ONE = [
-    Readings(),
-    Readings(start_inclusive=True),
-    Readings(end_inclusive=True),
-    *(Readings(cursor=cursor) for cursor in ("repeats", "skips")),
-    *(Readings(cursor=cursor, clock_resolution="second") for cursor in ("exact", "repeats", "skips")),
-    *(Readings(empty_pages=every) for every in (1, 2, 3)),
-    *(Readings(next_link=link) for link in ("itself", "other_host", "unabridged")),
-    Readings(abridged_after_first=True),
-    Readings(only_model_by_default=False),
-    Readings(last_key=2, listed_subjects="ten"),
-    Readings(cursor="skips", empty_pages=1, clock_resolution="second", start_inclusive=True),
-    Readings(cursor="repeats", empty_pages=2, next_link="unabridged", end_inclusive=True),
-    Readings(next_link="itself", empty_pages=2),
-    Readings(next_link="other_host", empty_pages=1, abridged_after_first=True, cursor="skips"),
+    ApiVariant(),
+    ApiVariant(start_inclusive=True),
+    ApiVariant(end_inclusive=True),
+    *(ApiVariant(cursor=cursor) for cursor in ("repeats", "skips")),
+    *(ApiVariant(cursor=cursor, clock_resolution="second") for cursor in ("exact", "repeats", "skips")),
+    *(ApiVariant(empty_pages=every) for every in (1, 2, 3)),
+    *(ApiVariant(next_link=link) for link in ("itself", "other_host", "unabridged")),
+    ApiVariant(abridged_after_first=True),
+    ApiVariant(only_model_by_default=False),
+    ApiVariant(last_key=2, listed_subjects="ten"),
+    ApiVariant(cursor="skips", empty_pages=1, clock_resolution="second", start_inclusive=True),
+    ApiVariant(cursor="repeats", empty_pages=2, next_link="unabridged", end_inclusive=True),
+    ApiVariant(next_link="itself", empty_pages=2),
+    ApiVariant(next_link="other_host", empty_pages=1, abridged_after_first=True, cursor="skips"),
 ]
 
 
 @pytest.mark.parametrize("readings", ONE_BY_ONE, ids=str)
-def test_under_each_reading_two_runs_leave_what_the_api_holds(readings: Readings, tmp_path: Path) -> None:
+def test_under_each_reading_two_runs_leave_what_the_api_holds(variant: ApiVariant, tmp_path: Path) -> None:
     """The tables equal the truth, next to nothing is read twice, and the second run changes nothing."""
-    cogniac = CogniacSimulator(3, CogniacSize(applications=1, records=250), readings=readings)
+    cogniac = CogniacSimulator(3, CogniacSize(applications=1, records=250), variant=variant)
     with serving(cogniac) as plant:
         first = load(tmp_path, plant.cogniac_login)
         before = loaded(tmp_path)
@@ -142,7 +143,7 @@ def test_under_each_reading_two_runs_leave_what_the_api_holds(readings: Readings
 MOMENTS = st.sampled_from([0, 0.25, 0.75, 1, 1.5, 1.500001, 2, 100])
 GROUPS = st.lists(st.tuples(MOMENTS, st.sampled_from([150, 1, 101, 60, 100, 99])), min_size=2, max_size=3)
 ANY_READINGS = st.builds(
-    Readings,
+    ApiVariant,
     start_inclusive=st.booleans(),
     end_inclusive=st.booleans(),
     clock_resolution=st.sampled_from(["microsecond", "second"]),
@@ -156,21 +157,21 @@ ANY_READINGS = st.builds(
 )
 
 
-def is_whole(readings: Readings, groups: Groups) -> bool:
+def is_whole(variant: ApiVariant, groups: Groups) -> bool:
     """Whether a client has a way to every record: no page leads to itself, no time has too many records."""
-    if readings.next_link == "itself" and sum(many for _, many in groups) > 100:
+    if variant.next_link == "itself" and sum(many for _, many in groups) > 100:
         return False
     tied: Counter[float] = Counter()
     for after, many in groups:
-        tied[readings.bound(T + after)] += many
-    return readings.cursor != "skips" or max(tied.values(), default=0) < 200
+        tied[variant.bound(T + after)] += many
+    return variant.cursor != "skips" or max(tied.values(), default=0) < 200
 
 
 @settings(max_examples=12 * LONGER)
-@given(readings=ANY_READINGS, groups=GROUPS)
-def test_ties_are_read_to_the_last_under_any_reading(readings: Readings, groups: Groups) -> None:
+@given(variant=ANY_READINGS, groups=GROUPS)
+def test_ties_are_read_to_the_last_under_any_reading(variant: ApiVariant, groups: Groups) -> None:
     """Across page edges and on pages full of them: tables equal the truth, or gaps name what is missing."""
-    with serving(holding(*groups, readings=readings)) as plant, TemporaryDirectory() as folder:
+    with serving(holding(*groups, variant=variant)) as plant, TemporaryDirectory() as folder:
         home = Path(folder)
         first = load(home, plant.cogniac_login)
         before = loaded(home)
@@ -178,7 +179,7 @@ def test_ties_are_read_to_the_last_under_any_reading(readings: Readings, groups:
 
         assert ([], []) == (sound(home), silently_lost(home, plant))
         assert before == loaded(home)
-        if is_whole(readings, groups):
+        if is_whole(variant, groups):
             assert expected_of(plant) == stored(home)
             assert (0, []) == (first.exit_code, rows(home, "etl.gaps"))
 
@@ -278,21 +279,19 @@ def test_a_prediction_is_followed_from_its_first_part_to_its_last(tmp_path: Path
 @pytest.mark.parametrize(
     "readings",
     [
-        NeuronsReadings(repeats_every=2),
-        NeuronsReadings(omits_every=2),
-        NeuronsReadings(omits_every=3, repeats_every=2, envelope="bare"),
-        NeuronsReadings(envelope="data"),
-        NeuronsReadings(pagination_total=False),
-        NeuronsReadings(ignores_offset=True, pagination_total=False),
-        NeuronsReadings(list_results="absent", omits_every=4),
+        NeuronsVariant(repeats_every=2),
+        NeuronsVariant(omits_every=2),
+        NeuronsVariant(omits_every=3, repeats_every=2, envelope="bare"),
+        NeuronsVariant(envelope="data"),
+        NeuronsVariant(pagination_total=False),
+        NeuronsVariant(ignores_offset=True, pagination_total=False),
+        NeuronsVariant(list_results="absent", omits_every=4),
     ],
     ids=str,
 )
-def test_a_list_that_repeats_or_omits_marks_nothing_as_gone(
-    readings: NeuronsReadings, tmp_path: Path
-) -> None:
+def test_a_list_that_repeats_or_omits_marks_nothing_as_gone(variant: NeuronsVariant, tmp_path: Path) -> None:
     """What one listing leaves out is asked for by its id, and only what is answered 404 is marked."""
-    neurons = NeuronsSimulator(1, SMALL, readings=readings)
+    neurons = NeuronsSimulator(1, SMALL, variant=variant)
     with serving(neurons=neurons) as plant:
         for _ in range(3):
             assert 0 == load(tmp_path, plant.neurons_login).exit_code

@@ -10,15 +10,15 @@ from msgspec import UNSET
 from msgspec.structs import astuple
 
 from etl.schema import Column
-from etl.transform.columns import Misfit, array, integers
-from etl.transform.shape import Place, attribute_of, attributes_of, beginning, name_of
+from etl.transform.columns import ValueMismatchError, array, integers
+from etl.transform.shape import ObjectSchema, attribute_of, attributes_of, beginning, name_of
 
 
-class Level:
+class NestedRows:
     """The objects at one place; a value that stands above them is read once, and taken for each of them."""
 
     def __init__(
-        self, items: Sequence[Any], above: "Level | None" = None, parents: Sequence[int] = ()
+        self, items: Sequence[Any], above: "NestedRows | None" = None, parents: Sequence[int] = ()
     ) -> None:
         self.items = items
         self.above = above
@@ -29,17 +29,17 @@ class Level:
         self._put: dict[str, Sequence[Any]] = {}
         self._arrays: dict[tuple[tuple[str, ...], str, tuple[str, ...]], pa.Array] = {}
 
-    def below(self, segment: str) -> "Level":
-        """The objects that this segment of a place leads to."""
+    def below(self, segment: str) -> "NestedRows":
+        """Return the objects that this segment of a place leads to."""
         found = self.field(name_of(segment))
         lists = found if segment.endswith("[]") else [None if each is None else (each,) for each in found]
         parents = [row for row, inner in enumerate(lists) if inner for _ in inner]
-        return Level([each for inner in lists if inner for each in inner], self, parents)
+        return NestedRows([each for inner in lists if inner for each in inner], self, parents)
 
     @classmethod
     def of_columns(
-        cls, columns: Mapping[str, Sequence[Any]], above: "Level", parents: Sequence[int]
-    ) -> "Level":
+        cls, columns: Mapping[str, Sequence[Any]], above: "NestedRows", parents: Sequence[int]
+    ) -> "NestedRows":
         """Objects that are given as columns, under their paths."""
         made = cls([None] * len(parents), above, parents)
         made._put.update(columns)
@@ -51,7 +51,7 @@ class Level:
         self._put[path] = values
 
     @property
-    def root(self) -> "Level":
+    def root(self) -> "NestedRows":
         """The level of the records themselves."""
         return self.above.root if self.above else self
 
@@ -73,19 +73,25 @@ class Level:
         return ordinals, ordinals if self.parents is self.ordinals else integers(self.parents)
 
     def field(self, name: str) -> Sequence[Any]:
-        """The values of a field as received; none where there are no objects."""
+        """Return the values of a field as received; none where there are no objects."""
         return self._fields.get(attribute_of(name), ())
 
     def array(self, column: Column, paths: tuple[str, ...]) -> pa.Array:
-        """The first value at these paths for each object; Misfit names the first that does not fit."""
+        """Return the first value at these paths for each object.
+
+        ValueMismatchError names the first misfit.
+        """
         try:
             return self.shared(column, paths)
-        except Misfit:
+        except ValueMismatchError:
             # It can stand above, where it belongs to none of these objects.
             return array(column, self.values(paths))
 
     def shared(self, column: Column, paths: tuple[str, ...]) -> pa.Array:
-        """The same, made once for all who ask; Misfit tells the place in the level where the value stands."""
+        """Return the same, made once for all who ask.
+
+        ValueMismatchError tells the row in which the value stands.
+        """
         start, rest = beginning(paths)
         if start and self.above:
             above, rows = (self.root, self._rows[0]) if start == "/" else (self.above, self._rows[1])
@@ -96,7 +102,7 @@ class Level:
         return self._arrays[key]
 
     def values(self, paths: Sequence[str]) -> Sequence[Any]:
-        """The first value at these paths for each object; None where there is none."""
+        """Return the first value at these paths for each object; None where there is none."""
         first, *others = paths
         values = self._values(first)
         for path in others:
@@ -107,7 +113,7 @@ class Level:
         return values
 
     def _values(self, path: str) -> Sequence[Any]:
-        """The value at this path for each object; None where something on the way is absent."""
+        """Return the value at this path for each object; None where something on the way is absent."""
         if path in self._put:
             return self._put[path]
         start, (rest,) = beginning((path,))
@@ -123,7 +129,7 @@ class Level:
             found = [None if item is None else getattr(item, attribute) for item in found]
         return found
 
-    def undeclared(self, place: Place) -> Sequence[Any]:
+    def undeclared(self, place: ObjectSchema) -> Sequence[Any]:
         """For each object its undeclared fields, or None."""
         columns = {name: self._undeclared(attribute) for name, attribute in place.undeclared.items()}
         met = {name: values for name, values in columns.items() if values.count(UNSET) < len(values)}
@@ -136,34 +142,34 @@ class Level:
         ]
 
     def _undeclared(self, attribute: str) -> Sequence[Any]:
-        """The values of an undeclared field, of which some objects may know nothing."""
+        """Return the values of an undeclared field, of which some objects may know nothing."""
         if attribute in self._fields:
             return self._fields[attribute]
         return [getattr(item, attribute, UNSET) for item in self.items]
 
 
-class Levels:
+class RecordTree:
     """The places of some records, each made once."""
 
     def __init__(self, records: Sequence[Any]) -> None:
         self.records = records
         self.are_set = False
         """Whether columns are set that the objects themselves do not hold."""
-        self._made = {"": Level(records)}
+        self._made = {"": NestedRows(records)}
 
-    def at(self, where: str) -> Level:
-        """The level at a place."""
+    def at(self, where: str) -> NestedRows:
+        """Return the level at a place."""
         if where not in self._made:
             above, _, segment = where.rpartition("/")
             self._made[where] = self.at(above).below(segment)
         return self._made[where]
 
-    def put(self, where: str, level: Level) -> None:
+    def put(self, where: str, level: NestedRows) -> None:
         """Set the level at a place; before anybody asks for it."""
         self._made[where] = level
 
 
-def _ordinals(items: Sequence[Any], above: Level | None, parents: Sequence[int]) -> Sequence[int]:
+def _ordinals(items: Sequence[Any], above: NestedRows | None, parents: Sequence[int]) -> Sequence[int]:
     """For each object the place of its record."""
     if above is None:
         return range(len(items))

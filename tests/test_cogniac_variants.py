@@ -6,7 +6,7 @@ import httpx
 import pytest
 from test_cogniac_simulator import SMALL, Param, Record, logged_in, pages, tied
 
-from etl.demo.cogniac import CogniacSimulator, CogniacSize, Readings
+from etl.demo.cogniac import ApiVariant, CogniacSimulator, CogniacSize
 
 T = 1772600000
 EMPTY = CogniacSize(records=0)
@@ -73,12 +73,12 @@ def test_a_coarse_clock_serves_and_compares_whole_seconds(
     params: dict[str, Param], expected: str, *, inclusive: bool
 ) -> None:
     """Times and bounds are rounded down before they are compared, and times before they are served."""
-    readings = Readings(
+    variant = ApiVariant(
         clock_resolution="second",
         start_inclusive=inclusive,
         end_inclusive=inclusive,
     )
-    simulator = CogniacSimulator(1, EMPTY, readings=readings)
+    simulator = CogniacSimulator(1, EMPTY, variant=variant)
     with logged_in(simulator) as client:
         application_id = holding(simulator, T + 0.2, T + 0.7, T + 1.1)
         (page,) = pages(client, application_id, **params)
@@ -100,7 +100,7 @@ def test_a_coarse_clock_ties_what_lay_apart(
     cursor: Literal["exact", "skips", "repeats"], expected: list[str]
 ) -> None:
     """Records of one second are told apart at a page edge, skipped, or sent again, by the reading."""
-    simulator = CogniacSimulator(1, EMPTY, readings=Readings(clock_resolution="second", cursor=cursor))
+    simulator = CogniacSimulator(1, EMPTY, variant=ApiVariant(clock_resolution="second", cursor=cursor))
     with logged_in(simulator) as client:
         application_id = holding(simulator, T, T + 1.1, T + 1.2, T + 1.3, T + 2.5)
 
@@ -109,7 +109,7 @@ def test_a_coarse_clock_ties_what_lay_apart(
 
 def test_a_coarse_clock_is_that_of_associations_too() -> None:
     """A subject's media are dated in whole seconds like everything else."""
-    simulator = CogniacSimulator(1, SMALL, readings=Readings(clock_resolution="second"))
+    simulator = CogniacSimulator(1, SMALL, variant=ApiVariant(clock_resolution="second"))
     uid = simulator.subjects()[0]["subject_uid"]
     with logged_in(simulator) as client:
         found = client.get(f"1/subjects/{uid}/media").json()["data"]
@@ -121,7 +121,7 @@ def test_a_coarse_clock_is_that_of_associations_too() -> None:
 
 def test_the_skipping_cursor_skips_the_rest_of_the_ties_wherever_they_end() -> None:
     """Whether ties begin in the middle of a page or fill several, what is left of them is never sent."""
-    simulator = CogniacSimulator(1, EMPTY, readings=Readings(cursor="skips"))
+    simulator = CogniacSimulator(1, EMPTY, variant=ApiVariant(cursor="skips"))
     with logged_in(simulator) as client:
         application_id = holding(simulator, T, *[T + 1.5] * 6, T + 3)
 
@@ -140,7 +140,7 @@ def test_the_skipping_cursor_skips_the_rest_of_the_ties_wherever_they_end() -> N
 @pytest.mark.parametrize("reverse", [True, False])
 def test_an_empty_page_leads_on(*, every: int, expected: list[str], reverse: bool) -> None:
     """Every so many pages one holds nothing, and its `next` leads to what it should have held."""
-    simulator = CogniacSimulator(1, EMPTY, readings=Readings(empty_pages=every))
+    simulator = CogniacSimulator(1, EMPTY, variant=ApiVariant(empty_pages=every))
     with logged_in(simulator) as client:
         times = [T, T + 1, T + 1, T + 1, T + 2]
         application_id = holding(simulator, *(times[::-1] if reverse else times))
@@ -154,14 +154,14 @@ def test_an_empty_page_leads_on(*, every: int, expected: list[str], reverse: boo
 
 def test_an_empty_list_needs_no_empty_page() -> None:
     """Where nothing is left, no page leads anywhere."""
-    simulator = CogniacSimulator(1, EMPTY, readings=Readings(empty_pages=1))
+    simulator = CogniacSimulator(1, EMPTY, variant=ApiVariant(empty_pages=1))
     with logged_in(simulator) as client:
         assert first_page(client, holding(simulator)) == {"data": [], "paging": {}}
 
 
 def test_next_may_name_its_own_page_for_ever() -> None:
     """Under `itself`, every page but the last names the address it was asked by."""
-    simulator = CogniacSimulator(1, EMPTY, readings=Readings(next_link="itself"))
+    simulator = CogniacSimulator(1, EMPTY, variant=ApiVariant(next_link="itself"))
     with logged_in(simulator) as client:
         path = f"1/applications/{tied(simulator, 3)}/detections"
         for asked in (f"{path}?limit=2", f"{path}?&start=5&limit=1", path):
@@ -176,7 +176,7 @@ def test_next_may_name_its_own_page_for_ever() -> None:
 
 def test_next_may_name_another_host() -> None:
     """Under `other_host`, only the name of the host is another; who follows arrives, and is in the log."""
-    simulator = CogniacSimulator(1, EMPTY, readings=Readings(next_link="other_host"))
+    simulator = CogniacSimulator(1, EMPTY, variant=ApiVariant(next_link="other_host"))
     with logged_in(simulator) as client:
         application_id = tied(simulator, 3)
         link = httpx.URL(first_page(client, application_id, limit=2)["paging"]["next"])
@@ -191,17 +191,17 @@ def test_next_may_name_another_host() -> None:
 @pytest.mark.parametrize(
     ("readings", "asked", "expected"),
     [
-        (Readings(), True, [True, True]),
-        (Readings(next_link="unabridged"), True, [True, False]),
-        (Readings(next_link="unabridged"), False, [False, False]),
-        (Readings(abridged_after_first=True), False, [False, True]),
+        (ApiVariant(), True, [True, True]),
+        (ApiVariant(next_link="unabridged"), True, [True, False]),
+        (ApiVariant(next_link="unabridged"), False, [False, False]),
+        (ApiVariant(abridged_after_first=True), False, [False, True]),
     ],
 )
 def test_later_pages_may_be_abridged_otherwise_than_the_first(
-    readings: Readings, expected: list[bool], *, asked: bool
+    variant: ApiVariant, expected: list[bool], *, asked: bool
 ) -> None:
     """`next` may forget that abridged media were asked for; later pages may abridge unasked."""
-    simulator = CogniacSimulator(1, EMPTY, readings=readings)
+    simulator = CogniacSimulator(1, EMPTY, variant=variant)
     with logged_in(simulator) as client:
         application_id = holding(simulator, T, T + 1)
         found = pages(client, application_id, limit=1, abridged_media=asked)
@@ -211,7 +211,7 @@ def test_later_pages_may_be_abridged_otherwise_than_the_first(
 
 def test_lists_by_name_may_be_paged_unasked() -> None:
     """With a page size of its own the service pages applications and subjects, and a smaller limit counts."""
-    simulator = CogniacSimulator(1, CogniacSize(applications=6, records=0), readings=Readings(last_key=4))
+    simulator = CogniacSimulator(1, CogniacSize(applications=6, records=0), variant=ApiVariant(last_key=4))
     with logged_in(simulator) as client:
         path = "1/tenants/current/"
         first = client.get(f"{path}applications").json()
@@ -245,7 +245,7 @@ def by_last_key(client: httpx.Client, path: str) -> list[list[Record]]:
 def test_subjects_may_be_listed_in_part() -> None:
     """Under `ten` the list holds ten and no more, while all are there for who names them."""
     simulator = CogniacSimulator(
-        1, CogniacSize(applications=12, records=0), readings=Readings(listed_subjects="ten")
+        1, CogniacSize(applications=12, records=0), variant=ApiVariant(listed_subjects="ten")
     )
     every = simulator.subjects()
     with logged_in(simulator) as client:
@@ -254,5 +254,5 @@ def test_subjects_may_be_listed_in_part() -> None:
         assert client.get(f"{path}?limit=100").json() == {"data": every[:10]}
         ids = ",".join(one["subject_uid"] for one in every[8:])
         assert client.get(path, params={"ids": ids}).json() == {"data": every[8:]}
-        simulator.readings = Readings(listed_subjects="ten", last_key=6)
+        simulator.variant = ApiVariant(listed_subjects="ten", last_key=6)
         assert by_last_key(client, path) == [every[:6], every[6:10]]

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 
 from etl import __version__, schema
-from etl.errors import SettingsError
-from etl.extract.stream import Delivery, File, Meter, Page
+from etl.errors import ConfigError
+from etl.extract.stream import Delivery, File, Page, RequestStats
 from etl.load.warehouse import Warehouse
-from etl.transform.batch import Reject
+from etl.transform.batch import RejectedRecord
 from etl.values import chunked, moment, text_of
 
 AT_ONCE = 10_000
@@ -45,9 +45,13 @@ class StreamStats:
     notice: str | None = None
     """What was odd and needs to be known, though nothing is missing."""
 
-    def metered(self, meter: Meter) -> None:
+    def add_requests(self, request_stats: RequestStats) -> None:
         """Take over what the stream cost so far."""
-        self.requests, self.retries, self.bytes = meter.requests, meter.retries, meter.bytes
+        self.requests, self.retries, self.bytes = (
+            request_stats.requests,
+            request_stats.retries,
+            request_stats.bytes,
+        )
 
     def count_as(self, other: "StreamStats") -> None:
         """Take over what a commit counts; what the stream cost stays."""
@@ -58,7 +62,7 @@ class StreamStats:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class QuarantineEntry:
     """One row of the quarantine, without what was refused."""
 
     quarantine_id: str
@@ -79,18 +83,18 @@ class Refusal:
 class Received:
     """What was refused, as it is kept."""
 
-    refusal: Refusal
+    entry: QuarantineEntry
     record: str
     context: str
 
     def delivery(self) -> Delivery:
-        """What the API sent, as it was given to the transform stage."""
-        about, refusal = json.loads(self.context), self.refusal
-        is_text = refusal.encoding != "base64"
+        """Return what the API sent, as it was given to the transform stage."""
+        about, entry = json.loads(self.context), self.entry
+        is_text = entry.encoding != "base64"
         content = self.record.encode() if is_text else base64.b64decode(self.record)
-        if refusal.kind == "file":
-            return File(refusal.stream, refusal.quarantine_id, about, content)
-        return Page(refusal.stream, [content], about)
+        if entry.kind == "file":
+            return File(entry.stream, entry.quarantine_id, about, content)
+        return Page(entry.stream, [content], about)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +107,14 @@ class HeldBack:
     of: int
 
     def __str__(self) -> str:
-        """What it is, and which command confirms it."""
+        """Return what it is, and which command confirms it."""
         return (
             f"{self.source} {self.what} held back, {self.held:,} of {self.of:,} at once: if they are right, "
             f"`sightglass confirm {self.what} {self.source}` lets the next run enter them"
         )
 
 
-class Books:
+class RunStore:
     """The books of one run, kept in the warehouse."""
 
     def __init__(self, warehouse: Warehouse, run_id: str) -> None:
@@ -158,29 +162,29 @@ class Books:
         rows = self._warehouse.run("etl/cursor", source=source, stream=stream, partition=partition)
         return rows[0][0] if rows else None
 
-    def stretches(self, source: str, stream: str, partition: str) -> list[tuple[int, int]]:
+    def ranges(self, source: str, stream: str, partition: str) -> list[tuple[int, int]]:
         """From when to when runs that were broken off have read beyond the cursor, in microseconds."""
-        rows = self._warehouse.run("etl/stretches", source=source, stream=stream, partition=partition)
+        rows = self._warehouse.run("etl/ranges", source=source, stream=stream, partition=partition)
         return [(start, end) for start, end in rows]
 
-    def newest_stretch(self, source: str, stream: str, partition: str) -> int | None:
-        """The newest time in any of them, in microseconds."""
+    def newest_range(self, source: str, stream: str, partition: str) -> int | None:
+        """Return the newest time in any of them, in microseconds."""
         rows = self._warehouse.run("etl/newest_range", source=source, stream=stream, partition=partition)
         return next((newest for (newest,) in rows if newest), None)
 
-    def end_stretches(self, source: str, stream: str, partition: str) -> int | None:
+    def end_ranges(self, source: str, stream: str, partition: str) -> int | None:
         """Forget them, for the stream was read to its end; the newest time in any of them."""
-        rows = self._warehouse.run("etl/stretches_over", source=source, stream=stream, partition=partition)
+        rows = self._warehouse.run("etl/ranges_over", source=source, stream=stream, partition=partition)
         return max((newest for (newest,) in rows if newest), default=None)
 
     def entered(self, source: str, stream: str, partition: str) -> StreamStats | None:
-        """The counts of a stream as they stand for this run; None where nothing was entered."""
+        """Return the counts of a stream as they stand for this run; None where nothing was entered."""
         about = {"source": source, "stream": stream, "partition": partition}
         rows = self._warehouse.run("etl/stream_entered", run_id=self.run_id, **about)
         return next((StreamStats(*row) for row in rows), None)
 
     def log_applied(self, source: str) -> int:
-        """Number of the last part of the log of a source that is applied; 0 where none is."""
+        """Return the number of the last part of the log of a source that is applied; 0 where none is."""
         return next((int(number) for (number,) in self._warehouse.run("etl/log_applied", source=source)), 0)
 
     def apply_log(self, source: str, number: int) -> None:
@@ -200,19 +204,19 @@ class Books:
                 run_id=self.run_id,
             )
 
-    def quarantine(self, stats: StreamStats, rejects: Sequence[Reject], now: datetime) -> int:
+    def quarantine(self, stats: StreamStats, rejected: Sequence[RejectedRecord], now: datetime) -> int:
         """Put what was refused aside; how many of these were never refused before."""
         declared = schema.source("etl").tables["quarantine"].arrow()
         new = 0
-        for some in chunked(rejects, lambda one: len(one.content), AT_ONCE, AT_ONCE_BYTES):
+        for some in chunked(rejected, lambda one: len(one.content), AT_ONCE, AT_ONCE_BYTES):
             rows = [self._refused(stats, reject, now) for reject in some]
             self._warehouse.connection.register("refused", pa.Table.from_pylist(rows, declared))
             new += len(self._warehouse.run("etl/quarantine"))
             self._warehouse.connection.unregister("refused")
         return new
 
-    def _refused(self, stats: StreamStats, reject: Reject, now: datetime) -> dict[str, Any]:
-        """A row of the quarantine."""
+    def _refused(self, stats: StreamStats, reject: RejectedRecord, now: datetime) -> dict[str, Any]:
+        """Return a row of the quarantine."""
         record, encoding = reject.text()
         return {
             "quarantine_id": reject.fingerprint(stats.source, stats.stream, stats.partition),
@@ -241,8 +245,8 @@ class Books:
     def forget_gaps(self, source: str) -> None:
         """Take the gaps off the list that the source's own query does not find any more."""
         self._find_gaps(source)
-        self._warehouse.run("etl/missing_streams", source=source)
-        self._warehouse.run("etl/gaps_gone", source=source)
+        self._warehouse.run("etl/insert_failed_streams", source=source)
+        self._warehouse.run("etl/delete_resolved_gaps", source=source)
 
     def _find_gaps(self, source: str) -> None:
         self._warehouse.run("etl/missing")
@@ -253,7 +257,7 @@ class Books:
     def list_gaps(self, source: str, failed: Iterable[Mapping[str, Any]], started: datetime) -> None:
         """Bring the gaps of one source up to date: what its own query finds, and the streams that failed."""
         self._find_all_gaps(source, failed)
-        self._warehouse.run("etl/gaps_gone", source=source)
+        self._warehouse.run("etl/delete_resolved_gaps", source=source)
         self._warehouse.run("etl/gaps_found", since=started)
 
     def gaps_differ(self, source: str, failed: Iterable[Mapping[str, Any]], started: datetime) -> bool:
@@ -264,10 +268,10 @@ class Books:
     def _find_all_gaps(self, source: str, failed: Iterable[Mapping[str, Any]]) -> None:
         self._find_gaps(source)
         for each in failed:
-            self._warehouse.run("etl/missing_stream", source=source, **each)
+            self._warehouse.run("etl/insert_failed_stream", source=source, **each)
 
     def held_back(self) -> list[HeldBack]:
-        """What waits until somebody confirms it."""
+        """Return what waits until somebody confirms it."""
         return [HeldBack(*row) for row in self._warehouse.run("etl/held_back")]
 
     def gaps(self) -> int:
@@ -275,37 +279,35 @@ class Books:
         return int(self._warehouse.run("etl/gaps")[0][0])
 
 
-def known_refusals(warehouse: Warehouse, ids: Sequence[str]) -> list[Refusal]:
+def known_entries(warehouse: Warehouse, ids: Sequence[str]) -> list[QuarantineEntry]:
     """Those of these that are in quarantine, as the open transaction sees it; oldest first."""
-    return [Refusal(*row) for row in warehouse.run("etl/quarantined", ids=list(ids))]
+    return [QuarantineEntry(*row) for row in warehouse.run("etl/quarantined", ids=list(ids))]
 
 
-def refusals(warehouse: Warehouse, ids: Sequence[str] = ()) -> list[Refusal]:
-    """Which are in quarantine, oldest first: all, or these; SettingsError names an id that is not there."""
-    found = [Refusal(*row) for row in warehouse.ask("etl/quarantined", ids=list(ids))]
-    unknown = set(ids) - {refusal.quarantine_id for refusal in found}
+def quarantine_entries(warehouse: Warehouse, ids: Sequence[str] = ()) -> list[QuarantineEntry]:
+    """Which are in quarantine, oldest first: all, or these; ConfigError names an id that is not there."""
+    found = [QuarantineEntry(*row) for row in warehouse.ask("etl/quarantined", ids=list(ids))]
+    unknown = set(ids) - {entry.quarantine_id for entry in found}
     if unknown:
-        raise SettingsError(
-            f"there is no {min(unknown)} in quarantine; `sightglass quarantine` lists what is"
-        )
+        raise ConfigError(f"there is no {min(unknown)} in quarantine; `sightglass quarantine` lists what is")
     return found
 
 
-def listed(warehouse: Warehouse) -> Iterator[Refusal]:
-    """What is in quarantine, oldest first, a thousand at a time."""
+def listed(warehouse: Warehouse) -> Iterator[QuarantineEntry]:
+    """Yield what is in quarantine, oldest first, a thousand at a time."""
     rows = warehouse.connection.execute(schema.statement("etl/quarantined"), {"ids": []})
     while some := rows.fetchmany(1_000):
-        yield from (Refusal(*row) for row in some)
+        yield from (QuarantineEntry(*row) for row in some)
 
 
-def received(warehouse: Warehouse, refusal: Refusal) -> Received:
-    """What was refused, read for this one alone."""
-    ((record, context),) = warehouse.ask("etl/received", quarantine_id=refusal.quarantine_id)
-    return Received(refusal, record, context)
+def received(warehouse: Warehouse, entry: QuarantineEntry) -> Received:
+    """Return what was refused, read for this one alone."""
+    ((record, context),) = warehouse.ask("etl/received", quarantine_id=entry.quarantine_id)
+    return Received(entry, record, context)
 
 
 def stats_json(stats: StreamStats) -> dict[str, Any]:
-    """The counts as `run --json` prints them."""
+    """Return the counts as `run --json` prints them."""
     return {**dataclasses.asdict(stats), "cursor": moment(stats.cursor)}
 
 

@@ -1,0 +1,1 @@
+"""What commands do, from beginning to end."""
