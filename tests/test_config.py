@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from etl.config import Secret, Setting, Settings, is_loopback, load
-from etl.errors import EnvironmentFaultError
+from etl.errors import ConfigError
 
 DECLARED = (
     Setting("ACME_KEY", "Key of a made-up API.", kind="secret"),
@@ -38,7 +38,7 @@ def complaint(
     environ: Mapping[str, str], flags: Mapping[str, str] | None = None, file: Path | None = None
 ) -> str:
     """What is said about settings that cannot be used."""
-    with pytest.raises(EnvironmentFaultError) as caught:
+    with pytest.raises(ConfigError) as caught:
         load(DECLARED, environ, flags, file)
     return str(caught.value)
 
@@ -193,7 +193,7 @@ def test_password_may_hold_any_characters(word: str) -> None:
     declared = [Setting("ACME_PASS", "A password.", kind="secret", is_password=True)]
 
     assert word == load(declared, {"ACME_PASS": word}).secret("ACME_PASS").reveal()
-    with pytest.raises(EnvironmentFaultError, match="white space at character 2"):
+    with pytest.raises(ConfigError, match="white space at character 2"):
         load(declared, {"ACME_PASS": f"a\n{word}"})
 
 

@@ -73,7 +73,7 @@ def cut(*records: bytes, by: Transformer | None = None) -> TransformResult:
     return (by or transformer()).transform([page])["detections"]
 
 
-def quarantine_entries(found: TransformResult) -> list[tuple[str, str]]:
+def refused(found: TransformResult) -> list[tuple[str, str]]:
     """Reason and place of each refusal."""
     return [(each.why.reason, each.why.path) for each in found.rejected]
 
@@ -146,7 +146,7 @@ def test_record_outside_the_declaration_is_refused(path: str, value: object, rea
     """A Cogniac record with something amiss is refused whole, with what is amiss and where."""
     found = cut(changed(path, value))
 
-    assert ([(reason, where)], []) == (quarantine_entries(found), media_ids(found))
+    assert ([(reason, where)], []) == (refused(found), media_ids(found))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_medium_outside_the_declaration_is_refused(path: str, value: object, rea
 
     found = transformer("neurons").transform([page])["media"]
 
-    assert ([(reason, where)], 0) == (quarantine_entries(found), found.tables["media"].num_rows)
+    assert ([(reason, where)], 0) == (refused(found), found.tables["media"].num_rows)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_value_at_the_edge_is_accepted(path: str, value: object) -> None:
     """Limits belong to what is allowed, and an empty list is no absent one."""
     found = cut(changed(path, value))
 
-    assert ([], ["M"]) == (quarantine_entries(found), media_ids(found))
+    assert ([], ["M"]) == (refused(found), media_ids(found))
 
 
 @pytest.mark.parametrize("media", [ABSENT, None], ids=["absent", "null"])
@@ -192,7 +192,7 @@ def test_record_may_name_its_media_item_without_describing_it(media: object) -> 
 
     found = cut(changed("media", media, record))
 
-    assert ([], ["M"], 0) == (quarantine_entries(found), media_ids(found), found.tables["media"].num_rows)
+    assert ([], ["M"], 0) == (refused(found), media_ids(found), found.tables["media"].num_rows)
 
 
 HALF = b'{"media":{"media_id":"\\ud800, and more"}}'
@@ -211,7 +211,7 @@ GARBAGE = {
 @pytest.mark.parametrize(("raw", "reason"), GARBAGE.items(), ids=[str(raw[:20]) for raw in GARBAGE])
 def test_what_is_no_record_is_refused(raw: bytes, reason: str) -> None:
     """What is no JSON object is set apart like any record that does not fit."""
-    assert [(reason, "$")] == quarantine_entries(cut(raw))
+    assert [(reason, "$")] == refused(cut(raw))
 
 
 @pytest.mark.parametrize("place", ["media_id", "title", "unheard_of"])
@@ -309,7 +309,7 @@ def test_undeclared_field_of_any_name_is_kept(place: str) -> None:
         if each
     ]
     assert ([], ["M0", "M", "M3"], [{**ODD, "plain": 1}]) == (
-        quarantine_entries(found),
+        refused(found),
         media_ids(found),
         extras,
     )
@@ -324,7 +324,7 @@ def test_undeclared_field_of_several_objects_is_learnt_once() -> None:
 
     extras = found.tables["detections"]["_extra"].to_pylist()
     assert ([], ['{"a":0,"b":null}', '{"a":1,"b":null}', '{"a":2,"b":null}']) == (
-        quarantine_entries(found),
+        refused(found),
         extras,
     )
 
@@ -340,7 +340,7 @@ def test_odd_name_does_not_hide_what_is_amiss() -> None:
     assert [
         ("Expected `float` <= 1.0", "$.detections[0].probability"),
         ("Expected `str`, got `int`", "$.+other_media[0].media_id"),
-    ] == quarantine_entries(found)
+    ] == refused(found)
 
 
 NAMES = {f"name_{number}": number for number in range(201)}
@@ -358,11 +358,11 @@ def test_too_many_undeclared_fields_are_refused(place: str, at: str) -> None:
 
     found = cut(json.dumps(record).encode(), changed(f"{place}name_5", 1), changed("media/title", "T"))
 
-    assert ([(TOO_MANY, f"${at}")], ["M", "M"]) == (quarantine_entries(found), media_ids(found))
+    assert ([(TOO_MANY, f"${at}")], ["M", "M"]) == (refused(found), media_ids(found))
 
 
 def test_too_many_undeclared_fields_in_what_the_source_adds_are_refused() -> None:
     """The same holds for objects that the source itself makes rows of."""
     found = cut(changed("other_media", [{"media_id": "M2", **NAMES}]), changed("media/media_id", "M3"))
 
-    assert (["M3"], [TOO_MANY]) == (media_ids(found), [reason for reason, _ in quarantine_entries(found)])
+    assert (["M3"], [TOO_MANY]) == (media_ids(found), [reason for reason, _ in refused(found)])

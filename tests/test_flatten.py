@@ -41,14 +41,14 @@ def cut_medium(**fields: Any) -> TransformResult:  # noqa: ANN401 -- any JSON
 
 def rows(found: TransformResult, table: str) -> list[Row]:
     """The rows of a table without what is NULL, and without what is no value of the record."""
-    assert [] == quarantine_entries(found)
+    assert [] == refused(found)
     return [
         {name: value for name, value in row.items() if value is not None and name not in UNSENT}
         for row in found.tables[table].to_pylist()
     ]
 
 
-def quarantine_entries(found: TransformResult) -> list[tuple[str, str]]:
+def refused(found: TransformResult) -> list[tuple[str, str]]:
     """Reason and place of each refusal."""
     return [(each.why.reason, each.why.path) for each in found.rejected]
 
@@ -110,7 +110,7 @@ def test_moment_that_could_be_another_is_refused(sent: object, reason: str) -> N
     """A time without an offset, in milliseconds or in no known form is never guessed."""
     found = cut({**RECORD, "updated_at": sent})
 
-    assert [(reason, "$.updated_at")] == quarantine_entries(found)
+    assert [(reason, "$.updated_at")] == refused(found)
 
 
 @given(st.lists(st.integers(0, 4_102_444_800_000_000), max_size=20))
@@ -140,7 +140,7 @@ def test_digits_are_a_time_where_they_are_declared(sent: object, expected: int |
     found = cut({**RECORD, "media": {"media_id": "M", "media_timestamp": sent}})
 
     times = found.tables["media"]["media_timestamp"].cast(pa.int64()).to_pylist()
-    assert [expected] == [*times, *(reason for reason, _ in quarantine_entries(found))]
+    assert [expected] == [*times, *(reason for reason, _ in refused(found))]
 
 
 @pytest.mark.parametrize(
@@ -224,14 +224,12 @@ def test_malformed_box_is_refused(sent: object, reason: str, path: str) -> None:
     """A box without its four corners is no box, and no row is made up for it."""
     found = cut({**RECORD, "detections": [{**ASSERTION, "app_data_type": "box_set", "app_data": sent}]})
 
-    assert [(reason, path)] == quarantine_entries(found)
+    assert [(reason, path)] == refused(found)
 
 
 def test_malformed_box_of_a_focus_is_refused() -> None:
     """A focus on a box that is none is refused like a box of an assertion."""
-    assert [("a box must be an object", "$.focus.box")] == quarantine_entries(
-        cut({**RECORD, "focus": {"box": [1]}})
-    )
+    assert [("a box must be an object", "$.focus.box")] == refused(cut({**RECORD, "focus": {"box": [1]}}))
 
 
 @pytest.mark.parametrize(
@@ -297,9 +295,7 @@ def test_parts_that_contradict_each_other_are_refused(differing: Row) -> None:
     """Two different assertions with one key cannot both be true: the record is set apart, not halved."""
     found = cut({**RECORD, "detections": [ASSERTION, {**ASSERTION, **differing}]})
 
-    assert [("two different rows of detections with one key: A, M, , D:0, cat", "$")] == quarantine_entries(
-        found
-    )
+    assert [("two different rows of detections with one key: A, M, , D:0, cat", "$")] == refused(found)
 
 
 OLDER = {"media_type": "image", "created": "2024-01-19 09:36:49+00:00"}
@@ -336,6 +332,6 @@ def test_links_are_not_kept_and_metrics_become_rows() -> None:
 
 def test_metric_in_both_spellings_is_refused() -> None:
     """One metric under its old and its new name, with two values, is no known shape."""
-    assert [
-        ("two different rows of media_metrics with one key: N, intent, total", "$")
-    ] == quarantine_entries(cut_medium(metrics={"buy": 1, "intent": 2}))
+    assert [("two different rows of media_metrics with one key: N, intent, total", "$")] == refused(
+        cut_medium(metrics={"buy": 1, "intent": 2})
+    )

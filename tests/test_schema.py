@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from etl import dictionary, schema
-from etl.errors import EnvironmentFaultError
+from etl.errors import ConfigError
 from etl.transform.decode import Decoder
 
 ROOT = Path(__file__).parent.parent
@@ -260,7 +260,7 @@ BROKEN = {
 @pytest.mark.parametrize(("complaint", "text"), BROKEN.items(), ids=BROKEN)
 def test_broken_declaration_is_refused(complaint: str, text: str, tmp_path: Path) -> None:
     """A schema file that cannot be used is refused with its name and what is wrong with it."""
-    with pytest.raises(EnvironmentFaultError) as caught:
+    with pytest.raises(ConfigError) as caught:
         declared(text, tmp_path)
 
     assert f"schemas/broken.toml: {complaint}" == str(caught.value)
@@ -281,7 +281,7 @@ def test_paths_that_contradict_each_other_are_refused(complaint: str, column: st
     """Columns that expect different things at one place of a record are refused with the place."""
     tables = declared(WHOLE + column, tmp_path).of_stream("s")
 
-    with pytest.raises(EnvironmentFaultError) as caught:
+    with pytest.raises(ConfigError) as caught:
         Decoder(tables, None)
 
     assert complaint == str(caught.value)

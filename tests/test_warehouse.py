@@ -75,7 +75,7 @@ def another_process(code: str, *arguments: object) -> Iterator[subprocess.Popen[
         process.stdin.close()
 
 
-def entry(kind: type[Exception], action: Callable[[], object]) -> str:
+def message_of(kind: type[Exception], action: Callable[[], object]) -> str:
     """What an action that is refused says."""
     with pytest.raises(kind) as caught:
         action()
@@ -132,7 +132,7 @@ def test_a_warehouse_opened_for_reading_cannot_be_changed(home: Path) -> None:
 
 def test_reading_where_there_is_no_warehouse_says_how_to_make_one(tmp_path: Path) -> None:
     """Nothing is made by looking."""
-    said = entry(EnvironmentFaultError, lambda: open_for_reading(tmp_path))
+    said = message_of(EnvironmentFaultError, lambda: open_for_reading(tmp_path))
 
     assert f"there is no warehouse in {tmp_path} yet: run `sightglass run`, or name another --home" == said
     assert [] == list(tmp_path.iterdir())
@@ -143,7 +143,7 @@ def test_reading_where_there_is_no_warehouse_says_how_to_make_one(tmp_path: Path
 def test_a_file_that_is_no_database_is_named(tmp_path: Path, opener: Opener, content: bytes) -> None:
     """Another file in the place of the database is left as it is."""
     (tmp_path / NAME).write_bytes(content)
-    said = entry(EnvironmentFaultError, lambda: opener(tmp_path))
+    said = message_of(EnvironmentFaultError, lambda: opener(tmp_path))
 
     what_now = "move it away, or set SIGHTGLASS_HOME to another folder"
     assert f"{tmp_path / NAME} is no DuckDB file; {what_now}" == said
@@ -157,7 +157,7 @@ def test_a_truncated_database_is_a_matter_of_settings(home: Path, opener: Opener
     (home / name).mkdir()
     path = home / name / NAME
     path.write_bytes((home / NAME).read_bytes()[:4096])
-    said = entry(EnvironmentFaultError, lambda: opener(home / name))
+    said = message_of(EnvironmentFaultError, lambda: opener(home / name))
 
     why = f'Could not read enough bytes from file "{path}": attempted to read 4096 bytes from location 4096'
     assert f"{path} is damaged: IO Error: {why}; {RECOVERY}" == said
@@ -168,7 +168,7 @@ def test_a_damaged_database_is_a_matter_of_settings(home: Path, opener: Opener) 
     """A file whose content is not what was written is never taken for one that is in use."""
     whole = (home / NAME).read_bytes()
     (home / NAME).write_bytes(whole[:4096] + bytes(len(whole) - 4096))
-    said = entry(EnvironmentFaultError, lambda: opener(home))
+    said = message_of(EnvironmentFaultError, lambda: opener(home))
 
     why = "computed checksum 5381 does not match stored checksum 0 in block at location 4096"
     expected = f"{home / NAME} is damaged: Corrupt database file: {why}; {RECOVERY}"
@@ -180,7 +180,7 @@ def test_a_folder_in_the_place_of_the_database_is_named(tmp_path: Path, opener: 
     """A folder called like the file is a matter of settings."""
     path = tmp_path / NAME
     path.mkdir()
-    said = entry(EnvironmentFaultError, lambda: opener(tmp_path))
+    said = message_of(EnvironmentFaultError, lambda: opener(tmp_path))
 
     assert f'{path} cannot be opened: IO Error: Could not read from file "{path}": Is a directory' == said
 
@@ -195,9 +195,9 @@ def test_a_home_that_cannot_be_made_is_a_matter_of_settings(tmp_path: Path) -> N
         f"cannot lock {home / lock.NAME}: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME",
         f'{home / NAME} cannot be opened: IO Error: Cannot open file "{home / NAME}": Not a directory',
     ] == [
-        entry(EnvironmentFaultError, lambda: make_folder(home)),
-        entry(EnvironmentFaultError, lambda: lock.hold(home, NOW).__enter__()),
-        entry(EnvironmentFaultError, lambda: open_for_writing(home)),
+        message_of(EnvironmentFaultError, lambda: make_folder(home)),
+        message_of(EnvironmentFaultError, lambda: lock.hold(home, NOW).__enter__()),
+        message_of(EnvironmentFaultError, lambda: open_for_writing(home)),
     ]
 
 
@@ -205,7 +205,7 @@ def test_a_home_that_cannot_be_made_is_a_matter_of_settings(tmp_path: Path) -> N
 def test_a_database_that_another_process_has_open_is_busy(home: Path, opener: Opener) -> None:
     """It is for waiting, not for settings."""
     with another_process("import duckdb; held = duckdb.connect(sys.argv[1])", home / NAME):
-        said = entry(BusyError, lambda: opener(home))
+        said = message_of(BusyError, lambda: opener(home))
 
     assert f"another process has {home / NAME} open; wait for it to end" == said
     opener(home).close()
@@ -238,7 +238,7 @@ def test_any_other_difference_is_refused(home: Path, change: str, said: str) -> 
     before = open_for_reading(home)
     found = tables(before)
     before.close()
-    refused = entry(EnvironmentFaultError, lambda: open_for_writing(home))
+    refused = message_of(EnvironmentFaultError, lambda: open_for_writing(home))
     after = open_for_reading(home)
 
     assert f"the warehouse {said}; load into a new SIGHTGLASS_HOME" == refused
@@ -291,9 +291,9 @@ def busy(home: Path, pid: int) -> str:
 def test_a_second_run_is_told_who_holds_the_warehouse(tmp_path: Path) -> None:
     """The lock keeps out runs of this and of other processes, until it is given back."""
     with lock.hold(tmp_path, NOW):
-        here = entry(BusyError, lambda: lock.hold(tmp_path, NOW).__enter__())
+        here = message_of(BusyError, lambda: lock.hold(tmp_path, NOW).__enter__())
     with another_process(HOLD, tmp_path, NOW) as process:
-        there = entry(BusyError, lambda: lock.hold(tmp_path, NOW).__enter__())
+        there = message_of(BusyError, lambda: lock.hold(tmp_path, NOW).__enter__())
 
     assert [busy(tmp_path, os.getpid()), busy(tmp_path, process.pid)] == [here, there]
 
@@ -303,7 +303,7 @@ def test_a_holder_that_is_not_named_is_another_run(tmp_path: Path, content: byte
     """Whatever stands in the file that names it, the lock alone decides."""
     with lock.hold(tmp_path, NOW):
         (tmp_path / lock.HOLDER).write_bytes(content)
-        said = entry(BusyError, lambda: lock.hold(tmp_path, NOW).__enter__())
+        said = message_of(BusyError, lambda: lock.hold(tmp_path, NOW).__enter__())
 
     assert f"another run holds the warehouse {tmp_path}; its work goes on, this run did nothing" == said
 
@@ -341,7 +341,7 @@ def test_damage_that_shows_late_is_a_matter_of_settings(home: Path, opener: Open
                     raise duckdb.Error("Corrupt database file: checksum")
             raise duckdb.Error("Corrupt database file: checksum")
 
-    said = entry(EnvironmentFaultError, read)
+    said = message_of(EnvironmentFaultError, read)
     open_for_writing(home).close()
 
     assert f"the warehouse is damaged: Corrupt database file: checksum; {RECOVERY}" == said
