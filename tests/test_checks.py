@@ -1,4 +1,4 @@
-"""What does not hold is not published: two rows of a key, parts of nothing, books and tables that shrank."""
+"""What does not hold is not published: two rows of a key, parts of nothing, wrong counts, smaller tables."""
 
 import os
 from collections.abc import Iterator
@@ -59,7 +59,8 @@ UNSOUND = {
     f"cogniac.detection_boxes has the row ('a', 'm7', '', 'none', 's', 0), but cogniac.detections {NONE}": [
         LATER.format("detection_boxes", "m7", ", 'none' AS detection_id")
     ],
-    "the books do not balance for r cogniac media; the books do not balance for r neurons media p": [
+    "the counts of a run do not add up for r cogniac media; "
+    "the counts of a run do not add up for r neurons media p": [
         "UPDATE etl.run_streams SET unchanged = unchanged + 1"
     ],
     "cogniac.results has 999 rows, fewer than 1,000": ["DELETE FROM cogniac.results WHERE media_id = 'm7'"],

@@ -74,7 +74,7 @@ class Server:
 def asking(
     base: str | None, budget: float = 120, key: str = KEY, rate: tuple[int, float] | None = None
 ) -> Iterator[tuple[Api, RequestStats]]:
-    """An API that is asked with a key, or files without one where there is no base; with its meter."""
+    """An API that is asked with a key, or files without one where there is no base; with its stats."""
     settings = Settings(
         {
             "SIGHTGLASS_CONCURRENCY": 2,

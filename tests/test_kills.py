@@ -186,7 +186,7 @@ def wrong(place: Sightglass, expected: Tables) -> list[str]:
     return [
         *([f"exit code {ran.code}: {ran.err}"] if ran.code else []),
         *(name for name in expected if expected[name] != found.get(name)),
-        *([] if fair else [f"books: {runs}"]),
+        *([] if fair else [f"runs: {runs}"]),
         *(f"torn: {name}" for name in torn(place.home)),
     ]
 

@@ -98,7 +98,7 @@ def test_records_are_lines_with_what_the_request_said(tmp_path: Path) -> None:
 
 
 def test_a_part_gives_back_what_was_received_in_its_order(tmp_path: Path) -> None:
-    """Pages, files with and without bytes, actions, marks and ends: all that rows and books are made of."""
+    """Pages, files with and without bytes, actions, marks and ends: all that rows and counts are made of."""
     deliveries: list[Delivery] = [
         Page("media", [b'{"a": 1}', b"[2]"], {"tenant": "t"}),
         file("m1/metrics", b"\x00\xff", media_id="m1", bytes=2, fetched_at=1.5, error=None),

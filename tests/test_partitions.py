@@ -175,7 +175,7 @@ def test_an_increment_rewrites_the_piece_that_it_touches(small: Small) -> None:
 
     piece = "2026-03-01T014000-000000"
     last = {"2026-03-01T064000-000000", "2026-03-20T011000-000000", "2026-03-20T025000-000000"}
-    assert [0, {piece}, last] == [nothing.files, few.fresh["small.a"], many.fresh["small.a"]]
+    assert [0, {piece}, last] == [nothing.files, few.changed["small.a"], many.changed["small.a"]]
     assert {**between, **dict(zip(sorted(last), (100, 100, 80), strict=True))} == small.cuts("small.a")
     assert (110, True) == (between[piece], agree(small))
 
@@ -205,7 +205,7 @@ def test_rows_without_a_time_stand_apart(small: Small) -> None:
 
     assert {"2026-03": 3, "none": 2} == apart
     assert {"2026-03": 3, "2026-04": 1, "none": 1} == small.cuts("small.a")
-    assert ({"2026-04", "none"}, True) == (change.fresh["small.a"], agree(small))
+    assert ({"2026-04", "none"}, True) == (change.changed["small.a"], agree(small))
 
 
 def test_a_slice_that_loses_all_its_rows_is_empty(small: Small) -> None:

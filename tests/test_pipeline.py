@@ -289,7 +289,7 @@ def test_a_bug_in_a_source_surfaces_as_itself(cog: Bench) -> None:
 
 
 def test_a_run_that_cannot_go_on_is_entered_with_its_exit_code(cog: Bench) -> None:
-    """What the command ends with is what the books say."""
+    """What the command ends with is what is entered of the run."""
     (cog.home / "raw").touch()
 
     with pytest.raises(EnvironmentFaultError):
@@ -298,7 +298,7 @@ def test_a_run_that_cannot_go_on_is_entered_with_its_exit_code(cog: Bench) -> No
     assert [("failed", EnvironmentFaultError.exit_code)] == cog.rows(RUNS)
 
 
-def test_rows_books_and_cursor_are_one_transaction(cog: Bench) -> None:
+def test_rows_counts_and_cursor_are_one_transaction(cog: Bench) -> None:
     """Where a refusal cannot be entered, the records of its batch are not loaded and the cursor stays."""
     enrich = cog.source.ENRICH["detections"].record
 

@@ -375,7 +375,7 @@ def test_versions_are_published_alike_wherever_they_are_stored(published: Publis
 
 HINT = "where that is as it should be, `sightglass publish --force` publishes it"
 UNSOUND = {
-    "the books do not balance for {0} cogniac applications": (
+    "the counts of a run do not add up for {0} cogniac applications": (
         "SELECT max(run_id) FROM etl.run_streams WHERE stream = 'applications'",
         """
         UPDATE etl.run_streams SET fetched = fetched + 1 WHERE stream = 'applications'

@@ -132,7 +132,7 @@ def test_what_is_refused_still_stays_open(replayed: Replayed) -> None:
     assert f"sightglass: replayed {len(states)}, still refused 1\n" == replayed.replay.err
 
 
-def test_a_replay_is_entered_in_the_books(replayed: Replayed) -> None:
+def test_a_replay_is_entered_as_a_run(replayed: Replayed) -> None:
     """It is a run with counts for each stream, and they balance."""
     report = replayed.replay.report
     both = replayed.after["etl.runs"] + replayed.after["etl.run_streams"]

@@ -59,7 +59,7 @@ while not last:
         found = dict(zip(said, answer(question)[0]))
         wrong += [f"{name} shrank" for name in sys.argv[2].split() if found[name] < before.get(name, 0)]
         if found["etl.runs"] != found["runs with streams"]:
-            wrong.append("the books are of two versions")
+            wrong.append("the runs are of two versions")
         if found["cogniac.detections"] != found["detections"]:
             wrong.append("results and detections are of two versions")
         if rounds % 4 == 1:

@@ -111,7 +111,7 @@ def key(record: Row) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_the_books_balance(story: Story, name: str) -> None:
+def test_the_counts_of_a_run_add_up(story: Story, name: str) -> None:
     """Of each stream, fetched is the sum of the rest, and `etl.run_streams` holds the numbers reported."""
     step = getattr(story, name)
     report = step.ran.report

@@ -111,7 +111,7 @@ def test_a_damaged_file_alone_is_written_anew(small: Small) -> None:
     found = small.lake.damaged()
     change = small.publish()
 
-    assert ([path], {"small.a": {"2026-03"}}) == (found, change.fresh)
+    assert ([path], {"small.a": {"2026-03"}}) == (found, change.changed)
     assert (False, True, True) == (path.exists(), all(map(Path.exists, others)), agree(small))
     assert (0, []) == (small.publish().files, small.lake.damaged())
 

@@ -187,7 +187,7 @@ class Warehouse(RuleBasedStateMachine):
 
     @rule()
     def run(self) -> None:
-        """After any run the books balance, and no key stands twice."""
+        """After any run the counts add up, and no key stands twice."""
         self.cogniac.fault = self.neurons.fault = Script(*self.script)
         self.neurons.file_watch.fault = Script(*self.script_of_files)
         self.script, self.script_of_files = [], []

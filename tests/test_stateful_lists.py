@@ -126,7 +126,7 @@ class Lists(RuleBasedStateMachine):
 
     @rule()
     def run(self) -> None:
-        """After any run what is not in the tables is named, and the books balance."""
+        """After any run what is not in the tables is named, and the counts add up."""
         self.asked = 0
         report = load(self.home, self.environ, self.now())
         for number, one in self.truth.items():

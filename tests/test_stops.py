@@ -155,7 +155,7 @@ def test_a_run_told_to_stop_keeps_all_that_was_loaded(
 
 
 def test_no_stream_of_a_stopped_run_stays_running(served: Plant, sightglass: Sightglass) -> None:
-    """What a run had begun has failed with it, before any other run looks at its books."""
+    """What a run had begun has failed with it, before any other run looks at it."""
     hanging = hang(served, "detections")
     settings = {**sightglass.settings, "SIGHTGLASS_CONCURRENCY": "1"}
     with started(replace(sightglass, settings=settings), PROGRAM, "run") as process:
@@ -202,7 +202,7 @@ def test_a_command_that_finds_a_run_at_work_touches_nothing(
 def test_the_lock_of_a_killed_run_is_free_at_once(
     served: Plant, sightglass: Sightglass, expected: Tables
 ) -> None:
-    """The run right after it works, and closes the dead one's books."""
+    """The run right after it works, and closes what the dead one left open."""
     hanging = hang(served, "detections")
     with started(sightglass, PROGRAM, "run") as process:
         hanging.waits.wait(60)

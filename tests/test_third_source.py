@@ -64,11 +64,11 @@ class Acme:
     def close(self):
         self.api.close()
 
-    def streams(self, world):
+    def streams(self, context):
         yield [Stream("sightings", self.sightings)]
 
-    def sightings(self, position, meter):
-        yield [Page("sightings", self.api.get(list[msgspec.Raw], "/sightings", meter))]
+    def sightings(self, checkpoint, stats):
+        yield [Page("sightings", self.api.get(list[msgspec.Raw], "/sightings", stats))]
 
 
 def connect(settings):

@@ -14,7 +14,7 @@ from etl.schema import SYSTEM, Source, Table, literal, quote
 
 FORMER = "former"
 """Name under which the former warehouse is attached."""
-BOOKS = ("runs", "run_streams", "accounts", "confirmations")
+RUN_TABLES = ("runs", "run_streams", "accounts", "confirmations")
 """Tables of the system that tell of runs, also of those that brought nothing to be logged."""
 BY_SOURCE = ("cursors", "gaps", "stretches")
 """Tables of the system whose rows follow from the parts of a source, as long as none of them is missing."""
@@ -79,7 +79,7 @@ def forget_places(warehouse: Warehouse, source: Source) -> None:
 
 def copy_runs(warehouse: Warehouse) -> None:
     """Take from the former warehouse what is known of its runs."""
-    for name in BOOKS:
+    for name in RUN_TABLES:
         _copy(warehouse, name, "true")
 
 

@@ -1,4 +1,4 @@
-"""The books of a run: what was counted, where each stream stands, what was refused and what is missing."""
+"""What is entered of a run: what was counted, where each stream stands, what was refused and what is missing."""
 
 import base64
 import dataclasses
@@ -115,7 +115,7 @@ class HeldBack:
 
 
 class RunStore:
-    """The books of one run, kept in the warehouse."""
+    """Enters one run in the warehouse, and tells what was entered of others."""
 
     def __init__(self, warehouse: Warehouse, run_id: str) -> None:
         self._warehouse = warehouse

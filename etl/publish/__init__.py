@@ -128,9 +128,9 @@ def publish(
         each.rows
         for name, partitions in change.tables.items()
         for each in partitions
-        if each.name in change.fresh[name]
+        if each.name in change.changed[name]
     )
-    return Published(version, sum(map(bool, change.fresh.values())), change.files, rows, names)
+    return Published(version, sum(map(bool, change.changed.values())), change.files, rows, names)
 
 
 def _loaded_until(connection: duckdb.DuckDBPyConnection, tables: dict[str, Table]) -> int:

@@ -1,4 +1,4 @@
-"""What must hold before readers see a version: keys, parents, books and floors.
+"""What must hold before readers see a version: keys, parents, counts and floors.
 
 What was published before has passed; so keys and parents are looked at of the rows loaded since.
 """
@@ -33,7 +33,7 @@ def check(connection: DuckDBPyConnection, tables: Mapping[str, Table], change: C
         *(found for table in tables.values() for found in _floor(table, change, state)),
     ]
     for name, table in tables.items():
-        if any(each.rows for each in change.tables[name] if each.name in change.fresh[name]):
+        if any(each.rows for each in change.tables[name] if each.name in change.changed[name]):
             problems += _keys(connection, table, state.loaded_until)
             problems += _orphans(connection, table, tables.values(), state.loaded_until)
     if problems:
@@ -45,7 +45,7 @@ def check(connection: DuckDBPyConnection, tables: Mapping[str, Table], change: C
 
 def _run_store(connection: DuckDBPyConnection) -> Iterator[str]:
     for row in connection.execute(schema.statement("publish/unbalanced")).fetchall():
-        yield f"the books do not balance for {' '.join(filter(None, row))}"
+        yield f"the counts of a run do not add up for {' '.join(filter(None, row))}"
 
 
 def _floor(table: Table, change: Change, state: State) -> Iterator[str]:

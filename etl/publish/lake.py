@@ -54,14 +54,14 @@ class Change:
     """What a new version of the lake holds, and what of it is to be written."""
 
     tables: dict[str, list[Partition]]
-    fresh: dict[str, set[str]]
+    changed: dict[str, set[str]]
     """The partitions of each table that differ from what is published."""
     shapes: dict[str, str]
 
     @property
     def files(self) -> int:
         """How many files are to be written."""
-        return sum(map(len, self.fresh.values()))
+        return sum(map(len, self.changed.values()))
 
 
 class Lake:
@@ -109,7 +109,7 @@ class Lake:
         drop_unreadable(self._at, files.keys())
         return sorted(scrub.damaged(files, self._at.verified, share))
 
-    def want(self, version: str) -> None:
+    def require(self, version: str) -> None:
         """FileNotFoundError where not all files of a version are there any more."""
         state = self.state(version)
         paths = (
@@ -149,7 +149,7 @@ class Lake:
                 before, known = [Partition(each.name, each.start, each.end) for each in before], {}
             partitions = cut(connection, table, before)
             change.tables[name] = partitions
-            change.fresh[name] = {
+            change.changed[name] = {
                 each.name
                 for each in partitions
                 if each.name not in known
@@ -170,17 +170,17 @@ class Lake:
         DuckDB may hold so many megabytes, and is given a part of them at first: the rows that are sorted are
         held outside of it.
         """
-        fresh = [
+        changed = [
             (tables[name], each)
             for name, partitions in change.tables.items()
             for each in partitions
-            if each.name in change.fresh[name]
+            if each.name in change.changed[name]
         ]
-        left = together(connection, fresh)
+        left = together(connection, changed)
         # The largest first: else one core would wait for the end of the last.
         left.sort(key=lambda one: -one[1].rows * sum(len(table.columns) for table in one[0]))
         with writable(self._at.folder):
-            for table in dict.fromkeys(table.qualified for table, _ in fresh):
+            for table in dict.fromkeys(table.qualified for table, _ in changed):
                 made(self._at.of_table(table))
             write = PartitionWriter()
             try:
@@ -198,11 +198,11 @@ class Lake:
             self._precede(tables, change)
             seals = {
                 (name, part): seal(self._part(name, part))
-                for name, parts in change.fresh.items()
+                for name, parts in change.changed.items()
                 for part in parts
             }
-            changed = sum(map(bool, change.fresh.values()))
-            before, ahead = "", round((AHEAD + AHEAD_PER_TABLE * changed) * 1_000_000)
+            tables_changed = sum(map(bool, change.changed.values()))
+            before, ahead = "", round((AHEAD + AHEAD_PER_TABLE * tables_changed) * 1_000_000)
             while True:
                 # A clock that was set back a little must not make a new version look older than the last.
                 last = 0 if self._set_back() else int(self.newest() or 0)
@@ -251,7 +251,7 @@ class Lake:
 
         What was given a time before keeps that name too: a reader who has listed it may be about to open it.
         """
-        for name, parts in change.fresh.items():
+        for name, parts in change.changed.items():
             for part in sorted(parts):
                 version = self._at.version(name, part, since)
                 if before:
@@ -290,7 +290,7 @@ class Lake:
         are still there can be given the oldest.
         """
         known = self.state().tables
-        for name, parts in change.fresh.items():
+        for name, parts in change.changed.items():
             for part in sorted(parts - known[name].keys() if name in known else ()):
                 aside = self._part(name, FIRST)
                 pq.write_table(tables[name].arrow().empty_table(), aside)

@@ -36,7 +36,7 @@ def write_snapshot(settings: Settings, path: Path) -> str:
         aside.unlink(missing_ok=True)
         with scratch(aside), enough_memory(settings):
             _write(aside, folder, version, settings.whole(MEMORY))
-            lake.want(version)
+            lake.require(version)
             aside.chmod(0o666 & ~umask())
             aside.replace(path)
     except (duckdb.Error, OSError) as error:

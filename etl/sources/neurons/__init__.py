@@ -54,7 +54,7 @@ RATE = (180, 10.0)
 """Requests in seconds; the vendor's page on rate limits allows 200 in 10 s, all programs taken together."""
 TAIL = "tail"
 BACKFILL = "backfill"
-"""Partition under which runs that read only the end of the list keep their books."""
+"""Partition under which runs that read only the end of the list are entered."""
 
 
 class Known(NamedTuple):
