@@ -1,4 +1,4 @@
-"""What is entered of a run: what was counted, where each stream stands, what was refused and what is missing."""
+"""What is entered of a run: counts, where each stream stands, what was refused and what is missing."""
 
 import base64
 import dataclasses
