@@ -75,7 +75,7 @@ UNSOUND = {
 }
 """What is said, and what has been done to a sound warehouse."""
 
-WAYS = {"few": {}, "many": {"FEW": 0}, "in parts": {"FEW": 0, "AT_ONCE": 1}}
+WAYS = {"few": {}, "many": {"SELECTIVE_SHARE": 0}, "in parts": {"SELECTIVE_SHARE": 0, "KEYS_PER_PASS": 1}}
 """Limits that make the checks look in the one way or the other."""
 
 

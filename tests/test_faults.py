@@ -32,7 +32,7 @@ from etl.sources.cogniac.login import Login
 from etl.values import moment
 
 CROWD = 16
-PATIENCE = 30.0  # seconds after which a test fails that would wait for ever
+TIMEOUT_SECONDS = 30.0  # seconds after which a test fails that would wait for ever
 DETECTIONS = r"/1/applications/\w+/detections"
 LOGIN = "COG_API_KEY, or COG_USER and COG_PASS"
 COGNIAC = ("results", "detections", "detection_boxes", "media", "applications", "subjects")
@@ -101,7 +101,7 @@ class Together:
         self._missing -= 1
         if not self._missing:
             self._full.set()
-        await asyncio.wait_for(self._full.wait(), PATIENCE)
+        await asyncio.wait_for(self._full.wait(), TIMEOUT_SECONDS)
         await Answer(status=401)(scope, receive, send)
 
 
@@ -122,7 +122,7 @@ def test_sixteen_threads_renew_a_token_once(small: Plant) -> None:
         small.cogniac.fault = Script(Rule(path=path, times=CROWD, answer=Together(CROWD)))
         before = minted(small)
         asked = [pool.submit(api.get, dict, path, request_stats) for _ in range(CROWD)]
-        answers = [len(each.result(PATIENCE)["data"]) for each in asked]
+        answers = [len(each.result(TIMEOUT_SECONDS)["data"]) for each in asked]
 
     assert [len(small.cogniac.subjects())] * CROWD == answers
     assert (1, 2) == (before, minted(small))

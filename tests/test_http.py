@@ -31,7 +31,7 @@ from etl.sources.neurons.login import KeyHeader
 
 KEY = "open-sesame"
 ATTEMPTS = 3
-PATIENCE = 30.0  # seconds after which a test fails that would wait for ever
+TIMEOUT_SECONDS = 30.0  # seconds after which a test fails that would wait for ever
 SHARE = 4 * 2**20
 """Bytes that a file may have: of 16 megabytes half, for two requests in flight."""
 NOT_HTTPS = "the API named an address that is not https, on 192.0.2.1: refused"
@@ -379,7 +379,7 @@ def test_a_wait_for_the_login_of_another_thread_counts() -> None:
         if request.url.path != "/1/token":
             return httpx.Response(200, json=request.headers["authorization"])
         begun.set()
-        over.wait(PATIENCE)
+        over.wait(TIMEOUT_SECONDS)
         return httpx.Response(200, json={"access_token": "t"})
 
     with (
@@ -387,11 +387,11 @@ def test_a_wait_for_the_login_of_another_thread_counts() -> None:
         ThreadPoolExecutor(1) as pool,
     ):
         first = pool.submit(client.get, "http://127.0.0.1/1/x")
-        begun.wait(PATIENCE)
+        begun.wait(TIMEOUT_SECONDS)
         with within(0.01), pytest.raises(TimeoutError, match="the login took all the time"):
             client.get("http://127.0.0.1/1/x")
         over.set()
-        assert "Bearer t" == first.result(PATIENCE).json()
+        assert "Bearer t" == first.result(TIMEOUT_SECONDS).json()
 
 
 def test_an_attempt_that_is_cut_short_does_not_hide_the_one_before_it() -> None:

@@ -28,8 +28,8 @@ from etl.extract.stream import RequestStats
 from etl.pipeline import run as pipeline
 from etl.sources.neurons import SETTINGS
 
-AT_ONCE = 8
-PATIENCE = 10.0  # seconds after which a test fails that would wait for ever
+IN_FLIGHT = 8
+TIMEOUT_SECONDS = 10.0  # seconds after which a test fails that would wait for ever
 BUSY = Answer(status=429, body=b'{"detail": "too many"}')
 FINE = Answer(body=b"{}")
 
@@ -42,7 +42,7 @@ def _here_and_without_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         yield
 
 
-def settings(at_once: int = AT_ONCE) -> Settings:
+def settings(at_once: int = IN_FLIGHT) -> Settings:
     """What an API must be told."""
     return Settings(
         {"SIGHTGLASS_CONCURRENCY": at_once, "SIGHTGLASS_RETRY_BUDGET": 60, "SIGHTGLASS_BODY_MEMORY": 16}
@@ -105,7 +105,7 @@ def test_as_many_threads_pass_as_are_allowed() -> None:
             with lock:
                 inside += 1
                 most = max(most, inside)
-            together.wait(PATIENCE)
+            together.wait(TIMEOUT_SECONDS)
             with lock:
                 inside -= 1
             return 1
@@ -162,7 +162,7 @@ class Host:
         self.refused += answer is BUSY
         if len(self.arrived) >= self.crowd:
             self._full.set()
-        await asyncio.wait_for(self._full.wait(), PATIENCE)
+        await asyncio.wait_for(self._full.wait(), TIMEOUT_SECONDS)
         # Whoever is sent at the same time shall find this one here.
         await asyncio.sleep(self.latency)
         self.in_flight -= 1
@@ -177,29 +177,29 @@ class Host:
 
 def in_parallel(ask: Callable[[], Any], times: int) -> list[Any]:
     """So many answers, asked for by as many threads as may be in flight."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return [each.result(PATIENCE) for each in [pool.submit(ask) for _ in range(times)]]
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        return [each.result(TIMEOUT_SECONDS) for each in [pool.submit(ask) for _ in range(times)]]
 
 
 def test_a_host_that_finds_it_too_many_gets_fewer() -> None:
     """After the first complaints half as many are in flight; when they end, as many as at first."""
-    host, request_stats = Host(limit=2, crowd=AT_ONCE), RequestStats()
+    host, request_stats = Host(limit=2, crowd=IN_FLIGHT), RequestStats()
     with serve(host) as url, closing(Api(url, settings())) as api:
-        answers = in_parallel(lambda: api.get(dict, "/x", request_stats), 2 * AT_ONCE)
-        first, later = host.arrived[:AT_ONCE], host.arrived[AT_ONCE:]
+        answers = in_parallel(lambda: api.get(dict, "/x", request_stats), 2 * IN_FLIGHT)
+        first, later = host.arrived[:IN_FLIGHT], host.arrived[IN_FLIGHT:]
         refused = host.refused
-        host.limit, host.latency = AT_ONCE, 0
-        for _ in range(5 * AT_ONCE):
+        host.limit, host.latency = IN_FLIGHT, 0
+        for _ in range(5 * IN_FLIGHT):
             api.get(dict, "/x", request_stats)
-        host.meet(AT_ONCE)
-        together = in_parallel(lambda: api.get(dict, "/x", request_stats), AT_ONCE)
+        host.meet(IN_FLIGHT)
+        together = in_parallel(lambda: api.get(dict, "/x", request_stats), IN_FLIGHT)
 
-    assert [{}] * 2 * AT_ONCE == answers
-    assert list(range(1, AT_ONCE + 1)) == first
+    assert [{}] * 2 * IN_FLIGHT == answers
+    assert list(range(1, IN_FLIGHT + 1)) == first
     # Eight in flight, then four; with the fourteen successes that are left there are six again at most.
     assert max(later) <= 6
-    assert refused == request_stats.retries >= AT_ONCE - 2
-    assert [{}] * AT_ONCE == together
+    assert refused == request_stats.retries >= IN_FLIGHT - 2
+    assert [{}] * IN_FLIGHT == together
 
 
 def test_a_host_with_a_rate_is_not_asked_more_often() -> None:

@@ -42,7 +42,7 @@ from etl.transform.pages import BLOCK
 MEGABYTE = 2**20
 SHARE = 4 * MEGABYTE
 """Of 16 megabytes half, for two requests in flight."""
-PATIENCE = 30.0  # seconds after which a test fails that would wait for ever
+TIMEOUT_SECONDS = 30.0  # seconds after which a test fails that would wait for ever
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def test_pages_share_what_one_may_have(memory: BodyMemory) -> None:
             small(SHARE + 1)
         with pytest.raises(TooLargeError):
             large(2 * SHARE + 1)
-    with memory.page() as next_one, within(PATIENCE):
+    with memory.page() as next_one, within(TIMEOUT_SECONDS):
         next_one(2 * SHARE)
 
 
@@ -78,7 +78,7 @@ def test_the_turn_is_one_for_all_sources(memory: BodyMemory) -> None:
         grow(SHARE + 1)
         with within(0.01), other.page() as of_another, pytest.raises(TimeoutError):
             of_another(SHARE + 1)
-    with within(PATIENCE), other.page() as of_another:
+    with within(TIMEOUT_SECONDS), other.page() as of_another:
         of_another(SHARE + 1)
 
 
@@ -106,8 +106,8 @@ def test_what_waits_is_bounded_by_number_and_by_size(sizes: Sequence[int], expec
     assert [True] * expected + [False] == rooms
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(handover.put, expected, sizes[expected])
-        taken = [handover.get(PATIENCE) for _ in range(expected + 1)]
-        assert (list(range(expected + 1)), True) == (taken, waiting.result(PATIENCE))
+        taken = [handover.get(TIMEOUT_SECONDS) for _ in range(expected + 1)]
+        assert (list(range(expected + 1)), True) == (taken, waiting.result(TIMEOUT_SECONDS))
     with pytest.raises(Empty):
         handover.get(0)
 
@@ -120,7 +120,7 @@ def test_who_waits_for_room_goes_when_nothing_is_wanted_any_more() -> None:
         waiting = pool.submit(handover.put, 2)
         handover.close()
 
-    assert waiting.result(PATIENCE) is False
+    assert waiting.result(TIMEOUT_SECONDS) is False
 
 
 def test_a_long_page_is_handed_over_in_parts() -> None:

@@ -12,7 +12,7 @@ from test_neurons_simulator import Record, served
 from etl.demo.neurons import NeuronsSimulator, NeuronsSize, NeuronsVariant
 from etl.demo.script import Clock
 
-FEW = NeuronsSize(media=10, frames=(50, 60))
+TEN_MEDIA = NeuronsSize(media=10, frames=(50, 60))
 LIST = "predict/v2/media"
 
 
@@ -35,7 +35,7 @@ def state(simulator: NeuronsSimulator, media_id: str) -> Record:
 @pytest.mark.parametrize(("told", "expected"), [(True, {"total": 10}), (False, {})])
 def test_the_length_of_the_list_may_be_told_or_not(*, told: bool, expected: dict[str, int]) -> None:
     """With `pagination_total` the answer says how many media there are, without it only which part it is."""
-    simulator = NeuronsSimulator(size=FEW, variant=NeuronsVariant(pagination_total=told))
+    simulator = NeuronsSimulator(size=TEN_MEDIA, variant=NeuronsVariant(pagination_total=told))
     with served(simulator) as client:
         body = client.get(LIST, params={"limit": 3, "offset": 6}).json()
 
@@ -45,7 +45,7 @@ def test_the_length_of_the_list_may_be_told_or_not(*, told: bool, expected: dict
 
 def test_elements_of_the_list_may_lack_results() -> None:
     """Under `absent` the list shows media without their results, and the answer about one shows them."""
-    simulator = NeuronsSimulator(size=FEW, variant=NeuronsVariant(list_results="absent"))
+    simulator = NeuronsSimulator(size=TEN_MEDIA, variant=NeuronsVariant(list_results="absent"))
     with served(simulator) as client:
         listed = client.get(LIST).json()["media"]
         asked = [client.get(f"{LIST}/{medium['media_id']}").json() for medium in listed]
@@ -58,7 +58,7 @@ def test_elements_of_the_list_may_lack_results() -> None:
 def test_the_list_may_be_whole_whatever_is_asked(envelope: Literal["pagination", "bare", "data"]) -> None:
     """A service that ignores `offset` sends all of the list each time."""
     variant = NeuronsVariant(envelope=envelope, ignores_offset=True)
-    simulator = NeuronsSimulator(size=FEW, variant=variant)
+    simulator = NeuronsSimulator(size=TEN_MEDIA, variant=variant)
     with served(simulator) as client:
         answers = [ids(client), ids(client, offset=5), ids(client, offset=5, limit=2), ids(client, offset=50)]
         body = client.get(LIST, params={"offset": 5}).json()
@@ -70,7 +70,7 @@ def test_the_list_may_be_whole_whatever_is_asked(envelope: Literal["pagination",
 
 def test_elements_may_be_repeated() -> None:
     """Every so many elements one comes twice in a row, so that an answer is longer than asked for."""
-    simulator = NeuronsSimulator(size=FEW, variant=NeuronsVariant(repeats_every=2))
+    simulator = NeuronsSimulator(size=TEN_MEDIA, variant=NeuronsVariant(repeats_every=2))
     a, b, c, d, e, *_ = simulator.media_ids()
     with served(simulator) as client:
         assert ids(client, limit=5) == [a, b, b, c, d, d, e]
@@ -79,7 +79,7 @@ def test_elements_may_be_repeated() -> None:
 
 def test_elements_may_be_left_out_another_in_each_listing() -> None:
     """Every so many elements one is missing; the next listing has it, and misses another."""
-    simulator = NeuronsSimulator(size=FEW, variant=NeuronsVariant(omits_every=3))
+    simulator = NeuronsSimulator(size=TEN_MEDIA, variant=NeuronsVariant(omits_every=3))
     a, b, c, d, e, f, *_ = simulator.media_ids()
     with served(simulator) as client:
         listings = [[ids(client, limit=3), ids(client, limit=3, offset=3)] for _ in range(4)]
@@ -101,7 +101,7 @@ def test_links_expire_by_the_clock_in_any_way(status: Literal[403, 404, 410]) ->
     """After so many seconds of the simulator's clock a link is refused, and a new one opens the file."""
     clock = Clock(1790000000.0)
     simulator = NeuronsSimulator(
-        size=FEW, variant=NeuronsVariant(expired_status=status), clock=clock, link_lifetime=7
+        size=TEN_MEDIA, variant=NeuronsVariant(expired_status=status), clock=clock, link_lifetime=7
     )
     path = f"{LIST}/{simulator.media_ids()[0]}"
     with served(simulator) as client:
@@ -152,7 +152,7 @@ def test_a_prediction_ends_before_the_search_for_areas_of_interest() -> None:
     ):
         refuses(change, waiting, message)
 
-    plain = NeuronsSimulator(size=FEW)
+    plain = NeuronsSimulator(size=TEN_MEDIA)
     waiting = waiting_in(plain)
     plain.finish(waiting)
     assert (state(plain, waiting)["status"], state(plain, waiting)["aoi_status"]) == ("done", "unspecified")
@@ -176,7 +176,7 @@ def refuses(change: Callable[[str], None], media_id: str, message: str) -> None:
 
 def test_the_end_of_the_search_for_areas_may_be_seen_in_the_time() -> None:
     """Unless it is silent, `updated_at` moves when the assets of the areas appear."""
-    simulator = NeuronsSimulator(size=FEW)
+    simulator = NeuronsSimulator(size=TEN_MEDIA)
     media_id = [medium["media_id"] for medium in simulator.truth() if medium["aoi_status"] == "started"][-1]
     before = state(simulator, media_id)
 
@@ -204,7 +204,7 @@ ANY_READINGS = st.builds(
 
 def test_two_listings_show_every_medium_under_any_reading() -> None:
     """One is enough where nothing is left out, and then only what is repeated comes more than once."""
-    simulator = NeuronsSimulator(size=FEW)
+    simulator = NeuronsSimulator(size=TEN_MEDIA)
     everything = simulator.media_ids()
     with served(simulator) as client:
 

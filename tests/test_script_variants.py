@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from test_cogniac_simulator import logged_in, pages
 from test_cogniac_variants import EMPTY, T, first_page, holding, names
 from test_neurons_simulator import served
-from test_neurons_variants import FEW, LIST, ids
+from test_neurons_variants import LIST, TEN_MEDIA, ids
 
 from etl.demo.cogniac import CogniacSimulator
 from etl.demo.neurons import NeuronsSimulator
@@ -66,7 +66,7 @@ def test_of_several_rules_all_act_and_the_first_answers() -> None:
 
 def test_a_script_counts_right_for_many_clients_at_once() -> None:
     """Of requests that come at the same time, on two servers, exactly so many meet the rule."""
-    cogniac, neurons = CogniacSimulator(1, EMPTY), NeuronsSimulator(size=FEW)
+    cogniac, neurons = CogniacSimulator(1, EMPTY), NeuronsSimulator(size=TEN_MEDIA)
     script = Script(Rule(path="", nth=5, times=20, answer=Answer(status=500)))
     cogniac.fault = neurons.fault = neurons.file_watch.fault = script
     with serve(cogniac.app) as url, serve(neurons.files) as files_url, httpx.Client() as client:
@@ -126,7 +126,7 @@ def test_a_record_may_arrive_late_behind_the_page_that_would_have_held_it() -> N
 
 def test_a_medium_deleted_between_two_pages_moves_all_later_ones() -> None:
     """The one that slips over the edge of the pages is seen by neither."""
-    simulator = NeuronsSimulator(size=FEW)
+    simulator = NeuronsSimulator(size=TEN_MEDIA)
     every = simulator.media_ids()
     with served(simulator) as client:
         script = Script(Rule(path="/media$", nth=2, do=partial(simulator.remove, every[0])))
@@ -139,7 +139,7 @@ def test_a_medium_deleted_between_two_pages_moves_all_later_ones() -> None:
 
 def test_a_medium_deleted_between_the_list_and_its_asset_has_no_file() -> None:
     """The link that the list gave leads to 404, like the medium itself."""
-    simulator = NeuronsSimulator(size=FEW)
+    simulator = NeuronsSimulator(size=TEN_MEDIA)
     first = simulator.media_ids()[0]
     with served(simulator) as client:
         script = Script(Rule(path=f"^/{first}/", do=partial(simulator.remove, first)))
@@ -170,7 +170,7 @@ def test_tokens_may_expire_in_the_middle_of_a_scan() -> None:
 @pytest.mark.parametrize("status", [401, 403, 404, 410, 429, 500, 502, 503])
 def test_an_error_may_come_once_or_several_times(status: int) -> None:
     """It carries JSON that both clients can read, and afterwards all is well."""
-    simulator = NeuronsSimulator(size=FEW)
+    simulator = NeuronsSimulator(size=TEN_MEDIA)
     with served(simulator) as client:
         simulator.fault = Script(Rule(path="media", times=2, answer=Answer(status=status)))
         answers = [client.get(LIST) for _ in range(3)]
@@ -257,7 +257,7 @@ def test_a_hanging_request_does_not_hold_up_the_server() -> None:
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_an_asset_link_may_fail_once(status: int) -> None:
     """The file server refuses a good link, and opens it when asked again."""
-    simulator = NeuronsSimulator(size=FEW)
+    simulator = NeuronsSimulator(size=TEN_MEDIA)
     with served(simulator) as client:
         simulator.file_watch.fault = Script(Rule(path=r"_heat\.", answer=Answer(status=status)))
         link = client.get(LIST).json()["media"][0]["results"]["heat"]
@@ -268,7 +268,7 @@ def test_an_asset_link_may_fail_once(status: int) -> None:
 def test_links_may_expire_between_the_list_and_the_download() -> None:
     """A rule lets time pass on the simulator's clock: the second file of the list comes too late."""
     clock = Clock(1790000000.0)
-    simulator = NeuronsSimulator(size=FEW, clock=clock, link_lifetime=30)
+    simulator = NeuronsSimulator(size=TEN_MEDIA, clock=clock, link_lifetime=30)
     with served(simulator) as client:
         script = Script(Rule(path=".", nth=2, do=partial(clock.advance, 31)))
         simulator.file_watch.fault = script

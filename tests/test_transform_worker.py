@@ -21,11 +21,11 @@ from etl.sources import source_module
 from etl.transform.batch import Transformer
 from etl.transform.part_rows import PartRows
 
-AT_ONCE = """
+START_AT_ONCE = """
 from etl.pipeline import source_loader as loading
 loading.WORTH_BYTES = 0
 """
-KILLED = f"""{AT_ONCE}
+KILLED = f"""{START_AT_ONCE}
 from etl.pipeline.transform_worker import TransformWorker
 rows = TransformWorker._rows_there
 def kill(self, part):
@@ -34,7 +34,7 @@ def kill(self, part):
     return rows(self, part)
 TransformWorker._rows_there = kill
 """
-TELLING = f"""{AT_ONCE}
+TELLING = f"""{START_AT_ONCE}
 import sys
 from etl.pipeline.transform_worker import TransformWorker
 rows = TransformWorker._rows_there
@@ -148,7 +148,7 @@ def test_another_process_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_run_with_two_processes_leaves_what_one_would(sightglass: Sightglass, expected: Tables) -> None:
     """All tables are the same, whoever made the rows."""
-    assert not died(sightglass, Moment(AT_ONCE, 0))
+    assert not died(sightglass, Moment(START_AT_ONCE, 0))
     assert expected == content(sightglass.home)
 
 

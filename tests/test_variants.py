@@ -30,7 +30,7 @@ APPLICATION = {"application_id": "some", "name": "some", "type": "classification
 COGNIAC = ("applications", "subjects", "media", "results", "detections", "detection_boxes")
 LONGER = 20 if os.environ.get("TEST_LONG") else 1
 """How many times as many examples as usual."""
-FEW = 5
+MOST_TIMES_THE_REQUESTS = 5
 """Records a page that may come again."""
 Groups = list[tuple[float, int]]
 EVERYTHING = "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {} ORDER BY ALL"
@@ -137,7 +137,9 @@ def test_under_each_reading_two_runs_leave_what_the_api_holds(variant: ApiVarian
     assert expected == stored(tmp_path)
     assert before == loaded(tmp_path)
     assert [] == rows(tmp_path, "etl.gaps")
-    assert {} == {name: more for name, more in twice.items() if more > FEW * read[0].requests}
+    assert {} == {
+        name: more for name, more in twice.items() if more > MOST_TIMES_THE_REQUESTS * read[0].requests
+    }
 
 
 MOMENTS = st.sampled_from([0, 0.25, 0.75, 1, 1.5, 1.500001, 2, 100])

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from etl.schema import quote
 
-AT_ONCE = 2048
+ROWS_PER_BATCH = 2048
 """Rows that are fetched together: as many as DuckDB makes at a time."""
-FEW = 128
+ROWS_AS_OBJECTS = 128
 """Rows that are Python objects at a time."""
 
 WHOLE = frozenset(
@@ -44,15 +44,18 @@ def rows(relation: duckdb.DuckDBPyRelation) -> Iterator[list[Any]]:
     casts = [cast(kind) for kind in relation.types]
     asked = ", ".join(f"CAST(#{place} AS {name})" for place, (name, _) in enumerate(casts, start=1))
     # At once, not with the first row: what is wrong with the query shows before anything is printed.
-    batches = relation.project(asked).to_arrow_reader(AT_ONCE)
+    batches = relation.project(asked).to_arrow_reader(ROWS_PER_BATCH)
     reads = [read for _, read in casts]
     return (row for batch in batches for row in _of_batch(batch, reads))
 
 
 def _of_batch(batch: pa.RecordBatch, reads: list[Callable[[Any], Any]]) -> Iterator[list[Any]]:
-    for start in range(0, batch.num_rows, FEW):
+    for start in range(0, batch.num_rows, ROWS_AS_OBJECTS):
         columns = [
-            [value if value is None else read(value) for value in column.slice(start, FEW).to_pylist()]
+            [
+                value if value is None else read(value)
+                for value in column.slice(start, ROWS_AS_OBJECTS).to_pylist()
+            ]
             for column, read in zip(batch.columns, reads, strict=True)
         ]
         yield from map(list, zip(*columns, strict=True))

@@ -17,9 +17,9 @@ from etl.load.warehouse import Warehouse
 from etl.transform.batch import RejectedRecord
 from etl.values import chunked, moment, text_of
 
-AT_ONCE = 10_000
+INSERT_ENTRIES = 10_000
 """Refused records and files that are put aside by one statement."""
-AT_ONCE_BYTES = 16 * 2**20
+INSERT_BYTES = 16 * 2**20
 """Bytes of them, of which a statement holds several copies."""
 
 
@@ -208,7 +208,7 @@ class RunStore:
         """Put what was refused aside; how many of these were never refused before."""
         declared = schema.source("etl").tables["quarantine"].arrow()
         new = 0
-        for some in chunked(rejected, lambda one: len(one.content), AT_ONCE, AT_ONCE_BYTES):
+        for some in chunked(rejected, lambda one: len(one.content), INSERT_ENTRIES, INSERT_BYTES):
             rows = [self._refused(stats, reject, now) for reject in some]
             self._warehouse.connection.register("refused", pa.Table.from_pylist(rows, declared))
             new += len(self._warehouse.run("etl/quarantine"))

@@ -20,7 +20,7 @@ from etl.schema import LINEAGE_TIME, Table
 
 REBUILT = "rebuilt"
 """A file that says that the tables were made anew: a row can hold something else by the same lineage."""
-FEW = 5
+NAMES_SHOWN = 5
 """Damaged files that people are told the names of."""
 
 
@@ -69,8 +69,8 @@ def moment_of(version: str) -> str:
 
 def _few(names: list[str]) -> str:
     """Return the first of them, and how many more there are."""
-    more = len(names) - FEW
-    return ", ".join(names[:FEW]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def publish(

@@ -15,10 +15,10 @@ from etl.publish.lake import Change
 from etl.publish.state import State
 from etl.schema import LINEAGE_TIME, Table, quote
 
-AT_ONCE = 2_000_000
+KEYS_PER_PASS = 2_000_000
 """Keys that are compared in one go, within the memory that DuckDB is given."""
 
-FEW = 0.1
+SELECTIVE_SHARE = 0.1
 """Part of a table up to which it pays to find by one column what concerns its rows, and to read only that."""
 
 
@@ -62,7 +62,7 @@ def _keys(connection: DuckDBPyConnection, table: Table, loaded_until: int) -> It
     key = names(table.key)
     recent = _recent(table, loaded_until)
     count, how, near = _near(connection, table, table.key, recent)
-    parts = count // AT_ONCE + 1
+    parts = count // KEYS_PER_PASS + 1
     for part in range(parts) if count else ():
         share = f"hash({key}) % {parts} = {part}" if parts > 1 else "true"
         if near == "true" and not _same_hashes(connection, table, share):
@@ -97,7 +97,7 @@ def _near(
     ((rows, count),) = connection.execute(
         f"SELECT (SELECT count(*) FROM {relation(table)}), count(*) FROM {relation(table)} WHERE {since}"
     ).fetchall()
-    if count > FEW * rows:
+    if count > SELECTIVE_SHARE * rows:
         return count, "NOT MATERIALIZED", "true"
     most_selective = quote(
         table.by_month if table.by_month in key else _most_selective(connection, table, key, since)

@@ -40,7 +40,7 @@ AHEAD_PER_TABLE = 0.002
 """Seconds between naming the time of a version and that time, and how many more for each table that changes:
 by half of them all its files are in place."""
 
-AT_ONCE = 2
+WRITERS = 2
 """Partitions that are written at once."""
 
 MEMORY_SHARE = 0.6
@@ -185,7 +185,7 @@ class Lake:
             write = PartitionWriter()
             try:
                 connection.execute(f"SET memory_limit = '{round(memory * MEMORY_SHARE)}MB'")
-                write_partitions(connection, left, self._part, write, AT_ONCE)
+                write_partitions(connection, left, self._part, write, WRITERS)
             except OutOfMemoryException:
                 connection.execute(f"SET memory_limit = '{memory}MB'")
                 write_partitions(connection, left, self._part, write, 1)

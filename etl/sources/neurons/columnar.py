@@ -20,7 +20,7 @@ from etl.sources.neurons.typed import (
 )
 from etl.values import canonical_lines
 
-FEW = 8
+FEW_AREAS = 8
 """Areas in a frame up to which each is compared with all before it."""
 
 
@@ -137,7 +137,7 @@ def _area_rows(files: Mapping[int, AreasFile]) -> Areas:
 
 def _instance(most: int) -> pl.Expr:
     """How many areas of the same id come before each in its frame, in which there are at most so many."""
-    if most > FEW:
+    if most > FEW_AREAS:
         return pl.int_range(pl.len(), dtype=pl.Int64).over("place", "id")
     # For few this is ten times as fast.
     place, same = pl.col("place"), pl.col("id")
