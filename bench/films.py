@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from etl.demo.neurons_data import NeuronsData, NeuronsSize
+from etl.demo.neurons.data import NeuronsData, NeuronsSize
 
 SEED = 7
 HOST = "http://files.invalid"

@@ -15,7 +15,7 @@ from unittest import mock
 import msgspec
 
 from etl.demo import timeline
-from etl.demo.cogniac_data import CogniacData, CogniacSize
+from etl.demo.cogniac.data import CogniacData, CogniacSize
 
 SEED = 7
 TENANT = "63QhzFLc9tg4"

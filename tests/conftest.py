@@ -16,8 +16,8 @@ import hypothesis
 import pytest
 
 from etl import schema
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize
+from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.demo.server import serve
 from etl.load.relation import relation
 

@@ -7,8 +7,8 @@ import duckdb
 import pytest
 from conftest import Plant, Ran, Row, Sightglass, Truth, all_rows, in_order, rows, serving
 
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize
+from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 
 SECOND = 1_000_000
 FROM_FILES = ("assets", "frame_metrics", "aoi_frames", "aoi_metrics", "aoi_scores")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from test_any_input import FIXED, NUMBERS, ODD, TEXTS
 
 from etl import schema
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
+from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 from etl.extract.stream import Enrich, Page
 from etl.sources import source_module
 from etl.transform import transform

@@ -4,7 +4,7 @@ import pytest
 from test_cogniac_simulator import SMALL, by_type, logged_in, pages
 from test_cogniac_variants import EMPTY, T, first_page, holding
 
-from etl.demo.cogniac import CogniacSimulator
+from etl.demo.cogniac.simulator import CogniacSimulator
 
 
 def test_a_bumped_record_is_another_version_of_the_same() -> None:

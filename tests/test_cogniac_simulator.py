@@ -17,8 +17,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from etl.demo import timeline
-from etl.demo.cogniac import FOREIGN_APPLICATION, ApiVariant, CogniacSimulator, CogniacSize
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize
+from etl.demo.cogniac.simulator import FOREIGN_APPLICATION, ApiVariant, CogniacSimulator, CogniacSize
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.demo.server import serve
 
 SMALL = CogniacSize(records=400)

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from test_cogniac_simulator import SMALL, Param, Record, logged_in, pages, tied
 
-from etl.demo.cogniac import ApiVariant, CogniacSimulator, CogniacSize
+from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator, CogniacSize
 
 T = 1772600000
 EMPTY = CogniacSize(records=0)

@@ -16,8 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from etl import schema
-from etl.demo.neurons_assets import brand_detection, frame_metrics
-from etl.demo.neurons_film import FELT, SEEN, Brand, Film
+from etl.demo.neurons.assets import brand_detection, frame_metrics
+from etl.demo.neurons.film import FELT, SEEN, Brand, Film
 from etl.extract.stream import File
 from etl.sources import source_module
 from etl.sources.neurons.csv import lines, plain_lines

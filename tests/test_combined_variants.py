@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_cogniac_simulator import Param, logged_in
 from test_cogniac_variants import EMPTY, MOST_PAGES, T, holding
 
-from etl.demo.cogniac import ApiVariant, CogniacSimulator
+from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator
 
 ANY_READINGS = st.builds(
     ApiVariant,

@@ -12,7 +12,7 @@ from conftest import Plant, Ran, Sightglass, Truth, in_order, leaked, rows, serv
 from starlette.requests import Request
 from starlette.responses import Response
 
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
+from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 
 LOGIN = "COG_API_KEY, or COG_USER and COG_PASS"
 NAMES = (

@@ -21,8 +21,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from etl.config import Settings, load
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize
+from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.demo.script import FOREVER, LOGIN_PAGE, Answer, CutOff, Reset, Rule, Script
 from etl.extract.http import Api
 from etl.extract.stream import RequestStats

@@ -6,8 +6,8 @@ import pytest
 from conftest import rows, serving
 from test_variants import SMALL, T, differing, expected_of, gone, holding, load, silently_lost, sound, stored
 
-from etl.demo.cogniac import ApiVariant, CogniacSimulator, CogniacSize
-from etl.demo.neurons import NeuronsSimulator
+from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator, CogniacSize
+from etl.demo.neurons.simulator import NeuronsSimulator
 from etl.demo.script import FOREVER, Answer, Rule, Script
 
 SKIPS = ApiVariant(cursor="skips")

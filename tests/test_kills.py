@@ -19,8 +19,8 @@ import pytest
 from conftest import OURS, ROOT, Plant, Sightglass, Truth, as_read, rows, serving, table
 from starlette.requests import Request
 
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize
+from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 
 Tables = dict[str, list[tuple[Any, ...]]]
 Ended = tuple[str, int | None, set[tuple[str, str | None]]]

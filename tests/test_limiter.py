@@ -18,7 +18,7 @@ from pyrate_limiter import Limiter, Rate
 from starlette.types import Receive, Scope, Send
 
 from etl.config import Settings, load
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.demo.script import Answer
 from etl.demo.server import serve
 from etl.extract.deadline import within

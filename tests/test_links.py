@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp
 
 from etl.config import load
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize, NeuronsVariant
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize, NeuronsVariant
 from etl.demo.script import FOREVER, Answer, Clock, Rule, Script
 from etl.demo.server import serve
 from etl.pipeline import run as pipeline

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import httpx
 import pytest
 
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize, NeuronsVariant
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize, NeuronsVariant
 from etl.demo.server import serve
 
 Record = dict[str, Any]

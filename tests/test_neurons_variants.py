@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_neurons_simulator import Record, served
 
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize, NeuronsVariant
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize, NeuronsVariant
 from etl.demo.script import Clock
 
 TEN_MEDIA = NeuronsSize(media=10, frames=(50, 60))

@@ -26,8 +26,8 @@ from test_readers import ANSWERS, begun, result
 from test_stops import answer_again, hang
 
 from etl import schema
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize
+from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.load.warehouse import open_for_writing
 from etl.publish import moment_of, publish
 from etl.publish.bi import open_bi

@@ -17,8 +17,8 @@ from conftest import ROOT, Ran, Sightglass, serving
 from test_partitions import Small, made_up
 
 from etl import schema
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize
+from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.load.relation import relation
 
 RUNS = 20

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from test_kills import AT_A_COMMIT, Moment, ahead, died
 
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
+from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 
 SMALL_MARKS = """
 loading.PART_BYTES, loading.BATCH_BYTES = 20_000, 60_000

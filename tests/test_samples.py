@@ -9,8 +9,8 @@ from typing import Any, Literal
 import pytest
 from conftest import FILES, Plant, Row, Sightglass, Story, Truth, in_order, plain, rows, serving
 
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize, NeuronsVariant
+from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize, NeuronsVariant
 
 SAMPLES = Path(__file__).parent / "samples"
 NEWER = {"buy": "intent", "trustworthy": "trust", "annoying": "avoidance"}

@@ -17,8 +17,8 @@ from test_cogniac_variants import EMPTY, T, first_page, holding, names
 from test_neurons_simulator import served
 from test_neurons_variants import LIST, TEN_MEDIA, ids
 
-from etl.demo.cogniac import CogniacSimulator
-from etl.demo.neurons import NeuronsSimulator
+from etl.demo.cogniac.simulator import CogniacSimulator
+from etl.demo.neurons.simulator import NeuronsSimulator
 from etl.demo.script import FOREVER, LOGIN_PAGE, Answer, Clock, CutOff, Hang, Reset, Rule, Script
 from etl.demo.server import serve
 

@@ -12,7 +12,7 @@ import cogniac
 import pytest
 from conftest import Ran, Row, Sightglass, in_order, plain, rows, serving
 
-from etl.demo.cogniac import ApiVariant, CogniacSimulator, CogniacSize
+from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.watch import Seen
 
 SAID = ("detection_id", "subject_uid", "probability", "model_id", "user_id")

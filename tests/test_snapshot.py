@@ -19,8 +19,8 @@ from test_readers import ANSWERS, VERSIONS, begun, result
 from test_stops import answer_again, hang
 
 from etl import schema, views
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize
+from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.errors import EnvironmentFaultError
 from etl.load.warehouse import open_for_writing
 from etl.publish import moment_of, publish, snapshot

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import Ran, Sightglass, read_terminal, serving, table
 
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
+from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 
 KINDS = """
     SELECT

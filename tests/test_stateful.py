@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from starlette.types import ASGIApp
 from test_variants import APPLICATION, LONGER, confirm_deletions, differing, expected_of, load, sound, stored
 
-from etl.demo.cogniac import ApiVariant, CogniacSimulator, CogniacSize
-from etl.demo.cogniac_written import late_record
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize, NeuronsVariant
+from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator, CogniacSize
+from etl.demo.cogniac.written import late_record
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize, NeuronsVariant
 from etl.demo.script import LOGIN_PAGE, Answer, CutOff, Reset, Rule, Script
 
 T = 1772600000.25

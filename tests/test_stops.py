@@ -30,7 +30,7 @@ from test_kills import (
     undisturbed,
 )
 
-from etl.demo.cogniac import CogniacSimulator, CogniacSize
+from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 
 PROGRAM = f"{SMALL_BATCHES}\nfrom etl import cli\ncli.main()"
 TOLD = "sightglass: told to stop; what was loaded is kept, the next run goes on from there\n"

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl import config, schema
-from etl.demo.cogniac import ApiVariant, CogniacSimulator, CogniacSize
-from etl.demo.cogniac_written import late_record
-from etl.demo.neurons import NeuronsSimulator, NeuronsSize, NeuronsVariant
+from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator, CogniacSize
+from etl.demo.cogniac.written import late_record
+from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize, NeuronsVariant
 from etl.demo.script import Rule, Script
 from etl.pipeline import run as pipeline
 from etl.sources import source_module

@@ -87,8 +87,8 @@ def _simulated(
 ) -> Iterator[tuple[Settings, Callable[[], None]]]:
     """Provide settings that lead to simulators of both APIs, and a function that lets time pass there."""
     try:
-        from etl.demo.cogniac import CogniacSimulator, CogniacSize  # noqa: PLC0415 -- an extra
-        from etl.demo.neurons import NeuronsSimulator, NeuronsSize  # noqa: PLC0415
+        from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize  # noqa: PLC0415 -- an extra
+        from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize  # noqa: PLC0415
         from etl.demo.server import serve  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(f"the demo needs {error.name}: pip install 'sightglass-etl[demo]'") from error

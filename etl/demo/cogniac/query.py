@@ -10,8 +10,8 @@ from zlib import crc32
 from starlette.datastructures import QueryParams
 
 from etl.demo import timeline
-from etl.demo.cogniac_ledger import Ledger
-from etl.demo.cogniac_variants import ApiVariant
+from etl.demo.cogniac.ledger import Ledger
+from etl.demo.cogniac.variants import ApiVariant
 
 _CURSOR = re.compile(r"(\d+)(?:\.(\d{1,6}))?(?:(\d{6})(\d{10})([01]))?", re.ASCII)
 """A time, then perhaps: the rest of its microseconds, a record's id, whether an empty page handed it out."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from etl.demo.cogniac_catalog import FINDER, GATE, LOT_CODES, PALLETS
-from etl.demo.cogniac_media import FPS, Lane, Look
+from etl.demo.cogniac.catalog import FINDER, GATE, LOT_CODES, PALLETS
+from etl.demo.cogniac.media import FPS, Lane, Look
 
 AS_TEXT = 0.04  # the share of objects and lists that arrive as JSON text, as the vendor's changelog reports
 

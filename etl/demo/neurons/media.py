@@ -4,8 +4,8 @@ import random
 from dataclasses import dataclass
 from enum import IntEnum
 
-from etl.demo.neurons_assets import spelled
-from etl.demo.neurons_film import FELT
+from etl.demo.neurons.assets import spelled
+from etl.demo.neurons.film import FELT
 
 IMAGE_ASSETS = (
     *("heat", "clarity_heat", "engagement_heat", "fog", "formatted"),

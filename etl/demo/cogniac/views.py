@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from etl.demo.cogniac_query import Query
+from etl.demo.cogniac.query import Query
 
 JsonDict = dict[str, Any]
 

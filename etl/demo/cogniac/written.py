@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from etl.demo.cogniac_catalog import ALPHABET, MACHINE, MODELLESS, word
+from etl.demo.cogniac.catalog import ALPHABET, MACHINE, MODELLESS, word
 
 JsonDict = dict[str, Any]
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from etl.demo.neurons_data import NeuronsData, NeuronsSize
+from etl.demo.neurons.data import NeuronsData, NeuronsSize
 from etl.demo.watch import Watch, json_response
 
 LINK_LIFETIME_S = 300

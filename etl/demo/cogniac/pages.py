@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 
-from etl.demo.cogniac_ledger import Ledger
-from etl.demo.cogniac_login import entry
-from etl.demo.cogniac_query import BadQueryError, Limits, Page, Query, View, next_link, page, parse
-from etl.demo.cogniac_variants import ApiVariant
+from etl.demo.cogniac.ledger import Ledger
+from etl.demo.cogniac.login import entry
+from etl.demo.cogniac.query import BadQueryError, Limits, Page, Query, View, next_link, page, parse
+from etl.demo.cogniac.variants import ApiVariant
 
 JsonDict = dict[str, Any]
 

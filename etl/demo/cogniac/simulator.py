@@ -10,13 +10,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from etl.demo import timeline
-from etl.demo.cogniac_data import CogniacData, CogniacSize
-from etl.demo.cogniac_ledger import Ledger
-from etl.demo.cogniac_login import Account, Login, entry, tenant_json
-from etl.demo.cogniac_pages import Listing, Pages, listed
-from etl.demo.cogniac_query import Limits, Query, View, parse
-from etl.demo.cogniac_variants import ApiVariant
-from etl.demo.cogniac_views import association, filtered
+from etl.demo.cogniac.data import CogniacData, CogniacSize
+from etl.demo.cogniac.ledger import Ledger
+from etl.demo.cogniac.login import Account, Login, entry, tenant_json
+from etl.demo.cogniac.pages import Listing, Pages, listed
+from etl.demo.cogniac.query import Limits, Query, View, parse
+from etl.demo.cogniac.variants import ApiVariant
+from etl.demo.cogniac.views import association, filtered
 from etl.demo.watch import Watch, json_response
 
 DETECTIONS = Limits(usual=10, most=100)

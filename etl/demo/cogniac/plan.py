@@ -5,9 +5,9 @@ from array import array
 from collections.abc import Iterator
 
 from etl.demo import timeline
-from etl.demo.cogniac_catalog import FINDER, GATE, KINDS, LABELS, LOT_CODES, PALLETS, SEALS
-from etl.demo.cogniac_ledger import CAPTURED, Ledger
-from etl.demo.cogniac_media import FRAMES_PER_VIDEO, Album, Lane
+from etl.demo.cogniac.catalog import FINDER, GATE, KINDS, LABELS, LOT_CODES, PALLETS, SEALS
+from etl.demo.cogniac.ledger import CAPTURED, Ledger
+from etl.demo.cogniac.media import FRAMES_PER_VIDEO, Album, Lane
 
 SEALS_UNTIL = 0.3  # the share of the month after which the old line was taken down
 CORRECTABLE = 0.5  # at full doubt; over all records about one in eight is corrected

@@ -13,9 +13,9 @@ from typing import Any
 from uuid import UUID
 
 from etl.demo import timeline
-from etl.demo.neurons_assets import clip, picture, spelled, video_asset
-from etl.demo.neurons_film import FELT, SEEN, Subject, film, film_metrics
-from etl.demo.neurons_media import CLIPS, CONTENT_TYPES, OPEN, Medium, Stage, image_metrics
+from etl.demo.neurons.assets import clip, picture, spelled, video_asset
+from etl.demo.neurons.film import FELT, SEEN, Subject, film, film_metrics
+from etl.demo.neurons.media import CLIPS, CONTENT_TYPES, OPEN, Medium, Stage, image_metrics
 
 JsonDict = dict[str, Any]
 Asset = bytes | tuple[bytes, str]

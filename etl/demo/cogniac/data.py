@@ -9,18 +9,18 @@ from typing import Any
 import msgspec
 
 from etl.demo import timeline
-from etl.demo.cogniac_catalog import (
+from etl.demo.cogniac.catalog import (
     MODELLESS,
     Application,
     application_json,
     applications,
     subjects_json,
 )
-from etl.demo.cogniac_ledger import CAPTURED, Key, Ledger
-from etl.demo.cogniac_media import Album, Camera
-from etl.demo.cogniac_plan import Plan
-from etl.demo.cogniac_render import Renderer
-from etl.demo.cogniac_written import asserted_anew, late_record, one_fewer
+from etl.demo.cogniac.ledger import CAPTURED, Key, Ledger
+from etl.demo.cogniac.media import Album, Camera
+from etl.demo.cogniac.plan import Plan
+from etl.demo.cogniac.render import Renderer
+from etl.demo.cogniac.written import asserted_anew, late_record, one_fewer
 
 JsonDict = dict[str, Any]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from etl.demo import timeline
-from etl.demo.cogniac_appdata import Payload, Scene, corrected, payload
-from etl.demo.cogniac_catalog import ALPHABET, FINDER, LABELS, MACHINE, PEOPLE, SEALS, Application, word
-from etl.demo.cogniac_ledger import CAPTURED, Ledger
-from etl.demo.cogniac_media import FPS, FRAMES_PER_VIDEO, VIDEO, Album, Camera, Lane, Look
+from etl.demo.cogniac.appdata import Payload, Scene, corrected, payload
+from etl.demo.cogniac.catalog import ALPHABET, FINDER, LABELS, MACHINE, PEOPLE, SEALS, Application, word
+from etl.demo.cogniac.ledger import CAPTURED, Ledger
+from etl.demo.cogniac.media import FPS, FRAMES_PER_VIDEO, VIDEO, Album, Camera, Lane, Look
 
 LETTERS = str.maketrans("0123456789", "GHIJKLMNOP")  # makes hexadecimal digits look like the vendor's ids
 ONE_OF = frozenset({LABELS, SEALS})  # a label is torn or wrinkled; elsewhere each subject stands alone

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from etl.demo.neurons_film import FELT, FPS, SEEN, Brand, Film
+from etl.demo.neurons.film import FELT, FPS, SEEN, Brand, Film
 
 OLD_SPELLING = {"intent": "buy", "trust": "trustworthy", "avoidance": "annoying"}
 ROW_LABELS: tuple[tuple[str, ...], ...] = (

@@ -1,0 +1,1 @@
+"""The simulated Neurons Predict: media, their files, and the API they are read from."""
