@@ -16,8 +16,8 @@ from hostile import DETECTIONS, MEDIA, cogniac, medium, of_cogniac, record, serv
 
 from etl import schema
 from etl.config import Settings, load
+from etl.extract.bounded_queue import MOST_BYTES, BoundedQueue
 from etl.extract.deadline import within
-from etl.extract.handover import MOST_BYTES, Handover
 from etl.extract.memory import BodyMemory, TooLargeError
 from etl.extract.stream import (
     MANY_RECORDS,
@@ -96,29 +96,29 @@ def test_a_file_has_its_share_and_no_more(memory: BodyMemory) -> None:
 )
 def test_what_waits_is_bounded_by_number_and_by_size(sizes: Sequence[int], expected: int) -> None:
     """Who brings more waits until something was taken, or nobody wants it any more."""
-    handover: Handover[int] = Handover(3)
+    queue: BoundedQueue[int] = BoundedQueue(3)
     rooms = []
     for place, size in enumerate(sizes):
-        rooms.append(handover.has_room(size))
+        rooms.append(queue.has_room(size))
         if rooms[-1]:
-            handover.put(place, size)
+            queue.put(place, size)
 
     assert [True] * expected + [False] == rooms
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(handover.put, expected, sizes[expected])
-        taken = [handover.get(TIMEOUT_SECONDS) for _ in range(expected + 1)]
+        waiting = pool.submit(queue.put, expected, sizes[expected])
+        taken = [queue.get(TIMEOUT_SECONDS) for _ in range(expected + 1)]
         assert (list(range(expected + 1)), True) == (taken, waiting.result(TIMEOUT_SECONDS))
     with pytest.raises(Empty):
-        handover.get(0)
+        queue.get(0)
 
 
 def test_who_waits_for_room_goes_when_nothing_is_wanted_any_more() -> None:
     """And what was brought is not taken."""
-    handover: Handover[int] = Handover(1)
-    handover.put(1)
+    queue: BoundedQueue[int] = BoundedQueue(1)
+    queue.put(1)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(handover.put, 2)
-        handover.close()
+        waiting = pool.submit(queue.put, 2)
+        queue.close()
 
     assert waiting.result(TIMEOUT_SECONDS) is False
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from etl.errors import SourceError
-from etl.extract.handover import Handover
+from etl.extract.bounded_queue import BoundedQueue
 from etl.extract.stream import Bundle, size_of
 
 WORTH = 4
@@ -89,7 +89,7 @@ class _Shared:
     def __init__(self, spare: threading.Semaphore, read: Read) -> None:
         self._spare = spare
         self._read = read
-        self._items: Handover[Bundle | _Over] = Handover(4)
+        self._items: BoundedQueue[Bundle | _Over] = BoundedQueue(4)
         self._busy: list[TimeRange] = []
         self._credit = FIRST
         """Pages that have come and paid for no range yet."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from etl.errors import SourceError
-from etl.extract.handover import Handover
+from etl.extract.bounded_queue import BoundedQueue
 from etl.extract.stream import Bundle, Checkpoint, RequestStats, Stream, size_of
 
 QUIET = 1.0  # seconds without anything new after which whoever reads may see to what has come
@@ -34,7 +34,7 @@ class StreamReader:
         self._waiting = deque(streams)
         self._checkpoint = checkpoint
         self._running = len(streams)
-        self._queue: Handover[Item | BaseException] = Handover(at_once)
+        self._queue: BoundedQueue[Item | BaseException] = BoundedQueue(at_once)
         self._unwanted = threading.Event()
         # Daemons: one that waits for a slow answer must not hold up a run that was told to stop.
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in streams[:at_once]]

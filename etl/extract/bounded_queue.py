@@ -11,7 +11,7 @@ MOST_BYTES = 16 * 2**20
 T = TypeVar("T")
 
 
-class Handover(Generic[T]):
+class BoundedQueue(Generic[T]):
     """A bounded queue; safe to use from any thread."""
 
     def __init__(self, most: int) -> None:
