@@ -33,6 +33,7 @@ BOUND = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner")
 OURS = ("COG_", "NEURONS_", "SIGHTGLASS_")
 FILES = ("metrics", "frt_frame_metrics", "brand_detection", "brand_detection_metrics", "aoi_scores")
 
+pytest.register_assert_rewrite("support", "hostile", "faults")
 hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 

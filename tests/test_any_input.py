@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.any_input import FIXED, NUMBERS, ODD, TEXTS
 
 from etl import schema
 from etl.errors import RecordError
@@ -27,18 +28,6 @@ from etl.transform.columns import ValueMismatchError, array
 from etl.values import FORMS, Form, epoch_micros, micros
 
 Row = dict[str, Any]
-ODD = (
-    'size 5"',
-    "\\",
-    "\t",
-    "",
-    "\x00",
-    "+application_id",
-    "+focus_key",
-    "+metrics",
-    "+boxes",
-    "undeclared_0",
-)
 OF_COGNIAC = (
     *("media", "media_id", "focus", "box", "x0", "y0", "x1", "y1", "detections", "updated_at", "timestamp"),
     *("detection_id", "subject_uid", "app_data", "app_data_type", "other_media", "media_list", "custom_data"),
@@ -49,30 +38,12 @@ OF_FILES = (
     *("frames", "frame", "time", "time_s", "fps", "uuid", "id", "name", "points", "polygon", "x", "y", "box"),
     *("x0", "y0", "x1", "y1", "1", "2", "a", "buy", "aois", "error", "status", *ODD),
 )
-NUMBERS = st.one_of(
-    st.integers(-(10**30), 10**30),
-    st.floats(allow_nan=False, allow_infinity=False),
-    st.sampled_from([2**53, 2**63, -(2**63) - 1, 10**400, 5e-324, 1.7e308, -0.0]),
-)
-TEXTS = st.one_of(
-    st.text(max_size=6),
-    st.sampled_from(["2024-01-19T09:36:49Z", "240242525", "9999-12-31T23:59:59-01:00", '{"a":1}', "box_set"]),
-)
 RECORD = {
     "media": {"media_id": "M"},
     "updated_at": 1.5,
     "detections": [{"detection_id": "D", "subject_uid": "c"}],
 }
 MEDIUM = {"media_id": "N"}
-FIXED = (
-    b"[" * 3000 + b"]" * 3000,
-    b'{"media":{"media_id":"M","z":' + b"[" * 900 + b"]" * 900 + b'},"updated_at":1,"detections":[]}',
-    b'{"media":{"media_id":"\\ud800"},"updated_at":1,"detections":[]}',
-    b'{"media":{"media_id":"a\nb"},"updated_at":1,"detections":[]}',
-    b'{"media":{"media_id":"M"},"updated_at":NaN,"detections":[]}',
-    b'{"media_id":"N","metrics":{"a":Infinity}}',
-    b'{"media_id":"\xff"}',
-)
 
 
 def values(names: Sequence[str]) -> st.SearchStrategy[Any]:

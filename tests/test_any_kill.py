@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Plant, Sightglass, Truth, rows
 from starlette.responses import Response
-from test_kills import (
+from support.kills import (
     AT_A_COMMIT,
     AT_A_STATEMENT,
     Moment,

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_any_input import FIXED, NUMBERS, ODD, TEXTS
+from support.any_input import FIXED, NUMBERS, ODD, TEXTS
 
 from etl import schema
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize

@@ -1,8 +1,8 @@
 """What a test can do to the records of the Cogniac simulator, and how it learns what was served of them."""
 
 import pytest
-from test_cogniac_simulator import SMALL, by_type, logged_in, pages
-from test_cogniac_variants import EMPTY, T, first_page, holding
+from support.cogniac_simulator import SMALL, by_type, logged_in, pages
+from support.cogniac_variants import EMPTY, T, first_page, holding
 
 from etl.demo.cogniac.simulator import CogniacSimulator
 

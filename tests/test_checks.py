@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from duckdb import DuckDBPyConnection
-from test_partitions import settings_of
+from support.partitions import settings_of
 
 from etl import schema
 from etl.errors import CheckFailedError

@@ -9,7 +9,7 @@ import pytest
 import stamina
 from conftest import rows
 from hostile import MEDIA, Answer, Hostile, Request, Said, medium, serving
-from test_hostile_listing import media, paged, routes
+from support.hostile_listing import media, paged, routes
 
 from etl.config import load
 from etl.pipeline import run as pipeline

@@ -2,12 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal
+from typing import Literal
 
 import cogniac
 import httpx
@@ -15,16 +13,14 @@ import msgspec
 import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from support.cogniac_simulator import SMALL, Param, Record, by_type, logged_in, pages, tied
 
 from etl.demo import timeline
 from etl.demo.cogniac.simulator import FOREIGN_APPLICATION, ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.demo.server import serve
 
-SMALL = CogniacSize(records=400)
 EVERYTHING = ApiVariant(only_model_by_default=False)
-Record = dict[str, Any]
-Param = str | float | bool
 
 
 @pytest.fixture(autouse=True)
@@ -36,44 +32,9 @@ def _only_what_is_passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
-@contextmanager
-def logged_in(simulator: CogniacSimulator, tenant: str | None = None) -> Iterator[httpx.Client]:
-    """A client that holds a token of the simulator's tenant."""
-    with serve(simulator.app) as url, httpx.Client(base_url=url) as client:
-        key = {"Authorization": f"Key {simulator.api_key}"}
-        answer = client.get("1/token", params={"tenant_id": tenant or simulator.tenant_id}, headers=key)
-        client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
-        yield client
-
-
-def pages(client: httpx.Client, application_id: str, **params: Param) -> list[list[Record]]:
-    """Every page of a list of detections, by following `next`."""
-    link, found = f"1/applications/{application_id}/detections", []
-    while link:
-        body = client.get(link, params=params or None).json()
-        found.append(body["data"])
-        link, params = body["paging"].get("next"), {}
-    return found
-
-
-def by_type(simulator: CogniacSimulator, kind: str) -> str:
-    """The id of the first application of a type."""
-    found: str = next(one["application_id"] for one in simulator.applications() if one["type"] == kind)
-    return found
-
-
 def everything(simulator: CogniacSimulator) -> list[Record]:
     """All records of all applications."""
     return [record for one in simulator.applications() for record in simulator.truth(one["application_id"])]
-
-
-def tied(simulator: CogniacSimulator, count: int) -> str:
-    """An application whose only records, m0, m1, ..., all changed at the same time."""
-    simulator.put_application({"application_id": "ties", "name": "Ties", "type": "classification"})
-    for number in range(count):
-        media = {"media_id": f"m{number}"}
-        simulator.put("ties", {"media": media, "focus": None, "detections": [], "updated_at": 1772600000.25})
-    return "ties"
 
 
 def test_a_served_app_is_reachable_only_inside_the_block() -> None:

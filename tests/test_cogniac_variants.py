@@ -1,35 +1,13 @@
 """Every reading of Cogniac's documents that the simulator knows, alone and with others, over real sockets."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
 import pytest
-from test_cogniac_simulator import SMALL, Param, Record, logged_in, pages, tied
+from support.cogniac_simulator import SMALL, Param, Record, logged_in, pages, tied
+from support.cogniac_variants import EMPTY, MOST_PAGES, T, first_page, holding, names
 
 from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator, CogniacSize
-
-T = 1772600000
-EMPTY = CogniacSize(records=0)
-MOST_PAGES = 400
-
-
-def holding(simulator: CogniacSimulator, *times: float, name: str = "some") -> str:
-    """An application whose only records, m0, m1, ..., changed at these times."""
-    simulator.put_application({"application_id": name, "name": name, "type": "classification"})
-    for number, at in enumerate(times):
-        media = {"media_id": f"m{number}", "filename": f"{number}.jpg"}
-        simulator.put(name, {"media": media, "focus": None, "detections": []}, at=at)
-    return name
-
-
-def names(found: list[list[Record]]) -> list[str]:
-    """The ids of the media on each page, in one word."""
-    return ["".join(record["media"]["media_id"] for record in page) for page in found]
-
-
-def first_page(client: httpx.Client, application_id: str, **params: Param) -> Any:  # noqa: ANN401 -- any JSON
-    """The first page of a list of detections."""
-    return client.get(f"1/applications/{application_id}/detections", params=params).json()
 
 
 def test_records_put_at_one_time_share_it() -> None:
@@ -189,7 +167,7 @@ def test_next_may_name_another_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("readings", "asked", "expected"),
+    ("variant", "asked", "expected"),
     [
         (ApiVariant(), True, [True, True]),
         (ApiVariant(next_link="unabridged"), True, [True, False]),

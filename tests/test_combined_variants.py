@@ -5,8 +5,8 @@ from itertools import count
 import httpx
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_cogniac_simulator import Param, logged_in
-from test_cogniac_variants import EMPTY, MOST_PAGES, T, holding
+from support.cogniac_simulator import Param, logged_in
+from support.cogniac_variants import EMPTY, MOST_PAGES, T, holding
 
 from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator
 

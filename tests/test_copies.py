@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_save import Bench, bench, page
+from support.save import Bench, bench, page
 
 from etl.sources import cogniac
 

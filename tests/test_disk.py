@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Plant, Ran, Sightglass
-from test_kills import (
+from support.kills import (
     SMALL_BATCHES,
     Moment,
     Tables,

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import Sightglass
 from faults import Fault, Healthy, healthy, meets
-
-Harm = Callable[[Path], object]
+from support.fault_damage import LOG, WAREHOUSE, Harm, away, damaged, to
 
 VERSION = "lake/.versions/cogniac/detections/2026-0*.1*.parquet"
 """A file of the lake that holds rows."""
@@ -21,8 +20,6 @@ HEADERS, BLOCK, NEAR = 3 * 4_096, 2**18, 4_096
 """Bytes before the first block, of a block, and from its beginning to where a small table has its rows."""
 """Bytes with which a database of DuckDB begins, and of each of its blocks."""
 BI = "bi.duckdb"
-WAREHOUSE = "warehouse.duckdb"
-LOG = f"{WAREHOUSE}.wal"
 MENDED = "sightglass: damaged files of the lake, written anew from the warehouse: .versions/"
 BEGIN_ANEW = "readers keep what is published; docs/recovery.md says how to begin anew"
 INTERRUPTED = """
@@ -33,16 +30,6 @@ connection.execute("INSERT INTO more SELECT range FROM range(1000)")
 connection.execute("DROP TABLE more")
 os._exit(0)"""
 """Changes that a database has in its log alone; none of them lasts."""
-
-
-def to(pattern: str, harm: Harm) -> Callable[[Sightglass], None]:
-    """Do this harm to the newest file that is called like this."""
-
-    def happens(sightglass: Sightglass) -> None:
-        found = [path for path in sightglass.home.glob(pattern) if path.stat().st_size > 1]
-        harm(max(found))
-
-    return happens
 
 
 def flip(place: float, count: int = 64) -> Harm:
@@ -122,18 +109,6 @@ def log_of(database: str, harm: Harm) -> Callable[[Sightglass], None]:
     return happens
 
 
-def away(*names: str) -> Callable[[Sightglass], None]:
-    """Move files away, as the recovery chapter says."""
-
-    def undone(sightglass: Sightglass) -> None:
-        for name in names:
-            path = sightglass.home / name
-            if path.exists():
-                path.replace(sightglass.folder / f"{name}.damaged")
-
-    return undone
-
-
 def replaced(path: Path) -> None:
     """Have another file under this name."""
     path.unlink()
@@ -149,16 +124,6 @@ def swapped(sightglass: Sightglass) -> None:
 def healed(happens: Callable[[Sightglass], None], what: str = "") -> Fault:
     """What the command mends by itself, and names as this."""
     return Fault(happens, 0, MENDED + what if what else "")
-
-
-def lost(happens: Callable[[Sightglass], None], says: str) -> Fault:
-    """Damage to the warehouse, after which it begins anew."""
-    return Fault(happens, 2, says, away(WAREHOUSE, LOG))
-
-
-def damaged(harm: Harm, says: str = "damaged: ") -> Fault:
-    """Damage that DuckDB finds when it opens the warehouse, or reads on."""
-    return lost(to(WAREHOUSE, harm), says)
 
 
 DETECTIONS = "cogniac/detections/2026-0"

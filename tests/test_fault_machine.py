@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Ran, Sightglass, table
 from faults import Fault, Healthy, healthy, meets, published, stored, told
-from test_kills import started
+from support.kills import started
 
 TOLD = "sightglass: told to stop; what was loaded is kept, the next run goes on from there\n"
 STOPS = {signal.SIGINT: 130, signal.SIGTERM: 143}

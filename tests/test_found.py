@@ -4,7 +4,18 @@ from pathlib import Path
 
 import pytest
 from conftest import rows, serving
-from test_variants import SMALL, T, differing, expected_of, gone, holding, load, silently_lost, sound, stored
+from support.variants import (
+    SMALL,
+    T,
+    differing,
+    expected_of,
+    gone,
+    holding,
+    load,
+    silently_lost,
+    sound,
+    stored,
+)
 
 from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.neurons.simulator import NeuronsSimulator
@@ -16,7 +27,7 @@ COARSE_FROM = ApiVariant(cursor="skips", clock_resolution="second", start_inclus
 
 
 @pytest.mark.parametrize(
-    ("readings", "groups"),
+    ("variant", "groups"),
     [
         pytest.param(SKIPS, [(0, 1), (1, 150)], id="ties at the very end"),
         pytest.param(
@@ -38,7 +49,7 @@ def test_ties_that_a_strict_cursor_skips_are_read(
 
 
 @pytest.mark.parametrize(
-    ("readings", "groups"),
+    ("variant", "groups"),
     [
         pytest.param(COARSE, [(1, 260)], id="more than two pages at the very end"),
         pytest.param(

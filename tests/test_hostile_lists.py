@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 from conftest import rows
 from hostile import DETECTIONS, Answer, Placed, Request, T, cogniac, of_cogniac, record, serving
-from test_variants import load
+from support.variants import load
 
 
 def media_of(home: Path) -> list[int]:

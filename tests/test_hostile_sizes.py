@@ -17,8 +17,8 @@ import duckdb
 import pytest
 from conftest import ROOT, Ran, Row, rows, table
 from hostile import DETECTIONS, Placed, T, cogniac, of_cogniac, record, serving
-from test_kills import started
-from test_partitions import settings_of
+from support.kills import started
+from support.partitions import settings_of
 
 from etl.load.duckdb_errors import MEMORY, is_out_of_memory
 from etl.load.run_store import quarantine_entries, received

@@ -17,7 +17,7 @@ import pytest
 import stamina
 import stamina.instrumentation
 from starlette.types import Receive, Scope, Send
-from test_transport import scripted
+from support.transport import scripted
 
 from etl.config import Secret, Settings
 from etl.demo.server import serve

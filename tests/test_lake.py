@@ -9,8 +9,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from test_partitions import APRIL, DELETE, INSERT, MARCH, Rows, Small, agree, made_up
-from test_schema import EACH_TYPE, TABLES, extremes
+from support.lake import plain
+from support.partitions import APRIL, DELETE, INSERT, MARCH, Rows, Small, agree, made_up
+from support.schema import EACH_TYPE, TABLES, extremes
 
 from etl import schema
 from etl.load.tables import prepare
@@ -76,11 +77,6 @@ DECLARED = [
         for name, by_month in (("whole", ""), ("cut", "timestamp"))
     ),
 ]
-
-
-def plain(rows: pa.Table) -> list[str]:
-    """The rows as they print, in order: so -0.0 is not 0.0."""
-    return sorted(map(repr, rows.to_pylist()))
 
 
 def test_extremes_survive_the_lake(tmp_path: Path) -> None:

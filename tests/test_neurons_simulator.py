@@ -4,27 +4,15 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from statistics import fmean
 from typing import Any, Literal
 
 import httpx
 import pytest
+from support.neurons_simulator import Record, served
 
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize, NeuronsVariant
-from etl.demo.server import serve
-
-Record = dict[str, Any]
-
-
-@contextmanager
-def served(simulator: NeuronsSimulator) -> Iterator[httpx.Client]:
-    """A client of the simulator with its key, files being served too."""
-    with serve(simulator.app) as url, serve(simulator.files) as files_url:
-        simulator.files_url = files_url
-        with httpx.Client(base_url=url, headers={"X-API-Key": simulator.api_key}) as client:
-            yield client
 
 
 @pytest.mark.parametrize(

@@ -1,30 +1,17 @@
 """Every reading of Neurons' documents that the simulator knows, alone and with others, over real sockets."""
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_neurons_simulator import Record, served
+from support.neurons_simulator import Record, served
+from support.neurons_variants import LIST, TEN_MEDIA, ids
 
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize, NeuronsVariant
 from etl.demo.script import Clock
-
-TEN_MEDIA = NeuronsSize(media=10, frames=(50, 60))
-LIST = "predict/v2/media"
-
-
-def unpacked(body: Any) -> list[Record]:  # noqa: ANN401 -- any JSON
-    """The media of an answer in any envelope."""
-    found: list[Record] = body if isinstance(body, list) else body.get("media", body.get("data"))
-    return found
-
-
-def ids(client: httpx.Client, **params: int) -> list[str]:
-    """The media of one answer, by id."""
-    return [medium["media_id"] for medium in unpacked(client.get(LIST, params=params).json())]
 
 
 def state(simulator: NeuronsSimulator, media_id: str) -> Record:

@@ -19,11 +19,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Plant, Ran, Sightglass, as_read, serving, table
-from test_lake import plain
-from test_partitions import settings_of
-from test_publish_kills import copy, held, seen
-from test_readers import ANSWERS, begun, result
-from test_stops import answer_again, hang
+from support.lake import plain
+from support.partitions import settings_of
+from support.publish_kills import copy, held, seen
+from support.readers import ANSWERS, begun, result
+from support.stops import answer_again, hang
 
 from etl import schema
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize

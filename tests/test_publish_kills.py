@@ -3,31 +3,19 @@
 import json
 import os
 import re
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from subprocess import PIPE, Popen
-from typing import Any
 
-import duckdb
 import pytest
-from conftest import OURS, ROOT, Plant, Sightglass, as_read
-from test_kills import started
+from conftest import OURS, ROOT, Plant, Sightglass
+from support.kills import started
+from support.publish_kills import copy, held, seen
 
-from etl import schema
 from etl.load.warehouse import open_for_writing
-
-Seen = list[tuple[Any, ...]]
-TABLES = [table.qualified for source in schema.sources() for table in source.tables.values()]
-EACH = "SELECT '$table', count(*), coalesce(sum(hash(one)), 0) FROM $rows AS one"
-CONTENT, HELD = (
-    " UNION ALL ".join(EACH.replace("$table", name).replace("$rows", how(name)) for name in TABLES)
-    for how in (str, as_read)
-)
 
 WATCH = """
 import os, signal, sys
@@ -137,26 +125,6 @@ class Publishing:
         paths = (path for path in paths if path.name != "verified.json")
         found = (str(path.relative_to(self.home)) for path in paths)
         return sorted(re.sub(r"\d{16}", "since", name) for name in found)
-
-
-def copy(source: Path, target: Path) -> None:
-    """Let a folder be a copy of another, in which two names of one file are so again."""
-    shutil.rmtree(target, ignore_errors=True)
-    subprocess.run(["cp", "-a", str(source), str(target)], check=True)  # noqa: S607 -- the system's own
-
-
-def seen(home: Path) -> Seen:
-    """What a reader finds in all tables, asked for in one go; nothing before anything is published."""
-    if not (home / "bi.duckdb").exists():
-        return []
-    with duckdb.connect(home / "bi.duckdb", read_only=True) as reader:
-        return reader.execute(CONTENT).fetchall()
-
-
-def held(home: Path) -> Seen:
-    """The same of the warehouse."""
-    with duckdb.connect(home / "warehouse.duckdb", read_only=True) as warehouse:
-        return warehouse.execute(HELD).fetchall()
 
 
 CHANGES = (

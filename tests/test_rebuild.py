@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from conftest import Plant, Sightglass
 from hostile import DETECTIONS, Placed, cogniac, of_cogniac, record, serving
-from test_kills import AT_A_STATEMENT, Moment, a_little, died, place
+from support.kills import AT_A_STATEMENT, Moment, a_little, died, place
 
 Dump = dict[str, list[tuple[Any, ...]]]
 

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 from conftest import ROOT, Ran
 from faults import Healthy, healthy, published, stored, told
-from test_fault_damage import LOG, WAREHOUSE, away
+from support.fault_damage import LOG, WAREHOUSE, away
 
 CHAPTER = ROOT / "docs" / "recovery.md"
 

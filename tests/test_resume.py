@@ -6,7 +6,7 @@ import pytest
 from conftest import Row, Sightglass, Truth, in_order, rows, serving
 from starlette.requests import Request
 from starlette.responses import Response
-from test_kills import AT_A_COMMIT, Moment, ahead, died
+from support.kills import AT_A_COMMIT, Moment, ahead, died
 
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 

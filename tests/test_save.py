@@ -1,87 +1,24 @@
 """What a batch does to the tables: new rows in, changed ones replaced with their parts, others left alone."""
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
 import duckdb
 import pyarrow as pa
 import pytest
+from support.save import Bench, Json, Rows, bench, page
 
-from etl import schema
-from etl.extract.stream import Delivery, Page
+from etl.extract.stream import Page
 from etl.load.changes import Outcome
-from etl.load.relation import relation
-from etl.load.save import Lineage, save
-from etl.load.tables import prepare
-from etl.load.warehouse import Warehouse
+from etl.load.save import Lineage
 from etl.sources import cogniac, neurons
-from etl.transform.batch import Transformer
-
-Json = dict[str, Any]
-Rows = list[tuple[Any, ...]]
 
 CURRENT = ("results", "detections", "detection_boxes", "media")
 DETECTIONS = "SELECT media_id, detection_id, probability FROM cogniac.detections ORDER BY ALL"
 BOXES = "SELECT media_id, detection_id, box_index, x0 FROM cogniac.detection_boxes ORDER BY ALL"
 MEDIA = "SELECT media_id, title, media_url, _run_id FROM cogniac.media ORDER BY ALL"
-REPEATED = "SELECT {key} FROM {table} GROUP BY {key} HAVING count(*) > 1"
 METRICS = "SELECT metric, time_window, value FROM neurons.media_metrics ORDER BY ALL"
-
-
-class Bench:
-    """A warehouse in memory that takes batches of one API, each as a run of its own: r1, r2, ..."""
-
-    def __init__(self, source: schema.Source, transformer: Transformer) -> None:
-        self.source = source
-        self.warehouse = Warehouse(duckdb.connect())
-        prepare(self.warehouse.connection, source)
-        self._transformer = transformer
-        self._runs = 0
-
-    def load(self, *deliveries: Delivery) -> list[Outcome]:
-        """Load a batch as the next run; the outcome of each stream in it."""
-        self._runs += 1
-        lineage = Lineage(f"r{self._runs}", datetime(2026, 3, 1, tzinfo=UTC) + timedelta(hours=self._runs))
-        with self.warehouse.transaction():
-            return [self.save(tables, lineage) for tables in self.cut(*deliveries)]
-
-    def cut(self, *deliveries: Delivery) -> list[Json]:
-        """The Arrow tables of each stream."""
-        return [cut.tables for cut in self._transformer.transform(deliveries).values()]
-
-    def save(self, tables: Json, lineage: Lineage) -> Outcome:
-        """Write the tables inside the transaction that is open."""
-        return save(self.warehouse.connection, self.source, tables, lineage).among([(0, 1_000)])
-
-    def rows(self, query: str) -> Rows:
-        """The answer to a query."""
-        return self.warehouse.connection.execute(query).fetchall()
-
-    def everything(self) -> dict[str, Rows]:
-        """All rows of all tables, lineage included, as text."""
-        return {
-            name: self.rows(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {relation(table)} ORDER BY ALL")  # noqa: S608
-            for name, table in self.source.tables.items()
-        }
-
-    def repeated_keys(self) -> dict[str, Rows]:
-        """The keys that more than one row of a table has."""
-        return {
-            name: rows
-            for name, table in self.source.tables.items()
-            if (rows := self.rows(REPEATED.format(key=", ".join(table.key), table=relation(table))))
-        }
-
-
-def bench(name: str, module: Any) -> Iterator[Bench]:  # noqa: ANN401 -- a module
-    """A warehouse for one API, in which keys are unique whatever a test loads."""
-    made = Bench(schema.source(name), Transformer(module, schema.source(name)))
-    yield made
-    assert {} == made.repeated_keys()
-    made.warehouse.close()
 
 
 @pytest.fixture
@@ -94,11 +31,6 @@ def cog() -> Iterator[Bench]:
 def neu() -> Iterator[Bench]:
     """A warehouse for Neurons."""
     yield from bench("neurons", neurons)
-
-
-def page(*records: Json, stream: str = "detections") -> Page:
-    """A page as the API sends it."""
-    return Page(stream, [json.dumps(each).encode() for each in records], {"application_id": "A"})
 
 
 def result(media_id: str, at: float, *detections: Json, media: Json | None = None, **fields: object) -> Json:

@@ -5,25 +5,18 @@ import runpy
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import msgspec
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.schema import EACH_TYPE, TABLES, extremes, values
 
 from etl import dictionary, schema
 from etl.errors import ConfigError
 from etl.transform.decode import Decoder
 
 ROOT = Path(__file__).parent.parent
-TABLES = [table for source in schema.sources() for table in source.tables.values()]
-EACH_TYPE = msgspec.convert(
-    {word: {"type": word, "doc": "Made up."} for word in schema.TYPES}, dict[str, schema.Column]
-)
 MADE_UP = schema.Table("made", "up", schema.Declaration("Every type word.", EACH_TYPE), EACH_TYPE)
 every_table = pytest.mark.parametrize("table", [*TABLES, MADE_UP], ids=lambda table: table.qualified)
 
@@ -121,34 +114,6 @@ def test_comments_arrive_in_the_database(table: schema.Table) -> None:
     units = {name: f" Unit: {column.unit}." for name, column in table.columns.items() if column.unit}
     docs = {name: column.doc + units.get(name, "") for name, column in table.columns.items()}
     assert {"": table.declared.doc, **docs} == dict(found)
-
-
-EXTREMES: dict[str, list[Any]] = {
-    "text": ["", "naïve 漢字 🎞 'quoted' \"twice\"\t\n\\", "x" * 100_000],
-    "integer": [2**63 - 1, -(2**63), 0],
-    "number": [1e308, -0.0, 5e-324],
-    "boolean": [True, False, True],
-    "date": [date(9999, 12, 31), date(1, 1, 1), date(1970, 1, 1)],
-    "timestamp": [
-        datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
-        datetime(1, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
-        datetime(2017, 6, 17, 1, 15, 39, 841296, tzinfo=UTC),
-    ],
-    "json": ['{"ü":[1,2.50,null,-0.0,12345678901234567890123]}', '""', "null"],
-}
-
-
-def extremes(table: schema.Table) -> pa.Table:
-    """Rows at the edges of what each column may hold, the last with NULL wherever it is allowed."""
-    columns = {name: list(EXTREMES[column.type]) for name, column in table.columns.items()}
-    for name, values in columns.items():
-        values.append(values[0] if table.not_null(name) else None)
-    return pa.table(columns, schema=table.arrow())
-
-
-def values(rows: pa.Table) -> list[str]:
-    """All values by column, as they print: -0.0 equals 0.0."""
-    return [repr(column.to_pylist()) for column in rows.columns]
 
 
 @every_table

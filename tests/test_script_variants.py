@@ -12,10 +12,10 @@ import httpx
 import pytest
 from starlette.responses import Response
 from starlette.types import ASGIApp
-from test_cogniac_simulator import logged_in, pages
-from test_cogniac_variants import EMPTY, T, first_page, holding, names
-from test_neurons_simulator import served
-from test_neurons_variants import LIST, TEN_MEDIA, ids
+from support.cogniac_simulator import logged_in, pages
+from support.cogniac_variants import EMPTY, T, first_page, holding, names
+from support.neurons_simulator import served
+from support.neurons_variants import LIST, TEN_MEDIA, ids
 
 from etl.demo.cogniac.simulator import CogniacSimulator
 from etl.demo.neurons.simulator import NeuronsSimulator

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Sightglass
 from faults import Healthy, healthy
-from test_partitions import APRIL, MARCH, Small, agree, made_up, settings_of
+from support.partitions import APRIL, MARCH, Small, agree, made_up, settings_of
 
 from etl.load.warehouse import opened
 from etl.pipeline.run import publish_again

@@ -13,10 +13,10 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import Plant, Ran, Sightglass, serving
-from test_kills import started
-from test_partitions import settings_of
-from test_readers import ANSWERS, VERSIONS, begun, result
-from test_stops import answer_again, hang
+from support.kills import started
+from support.partitions import settings_of
+from support.readers import ANSWERS, VERSIONS, begun, result
+from support.stops import answer_again, hang
 
 from etl import schema, views
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize

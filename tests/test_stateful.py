@@ -12,7 +12,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from starlette.types import ASGIApp
-from test_variants import APPLICATION, LONGER, confirm_deletions, differing, expected_of, load, sound, stored
+from support.variants import (
+    APPLICATION,
+    LONGER,
+    confirm_deletions,
+    differing,
+    expected_of,
+    load,
+    sound,
+    stored,
+)
 
 from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.cogniac.written import late_record

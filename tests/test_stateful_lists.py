@@ -15,7 +15,7 @@ from hostile import DETECTIONS, Answer, Placed, Request, T, cogniac, record, ser
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
-from test_variants import LONGER, load, sound
+from support.variants import LONGER, load, sound
 
 FUTURE = 4_000_000_000
 """Seconds since 1970: a time that no run of these tests reaches."""

@@ -1,9 +1,7 @@
 """Runs told to stop while an API does not answer, runs that find another at work, and how a load goes on."""
 
 import json
-import re
 import signal
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +10,8 @@ from time import monotonic
 from urllib.parse import parse_qs
 
 import pytest
-from conftest import Plant, Sightglass, Truth, serving
-from starlette.requests import Request
-from starlette.types import ASGIApp, Receive, Scope, Send
-from test_kills import (
+from conftest import Plant, Sightglass, serving
+from support.kills import (
     AT_A_COMMIT,
     SMALL_BATCHES,
     Moment,
@@ -29,6 +25,7 @@ from test_kills import (
     torn,
     undisturbed,
 )
+from support.stops import answer_again, hang
 
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 
@@ -38,24 +35,6 @@ STOPS = {signal.SIGTERM: (143, TOLD), signal.SIGINT: (130, TOLD)}
 """The exit code, and what is said."""
 SOON = 5.0
 """Seconds; an answer that does not come is waited for much longer."""
-
-
-class Hanging:
-    """A fault that lets no request to some paths be answered, and says when one waits."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self.waits = threading.Event()
-
-    def __call__(self, request: Request) -> ASGIApp | None:
-        """Let all others pass."""
-        return self._hang if re.search(self._path, request.url.path) else None
-
-    async def _hang(self, _scope: Scope, receive: Receive, _send: Send) -> None:
-        """Wait for the client to go."""
-        self.waits.set()
-        while (await receive())["type"] != "http.disconnect":
-            pass
 
 
 @pytest.fixture(scope="module")
@@ -76,24 +55,6 @@ def sightglass(served: Plant, tmp_path: Path) -> Iterator[Sightglass]:
     """The command in a new folder; afterwards the simulators answer again."""
     yield place(tmp_path / "place", served)
     served.cogniac.fault = served.neurons.fault = served.neurons.file_watch.fault = None
-
-
-def hang(plant: Plant, where: str) -> Hanging:
-    """Let one of the APIs answer no more: to a login, at the last application, the list of media, a file."""
-    if where == "login":
-        plant.cogniac.fault = hanging = Hanging("/token$")
-    elif where == "detections":
-        plant.cogniac.fault = hanging = Hanging(f"/{list(Truth.now(plant).records)[-1]}/detections$")
-    elif where == "list":
-        plant.neurons.fault = hanging = Hanging("/media$")
-    else:
-        plant.neurons.file_watch.fault = hanging = Hanging("")
-    return hanging
-
-
-def answer_again(plant: Plant) -> None:
-    """Let all requests be answered."""
-    plant.cogniac.fault = plant.neurons.fault = plant.neurons.file_watch.fault = None
 
 
 def ended(process: Popen[str], number: signal.Signals) -> tuple[int, str, bool]:

@@ -9,7 +9,18 @@ from typing import Any
 
 import pytest
 from conftest import Plant, Sightglass
-from test_kills import AT_A_COMMIT, Moment, Tables, a_little, content, died, place, started, torn, undisturbed
+from support.kills import (
+    AT_A_COMMIT,
+    Moment,
+    Tables,
+    a_little,
+    content,
+    died,
+    place,
+    started,
+    torn,
+    undisturbed,
+)
 
 from etl import schema
 from etl.errors import EnvironmentFaultError

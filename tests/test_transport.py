@@ -15,16 +15,17 @@ from pathlib import Path
 import httpx
 import pyarrow as pa
 import pytest
+from support.transport import HERE, asked, asking, scripted, small
 
 from etl.config import Secret, Settings
 from etl.errors import ClientError
-from etl.extract.address import InvalidRequestError, Reach
+from etl.extract.address import InvalidRequestError
 from etl.extract.deadline import within
 from etl.extract.encoding import CHUNK
 from etl.extract.http import Api
 from etl.extract.memory import TooLargeError
 from etl.extract.stream import RequestStats
-from etl.extract.transport import MOST_HOSTS, Exchange, Transport, open_client
+from etl.extract.transport import MOST_HOSTS, Exchange
 from etl.sources.neurons.login import KeyHeader
 
 TLS = Path(__file__).parent / "samples" / "tls"
@@ -82,57 +83,9 @@ def saying(*, tls: bool = False) -> Iterator[str]:
             thread.join()
 
 
-@contextmanager
-def scripted(*answers: bytes) -> Iterator[tuple[str, list[int]]]:
-    """The address of a server that sends these, one for each request; and how many each connection got."""
-    left, asked = list(answers), list[int]()
-
-    def serve() -> None:
-        with suppress(OSError):
-            while left:
-                connection, _ = listener.accept()
-                asked.append(0)
-                with suppress(ConnectionError), connection:
-                    while left and connection.recv(2**16):
-                        asked[-1] += 1
-                        connection.sendall(left.pop(0))
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
-
-
-HERE = Reach("http://127.0.0.1")
-
-
-@contextmanager
-def asking(*, redirects: bool = False, auth: httpx.Auth | None = None) -> Iterator[httpx.Client]:
-    """A client that goes anywhere on this machine."""
-    transport = Transport(1, lambda _: None, HERE, follows_links=redirects)
-    with open_client(transport, auth=auth, follows_links=redirects) as client:
-        yield client
-
-
-def up_to_a_thousand(size: int) -> None:
-    """Take no larger body."""
-    if size > 1000:
-        raise TooLargeError
-
-
 def settings() -> Settings:
     """What an API must be told."""
     return Settings({"SIGHTGLASS_CONCURRENCY": 1, "SIGHTGLASS_RETRY_BUDGET": 0, "SIGHTGLASS_BODY_MEMORY": 16})
-
-
-def small() -> dict[str, Exchange]:
-    """The extension of a request whose answer has at most a thousand bytes."""
-    return {"exchange": Exchange(up_to_a_thousand)}
-
-
-def asked(url: str, *, redirects: bool = False, auth: httpx.Auth | None = None) -> httpx.Response:
-    """What comes of a GET of at most a thousand bytes."""
-    with asking(redirects=redirects, auth=auth) as client:
-        return client.get(url, extensions=small())
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import Row, Sightglass
 from hostile import DETECTIONS, Placed, cogniac, of_cogniac, record, serving
-from test_kills import started
+from support.kills import started
 
 DEADLY = """
 import os, signal

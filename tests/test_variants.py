@@ -1,64 +1,41 @@
 """Under every reading of the APIs' documents, two runs of the pipeline leave what the APIs hold."""
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
-from hashlib import sha256
-from itertools import count
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 import pytest
-import stamina
-from conftest import Plant, Row, Truth, as_read, in_order, rows, serving, table
+from conftest import as_read, rows, serving
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.variants import (
+    LONGER,
+    SMALL,
+    T,
+    confirm_deletions,
+    differing,
+    expected_of,
+    gone,
+    holding,
+    known,
+    load,
+    silently_lost,
+    sound,
+    stored,
+)
 
-from etl import config, schema
+from etl import schema
 from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator, CogniacSize
-from etl.demo.cogniac.written import late_record
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize, NeuronsVariant
 from etl.demo.script import Rule, Script
-from etl.pipeline import run as pipeline
-from etl.sources import source_module
 
-T = 1772600000
-APPLICATION = {"application_id": "some", "name": "some", "type": "classification", "active": True}
-COGNIAC = ("applications", "subjects", "media", "results", "detections", "detection_boxes")
-LONGER = 20 if os.environ.get("TEST_LONG") else 1
-"""How many times as many examples as usual."""
 MOST_TIMES_THE_REQUESTS = 5
 """Records a page that may come again."""
 Groups = list[tuple[float, int]]
 EVERYTHING = "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM {} ORDER BY ALL"
-
-
-def load(home: Path, environ: Mapping[str, str], at: datetime | None = None) -> pipeline.Report:
-    """A run in this process, now or at a time, whose retries do not wait."""
-    declared = [each for name in schema.names() for each in source_module(name).SETTINGS]
-    always = {"SIGHTGLASS_HOME": str(home), "SIGHTGLASS_RAW_DAYS": "0"}
-    found = config.load(declared, {**always, **environ}, file=Path(os.devnull))
-    with stamina.set_testing(True, attempts=3):
-        return pipeline.run(found, [], lambda: at or datetime.now(UTC), lambda _stats, _pending: None)
-
-
-def sound(home: Path) -> list[Any]:
-    """Streams that do not balance or do not end, and tables in which a key stands twice."""
-    wrong = table(
-        home,
-        "SELECT run_id, source, stream, partition FROM etl.run_streams "
-        "WHERE status = 'running' OR fetched <> inserted + updated + unchanged + quarantined",
-    )
-    kept = [each for name in schema.names() for each in schema.source(name).tables.values()]
-    twice = " UNION ALL ".join(
-        f"(SELECT '{each.qualified}' FROM {as_read(each.qualified)} GROUP BY {', '.join(each.key)} "  # noqa: S608
-        "HAVING count(*) > 1 LIMIT 1)"
-        for each in kept
-    )
-    return [*wrong, *table(home, twice)]
 
 
 def loaded(home: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -67,40 +44,6 @@ def loaded(home: Path) -> dict[str, list[tuple[Any, ...]]]:
     with duckdb.connect(home / "warehouse.duckdb", read_only=True) as connection:
         every = {name: EVERYTHING.format(as_read(name)) for name in kept}
         return {name: connection.execute(query).fetchall() for name, query in every.items()}
-
-
-def stored(home: Path) -> dict[str, list[Row]]:
-    """What the tables of Cogniac hold."""
-    return {name: in_order(rows(home, f"cogniac.{name}")) for name in COGNIAC}
-
-
-def expected_of(plant: Plant) -> dict[str, list[Row]]:
-    """What the tables of Cogniac must hold."""
-    return {name: in_order(found) for name, found in Truth.now(plant).rows().items()}
-
-
-def holding(*groups: tuple[float, int], variant: ApiVariant | None = None) -> CogniacSimulator:
-    """A tenant with one application, of whose records so many changed at each of these times."""
-    simulator = CogniacSimulator(1, CogniacSize(applications=0, records=0), variant=variant)
-    simulator.put_application(APPLICATION)
-    names = count()
-    for after, how_many in groups:
-        for _ in range(how_many):
-            simulator.put("some", late_record(APPLICATION, f"m{next(names)}", T + after))
-    return simulator
-
-
-def silently_lost(home: Path, plant: Plant) -> list[Row]:
-    """Records that are not in the tables and that no gap names."""
-    truth = expected_of(plant)["results"]
-    there = {(row["media_id"], row["focus_key"]) for row in rows(home, "cogniac.results")}
-    gaps = {row["key"] for row in rows(home, "etl.gaps")}
-    return [
-        row
-        for row in truth
-        if (row["media_id"], row["focus_key"]) not in there
-        and not gaps & {"some", f"some at {row['updated_at']}"}
-    ]
 
 
 ONE_BY_ONE = [
@@ -121,7 +64,7 @@ ONE_BY_ONE = [
 ]
 
 
-@pytest.mark.parametrize("readings", ONE_BY_ONE, ids=str)
+@pytest.mark.parametrize("variant", ONE_BY_ONE, ids=str)
 def test_under_each_reading_two_runs_leave_what_the_api_holds(variant: ApiVariant, tmp_path: Path) -> None:
     """The tables equal the truth, next to nothing is read twice, and the second run changes nothing."""
     cogniac = CogniacSimulator(3, CogniacSize(applications=1, records=250), variant=variant)
@@ -189,51 +132,10 @@ def test_ties_are_read_to_the_last_under_any_reading(variant: ApiVariant, groups
 # Neurons
 
 
-def known(home: Path) -> dict[str, tuple[str, str]]:
-    """The states of the media that are not marked as gone."""
-    found = rows(home, "neurons.media")
-    return {row["media_id"]: (row["status"], row["aoi_status"]) for row in found if "deleted_at" not in row}
-
-
-def gone(home: Path) -> set[str]:
-    """The media that are marked as gone."""
-    return {row["media_id"] for row in rows(home, "neurons.media")} - known(home).keys()
-
-
-def confirm_deletions(home: Path) -> None:
-    """Let the next run mark what runs hold back."""
-    found = config.load((), {"SIGHTGLASS_HOME": str(home)}, file=Path(os.devnull))
-    pipeline.confirm(found, "deletions", "neurons", datetime.now(UTC))
-
-
-def differing(home: Path, plant: Plant) -> list[Any]:
-    """Where the tables are not what Neurons says now: media, their metrics and files, rows of files."""
-    truth = Truth.now(plant)
-    there = known(home)
-    media = {one["media_id"]: (one["status"], one["aoi_status"]) for one in truth.media}
-    metrics = {(one["media_id"], name): at for one in truth.media for name, at in one["metrics"].items()}
-    found = [row for row in rows(home, "neurons.media_metrics") if row["media_id"] in there]
-    files = {key: sha256(body).hexdigest() for key, body in truth.files.items()}
-    assets = [row for row in rows(home, "neurons.assets") if row["media_id"] in there and "sha256" in row]
-    framed = {key for key in files if key[1] in ("metrics", "frt_frame_metrics")}
-    frames = {(row["media_id"], row["asset"]) for row in rows(home, "neurons.frame_metrics")}
-    pairs = [
-        (media, there),
-        (metrics, {(row["media_id"], row["metric_raw"]): row["value"] for row in found}),
-        (files, {(row["media_id"], row["asset"]): row["sha256"] for row in assets}),
-        (framed, {key for key in frames if key[0] in there}),
-        ([], sound(home)),
-    ]
-    return [pair for pair in pairs if pair[0] != pair[1]]
-
-
 def each_of(change: Callable[[str], None], media_ids: Iterable[str]) -> None:
     """Change each of these media."""
     for media_id in media_ids:
         change(media_id)
-
-
-SMALL = NeuronsSize(media=12, video_share=0.5, frames=(50, 60))
 
 
 @pytest.mark.parametrize("nth", [2, 3])
@@ -279,7 +181,7 @@ def test_a_prediction_is_followed_from_its_first_part_to_its_last(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "readings",
+    "variant",
     [
         NeuronsVariant(repeats_every=2),
         NeuronsVariant(omits_every=2),
