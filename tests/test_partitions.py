@@ -17,13 +17,14 @@ from hypothesis import strategies as st
 
 from etl.cli import settings_for
 from etl.config import Settings
+from etl.declaration import Column, Declaration
 from etl.errors import EnvironmentFaultError
 from etl.publish import lake, parquet, partitions
 from etl.publish.bi import query
 from etl.publish.lake import Change, Lake
 from etl.publish.parquet import PartitionWriter
 from etl.publish.partitions import Partition
-from etl.schema import Column, Declaration, Table
+from etl.schema import Table
 
 
 def settings_of(home: Path, **more: str) -> Settings:
