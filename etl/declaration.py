@@ -136,7 +136,7 @@ class Outline(msgspec.Struct):
 
 
 def inherit(sections: dict[str, Any]) -> dict[str, Any]:
-    """Return the sections of a file with the key columns that parts inherit; ValueError where one is none."""
+    """Return the sections with the key columns that parts inherit; ValueError if one is malformed."""
     outlines = msgspec.convert(sections, dict[str, Outline])
     return {
         name: {**sections[name], "columns": _columns(part, outlines.get(part.part_of))}

@@ -20,7 +20,7 @@ import pytest
 
 from etl import schema, views
 from etl.declaration import TYPES
-from etl.errors import EnvironmentFaultError
+from etl.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 CASES = ROOT / "tests" / "mart"
@@ -197,7 +197,7 @@ def test_malformed_file_is_refused(text: str, complaint: str, tmp_path: Path) ->
     """A file that documents its view wrongly is refused with its name and what is wrong with it."""
     (tmp_path / "broken.sql").write_text(text, encoding="utf-8")
 
-    with pytest.raises(EnvironmentFaultError) as caught:
+    with pytest.raises(ConfigError) as caught:
         views.read(tmp_path / "broken.sql")
 
     assert f"sql/mart/broken.sql: {complaint}" == str(caught.value)
