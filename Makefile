@@ -54,9 +54,10 @@ lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
 	$(compile) $(ARGS) --group fuzz --output-file requirements-fuzz.lock
 	echo duckdb==1.2.0 | $(compile) --output-file requirements-reader.lock -
 
-docs: $(ready) ## Write the data dictionary, schemas/README.md, from the declarations
-	$(bin)/python -m etl.dictionary > .venv/dictionary.md
-	mv .venv/dictionary.md schemas/README.md
+docs: $(ready) ## Write the data dictionary, and the reference of the declarations for people and editors
+	$(bin)/python -m etl.dictionary > .venv/written && mv .venv/written schemas/README.md
+	$(bin)/python -m etl.reference > .venv/written && mv .venv/written docs/schema-reference.md
+	$(bin)/python -m etl.reference json > .venv/written && mv .venv/written schemas/declaration.schema.json
 
 # A fresh environment each time, so that nothing unlocked survives; the stamp comes last, so that a broken
 # set-up is done again.

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import duckdb
 
-from etl.schema import TYPES, Table, sources
+from etl.declaration import TYPES
+from etl.schema import Table, sources
 from etl.views import SCHEMA, View, marts
 
 WORDS = {str(duckdb.sqltype(kind)): word for word, (_, kind) in TYPES.items()}

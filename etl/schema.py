@@ -5,89 +5,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import msgspec
 import pyarrow as pa
 
+from etl.declaration import ROOT, Column, Declaration, Described, inherit
 from etl.errors import ConfigError
-from etl.values import FORMS, Form
-
-TYPES: dict[str, tuple[Any, str]] = {
-    "text": (pa.string(), "VARCHAR"),
-    "integer": (pa.int64(), "BIGINT"),
-    "number": (pa.float64(), "DOUBLE"),
-    "boolean": (pa.bool_(), "BOOLEAN"),
-    "date": (pa.date32(), "DATE"),
-    "timestamp": (pa.timestamp("us", "UTC"), "TIMESTAMPTZ"),
-    "json": (pa.string(), "JSON"),
-}
-"""The seven type words of a declaration: the Arrow type and the DuckDB type of each."""
 
 LINEAGE = "lineage"
 LINEAGE_TIME = "_loaded_at"
 SYSTEM = "etl"
-
-
-class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One column as declared: its type, where in a record it stands, its limits and what it means."""
-
-    type: Literal["text", "integer", "number", "boolean", "date", "timestamp", "json"]
-    doc: Annotated[str, msgspec.Meta(min_length=1)]
-    path: str | tuple[str, ...] = ()
-    unit: str = ""
-    min: float | None = None
-    max: float | None = None
-    required: bool = False
-    volatile: bool = False
-    maintained: bool = False
-    large: bool = False
-    """Whether it may hold megabytes, of which the key is a fingerprint: it is not read to find changes."""
-    forms: tuple[Form, ...] = FORMS
-    """The ways in which a timestamp may be written."""
-
-    @property
-    def arrow(self) -> pa.DataType:
-        """The Arrow type of the column."""
-        return TYPES[self.type][0]
-
-    @property
-    def comment(self) -> str:
-        """What the database says of the column."""
-        return f"{self.doc} Unit: {self.unit}." if self.unit else self.doc
-
-    @property
-    def sql(self) -> str:
-        """The DuckDB type of the column."""
-        return TYPES[self.type][1]
-
-
-class Described(msgspec.Struct):
-    """What a schema file must say of itself."""
-
-    doc: Annotated[str, msgspec.Meta(min_length=1)]
-
-
-class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One section of a schema file, as written."""
-
-    doc: Annotated[str, msgspec.Meta(min_length=1)]
-    columns: dict[str, Column]
-    key: tuple[str, ...] = ()
-    stream: str = ""
-    at: tuple[str, ...] = ("",)
-    version: str = ""
-    part_of: str = ""
-    history_of: str = ""
-    versions_of: str = ""
-    whole_by: str = ""
-    carried_by: str = ""
-    copies_of: str = ""
-    reads: tuple[str, ...] = ()
-    record_hash: str = ""
-    """Name of a maintained integer column that holds the hash of the record a row was made of."""
-    by_month: str = ""
-    floor: Annotated[float, msgspec.Meta(ge=0)] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +209,7 @@ def _read(name: str) -> tuple[str, dict[str, Declaration]]:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
         doc = msgspec.convert(sections, Described).doc
         del sections["doc"]
-        return doc, msgspec.convert(sections, dict[str, Declaration])
+        return doc, msgspec.convert(inherit(sections), dict[str, Declaration])
     except (OSError, ValueError) as error:
         raise ConfigError(f"schemas/{path.name}: {error}") from error
 
@@ -293,7 +221,7 @@ def _check(made: Source, table: Table) -> None:
     if table.declared.part_of and whole is None:
         problems.append(f"part_of names no table: {table.declared.part_of}")
     if whole is not None:
-        problems += [f"lacks {name}, key of {whole.name}" for name in whole.key if name not in table.columns]
+        problems += [f"lacks {name}, key of {whole.name}" for name in whole.key if name not in table.key]
     if table.declared.carried_by and not (made.carrier_of(table) and made.copies_of(table)):
         problems.append("carried_by names no table, or none lists the copies")
     if table.declared.record_hash:
@@ -316,5 +244,5 @@ def _wrong_hash(table: Table) -> Iterator[str]:
     column = table.columns.get(table.declared.record_hash)
     if column is None or not column.maintained or column.type != "integer":
         yield f"record_hash names no maintained integer column: {table.declared.record_hash}"
-    if table.declared.at != ("",):
+    if table.declared.at != ROOT:
         yield "record_hash is declared, but its rows do not stand for whole records"

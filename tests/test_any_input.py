@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from support.any_input import FIXED, NUMBERS, ODD, TEXTS
 
 from etl import schema
+from etl.declaration import Column
 from etl.errors import RecordError
 from etl.extract.stream import File, Page
 from etl.load.run_store import RunStore, StreamStats, quarantine_entries, received
 from etl.load.warehouse import open_for_writing
-from etl.schema import Column
 from etl.sources import source_module
 from etl.sources.neurons.assets import READERS
 from etl.sources.neurons.instead import sent_instead

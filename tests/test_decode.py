@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from etl import schema
+from etl.declaration import Declaration
 from etl.errors import RecordError
 from etl.extract.stream import Page
 from etl.sources import source_module
@@ -45,7 +46,7 @@ name = {type = "text", doc = "-"}
 
 def made_up() -> Decoder:
     """A decoder for a small record with every kind of place in it."""
-    declared = msgspec.convert(tomllib.loads(DECLARED), dict[str, schema.Declaration])
+    declared = msgspec.convert(tomllib.loads(DECLARED), dict[str, Declaration])
     return Decoder([schema.Table("acme", name, each, each.columns) for name, each in declared.items()], None)
 
 

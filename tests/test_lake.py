@@ -14,12 +14,13 @@ from support.partitions import APRIL, DELETE, INSERT, MARCH, Rows, Small, agree,
 from support.schema import EACH_TYPE, TABLES, extremes
 
 from etl import schema
+from etl.declaration import Declaration
 from etl.load.tables import prepare
 from etl.publish import lake, partitions
 from etl.publish.bi import query
 from etl.publish.lake import Lake
 from etl.publish.state import State, encode
-from etl.schema import Declaration, Table
+from etl.schema import Table
 
 SECOND = 1_000_000
 YEAR = 365 * 86_400 * SECOND

@@ -26,7 +26,7 @@ FILES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 MODULES = [name for name in FILES if name.partition(".")[0] != "demo"]
 """The modules of the product; the simulators stand on their own."""
 
-VALUES = {"errors", "schema", "values"}
+VALUES = {"declaration", "errors", "schema", "values"}
 MAY_IMPORT = {
     "": set[str](),
     "__main__": {"cli", "process"},
@@ -36,9 +36,11 @@ MAY_IMPORT = {
     "config": {"errors"},
     "files": set[str](),
     "redact": set[str](),
-    "schema": {"errors", "values"},
+    "declaration": {"values"},
+    "schema": {"declaration", "errors"},
     "views": {"errors", "schema"},
-    "dictionary": {"schema", "views"},
+    "dictionary": {"declaration", "schema", "views"},
+    "reference": {"declaration"},
     "extract": {"config", "errors", "extract", "files", "redact", "values", "version"},
     "sources": {"config", "errors", "extract", "schema", "values"},
     "transform": {*VALUES, "extract.log", "extract.stream", "transform", "version"},

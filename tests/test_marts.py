@@ -19,6 +19,7 @@ import duckdb
 import pytest
 
 from etl import schema, views
+from etl.declaration import TYPES
 from etl.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
@@ -115,7 +116,7 @@ def test_comment_documents_the_columns_of_the_query(view: views.View) -> None:
         columns = described(connection, view.qualified)
 
     assert list(columns) == list(view.columns)
-    assert set(columns.values()) <= {str(duckdb.sqltype(kind)) for _, kind in schema.TYPES.values()}
+    assert set(columns.values()) <= {str(duckdb.sqltype(kind)) for _, kind in TYPES.values()}
 
 
 @every_view

@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 from support.schema import EACH_TYPE, TABLES, extremes, values
 
-from etl import dictionary, schema
+from etl import dictionary, reference, schema
+from etl.declaration import Column, Declaration
 from etl.errors import ConfigError
 from etl.transform.decode import Decoder
 
 ROOT = Path(__file__).parent.parent
-MADE_UP = schema.Table("made", "up", schema.Declaration("Every type word.", EACH_TYPE), EACH_TYPE)
+MADE_UP = schema.Table("made", "up", Declaration("Every type word.", EACH_TYPE), EACH_TYPE)
 every_table = pytest.mark.parametrize("table", [*TABLES, MADE_UP], ids=lambda table: table.qualified)
 
 REPORTED = {
@@ -191,6 +192,72 @@ def test_dictionary_is_current() -> None:
     assert dictionary.dictionary() == (ROOT / "schemas" / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("struct", reference.TITLES, ids=lambda struct: struct.__name__)
+def test_every_key_is_documented(struct: type[msgspec.Struct]) -> None:
+    """Each key of a declaration says below its definition what it means."""
+    found = reference.documented(struct)
+
+    assert list(struct.__struct_fields__) == [key for key, doc in found.items() if doc.endswith(".")]
+
+
+def test_reference_is_current() -> None:
+    """People and editors are told what the declarations take; `make docs` writes both anew."""
+    assert reference.reference() == (ROOT / "docs" / "schema-reference.md").read_text(encoding="utf-8")
+    assert reference.json_schema() == (ROOT / "schemas" / "declaration.schema.json").read_text(
+        encoding="utf-8"
+    )
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "schemas").glob("*.toml")), ids=lambda path: path.name)
+def test_shipped_file_is_valid_and_names_its_schema(path: Path) -> None:
+    """A schema file can be read, and its first line leads editors to the JSON Schema."""
+    _, schema_file = path.read_text(encoding="utf-8").splitlines()[0].split()
+
+    assert (path.parent / schema_file).samefile(ROOT / "schemas" / "declaration.schema.json")
+    assert schema.source(path.stem).tables
+
+
+WHOLE_AND_PART = """doc = "Made up."
+[a]
+doc = "A."
+stream = "s"
+key = ["id", "x", "n"]
+[a.columns]
+id = {type = "text", path = ["p/id", "+id"], doc = "Id."}
+x = {type = "integer", doc = "X.", min = 1}
+n = {type = "text", path = "n", doc = "N."}
+[b]
+doc = "B."
+stream = "s"
+part_of = "a"
+at = ["l[]"]
+key = ["id", "x", "n", "i"]
+[b.columns]
+i = {type = "integer", doc = "I."}
+x = {doc = "X of a."}
+"""
+
+
+def test_part_inherits_the_key_columns_of_its_whole(tmp_path: Path) -> None:
+    """They come first, with their paths from the record on; what the part says of one itself holds."""
+    found = declared(WHOLE_AND_PART, tmp_path).tables["b"].columns
+
+    assert [
+        ("id", Column("text", "Id.", ("/p/id", "/+id"))),
+        ("x", Column("integer", "X of a.", "/x", min=1)),
+        ("n", Column("text", "N.", "/n")),
+        ("i", Column("integer", "I.")),
+    ] == list(found.items())[:4]
+
+
+def test_part_of_the_same_object_inherits_paths_as_they_are(tmp_path: Path) -> None:
+    """Where both stand at one place, such as rows of files, they find a value at the same path."""
+    text = WHOLE_AND_PART.replace('at = ["l[]"]\n', "")
+    whole, part = declared(text, tmp_path).tables.values()
+
+    assert [whole.columns[name] for name in ("id", "n")] == [part.columns[name] for name in ("id", "n")]
+
+
 WHOLE = """doc = "Made up."
 [a]
 doc = "A."
@@ -216,6 +283,8 @@ BROKEN = {
     + 'h = {type = "integer", maintained = true, doc = "H."}\n',
     "[b] lacks id, key of a": WHOLE
     + '[b]\ndoc = "B."\npart_of = "a"\nkey = ["n"]\n[b.columns]\nn = {type = "text", doc = "N."}\n',
+    "[b] key column id is not declared": WHOLE.replace('["id"]', '["id"]\nat = ["o"]')
+    + '[b]\ndoc = "B."\npart_of = "a"\nkey = ["id"]\n[b.columns]\nn = {type = "text", doc = "N."}\n',
     "Object missing required field `doc`": WHOLE.partition("\n")[2],
     "Cannot declare ('a',) twice (at line 8, column 3)": WHOLE + WHOLE.partition("\n")[2],
 }

@@ -37,9 +37,8 @@ at      = ["tags[]"]
 key     = ["sighting_id", "tag"]
 
 [sighting_tags.columns]
-sighting_id = { type = "text",   path = "/sighting_id", doc = "Acme's id of the sighting." }
-tag         = { type = "text",   doc = "The tag." }
-weight      = { type = "number", min = 0, max = 1, doc = "How sure Acme is." }
+tag    = { type = "text",   doc = "The tag." }
+weight = { type = "number", min = 0, max = 1, doc = "How sure Acme is." }
 """
 
 MODULE = '''

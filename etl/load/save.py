@@ -23,6 +23,7 @@ from typing import Any
 
 from duckdb import DuckDBPyConnection
 
+from etl.declaration import ROOT
 from etl.load import history
 from etl.load.batch import CARRIED, HAS_CONTENT, ROW, Batch, prepared
 from etl.load.changes import Changes
@@ -131,7 +132,7 @@ def _statements(batch: Batch, kinds: set[str]) -> Iterator[str]:
 
 def _stands_for(table: Table) -> bool:
     """Whether a row of the table stands for a whole record."""
-    return table.declared.at == ("",)
+    return table.declared.at == ROOT
 
 
 def _ranked(batch: Batch) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from etl.declaration import Column
 from etl.errors import RecordError
-from etl.schema import Column
 from etl.transform.decode import Decoder
 from etl.transform.nested_rows import NestedRows, RecordTree
 from etl.transform.shape import ObjectSchema, name_of

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from etl.schema import Column
+from etl.declaration import Column
 from etl.values import EARLIEST, LATEST, Form, canonical_lines, epoch_micros, text_of
 
 # Made once: making a scalar, pyarrow looks for pandas each time.

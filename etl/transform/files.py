@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from etl.declaration import Column
 from etl.errors import RecordError
 from etl.extract.stream import DictionaryColumn, FileRows
-from etl.schema import Column, Table
+from etl.schema import Table
 from etl.transform.columns import ValueMismatchError, array
 from etl.transform.flatten import EXTRA, RECORD, PlacedRecordError, Rows, table_of
 from etl.transform.shape import INT64

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from msgspec import UNSET
 from msgspec.structs import astuple
 
-from etl.schema import Column
+from etl.declaration import Column
 from etl.transform.columns import ValueMismatchError, array, integers
 from etl.transform.shape import ObjectSchema, attribute_of, attributes_of, beginning, name_of
 

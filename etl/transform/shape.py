@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import msgspec
 
+from etl.declaration import Column
 from etl.errors import ConfigError, RecordError
-from etl.schema import Column, Table
+from etl.schema import Table
 
 ADDED = "+"
 """Marks what the source module adds to a record, in paths and in the encoded names of fields."""

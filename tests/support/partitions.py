@@ -12,9 +12,10 @@ import pytest
 
 from etl.cli import settings_for
 from etl.config import Settings
+from etl.declaration import Column, Declaration
 from etl.publish.bi import query
 from etl.publish.lake import Change, Lake
-from etl.schema import Column, Declaration, Table
+from etl.schema import Table
 
 
 def settings_of(home: Path, **more: str) -> Settings:

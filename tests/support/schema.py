@@ -7,11 +7,10 @@ import msgspec
 import pyarrow as pa
 
 from etl import schema
+from etl.declaration import TYPES, Column
 
 TABLES = [table for source in schema.sources() for table in source.tables.values()]
-EACH_TYPE = msgspec.convert(
-    {word: {"type": word, "doc": "Made up."} for word in schema.TYPES}, dict[str, schema.Column]
-)
+EACH_TYPE = msgspec.convert({word: {"type": word, "doc": "Made up."} for word in TYPES}, dict[str, Column])
 
 
 EXTREMES: dict[str, list[Any]] = {
