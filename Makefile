@@ -5,23 +5,28 @@ FUZZ_SECONDS ?= 90
 bin := .venv/bin
 ready := .venv/ready
 pip := $(bin)/python -m pip install --quiet
+pytest := $(bin)/python -m pytest --numprocesses auto --dist worksteal
 compile := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-long check bench clean lock docs
+.PHONY: help setup demo test test-all test-long check bench clean lock docs
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(ready) ## Make .venv with the locked versions (PYTHON names another interpreter)
 
 demo: $(ready) ## Run the whole pipeline against simulated APIs; needs no keys
 	$(bin)/sightglass demo
 
-test: $(ready) ## Run all tests
-	$(bin)/python -m pytest --numprocesses auto --dist worksteal
+test: $(ready) ## Run the tests that take under three minutes together
+	$(pytest) -m 'not slow'
+	@echo 'Left out: the slow tests (kills, faults, hostile servers, browsers, old DuckDBs); make test-all runs them too.'
+
+test-all: $(ready) ## Run all tests
+	$(pytest)
 
 test-long: .venv/fuzz ## Fuzz what takes in answers (FUZZ_SECONDS each), then run the property tests many times over
 	for target in page record file; do \
@@ -29,7 +34,7 @@ test-long: .venv/fuzz ## Fuzz what takes in answers (FUZZ_SECONDS each), then ru
 			.hypothesis/fuzz/$$target tests/samples -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
 			-artifact_prefix=.hypothesis/fuzz/ || exit 1; \
 	done
-	TEST_LONG=1 $(bin)/python -m pytest tests/test_readings.py tests/test_stateful.py \
+	TEST_LONG=1 $(bin)/python -m pytest tests/test_variants.py tests/test_stateful.py \
 		tests/test_stateful_lists.py tests/test_history.py tests/test_any_input.py tests/test_tolerant.py \
 		tests/test_copies.py tests/test_blocks.py tests/test_fault_size.py tests/test_any_kill.py
 

@@ -32,9 +32,37 @@ KEY = (
 BOUND = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner")
 OURS = ("COG_", "NEURONS_", "SIGHTGLASS_")
 FILES = ("metrics", "frt_frame_metrics", "brand_detection", "brand_detection_metrics", "aoi_scores")
+SLOW = {
+    "test_any_input.py",
+    "test_any_kill.py",
+    "test_fault_damage.py",
+    "test_fault_files.py",
+    "test_fault_machine.py",
+    "test_fault_size.py",
+    "test_fault_size_bodies.py",
+    "test_fault_slowness.py",
+    "test_faults.py",
+    "test_hostile_sizes.py",
+    "test_kills.py",
+    "test_marts.py::test_all_of_this_holds_on_the_floor",
+    "test_publish_kills.py",
+    "test_readers.py",
+    "test_report_reading.py",
+    "test_run.py::test_the_oldest_supported_duckdb_loads_the_same_rows",
+    "test_stateful.py",
+    "test_stateful_lists.py",
+}
+"""What `make test` leaves out: files of this folder, and tests of other files."""
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow tests."""
+    for item in items:
+        if not SLOW.isdisjoint({item.path.name, f"{item.path.name}::{item.name.partition('[')[0]}"}):
+            item.add_marker(pytest.mark.slow)
 
 
 @dataclass(frozen=True, slots=True)
