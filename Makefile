@@ -1,27 +1,51 @@
 PYTHON ?= python3
 UV ?= uv
 FUZZ_SECONDS ?= 90
+VENV ?= .venv
 
-bin := .venv/bin
-ready := .venv/ready
+bin := $(VENV)/bin
+ready := $(VENV)/ready
 pip := $(bin)/python -m pip install --quiet
+pytest := $(bin)/python -m pytest --numprocesses auto --dist worksteal
 compile := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+define check_python
+$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo '$(PYTHON) must be Python 3.11 or newer with venv: install python3 and python3-venv (Debian,' \
+		'Ubuntu) or name another interpreter: make PYTHON=...' >&2; exit 1; }
+endef
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo test test-long check bench clean lock docs
+.PHONY: help setup demo test test-all test-pythons test-long coverage check bench \
+	clean lock docs
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(ready) ## Make .venv with the locked versions (PYTHON names another interpreter)
 
-demo: $(ready) ## Run the whole pipeline against simulated APIs; needs no keys
-	$(bin)/sightglass demo
+demo: .venv-demo/ready ## Run the whole pipeline against simulated APIs; needs no keys
+	.venv-demo/bin/sightglass demo
 
-test: $(ready) ## Run all tests
-	$(bin)/python -m pytest --numprocesses auto --dist worksteal
+test: $(ready) ## Run the tests that take under three minutes together
+	$(pytest) -m 'not slow'
+	@echo 'Left out: the slow tests (kills, faults, hostile servers, browsers, old DuckDBs); make test-all runs them too.'
+
+test-all: $(ready) ## Run all tests
+	$(pytest)
+
+test-pythons: ## Run the tests of make test with each supported Python that is here, in .venv-<version>
+	@for version in 3.11 3.12 3.13; do \
+		if python$$version -c 'import ensurepip, venv' 2>/dev/null; then \
+			$(MAKE) VENV=.venv-$$version PYTHON=python$$version test || exit 1; \
+		else echo "Python $$version is not on this machine: not tried"; fi; \
+	done
+
+coverage: $(ready) ## Run the tests of make test, print which lines and branches of etl/ they leave out
+	$(bin)/coverage run -m pytest --numprocesses auto --dist worksteal -m 'not slow'
+	$(bin)/coverage combine --quiet
+	$(bin)/coverage report
 
 test-long: .venv/fuzz ## Fuzz what takes in answers (FUZZ_SECONDS each), then run the property tests many times over
 	for target in page record file; do \
@@ -29,20 +53,20 @@ test-long: .venv/fuzz ## Fuzz what takes in answers (FUZZ_SECONDS each), then ru
 			.hypothesis/fuzz/$$target tests/samples -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
 			-artifact_prefix=.hypothesis/fuzz/ || exit 1; \
 	done
-	TEST_LONG=1 $(bin)/python -m pytest tests/test_readings.py tests/test_stateful.py \
+	TEST_LONG=1 $(bin)/python -m pytest tests/test_variants.py tests/test_stateful.py \
 		tests/test_stateful_lists.py tests/test_history.py tests/test_any_input.py tests/test_tolerant.py \
 		tests/test_copies.py tests/test_blocks.py tests/test_fault_size.py tests/test_any_kill.py
 
 check: $(ready) ## Check format, lint and types
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
-	$(bin)/mypy --strict etl tests bench
+	$(bin)/mypy --strict etl tests bench sightglass.py
 
 bench: .venv-bench/ready ## Measure against dlt and the vendor's SDK; ARGS='--scale 0.1 --repeat 1' for a quick look
 	.venv-bench/bin/python -m bench $(ARGS)
 
 clean: ## Remove .venv, caches and what was built; a warehouse stays
-	rm -rf .venv .venv-bench build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find etl tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
@@ -50,6 +74,8 @@ lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
 		--output-file requirements.lock pyproject.toml -
 	sed -n 's/^ *"duckdb>=\([0-9.]*\)".*/duckdb==\1/p' pyproject.toml | $(compile) \
 		--output-file requirements-floor.lock -
+	echo hatchling | $(compile) --constraint requirements.lock --extra demo --output-file requirements-demo.lock \
+		pyproject.toml -
 	echo hatchling | $(compile) $(ARGS) --extra demo --group bench --output-file requirements-bench.lock pyproject.toml -
 	$(compile) $(ARGS) --group fuzz --output-file requirements-fuzz.lock
 	echo duckdb==1.2.0 | $(compile) --output-file requirements-reader.lock -
@@ -62,22 +88,21 @@ docs: $(ready) ## Write the data dictionary, and the reference of the declaratio
 # A fresh environment each time, so that nothing unlocked survives; the stamp comes last, so that a broken
 # set-up is done again.
 $(ready): pyproject.toml requirements.lock requirements-floor.lock requirements-reader.lock
-	@$(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo '$(PYTHON) must be Python 3.11 or newer with venv: install python3 and python3-venv (Debian,' \
-			'Ubuntu) or name another interpreter: make PYTHON=...' >&2; exit 1; }
-	$(PYTHON) -m venv --clear .venv
+	@$(check_python)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(pip) --require-hashes --requirement requirements.lock
 	$(pip) --no-deps --no-build-isolation --editable .
-	$(pip) --no-deps --require-hashes --target .venv/duckdb-floor --requirement requirements-floor.lock
-	$(pip) --no-deps --require-hashes --target .venv/duckdb-reader --requirement requirements-reader.lock
+	$(pip) --no-deps --require-hashes --target $(VENV)/duckdb-floor --requirement requirements-floor.lock
+	$(pip) --no-deps --require-hashes --target $(VENV)/duckdb-reader --requirement requirements-reader.lock
 	@touch $@
 
 .venv/fuzz: $(ready) requirements-fuzz.lock
 	$(pip) --no-deps --require-hashes --target .venv/fuzz --requirement requirements-fuzz.lock
 	@touch $@
 
-.venv-bench/ready: pyproject.toml requirements-bench.lock
-	$(PYTHON) -m venv --clear .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --require-hashes --requirement requirements-bench.lock
-	.venv-bench/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+.venv-demo/ready .venv-bench/ready: .venv-%/ready: pyproject.toml requirements-%.lock
+	@$(check_python)
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --require-hashes --requirement requirements-$*.lock
+	$(@D)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@

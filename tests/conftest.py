@@ -32,10 +32,61 @@ KEY = (
 BOUND = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner")
 OURS = ("COG_", "NEURONS_", "SIGHTGLASS_")
 FILES = ("metrics", "frt_frame_metrics", "brand_detection", "brand_detection_metrics", "aoi_scores")
+SLOW = {
+    "test_any_input.py",
+    "test_any_kill.py",
+    "test_backfill.py::test_a_range_that_was_lost_is_there_again",
+    "test_copies.py",
+    "test_disk.py",
+    "test_failures.py",
+    "test_fault_damage.py",
+    "test_fault_files.py",
+    "test_fault_machine.py",
+    "test_fault_size.py",
+    "test_fault_size_bodies.py",
+    "test_fault_slowness.py",
+    "test_faults.py",
+    "test_history.py::test_every_row_is_as_it_would_be_stored",
+    "test_history.py::test_versions_in_any_order_are_what_the_history_says",
+    "test_history.py::test_versions_in_order_are_what_the_history_says",
+    "test_hostile_accounts.py",
+    "test_hostile_bodies.py",
+    "test_hostile_listing.py",
+    "test_hostile_lists.py",
+    "test_hostile_sizes.py",
+    "test_hostile_values.py",
+    "test_kills.py",
+    "test_marts.py::test_all_of_this_holds_on_the_floor",
+    "test_publish_kills.py",
+    "test_quarantine_command.py",
+    "test_readers.py",
+    "test_rebuild.py",
+    "test_recovery.py",
+    "test_redact.py",
+    "test_report.py",
+    "test_report_reading.py",
+    "test_resume.py",
+    "test_run.py::test_the_oldest_supported_duckdb_loads_the_same_rows",
+    "test_short_list.py",
+    "test_snapshot.py::test_a_snapshot_holds_what_is_published",
+    "test_stateful.py",
+    "test_stateful_lists.py",
+    "test_stops.py",
+    "test_unreported.py",
+    "test_variants.py",
+}
+"""What `make test` leaves out: files of this folder, and tests of other files."""
 
 pytest.register_assert_rewrite("support", "hostile", "faults")
 hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow tests."""
+    for item in items:
+        if not SLOW.isdisjoint({item.path.name, f"{item.path.name}::{item.name.partition('[')[0]}"}):
+            item.add_marker(pytest.mark.slow)
 
 
 @dataclass(frozen=True, slots=True)

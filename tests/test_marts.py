@@ -205,7 +205,7 @@ def test_malformed_file_is_refused(text: str, complaint: str, tmp_path: Path) ->
 
 def test_all_of_this_holds_on_the_floor() -> None:
     """With the version of DuckDB that is the floor, everything in this file holds too."""
-    floor = Path(os.environ.get("TEST_DUCKDB_FLOOR", ROOT / ".venv" / "duckdb-floor"))
+    floor = Path(os.environ.get("TEST_DUCKDB_FLOOR", Path(sys.prefix, "duckdb-floor")))
     if not (floor / "duckdb").is_dir():
         pytest.fail(f"{floor} holds no DuckDB; `make setup` does this, or set TEST_DUCKDB_FLOOR")
     older = {**os.environ, "PYTHONPATH": f"{floor}{os.pathsep}{ROOT}"}

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from pathlib import Path
 
@@ -41,20 +43,34 @@ def test_wheel_holds_every_schema_and_every_query(wheel: Path) -> None:
     assert outside == inside
 
 
-def test_installed_command_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    """From another folder, with nothing of the checkout on the path, the demo loads and answers."""
+def test_wheel_says_that_it_is_typed(wheel: Path) -> None:
+    """Type checkers of those who import it look for `py.typed`."""
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "installed")
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "installed"), "PYTHONSAFEPATH": "1"}
-    where = "import etl; print(etl.__file__)"
-    demo = ["-m", "etl", "demo", "--home", "here", "--records", "60", "--media", "5"]
+        assert "etl/py.typed" in archive.namelist()
 
-    found = subprocess.run(
-        [sys.executable, "-c", where], cwd=tmp_path, env=environ, check=True, capture_output=True, text=True
-    )
+
+@pytest.fixture(scope="module")
+def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command as it is installed, with the dependencies of this environment."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "--quiet"]
+    options = ["--no-deps", "--no-index", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", *options, str(wheel)], check=True, capture_output=True)
+    return folder / "bin" / "sightglass"
+
+
+def test_installed_command_runs_whatever_packages_are_around(command: Path, tmp_path: Path) -> None:
+    """In a folder with another package `etl`, which is on the path as well, the demo loads and answers."""
+    (tmp_path / "etl").mkdir()
+    (tmp_path / "etl" / "__init__.py").write_text("raise SystemExit('not ours')", encoding="utf-8")
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}
+    demo = ["demo", "--home", "here", "--records", "60", "--media", "5"]
+
     done = subprocess.run(
-        [sys.executable, *demo], cwd=tmp_path, env=environ, check=False, capture_output=True, text=True
+        [command, *demo], cwd=tmp_path, env=environ, check=False, capture_output=True, text=True
     )
 
-    assert f"{tmp_path / 'installed' / 'etl' / '__init__.py'}\n" == found.stdout
     assert (0, True) == (done.returncode, "Where do people overrule the model most?" in done.stdout)

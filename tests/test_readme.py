@@ -9,7 +9,9 @@ from etl.errors import BUG, OK, QUARANTINED, WORST_FIRST, BusyError, Environment
 from etl.sources import source_module
 
 CHECKOUT = Path(__file__).parents[1]
-README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+README, CONTRIBUTING = (
+    (CHECKOUT / f"{name}.md").read_text(encoding="utf-8") for name in ("README", "CONTRIBUTING")
+)
 
 
 def test_every_command_is_in_the_readme_and_every_command_there_exists() -> None:
@@ -19,12 +21,12 @@ def test_every_command_is_in_the_readme_and_every_command_there_exists() -> None
     assert set(COMMANDS) == named
 
 
-def test_every_make_target_in_the_readme_exists() -> None:
-    """Each `make <target>` is a target of the Makefile."""
+def test_every_make_target_that_is_named_exists() -> None:
+    """Each `make <target>` of README and CONTRIBUTING is a target of the Makefile."""
     makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
 
-    assert set(re.findall(r"`?\bmake ([a-z]+)\b(?=`|  )", README)) <= targets
+    assert set(re.findall(r"`?\bmake ([a-z-]+)(?=`|  )", README + CONTRIBUTING)) <= targets
 
 
 def test_settings_table_lists_every_setting_with_its_default() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import tarfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -278,7 +279,7 @@ def test_json_columns_hold_canonical_text(story: Story) -> None:
 
 def test_the_oldest_supported_duckdb_loads_the_same_rows(plant: Plant, tmp_path: Path) -> None:
     """With the version of DuckDB that is the floor, every table of the APIs gets the same rows."""
-    floor = Path(os.environ.get("TEST_DUCKDB_FLOOR", ROOT / ".venv" / "duckdb-floor"))
+    floor = Path(os.environ.get("TEST_DUCKDB_FLOOR", Path(sys.prefix, "duckdb-floor")))
     if not (floor / "duckdb").is_dir():
         pytest.fail(f"{floor} holds no DuckDB; `make setup` does this, or set TEST_DUCKDB_FLOOR")
     older = plant.settings | {"PYTHONPATH": f"{floor}{os.pathsep}{ROOT}"}

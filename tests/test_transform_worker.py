@@ -118,6 +118,19 @@ def test_another_process_makes_what_this_one_would(sealed: tuple[Log, list[Part]
     assert ["detections:media/new", "detections:other"] == there.unknown() == here.transformer.unknown()
 
 
+def test_another_process_has_this_package_whatever_else_is_called_so(
+    sealed: tuple[Log, list[Part]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package `etl` on PYTHONPATH is the user's own."""
+    log, (first, *_) = sealed
+    (tmp_path / "etl.py").write_text("raise SystemExit('not ours')", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with closing(TransformWorker(log, "cogniac")) as there:
+        there.start()
+
+        assert plain(PartTransformer(log, "cogniac").rows(first)) == plain(there.rows(first))
+
+
 def test_what_was_learned_before_it_began_counts_there() -> None:
     """So the limit of undeclared names, and their order, are those of one process."""
     here, there = (Transformer(source_module("cogniac"), schema.source("cogniac")) for _ in range(2))
@@ -150,7 +163,10 @@ def test_another_process_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, "1")
     with closing(TransformWorker(Log(Path()), "cogniac")) as there:
         there.start()
-        given = Path(f"/proc/{pid_of(there)}/environ").read_bytes()
+        environ = Path(f"/proc/{pid_of(there)}/environ")
+        given = b""
+        while not given:  # it is there once the process is its own program
+            given = environ.read_bytes()
 
     names = {each.partition(b"=")[0].decode() for each in given.split(b"\0")}
     assert set() == names & {*kept, *others}

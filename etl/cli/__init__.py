@@ -14,7 +14,7 @@ import click
 
 from etl import __version__, process
 from etl.cli.output import FilePath, json_text, prepare_streams, readable, tell, tell_bug, tell_usage
-from etl.errors import BUG, ConfigError, SightglassError
+from etl.errors import BUG, EnvironmentFaultError, SightglassError
 from etl.files import remedy
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def main() -> None:
     except SightglassError as error:
         tell(str(error), getattr(error, "__notes__", ()))
         # Not sys.exit: DuckDB would complain of what an error that is still alive holds on to.
-        with suppress(ConfigError, BrokenPipeError):
+        with suppress(EnvironmentFaultError, BrokenPipeError):
             sys.stdout.flush()
         os._exit(error.exit_code)
     except Exception:  # noqa: BLE001 -- whatever it is, it is a bug of ours, and must show where it is
@@ -87,13 +87,15 @@ def main() -> None:
 
 
 def _command() -> Any:  # noqa: ANN401 -- click does not say what a command returns
-    """Return the exit code of the command; a file or folder that the machine refuses is a ConfigError."""
+    """Return the exit code of the command; EnvironmentFaultError for a file that is refused."""
     try:
         return group.main(readable(sys.argv[1:]), standalone_mode=False, prog_name="sightglass")
     except OSError as error:
         if error.filename is None:
             raise
-        raise ConfigError(f"cannot use {error.filename}: {error.strerror}; {remedy(error)}") from error
+        raise EnvironmentFaultError(
+            f"cannot use {error.filename}: {error.strerror}; {remedy(error)}"
+        ) from error
 
 
 def takes_settings(function: Callable[..., Any]) -> Callable[..., Any]:

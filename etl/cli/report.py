@@ -8,7 +8,7 @@ import click
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.output import FilePath, tell
 from etl.config import Settings
-from etl.errors import ConfigError
+from etl.errors import EnvironmentFaultError
 from etl.process import scratch
 from etl.publish.bi import open_bi
 from etl.publish.report import page
@@ -40,4 +40,4 @@ def write_page(path: Path, text: str) -> None:
             aside.write_text(text, encoding="utf-8")
             aside.replace(path)
     except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}; name another FILE") from error
+        raise EnvironmentFaultError(f"cannot write {path}: {error.strerror}; name another FILE") from error

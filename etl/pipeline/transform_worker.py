@@ -45,6 +45,17 @@ KILLED = (
 )
 
 
+START = f"""
+import sys
+sys.path.insert(0, sys.argv[1])
+import etl
+del sys.path[0]
+from {__name__} import serve_parent
+serve_parent(*sys.argv[2:])
+"""
+"""Its program: the package `etl` is that of this process, though PYTHONPATH may hold another."""
+
+
 class PartTransformer:
     """Makes rows of the parts of one run, in their order."""
 
@@ -144,9 +155,9 @@ class TransformWorker:
         if self._process:
             return
         number = self._its.fileno()
-        command = [sys.executable, "-P", "-m", __name__, self._source, str(self._log.folder), str(number)]
+        told = [str(Path(__file__).parents[2]), self._source, str(self._log.folder), str(number)]
         self._process = subprocess.Popen(  # noqa: S603 -- our own module
-            command,
+            [sys.executable, "-P", "-c", START, *told],
             pass_fds=[number],
             env=_without_credentials(os.environ),
             process_group=0,  # ^C is for us alone
@@ -219,9 +230,10 @@ def _receive(channel: socket) -> Any:  # noqa: ANN401 -- whatever was sent
     return pickle.loads(body, buffers=[held[first : first + size] for first, size in places])  # noqa: S301
 
 
-def serve(source: str, folder: Path, channel: socket) -> None:
-    """Make rows of the parts that are named, until nobody can name more."""
-    transformer = PartTransformer(Log(folder), source)
+def serve_parent(source: str, folder: str, number: str) -> None:
+    """Make rows of the parts that the process which started this one names, until it can name no more."""
+    channel = socket(fileno=int(number))
+    transformer = PartTransformer(Log(Path(folder)), source)
     learned = _receive(channel)
     if not isinstance(learned, Exception):
         transformer.transformer.learn(learned)
@@ -233,7 +245,3 @@ def serve(source: str, folder: Path, channel: socket) -> None:
             made = error
         if _send(channel, made):
             return
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1], Path(sys.argv[2]), socket(fileno=int(sys.argv[3])))

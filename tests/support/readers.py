@@ -41,7 +41,7 @@ def duckdb_of(which: str) -> dict[str, str]:
     if which == "current":
         return machine
     variable = f"TEST_DUCKDB_{which.upper()}"
-    folder = Path(os.environ.get(variable, ROOT / ".venv" / f"duckdb-{which}"))
+    folder = Path(os.environ.get(variable, Path(sys.prefix, f"duckdb-{which}")))
     if not (folder / "duckdb").is_dir():
         pytest.fail(f"{folder} holds no DuckDB; `make setup` does this, or set {variable}")
     return {**machine, "PYTHONPATH": str(folder)}
