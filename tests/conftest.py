@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 from etl import schema
+from etl.config import load
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.demo.server import serve
@@ -31,6 +32,8 @@ KEY = (
 )
 BOUND = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner")
 OURS = ("COG_", "NEURONS_", "SIGHTGLASS_")
+DEFAULTS = load((), {}, file=Path(os.devnull))
+"""The settings where nothing is given."""
 FILES = ("metrics", "frt_frame_metrics", "brand_detection", "brand_detection_metrics", "aoi_scores")
 SLOW = {
     "test_any_input.py",

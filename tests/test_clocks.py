@@ -33,7 +33,7 @@ def _without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 def runs_at(home: Path, server: Hostile, times: Sequence[datetime], **given: str) -> list[int]:
     """Run at each of these times; how many pages of the list each run asked for."""
     environ = {"NEURONS_API_KEY": "key-of-the-case", "NEURONS_URL": server.url, "SIGHTGLASS_HOME": str(home)}
-    settings = load(neurons.SETTINGS, environ | given, file=Path(os.devnull))
+    settings = load([neurons.OwnSettings], environ | given, file=Path(os.devnull))
     asked = []
     for now in times:
         before = server.count(MEDIA)

@@ -1,18 +1,33 @@
 """Settings: command line beats environment beats file; secrets are kept, and mistakes are named."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
-from etl.config import Secret, Setting, Settings, is_loopback, load
+from etl.config import load
 from etl.errors import ConfigError
+from etl.setting import Secret, Setting, Url, is_loopback
 
-DECLARED = (
-    Setting("ACME_KEY", "Key of a made-up API.", kind="secret"),
-    Setting("ACME_URL", "Its address.", "https://api.acme.example/", "url"),
-    Setting("ACME_PARTS", "What to read of it."),
-)
+
+@dataclass(frozen=True)
+class Acme:
+    """The settings of a made-up API."""
+
+    key: Annotated[Secret, Setting("ACME_KEY", "Key of a made-up API.")]
+    url: Annotated[Url, Setting("ACME_URL", "Its address.", "https://api.acme.example/")]
+    parts: Annotated[tuple[str, ...], Setting("ACME_PARTS", "What to read of it.")]
+
+
+@dataclass(frozen=True)
+class AcmeUser:
+    """The settings of another, where users log in."""
+
+    password: Annotated[Secret, Setting("ACME_PASS", "A password.", is_password=True)]
+
+
 KNOWN = (
     "ACME_KEY, ACME_PARTS, ACME_URL, SIGHTGLASS_BODY_MEMORY, SIGHTGLASS_CONCURRENCY, SIGHTGLASS_HOME, "
     "SIGHTGLASS_LAG, SIGHTGLASS_LAKE_GRACE, SIGHTGLASS_LAKE_URI, SIGHTGLASS_OVERLAP, SIGHTGLASS_RAW_DAYS, "
@@ -39,21 +54,21 @@ def complaint(
 ) -> str:
     """What is said about settings that cannot be used."""
     with pytest.raises(ConfigError) as caught:
-        load(DECLARED, environ, flags, file)
+        load([Acme], environ, flags, file)
     return str(caught.value)
 
 
 def test_defaults_are_those_of_the_contract(folder: Path) -> None:
     """Where nothing is given, the documented defaults hold."""
-    settings = load(DECLARED, {})
+    settings = load([Acme], {})
 
     assert (folder / "warehouse", 3600.0, 5.0, 8, 120.0, 30) == (
         settings.home,
-        settings.number("SIGHTGLASS_OVERLAP"),
-        settings.number("SIGHTGLASS_LAG"),
-        settings.whole("SIGHTGLASS_CONCURRENCY"),
-        settings.number("SIGHTGLASS_RETRY_BUDGET"),
-        settings.whole("SIGHTGLASS_RAW_DAYS"),
+        settings.overlap,
+        settings.lag,
+        settings.concurrency,
+        settings.retry_budget,
+        settings.raw_days,
     )
 
 
@@ -79,12 +94,12 @@ def test_flag_beats_environment_beats_file(
         written(f"{name} = {file}")
 
     settings = load(
-        DECLARED,
+        [Acme],
         {} if environment is None else {name: environment},
         {} if flag is None else {name: flag},
     )
 
-    assert expected == settings.number(name)
+    assert expected == settings.lag
 
 
 def test_named_file_is_read_in_place_of_the_one_in_the_folder() -> None:
@@ -92,26 +107,26 @@ def test_named_file_is_read_in_place_of_the_one_in_the_folder() -> None:
     written("SIGHTGLASS_LAG = 1")
     other = written('SIGHTGLASS_OVERLAP = 1.5\nACME_PARTS = ["a", "b, c"]\nSIGHTGLASS_HOME = "~/w"', "o.toml")
 
-    settings = load(DECLARED, {}, None, other)
+    settings = load([Acme], {}, None, other)
 
-    assert (5.0, 1.5, ["a", "b", "c"], Path("~/w").expanduser()) == (
-        settings.number("SIGHTGLASS_LAG"),
-        settings.number("SIGHTGLASS_OVERLAP"),
-        settings.listed("ACME_PARTS"),
+    assert (5.0, 1.5, ("a", "b", "c"), Path("~/w").expanduser()) == (
+        settings.lag,
+        settings.overlap,
+        settings.of(Acme).parts,
         settings.home,
     )
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("", []), ("a", ["a"]), (" a ,, b c,", ["a", "b c"])],
+    [("", ()), ("a", ("a",)), (" a ,, b c,", ("a", "b c"))],
     ids=["none", "one", "several"],
 )
-def test_list_is_separated_by_commas(text: str, expected: list[str]) -> None:
+def test_list_is_separated_by_commas(text: str, expected: tuple[str, ...]) -> None:
     """The parts of a list come without the white space around them, and without empty ones."""
-    settings = load(DECLARED, {"ACME_PARTS": text})
+    settings = load([Acme], {"ACME_PARTS": text})
 
-    assert expected == settings.listed("ACME_PARTS")
+    assert expected == settings.of(Acme).parts
 
 
 @pytest.mark.parametrize(
@@ -130,7 +145,7 @@ def test_secret_comes_from_the_environment_or_a_file_named_there(
     """A secret is the variable's value, or else the content of the file that `<NAME>_FILE` names."""
     written("id:kept\n", "key.txt")
 
-    secret = load(DECLARED, environ).secret("ACME_KEY")
+    secret = load([Acme], environ).of(Acme).key
 
     assert (expected, bool(expected)) == (secret.reveal(), bool(secret))
 
@@ -160,12 +175,12 @@ def test_secret_is_read_without_what_is_around_it(folder: Path, content: bytes, 
     """A byte order mark at the beginning and white space at the ends are no part of a secret."""
     (folder / "key.txt").write_bytes(content)
 
-    assert expected == load(DECLARED, {"ACME_KEY_FILE": "key.txt"}).secret("ACME_KEY").reveal()
+    assert expected == load([Acme], {"ACME_KEY_FILE": "key.txt"}).of(Acme).key.reveal()
 
 
 def test_secret_from_the_environment_loses_its_line_feed() -> None:
     """What a shell or a service took from a file often ends in one."""
-    assert "id:kept" == load(DECLARED, {"ACME_KEY": "\tid:kept\r\n"}).secret("ACME_KEY").reveal()
+    assert "id:kept" == load([Acme], {"ACME_KEY": "\tid:kept\r\n"}).of(Acme).key.reveal()
 
 
 @pytest.mark.parametrize(
@@ -190,11 +205,9 @@ def test_secret_that_no_request_can_carry_is_refused(secret: str, kind: str, pla
 @pytest.mark.parametrize("word", ["two words", "pässword", "p:w=?"])
 def test_password_may_hold_any_characters(word: str) -> None:
     """It is packed before it is sent; only what is no line is a mistake."""
-    declared = [Setting("ACME_PASS", "A password.", kind="secret", is_password=True)]
-
-    assert word == load(declared, {"ACME_PASS": word}).secret("ACME_PASS").reveal()
+    assert word == load([AcmeUser], {"ACME_PASS": word}).of(AcmeUser).password.reveal()
     with pytest.raises(ConfigError, match="white space at character 2"):
-        load(declared, {"ACME_PASS": f"a\n{word}"})
+        load([AcmeUser], {"ACME_PASS": f"a\n{word}"})
 
 
 WHERE_TO = "ACME_KEY is a secret; give it in the environment, or name its file in ACME_KEY_FILE"
@@ -224,9 +237,9 @@ def test_unknown_setting_is_refused() -> None:
 
 def test_variables_of_other_programs_are_left_alone() -> None:
     """The environment belongs to everybody: unknown names of others are no mistake."""
-    settings = load(DECLARED, {"PATH": "/bin", "ACME_LAGG": "1", "ACME_URL_FILE": "absent"})
+    settings = load([Acme], {"PATH": "/bin", "ACME_LAGG": "1", "ACME_URL_FILE": "absent"})
 
-    assert "https://api.acme.example/" == settings.text("ACME_URL")
+    assert "https://api.acme.example/" == settings.of(Acme).url
 
 
 def test_settings_file_that_cannot_be_read_is_named(folder: Path) -> None:
@@ -288,7 +301,7 @@ def test_mistake_in_a_named_file_is_looked_for_there() -> None:
 )
 def test_safe_address_is_accepted(url: str) -> None:
     """An address may be https anywhere, and plain http on this machine."""
-    assert url == load(DECLARED, {"ACME_URL": url}).text("ACME_URL")
+    assert url == load([Acme], {"ACME_URL": url}).of(Acme).url
 
 
 NO_ADDRESS = "ACME_URL must be an address such as https://api.acme.example/"
@@ -332,7 +345,8 @@ def test_only_this_machine_is_loopback(host: str, *, expected: bool) -> None:
 
 def test_secret_never_shows_itself() -> None:
     """However a secret is printed, alone or among other settings, stars are seen."""
-    secret = Secret("word")
+    settings = load([Acme], {"ACME_KEY": "word"})
+    secret = settings.of(Acme).key
 
     shown = [
         repr(secret),
@@ -345,4 +359,4 @@ def test_secret_never_shows_itself() -> None:
     ]
 
     assert ["***"] * 5 + ["secret=***", "[***]"] == shown
-    assert "word" not in repr(vars(Settings({"ACME_KEY": secret})))
+    assert ("word" in repr(settings), "***" in repr(settings)) == (False, True)

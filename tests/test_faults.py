@@ -16,18 +16,18 @@ from typing import cast
 
 import pytest
 import stamina
-from conftest import ROOT, Plant, Row, Sightglass, Truth, in_order, leaked, rows, serving, table
+from conftest import DEFAULTS, ROOT, Plant, Row, Sightglass, Truth, in_order, leaked, rows, serving, table
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from etl.config import Settings, load
+from etl.config import load
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.demo.script import FOREVER, LOGIN_PAGE, Answer, CutOff, Reset, Rule, Script
 from etl.extract.http import Api
 from etl.extract.stream import RequestStats
 from etl.pipeline import run as pipeline
-from etl.sources import cogniac, neurons
+from etl.sources import own_settings
 from etl.sources.cogniac.login import Login
 from etl.values import moment
 
@@ -69,7 +69,7 @@ def small() -> Iterator[Plant]:
 def run(plant: Plant, home: Path, **given: str) -> pipeline.Report:
     """Load what is new of both, in this process."""
     environ = {**plant.settings, "SIGHTGLASS_HOME": str(home), "SIGHTGLASS_LAG": "0", **given}
-    settings = load([*cogniac.SETTINGS, *neurons.SETTINGS], environ, file=Path(os.devnull))
+    settings = load(own_settings(), environ, file=Path(os.devnull))
     return pipeline.run(settings, [], lambda: datetime.now(UTC), lambda _stats, _records: None)
 
 
@@ -112,8 +112,7 @@ def minted(plant: Plant) -> int:
 
 def test_sixteen_threads_renew_a_token_once(small: Plant) -> None:
     """All are refused at the same time, one asks for a new token, and all go on with it."""
-    limits = {"SIGHTGLASS_RETRY_BUDGET": 60, "SIGHTGLASS_BODY_MEMORY": 16}
-    settings = Settings({"SIGHTGLASS_CONCURRENCY": CROWD, **limits})
+    settings = replace(DEFAULTS, concurrency=CROWD, retry_budget=60, body_memory=16)
     base, request_stats = small.cogniac_login["COG_URL_PREFIX"].rstrip("/"), RequestStats()
     login = Login(base, f"Key {small.cogniac.api_key}", "")
     path = "/1/tenants/current/subjects"

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
@@ -16,16 +16,17 @@ import httpx
 import pytest
 import stamina
 import stamina.instrumentation
+from conftest import DEFAULTS
 from starlette.types import Receive, Scope, Send
 from support.transport import scripted
 
-from etl.config import Secret, Settings
 from etl.demo.server import serve
 from etl.errors import ClientError, SourceError
 from etl.extract.address import Reach
 from etl.extract.deadline import within
 from etl.extract.http import Api, RetryableError, _Pauses
 from etl.extract.stream import RequestStats
+from etl.setting import Secret
 from etl.sources.cogniac.login import Login
 from etl.sources.neurons.login import KeyHeader
 
@@ -75,13 +76,7 @@ def asking(
     base: str | None, budget: float = 120, key: str = KEY, rate: tuple[int, float] | None = None
 ) -> Iterator[tuple[Api, RequestStats]]:
     """An API that is asked with a key, or files without one where there is no base; with its stats."""
-    settings = Settings(
-        {
-            "SIGHTGLASS_CONCURRENCY": 2,
-            "SIGHTGLASS_RETRY_BUDGET": budget,
-            "SIGHTGLASS_BODY_MEMORY": 16,
-        }
-    )
+    settings = replace(DEFAULTS, concurrency=2, retry_budget=budget, body_memory=16)
     auth = KeyHeader(Secret(key)) if base else None
     reach = Reach("http://127.0.0.1")
     with closing(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pyrate_limiter
 import pytest
 import stamina
-from conftest import serving
+from conftest import DEFAULTS, serving
 from pyrate_limiter import Limiter, Rate
 from starlette.types import Receive, Scope, Send
 
@@ -26,7 +27,7 @@ from etl.extract.http import Api
 from etl.extract.limiter import AdaptiveLimiter
 from etl.extract.stream import RequestStats
 from etl.pipeline import run as pipeline
-from etl.sources.neurons import SETTINGS
+from etl.sources.neurons import OwnSettings
 
 IN_FLIGHT = 8
 TIMEOUT_SECONDS = 10.0  # seconds after which a test fails that would wait for ever
@@ -44,9 +45,7 @@ def _here_and_without_waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 def settings(at_once: int = IN_FLIGHT) -> Settings:
     """What an API must be told."""
-    return Settings(
-        {"SIGHTGLASS_CONCURRENCY": at_once, "SIGHTGLASS_RETRY_BUDGET": 60, "SIGHTGLASS_BODY_MEMORY": 16}
-    )
+    return replace(DEFAULTS, concurrency=at_once, retry_budget=60, body_memory=16)
 
 
 @pytest.mark.parametrize(("most", "expected"), [(1, [1, 1, 1, 1]), (5, [5, 2, 1, 1]), (8, [8, 4, 2, 1])])
@@ -248,7 +247,7 @@ def test_neurons_is_asked_within_its_documented_rate(tmp_path: Path, monkeypatch
     monkeypatch.setattr(pyrate_limiter, "Limiter", Counting)
     with serving(neurons=NeuronsSimulator(1, NeuronsSize(media=12, frames=(50, 60)))) as plant:
         environ = {**plant.neurons_login, "SIGHTGLASS_HOME": str(tmp_path)}
-        told = load(SETTINGS, environ, file=Path("/dev/null"))
+        told = load([OwnSettings], environ, file=Path("/dev/null"))
         pipeline.run(told, ["neurons"], lambda: datetime.now(UTC), lambda _stats, _records: None)
         asked, fetched = len(plant.neurons.requests), len(plant.neurons.file_requests)
 

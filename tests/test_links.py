@@ -19,7 +19,7 @@ from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize, NeuronsVar
 from etl.demo.script import FOREVER, Answer, Clock, Rule, Script
 from etl.demo.server import serve
 from etl.pipeline import run as pipeline
-from etl.sources.neurons import SETTINGS
+from etl.sources.neurons import OwnSettings
 
 SOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 VIDEO = {"media_id": "film", "status": "done", "type": "video", "metrics": {}}
@@ -58,7 +58,7 @@ class Film:
             return datetime.fromtimestamp(self.clock(), UTC)
 
         environ = {**self.plant.neurons_login, "SIGHTGLASS_HOME": str(self.home)}
-        settings = load(SETTINGS, environ, file=Path(os.devnull))
+        settings = load([OwnSettings], environ, file=Path(os.devnull))
         return pipeline.run(settings, ["neurons"], now, lambda _stats, _records: None)
 
     def asked(self) -> tuple[int, list[str]]:

@@ -5,17 +5,18 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
 import pytest
-from conftest import Row, rows
+from conftest import DEFAULTS, Row, rows
 from hostile import DETECTIONS, MEDIA, cogniac, medium, of_cogniac, record, serving
 
 from etl import schema
-from etl.config import Settings, load
+from etl.config import load
 from etl.extract.bounded_queue import MOST_BYTES, BoundedQueue
 from etl.extract.deadline import within
 from etl.extract.memory import BodyMemory, TooLargeError
@@ -34,7 +35,7 @@ from etl.extract.stream import (
     size_of,
 )
 from etl.sources import source_module
-from etl.sources.neurons import SETTINGS, connect
+from etl.sources.neurons import OwnSettings, connect
 from etl.transform.batch import Transformer
 from etl.transform.decode import Decoder
 from etl.transform.pages import BLOCK
@@ -54,7 +55,7 @@ def _without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def memory() -> BodyMemory:
     """Sixteen megabytes for two requests in flight."""
-    return BodyMemory(Settings({"SIGHTGLASS_BODY_MEMORY": 16, "SIGHTGLASS_CONCURRENCY": 2}))
+    return BodyMemory(replace(DEFAULTS, body_memory=16, concurrency=2))
 
 
 def test_pages_share_what_one_may_have(memory: BodyMemory) -> None:
@@ -73,7 +74,7 @@ def test_pages_share_what_one_may_have(memory: BodyMemory) -> None:
 
 def test_the_turn_is_one_for_all_sources(memory: BodyMemory) -> None:
     """Whoever comes next gets it once it is free, and not before."""
-    other = BodyMemory(Settings({"SIGHTGLASS_BODY_MEMORY": 16, "SIGHTGLASS_CONCURRENCY": 2}))
+    other = BodyMemory(replace(DEFAULTS, body_memory=16, concurrency=2))
     with memory.page() as grow:
         grow(SHARE + 1)
         with within(0.01), other.page() as of_another, pytest.raises(TimeoutError):
@@ -168,7 +169,8 @@ def test_few_files_are_held_until_those_beside_them_have_come() -> None:
         links = dict.fromkeys(names, f"{server.url}film")
         media += [medium(each, results=links if each else {}) for each in range(number)]
         environ = {"NEURONS_API_KEY": "key-of-the-case", "NEURONS_URL": server.url}
-        session = connect(load(SETTINGS, {**environ, "SIGHTGLASS_CONCURRENCY": "4"}, file=Path(os.devnull)))
+        environ["SIGHTGLASS_CONCURRENCY"] = "4"
+        session = connect(load([OwnSettings], environ, file=Path(os.devnull)))
         assert session is not None
         with closing(session):
             now = datetime(2026, 3, 5, tzinfo=UTC)
@@ -211,7 +213,7 @@ def test_a_long_page_of_detections_comes_in_parts() -> None:
     routes = {DETECTIONS: lambda request: body if request.query["start"] == "0.000000" else empty}
     with serving(cogniac(routes)) as server:
         environ = {"COG_API_KEY": "id:secret-of-the-case", "COG_URL_PREFIX": server.url}
-        settings = load(source_module("cogniac").SETTINGS, environ, file=Path(os.devnull))
+        settings = load([source_module("cogniac").OwnSettings], environ, file=Path(os.devnull))
         session = source_module("cogniac").connect(settings)
         assert session is not None
         with closing(session):

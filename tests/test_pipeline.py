@@ -16,7 +16,7 @@ import duckdb
 import pytest
 from conftest import table
 
-from etl.config import CORE, load
+from etl.config import load
 from etl.errors import EnvironmentFaultError, RecordError, SourceError
 from etl.extract import stream_reader
 from etl.extract.stream import (
@@ -75,7 +75,7 @@ class Bench:
         self.source.connect = lambda _settings: session
         given = {"SIGHTGLASS_HOME": str(self.home), "SIGHTGLASS_RAW_DAYS": "0"} | settings
         self.now += timedelta(hours=1)
-        return run(load(CORE, {}, given), [self.name], lambda: self.now, self._watch)
+        return run(load((), {}, given), [self.name], lambda: self.now, self._watch)
 
     def _watch(self, stats: StreamStats, _waiting: int) -> None:
         at = None if stats.cursor is None else stats.cursor / 1_000_000

@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
-from etl import config, schema
 from etl.cli import COMMANDS
+from etl.config import Settings
 from etl.errors import BUG, OK, QUARANTINED, WORST_FIRST, BusyError, EnvironmentFaultError, SourceError
-from etl.sources import source_module
+from etl.setting import declared
+from etl.sources import own_settings
 
 CHECKOUT = Path(__file__).parents[1]
 README, CONTRIBUTING = (
@@ -31,7 +33,8 @@ def test_every_make_target_that_is_named_exists() -> None:
 
 def test_settings_table_lists_every_setting_with_its_default() -> None:
     """Each declared setting stands in the table with the default it has, and nothing else does."""
-    declared = [*config.CORE, *(each for name in schema.names() for each in source_module(name).SETTINGS)]
+    areas: list[type[Any]] = [Settings, *own_settings()]
+    settings = [each for area in areas for each in declared(area).values()]
     table = README.split("| variable |")[1].split("\n\n")[0]
     rows = [row.split("|") for row in table.splitlines()[2:]]
     written = {
@@ -44,7 +47,7 @@ def test_settings_table_lists_every_setting_with_its_default() -> None:
         "SIGHTGLASS_COGNIAC_APPLICATIONS": "all active ones",
     }
 
-    assert {each.name: told_in_words.get(each.name, each.default) for each in declared} == written
+    assert {each.name: told_in_words.get(each.name, each.default) for each in settings} == written
 
 
 def test_exit_codes_in_the_readme_are_those_of_the_program() -> None:

@@ -44,21 +44,25 @@ weight = { type = "number", min = 0, max = 1, doc = "How sure Acme is." }
 MODULE = '''
 """Acme: sightings."""
 
+from dataclasses import dataclass
+from typing import Annotated
+
 import msgspec
 
-from etl.config import Setting
 from etl.extract.http import Api
 from etl.extract.stream import Enrich, Page, Stream
+from etl.setting import Secret, Setting, Url
 
-SETTINGS = (
-    Setting("ACME_KEY", "Key.", kind="secret"),
-    Setting("ACME_URL", "Address.", "https://acme.example/", "url"),
-)
+
+@dataclass(frozen=True)
+class OwnSettings:
+    key: Annotated[Secret, Setting("ACME_KEY", "Key.")]
+    url: Annotated[Url, Setting("ACME_URL", "Address.", "https://acme.example/")]
 
 
 class Acme:
     def __init__(self, settings):
-        self.api = Api(settings.text("ACME_URL"), settings)
+        self.api = Api(settings.of(OwnSettings).url, settings)
 
     def close(self):
         self.api.close()
@@ -71,7 +75,7 @@ class Acme:
 
 
 def connect(settings):
-    return Acme(settings) if settings.secret("ACME_KEY") else None
+    return Acme(settings) if settings.of(OwnSettings).key else None
 
 
 def enrich(record, context):

@@ -8,6 +8,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -15,9 +16,10 @@ from pathlib import Path
 import httpx
 import pyarrow as pa
 import pytest
+from conftest import DEFAULTS
 from support.transport import HERE, asked, asking, scripted, small
 
-from etl.config import Secret, Settings
+from etl.config import Settings
 from etl.errors import ClientError
 from etl.extract.address import InvalidRequestError
 from etl.extract.deadline import within
@@ -26,6 +28,7 @@ from etl.extract.http import Api
 from etl.extract.memory import TooLargeError
 from etl.extract.stream import RequestStats
 from etl.extract.transport import MOST_HOSTS, Exchange
+from etl.setting import Secret
 from etl.sources.neurons.login import KeyHeader
 
 TLS = Path(__file__).parent / "samples" / "tls"
@@ -85,7 +88,7 @@ def saying(*, tls: bool = False) -> Iterator[str]:
 
 def settings() -> Settings:
     """What an API must be told."""
-    return Settings({"SIGHTGLASS_CONCURRENCY": 1, "SIGHTGLASS_RETRY_BUDGET": 0, "SIGHTGLASS_BODY_MEMORY": 16})
+    return replace(DEFAULTS, concurrency=1, retry_budget=0, body_memory=16)
 
 
 @pytest.fixture(autouse=True)

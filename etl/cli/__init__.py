@@ -121,9 +121,9 @@ def takes_settings(function: Callable[..., Any]) -> Callable[..., Any]:
 def settings_for(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None) -> "Settings":
     """Return the settings in force for all sources."""
     from etl.config import load  # noqa: PLC0415 -- --help must not wait for it
-    from etl.sources import declared_settings  # noqa: PLC0415
+    from etl.sources import own_settings  # noqa: PLC0415
 
-    return load(declared_settings(), environ, flags, file)
+    return load(own_settings(), environ, flags, file)
 
 
 def _flags(home: str | None, pairs: tuple[str, ...]) -> dict[str, str]:

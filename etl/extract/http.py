@@ -16,7 +16,7 @@ import msgspec
 import stamina
 import stamina.instrumentation
 
-from etl.config import Secret, Settings, is_loopback
+from etl.config import Settings
 from etl.errors import ClientError, SourceError
 from etl.extract.address import InvalidRequestError, Reach
 from etl.extract.deadline import is_over, left, postpone, within
@@ -26,6 +26,7 @@ from etl.extract.stream import RequestStats
 from etl.extract.tolerant import mended_page, mended_record
 from etl.extract.transport import MOST_REDIRECTS, Exchange, Transport, open_client
 from etl.redact import Redactor
+from etl.setting import Secret, is_loopback
 from etl.values import UNREADABLE, text_of
 
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
@@ -89,9 +90,9 @@ class Api:
 
         `reach` is where links may lead: told by who asks a base, obeyed by who asks any host.
         """
-        concurrency = settings.whole("SIGHTGLASS_CONCURRENCY")
+        concurrency = settings.concurrency
         self.base = base and base.rstrip("/")
-        self.budget = settings.number("SIGHTGLASS_RETRY_BUDGET")
+        self.budget = settings.retry_budget
         self._hint = hint
         self._limiter = AdaptiveLimiter(concurrency)
         self._memory = BodyMemory(settings)

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from etl.config import Settings
 from etl.extract.deadline import left
 
-SETTING = "SIGHTGLASS_BODY_MEMORY"
 MEGABYTE = 2**20
 
 Grow = Callable[[int], None]
@@ -25,8 +24,8 @@ class BodyMemory:
     """Held by the one page that may outgrow its share, of all sources; who holds it waits for no other."""
 
     def __init__(self, settings: Settings) -> None:
-        whole = settings.whole(SETTING) * MEGABYTE
-        self._share = whole // (2 * settings.whole("SIGHTGLASS_CONCURRENCY"))
+        whole = settings.body_memory * MEGABYTE
+        self._share = whole // (2 * settings.concurrency)
         self._most = whole // 2
 
     @contextmanager
@@ -56,4 +55,6 @@ class BodyMemory:
 
 
 def _too_large(limit: int, what: str) -> TooLargeError:
-    return TooLargeError(f"sent more than the {limit:,} bytes that {SETTING} leaves for {what}: raise it")
+    return TooLargeError(
+        f"sent more than the {limit:,} bytes that SIGHTGLASS_BODY_MEMORY leaves for {what}: raise it"
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from etl.config import Setting, Settings
+from etl.config import Settings
 from etl.values import chunked
 
 if TYPE_CHECKING:
@@ -256,7 +256,8 @@ class AccountSession(Session, Protocol):
 class Source(Protocol):
     """What a module in `etl/sources` offers."""
 
-    SETTINGS: tuple[Setting, ...]
+    OwnSettings: type[Any]
+    """A dataclass whose fields declare the settings of this source alone."""
 
     LOGIN: str
     """Which of the settings must be given to log in, as told to people."""

@@ -275,7 +275,7 @@ def _connect(settings: Settings, wanted: Sequence[str], report: Report) -> dict[
 
     Those without credentials are skipped, unless asked for by name.
     """
-    named = settings.listed("SIGHTGLASS_SOURCES")
+    named = settings.sources
     for name in [*wanted, *named]:
         known_source(name, "" if name in wanted else "SIGHTGLASS_SOURCES: ")
     chosen = list(dict.fromkeys(wanted or named or schema.names()))

@@ -89,7 +89,7 @@ class SourceLoader:
         )
         self._log = Log(context.settings.home / RAW / name)
         self._worker = TransformWorker(self._log, name)
-        self._days = context.settings.days("SIGHTGLASS_RAW_DAYS")
+        self._days = context.settings.raw_days
         run = Run(context.run_store.run_id, micros_of(context.started), __version__)
         # The first number is left out where something was loaded before there was a log.
         last = max(self._log.highest(), context.run_store.log_applied(name))
@@ -132,7 +132,7 @@ class SourceLoader:
         self._batch_bytes, self._batch_since = 0, None
         buffers = {id(stream): StreamBuffer(stream, self._stats(stream), Recognizer()) for stream in group}
         checkpoints = {key: self._open(each) for key, each in buffers.items()}
-        at_once = self._context.settings.whole("SIGHTGLASS_CONCURRENCY")
+        at_once = self._context.settings.concurrency
         steps = Steps(
             self._writer,
             self._worker,
@@ -168,9 +168,7 @@ class SourceLoader:
     def _open(self, buffer: StreamBuffer) -> Checkpoint:
         """Where a stream is to be read from; what is stored of it from there on will be recognized."""
         settings, stats = self._context.settings, buffer.stats
-        overlap, lag = (
-            round(settings.number(name) * 1_000_000) for name in ("SIGHTGLASS_OVERLAP", "SIGHTGLASS_LAG")
-        )
+        overlap, lag = (round(seconds * 1_000_000) for seconds in (settings.overlap, settings.lag))
         if self._context.span is not None:
             return Checkpoint(None, *self._context.span)
         buffer.end = micros_of(self._now()) + buffer.stream.ahead - lag

@@ -24,7 +24,8 @@ from etl.extract.log import Log, Part
 from etl.extract.log_reader import DamagedPartError, read
 from etl.extract.log_writer import Received
 from etl.extract.stream import SETTLE_QUARANTINE, Action, Delivery
-from etl.sources import declared_settings, source_module
+from etl.setting import declared
+from etl.sources import own_settings, source_module
 from etl.transform.batch import Transformer
 from etl.transform.part_rows import (
     Contribution,
@@ -179,7 +180,8 @@ def _without_credentials(environ: Mapping[str, str]) -> dict[str, str]:
 
     Without credentials, and without proxies, which can hold some.
     """
-    kept = {name for setting in declared_settings() if setting.is_credential for name in setting.names}
+    own = [each for area in own_settings() for each in declared(area).values() if each.is_credential]
+    kept = {name for setting in own for name in setting.names}
     return {
         name: value
         for name, value in environ.items()

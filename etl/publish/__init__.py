@@ -84,7 +84,7 @@ def publish(
     lake = Lake(settings.home / LAKE)
     rebuilt = settings.home / REBUILT
     is_rebuilt = rebuilt.exists()
-    grace = settings.number("SIGHTGLASS_LAKE_GRACE")
+    grace = settings.lake_grace
     tables = {table.qualified: table for source in schema.sources() for table in source.tables.values()}
     if lake.is_incomplete():
         # Its views could not be read until all files are in place again.

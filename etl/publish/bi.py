@@ -30,7 +30,6 @@ from etl.views import SCHEMA, marts
 NAME = "bi.duckdb"
 LAKE = "lake"
 STORAGE = "v1.0.0"
-MEMORY = "SIGHTGLASS_SQL_MEMORY"
 """The setting that says what the queries of readers may hold in memory, in megabytes."""
 MARK = "sightglass_definitions"
 """A macro that tells by which definitions the file was made."""
@@ -109,7 +108,7 @@ def open_bi(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
             # Where the file's own views lead to a place that only other readers have, the same are made here.
             for statement in definitions(str(lake)) if elsewhere else ():
                 connection.execute(statement)
-            _restrict(connection, lake, settings.whole(MEMORY), spill)
+            _restrict(connection, lake, settings.sql_memory, spill)
         except duckdb.Error as error:
             raise _unreadable(path, error) from error
         with enough_memory(settings):
@@ -150,14 +149,14 @@ def enough_memory(settings: Settings) -> Iterator[None]:
                 f"there is no room to spill: {first_line(error)}; let TMPDIR name a larger folder"
             ) from error
         raise EnvironmentFaultError(
-            f"this needs more memory than the {settings.whole(MEMORY):,} MB of {MEMORY}: set it higher, or "
-            "ask for less at once"
+            f"this needs more memory than the {settings.sql_memory:,} MB of SIGHTGLASS_SQL_MEMORY: "
+            "set it higher, or ask for less at once"
         ) from error
 
 
 def _prefix(settings: Settings) -> str:
     """Return what the path of the lake begins with where readers are."""
-    given = settings.text("SIGHTGLASS_LAKE_URI").rstrip("/")
+    given = settings.lake_uri.rstrip("/")
     if not given:
         return str(settings.home / LAKE)
     return given if "://" in given else f"file://{given}"

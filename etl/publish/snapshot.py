@@ -12,7 +12,7 @@ from etl.load.duckdb_errors import first_line
 from etl.load.warehouse import NAME as WAREHOUSE
 from etl.load.warehouse import umask
 from etl.process import interruptible, remove, scratch
-from etl.publish.bi import LAKE, MEMORY, STORAGE, enough_memory, query
+from etl.publish.bi import LAKE, STORAGE, enough_memory, query
 from etl.publish.bi import NAME as BI
 from etl.publish.files import PART, readable
 from etl.publish.lake import Lake
@@ -35,7 +35,7 @@ def write_snapshot(settings: Settings, path: Path) -> str:
         aside = path.with_name(path.name + PART)
         aside.unlink(missing_ok=True)
         with scratch(aside), enough_memory(settings):
-            _write(aside, folder, version, settings.whole(MEMORY))
+            _write(aside, folder, version, settings.sql_memory)
             lake.require(version)
             aside.chmod(0o666 & ~umask())
             aside.replace(path)

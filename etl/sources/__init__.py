@@ -1,12 +1,11 @@
 """The sources by name: the schema files are their register."""
 
 import importlib
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from etl import schema
 
 if TYPE_CHECKING:
-    from etl.config import Setting
     from etl.extract.stream import Source
 
 
@@ -15,6 +14,6 @@ def source_module(name: str) -> "Source":
     return cast("Source", importlib.import_module(f"etl.sources.{name}"))
 
 
-def declared_settings() -> "list[Setting]":
-    """Return the settings of all sources."""
-    return [setting for name in schema.names() for setting in source_module(name).SETTINGS]
+def own_settings() -> list[type[Any]]:
+    """Return the dataclasses that declare the settings of the sources."""
+    return [source_module(name).OwnSettings for name in schema.names()]

@@ -16,7 +16,7 @@ from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.cogniac.written import late_record
 from etl.demo.neurons.simulator import NeuronsSize
 from etl.pipeline import run as pipeline
-from etl.sources import source_module
+from etl.sources import own_settings
 
 T = 1772600000
 APPLICATION = {"application_id": "some", "name": "some", "type": "classification", "active": True}
@@ -27,9 +27,8 @@ LONGER = 20 if os.environ.get("TEST_LONG") else 1
 
 def load(home: Path, environ: Mapping[str, str], at: datetime | None = None) -> pipeline.Report:
     """A run in this process, now or at a time, whose retries do not wait."""
-    declared = [each for name in schema.names() for each in source_module(name).SETTINGS]
     always = {"SIGHTGLASS_HOME": str(home), "SIGHTGLASS_RAW_DAYS": "0"}
-    found = config.load(declared, {**always, **environ}, file=Path(os.devnull))
+    found = config.load(own_settings(), {**always, **environ}, file=Path(os.devnull))
     with stamina.set_testing(True, attempts=3):
         return pipeline.run(found, [], lambda: at or datetime.now(UTC), lambda _stats, _pending: None)
 

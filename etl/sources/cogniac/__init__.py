@@ -9,29 +9,20 @@ from urllib.parse import quote
 
 import msgspec
 
-from etl.config import Secret, Setting, Settings
+from etl.config import Settings
 from etl.errors import ClientError, ConfigError, SourceError
 from etl.extract.order import Circle
 from etl.extract.ranges import RangeReader, unread
 from etl.extract.stream import Bundle, Checkpoint, Page, Query, RequestStats, SourceContext, Stream, in_parts
+from etl.setting import Secret
 from etl.sources.cogniac.applications import Application, application_of
 from etl.sources.cogniac.pages import Records, following, linked, readable
 from etl.sources.cogniac.records import ENRICH, redact
 from etl.sources.cogniac.scan import Scan
+from etl.sources.cogniac.settings import OwnSettings
 from etl.values import canonical
 
-__all__ = ["ENRICH", "LOGIN", "SETTINGS", "connect", "redact"]
-
-SETTINGS = (
-    Setting("COG_API_KEY", "Cogniac API key, id:secret.", kind="secret"),
-    Setting("COG_USER", "Cogniac user name, where there is no API key.", filled=True),
-    Setting("COG_PASS", "Cogniac password of that user.", kind="secret", is_password=True),
-    Setting("COG_TENANT", "Cogniac tenant id; needed where the user has several."),
-    Setting("COG_URL_PREFIX", "Base address of the Cogniac API.", "https://api.cogniac.io/", "url"),
-    Setting(
-        "SIGHTGLASS_COGNIAC_APPLICATIONS", "Comma-separated application ids; all active ones by default."
-    ),
-)
+__all__ = ["ENRICH", "LOGIN", "OwnSettings", "connect", "redact"]
 
 LOGIN = "COG_API_KEY, or COG_USER and COG_PASS"
 """Which settings must be given to log in, as told to people."""
@@ -47,11 +38,8 @@ class Subject(msgspec.Struct):
 
 def connect(settings: Settings) -> "Cogniac | None":
     """Return a session, without having asked anything yet; None where no credentials are set."""
-    key, user, password = (
-        settings.secret("COG_API_KEY"),
-        settings.text("COG_USER"),
-        settings.secret("COG_PASS"),
-    )
+    own = settings.of(OwnSettings)
+    key, user, password = own.api_key, own.user, own.password
     if key:
         if ":" not in key.reveal():
             message = "COG_API_KEY must be the key's id and its secret with a colon between them"
@@ -74,8 +62,9 @@ class Cogniac:
         from etl.extract.http import Api  # noqa: PLC0415
         from etl.sources.cogniac.login import Login  # noqa: PLC0415
 
-        base = re.sub(r"/+(1/*)?$", "", settings.text("COG_URL_PREFIX"))
-        self._login = Login(base, credentials, settings.text("COG_TENANT"))
+        own = settings.of(OwnSettings)
+        base = re.sub(r"/+(1/*)?$", "", own.url_prefix)
+        self._login = Login(base, credentials, own.tenant)
         self._api = Api(
             base,
             settings,
@@ -83,8 +72,8 @@ class Cogniac:
             secrets=secrets,
             hint=f"check {LOGIN}",
         )
-        self._wanted = settings.listed("SIGHTGLASS_COGNIAC_APPLICATIONS")
-        self._readers = RangeReader(settings.whole("SIGHTGLASS_CONCURRENCY"))
+        self._wanted = own.applications
+        self._readers = RangeReader(settings.concurrency)
         self._found: dict[str, Application] = {}
         self._reached = False
         self._opening: tuple[Records, RequestStats] | None = None

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from etl.config import Secret, Setting, Settings
+from etl.config import Settings
 from etl.errors import ClientError, SourceError
 from etl.extract.address import Reach
 from etl.extract.stream import (
@@ -33,21 +33,10 @@ from etl.sources.neurons.instead import sent_instead
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
 from etl.sources.neurons.metrics import enrich_medium
 from etl.sources.neurons.pictures import is_picture
+from etl.sources.neurons.settings import OwnSettings as OwnSettings
 from etl.sources.neurons.signed_links import SignedLinks
 from etl.sources.neurons.signed_links import redact as redact
 from etl.values import micros_of
-
-SETTINGS = (
-    Setting("NEURONS_API_KEY", "Neurons API key.", kind="secret"),
-    Setting("NEURONS_URL", "Base address of the Neurons API.", "https://api.neuronsinc.com/", "url"),
-    Setting(
-        "SIGHTGLASS_NEURONS_SWEEP",
-        "Hours between full listings of media, which alone find late changes; 0: every run.",
-        "0",
-        "number",
-        most=100 * 365 * 24,
-    ),
-)
 
 LOGIN = "NEURONS_API_KEY"
 RATE = (180, 10.0)
@@ -78,28 +67,29 @@ EXPIRED = frozenset({403, 404, 410})
 
 def connect(settings: Settings) -> "Neurons | None":
     """Return a session, without having asked anything yet; None where there is no key."""
-    key = settings.secret("NEURONS_API_KEY")
-    return Neurons(settings, key) if key else None
+    return Neurons(settings) if settings.of(OwnSettings).api_key else None
 
 
 class Neurons:
     """One account of the Neurons Predict API."""
 
-    def __init__(self, settings: Settings, key: Secret) -> None:
+    def __init__(self, settings: Settings) -> None:
         # Not above: what is imported for httpx takes long, and most commands ask no API.
         from etl.extract.http import Api  # noqa: PLC0415
         from etl.sources.neurons.login import KeyHeader  # noqa: PLC0415
 
-        self._sweep = settings.number("SIGHTGLASS_NEURONS_SWEEP") * 3600 * 1_000_000
-        self._at_once = settings.whole("SIGHTGLASS_CONCURRENCY")
-        base = settings.text("NEURONS_URL")
+        own = settings.of(OwnSettings)
+        self._sweep = own.sweep * 3600 * 1_000_000
+        self._at_once = settings.concurrency
         # A link to this machine, or into its network, is followed only where the API is there too.
-        reach = Reach(base)
-        self._api = Api(base, settings, auth=KeyHeader(key), hint=f"check {LOGIN}", rate=RATE, reach=reach)
+        reach = Reach(own.url)
+        self._api = Api(
+            own.url, settings, auth=KeyHeader(own.api_key), hint=f"check {LOGIN}", rate=RATE, reach=reach
+        )
         self._list = MediaList(self._api)
         self._is_same = True
         """Whether, as far as is known, all media that are stored are of this account."""
-        self._account = fingerprint(key)
+        self._account = fingerprint(own.api_key)
         # Links are for anybody who holds them: the key must not travel along.
         self._files = Api(None, settings, reach=reach)
         self._pool = ThreadPoolExecutor(self._at_once, "neurons")

@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Callable, Collection
 
-from etl.config import Secret
 from etl.extract.stream import Query
+from etl.setting import Secret
 from etl.sources.neurons.listing import read_one
 
 CONTEXT = b"sightglass: account of Neurons Predict"

@@ -4,7 +4,7 @@ from collections.abc import Generator
 
 import httpx
 
-from etl.config import Secret
+from etl.setting import Secret
 
 
 class KeyHeader(httpx.Auth):

@@ -1,0 +1,196 @@
+"""What one setting is: how it is declared, and which values it may have."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, NewType, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+from etl.errors import ConfigError
+
+FOREVER = "forever"
+"""The value of a setting of days that never end."""
+SHOWN = 60
+"""Characters of a value that a message repeats."""
+
+Url = NewType("Url", str)
+"""An address that may be asked with credentials."""
+DAYS = int | None
+"""The type of a setting of days; None for ever."""
+
+
+class Secret:
+    """A value that must not be seen: it shows itself as stars."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the value in the clear."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting that may be given; it annotates the field that holds its value.
+
+    `retry_budget: Annotated[float, Setting("SIGHTGLASS_RETRY_BUDGET", ...)]` in a dataclass.
+    """
+
+    name: str
+    """As an environment variable, and in the settings file."""
+    doc: str
+    default: str = ""
+    least: int = 0
+    most: int | None = None
+    """Beyond which a number means nothing more."""
+    is_password: bool = False
+    """A secret that is packed before it is sent: it may hold any characters in one line."""
+    filled: bool = False
+    """Refused where it is given and empty, as secrets and folders always are."""
+    kind: Any = str
+    """The type of the field that it annotates, one of those in KINDS; `declared` says it."""
+
+    @property
+    def must_hold_text(self) -> bool:
+        """Whether an empty value is a mistake, not a way to leave it out."""
+        return self.filled or self.kind in (Secret, Path)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What it may be given as: a secret also as the name of a file that holds it."""
+        return (self.name, f"{self.name}_FILE") if self.kind is Secret else (self.name,)
+
+    @property
+    def is_credential(self) -> bool:
+        """Whether it is a secret, or goes with one."""
+        return self.filled or self.kind is Secret
+
+
+def declared(area: Callable[..., object]) -> dict[str, Setting]:
+    """Return the settings that the fields of a dataclass declare, by field."""
+    hints = get_type_hints(area, include_extras=True).items()
+    return {
+        field: replace(hint.__metadata__[0], kind=hint.__origin__)
+        for field, hint in hints
+        if get_origin(hint) is Annotated
+    }
+
+
+def checked(setting: Setting, value: str, where: str) -> Any:  # noqa: ANN401 -- the kind decides
+    """Return what a setting is worth; ConfigError names it and where it was given."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{setting.name} from {where} is no text in this machine's encoding") from error
+    if "\0" in value:
+        raise ConfigError(f"{setting.name} from {where} holds a NUL, which no machine can pass on")
+    return KINDS[setting.kind](setting, value, where)
+
+
+def _secret(setting: Setting, value: str, where: str) -> Secret:
+    check_secret(setting, value, f"{setting.name} from {where}")
+    return Secret(value)
+
+
+def _days(setting: Setting, value: str, where: str) -> float | None:
+    return None if value == FOREVER else _number(setting, value, where)
+
+
+def check_secret(setting: Setting, secret: str, what: str) -> None:
+    """Refuse a secret that no request can carry as it is; nothing of it is shown."""
+    for place, sign in enumerate(secret, start=1):
+        if not sign.isprintable() or (not setting.is_password and (sign.isspace() or not sign.isascii())):
+            kind = "white space" if sign.isspace() else "what no key holds"
+            raise ConfigError(
+                f"{what} holds {kind} at character {place}: copy it again, without anything else"
+            )
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file could not be read."""
+    if isinstance(error, UnicodeDecodeError):
+        return "is not UTF-8 text"
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _folder(setting: Setting, value: str, where: str) -> Path:
+    """Return the path, absolute; ConfigError where this machine can have no folder of this name."""
+    try:
+        os.fsencode(value)  # a locale without UTF-8 can name no folder beyond ASCII
+        path = Path(value).expanduser().absolute()
+        path.exists()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{setting.name} from {where} is no text in this machine's encoding") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        # RuntimeError: a home folder that nobody has; FileNotFoundError: the current folder was removed.
+        raise ConfigError(f"{setting.name} from {where} names no folder: {reason_of(error)}") from error
+    return path
+
+
+def _number(setting: Setting, value: str, where: str) -> float:
+    """Return the number; ConfigError where it is none, or out of bounds."""
+    try:
+        number = float(value) if setting.kind is float else int(value)
+    except ValueError:
+        number = float("nan")
+    is_too_large = setting.most is not None and setting.most < number < float("inf")
+    if is_too_large or not setting.least <= number < float("inf"):
+        kind = "a number" if setting.kind is float else "a whole number"
+        limit = f"at most {setting.most}" if is_too_large else f"at least {setting.least}"
+        limit += f", or {FOREVER}" * (setting.kind == DAYS)
+        given = repr(value if len(value) <= SHOWN else f"{value[:SHOWN]}...")
+        raise ConfigError(f"{setting.name} from {where} must be {kind} of {limit}, not {given}")
+    return number
+
+
+def _url(setting: Setting, value: str, where: str) -> str:
+    """Return the address; ConfigError where it would send credentials in the clear, or is none."""
+    del where  # the name alone says which one is meant
+    try:
+        parts = urlsplit(value)
+        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        sound = None
+    if not sound:
+        raise ConfigError(f"{setting.name} must be an address such as {setting.default}")
+    if parts.username or parts.password or parts.query:
+        raise ConfigError(
+            f"{setting.name} must hold no credentials and no query: they would be seen in messages"
+        )
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ConfigError(
+            f"{setting.name} must begin with https:// ; plain http is accepted for this machine alone"
+        )
+    return value
+
+
+KINDS: Mapping[Any, Callable[[Setting, str, str], Any]] = {
+    str: lambda _setting, value, _where: value,
+    tuple[str, ...]: lambda _setting, value, _where: tuple(filter(None, map(str.strip, value.split(",")))),
+    Url: _url,
+    float: _number,
+    int: _number,
+    DAYS: _days,
+    Secret: _secret,
+    Path: _folder,
+}
+"""What a setting may be, and how a value is read as that."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine itself."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
