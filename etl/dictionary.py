@@ -7,7 +7,7 @@ import duckdb
 
 from etl.declaration import TYPES
 from etl.schema import Table, sources
-from etl.views import SCHEMA, View, marts
+from etl.views import SCHEMAS, View, statements, views
 
 WORDS = {str(duckdb.sqltype(kind)): word for word, (_, kind) in TYPES.items()}
 """The type word for what DuckDB calls each type."""
@@ -18,16 +18,19 @@ def dictionary() -> str:
     lines = [
         "# Data dictionary",
         "",
-        "Made by `make docs` from the `.toml` files here and from `sql/mart`; a test holds it current.",
+        "Made by `make docs` from the `.toml` files here and from `sql/staging` and `sql/mart`; a test",
+        "holds it current.",
         "",
     ]
     for source in sources():
         lines += [f"# {source.name}", "", source.doc, ""]
         for table in source.tables.values():
             lines += _table(table)
-    lines += [f"# {SCHEMA}", "", "Views that answer usual questions; each is a file in `sql/mart`.", ""]
-    for view, types in _typed():
-        lines += _view(view, types)
+    typed = [*_typed()]
+    for schema, doc in SCHEMAS.items():
+        lines += [f"# {schema}", "", f"{doc}; each is a file in `sql/{schema}`.", ""]
+        for view, types in typed:
+            lines += _view(view, types) if view.schema == schema else ()
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -61,8 +64,10 @@ def _typed() -> Iterator[tuple[View, dict[str, str]]]:
             connection.execute(f"CREATE SCHEMA {source.name}")
             for table in source.tables.values():
                 connection.execute(next(table.ddl()))
-        for view in marts():
-            described = connection.execute(f"DESCRIBE {view.query}").fetchall()
+        for statement in statements():
+            connection.execute(statement)
+        for view in views():
+            described = connection.execute(f"DESCRIBE {view.qualified}").fetchall()
             yield view, {row[0]: WORDS[row[1]] for row in described}
 
 

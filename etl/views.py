@@ -1,4 +1,6 @@
-"""The views in `sql/mart/`, which answer usual questions: a documenting comment and a query each.
+"""The views in `sql/mart/`, which answer usual questions, and in `sql/staging/`, what several of them read.
+
+Each is a file: a documenting comment and a query.
 
 The comment begins with the question as one line, which ends in a question mark. What else there is to say
 of the view follows in lines of its own. After an empty comment line (`--`) each column of the answer has
@@ -10,12 +12,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from etl.errors import ConfigError
 from etl.schema import folder, literal, quote
 
-SCHEMA = "mart"
+SCHEMAS = {
+    "staging": "Views that the marts have in common",
+    "mart": "Views that answer usual questions",
+}
+"""The schemas of all views, in which each reads those before it, and what they hold."""
+
+READ = re.compile(r"\bstaging\.(\w+)")
 
 COLUMN = re.compile(r"--   (?P<name>\w+) {2,}(?P<doc>\S.*)")
 MORE = re.compile(r"-- {4,}(?P<doc>\S.*)")
@@ -25,12 +34,12 @@ MORE = re.compile(r"-- {4,}(?P<doc>\S.*)")
 class View:
     """One view: the question it answers, what its columns hold, and how the answer is computed."""
 
+    schema: str
     name: str
     doc: str
     columns: dict[str, str]
     """What each column holds, in the order of the query."""
     query: str
-    schema: str = SCHEMA
 
     @property
     def qualified(self) -> str:
@@ -46,21 +55,33 @@ class View:
 
 
 @cache
-def marts() -> list[View]:
-    """All views, by name."""
-    return [read(path) for path in sorted((folder("sql") / SCHEMA).glob("*.sql"))]
+def views() -> list[View]:
+    """All views by schema and name, but after those that they read."""
+    found = [read(path) for schema in SCHEMAS for path in sorted((folder("sql") / schema).glob("*.sql"))]
+    shared = {view.name: view for view in found if view.schema == "staging"}
+    order = TopologicalSorter({name: READ.findall(view.query) for name, view in shared.items()})
+    return [*map(shared.__getitem__, order.static_order()), *found[len(shared) :]]
+
+
+def statements() -> Iterator[str]:
+    """Yield the statements that make all views, over tables that are there."""
+    for schema in SCHEMAS:
+        yield f"CREATE SCHEMA IF NOT EXISTS {schema}"
+    for view in views():
+        yield from view.ddl()
 
 
 def read(path: Path) -> View:
     """Return the view of one file; ConfigError says what is wrong with its comment."""
+    schema = path.parent.name
     lines = path.read_text(encoding="utf-8").splitlines()
     end = next((at for at, line in enumerate(lines) if not line.startswith("--")), len(lines))
     comment, query = lines[:end], "\n".join(lines[end:]).strip()
     try:
         gap = comment.index("--") if "--" in comment else len(comment)
-        return View(path.stem, _doc(comment[:gap]), _columns(comment, gap + 1), _checked(query))
+        return View(schema, path.stem, _doc(comment[:gap]), _columns(comment, gap + 1), _checked(query))
     except ValueError as error:
-        raise ConfigError(f"sql/{SCHEMA}/{path.name}: {error}") from error
+        raise ConfigError(f"sql/{schema}/{path.name}: {error}") from error
 
 
 def _doc(lines: list[str]) -> str:

@@ -175,10 +175,8 @@ def published(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def add_views(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the views that the report asks."""
-    connection.execute(f"CREATE SCHEMA {views.SCHEMA}")
-    for view in views.marts():
-        for statement in view.ddl():
-            connection.execute(statement)
+    for statement in views.statements():
+        connection.execute(statement)
 
 
 def empty() -> duckdb.DuckDBPyConnection:

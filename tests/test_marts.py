@@ -1,4 +1,4 @@
-"""The views in `sql/mart`, each held to what it answers by data alone.
+"""The views in `sql/mart` and `sql/staging`; each mart is held to what it answers by data alone.
 
 A case is a folder `tests/mart/<view>/<case>` with an input `<schema>.<table>.csv` for each table that matters
 and the answer, `expected.csv`. An input has only the columns that matter; the others are NULL, in key columns
@@ -10,6 +10,7 @@ import csv
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +26,7 @@ from etl.errors import ConfigError
 ROOT = Path(__file__).parents[1]
 CASES = ROOT / "tests" / "mart"
 FOUND = {str(path.parent.relative_to(CASES)): path.parent for path in sorted(CASES.rglob("expected.csv"))}
-VIEWS = {view.name: view for view in views.marts()}
+VIEWS = {view.qualified: view for view in views.views()}
 AS_WRITTEN = "HEADER, AUTO_DETECT false, DELIMITER ',', QUOTE '\"', ESCAPE '\"', ALLOW_QUOTED_NULLS false"
 FAR_AWAY = "Pacific/Auckland"
 """Where the day is another one than in UTC for half of the time: no answer may depend on the time zone."""
@@ -35,8 +36,8 @@ every_view = pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
 
 
 @contextmanager
-def made(view: views.View) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with all tables, empty and with nothing required, and this view."""
+def made() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with all tables, empty and with nothing required, and all views."""
     with duckdb.connect() as connection:
         connection.execute(f"SET TimeZone = '{FAR_AWAY}'")
         for source in schema.sources():
@@ -44,8 +45,7 @@ def made(view: views.View) -> Iterator[duckdb.DuckDBPyConnection]:
             for table in source.tables.values():
                 columns = {name: column.sql for name, column in table.columns.items()}
                 create(connection, table.qualified, columns)
-        connection.execute(f"CREATE SCHEMA {view.schema}")
-        for statement in view.ddl():
+        for statement in views.statements():
             connection.execute(statement)
         yield connection
 
@@ -85,8 +85,8 @@ def rows(connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, s
 @pytest.mark.parametrize("case", FOUND.values(), ids=FOUND)
 def test_view_gives_the_expected_answer(case: Path) -> None:
     """Over the rows of a case the view answers exactly what is expected."""
-    view = VIEWS[case.relative_to(CASES).parts[0]]
-    with made(view) as connection:
+    view = VIEWS[f"mart.{case.relative_to(CASES).parts[0]}"]
+    with made() as connection:
         for path in case.glob("*.*.csv"):
             load(connection, path.stem, path)
         columns = described(connection, view.qualified)
@@ -97,22 +97,32 @@ def test_view_gives_the_expected_answer(case: Path) -> None:
         assert rows(connection, "expected", columns) == rows(connection, view.qualified, columns)
 
 
-def test_every_view_has_a_case() -> None:
-    """No view is without a case, and no case without its view."""
-    assert set(VIEWS) == {path.relative_to(CASES).parts[0] for path in FOUND.values()}
+def test_every_mart_has_a_case() -> None:
+    """No mart is without a case, and no case without its mart."""
+    marts = {view.name for view in VIEWS.values() if view.schema == "mart"}
+
+    assert marts == {path.relative_to(CASES).parts[0] for path in FOUND.values()}
+
+
+def test_what_is_staged_is_common() -> None:
+    """Each view in `staging` is read by several others, whose cases hold it too."""
+    read = Counter(name for view in VIEWS.values() for name in set(views.READ.findall(view.query)))
+
+    assert read.keys() == {view.name for view in VIEWS.values() if view.schema == "staging"}
+    assert min(read.values()) > 1
 
 
 @every_view
 def test_view_has_no_rows_before_the_first_run(view: views.View) -> None:
     """Over empty tables a view is empty."""
-    with made(view) as connection:
+    with made() as connection:
         assert [] == rows(connection, view.qualified, described(connection, view.qualified))
 
 
 @every_view
 def test_comment_documents_the_columns_of_the_query(view: views.View) -> None:
     """The columns that a view's comment describes are those of its query, in order, and of declared types."""
-    with made(view) as connection:
+    with made() as connection:
         columns = described(connection, view.qualified)
 
     assert list(columns) == list(view.columns)
@@ -127,27 +137,20 @@ def test_comments_arrive_in_the_database(view: views.View) -> None:
         UNION ALL
         SELECT column_name, comment FROM duckdb_columns() WHERE schema_name = $schema AND table_name = $view
     """
-    with made(view) as connection:
+    with made() as connection:
         found = connection.execute(query, {"schema": view.schema, "view": view.name}).fetchall()
 
     assert {"": view.doc, **view.columns} == dict(found)
 
 
 FORBIDDEN = r"SELECT \*|\w\.\*|\bmart\.|\b(?:now|today)\(|\bcurrent_(?:date|time)|\b\d{4}-\d\d|QUALIFY|BY ALL"
-"""Whatever columns there are, other views, the clock, literal dates, and what other engines do not know."""
+"""Whatever columns there are, other marts, the clock, literal dates, and what other engines do not know."""
 
 
 @every_view
 def test_query_can_be_read_and_run_elsewhere(view: views.View) -> None:
-    """A view lists its columns, reads tables alone, and depends on their rows alone."""
+    """A view lists its columns, reads no mart, and depends on rows alone."""
     assert [] == re.findall(FORBIDDEN, view.query)
-
-
-def test_agreement_counts_the_pairs_of_model_vs_user() -> None:
-    """Two views that must mean the same by a judged assertion work it out in the same words."""
-    pairs, _, _ = VIEWS["model_vs_user"].query.partition("\n)\nSELECT\n")
-
-    assert VIEWS["model_agreement"].query.startswith(f"{pairs}\n),\ncounted AS (")
 
 
 GOOD = """\
@@ -163,14 +166,21 @@ SELECT
 """
 
 
-def test_file_becomes_a_view(tmp_path: Path) -> None:
-    """A view is what its file says: name, question with all that is added to it, columns and query."""
-    (tmp_path / "why.sql").write_text(GOOD, encoding="utf-8")
+def written(path: Path, text: str) -> Path:
+    """The path of a file that holds this text."""
+    path.parent.mkdir()
+    path.write_text(text, encoding="utf-8")
+    return path
 
-    found = views.read(tmp_path / "why.sql")
+
+def test_file_becomes_a_view(tmp_path: Path) -> None:
+    """A view is what its file says: schema, name, question and what is added to it, columns and query."""
+    path = written(tmp_path / "staging" / "why.sql", GOOD)
+
+    found = views.read(path)
 
     columns = {"a": "First, and more.", "b": "Second."}
-    assert views.View("why", "Why? Because.", columns, "SELECT\n    1 AS a,\n    2 AS b") == found
+    assert views.View("staging", "why", "Why? Because.", columns, "SELECT\n    1 AS a,\n    2 AS b") == found
 
 
 NO_QUESTION = "the first line must be a comment that asks what the view answers"
@@ -195,10 +205,10 @@ MALFORMED = {
 @pytest.mark.parametrize(("text", "complaint"), MALFORMED.values(), ids=MALFORMED)
 def test_malformed_file_is_refused(text: str, complaint: str, tmp_path: Path) -> None:
     """A file that documents its view wrongly is refused with its name and what is wrong with it."""
-    (tmp_path / "broken.sql").write_text(text, encoding="utf-8")
+    path = written(tmp_path / "mart" / "broken.sql", text)
 
     with pytest.raises(ConfigError) as caught:
-        views.read(tmp_path / "broken.sql")
+        views.read(path)
 
     assert f"sql/mart/broken.sql: {complaint}" == str(caught.value)
 

@@ -36,11 +36,12 @@ TABLES = {table.qualified: table for source in schema.sources() for table in sou
 Content = dict[str, list[str]]
 COLUMNS = """
     SELECT schema_name || '.' || table_name, column_name, data_type, comment
-    FROM duckdb_columns() WHERE NOT internal AND schema_name <> 'mart' AND column_name <> '_is_version'
+    FROM duckdb_columns() WHERE NOT internal AND schema_name NOT IN ('mart', 'staging')
+    AND column_name <> '_is_version'
     ORDER BY schema_name, table_name, column_index"""
 DOCS = """
     SELECT schema_name, {kind}_name, comment FROM duckdb_{kind}s()
-    WHERE NOT internal AND schema_name <> 'mart' ORDER BY ALL"""
+    WHERE NOT internal AND schema_name NOT IN ('mart', 'staging') ORDER BY ALL"""
 
 
 def by_duckdb(path: Path, relation: Callable[[str], str]) -> Content:

@@ -29,18 +29,21 @@ from etl.publish.lake import Lake
 TABLES = [table for source in schema.sources() for table in source.tables.values()]
 COLUMNS = """
     SELECT schema_name || '.' || table_name, column_name, data_type, is_nullable, comment
-    FROM duckdb_columns() WHERE NOT internal AND schema_name <> 'mart' AND column_name <> '_is_version'
+    FROM duckdb_columns() WHERE NOT internal AND schema_name NOT IN ('mart', 'staging')
+    AND column_name <> '_is_version'
     ORDER BY table_name, column_index"""
 COMMENTS = """
     SELECT schema_name || '.' || table_name, comment FROM duckdb_tables() ORDER BY ALL"""
 KEYS = """
     SELECT schema_name || '.' || table_name, constraint_column_names
     FROM duckdb_constraints() WHERE constraint_type = 'PRIMARY KEY' ORDER BY ALL"""
-MARTS = """
-    SELECT view_name, comment FROM duckdb_views() WHERE schema_name = 'mart' ORDER BY ALL"""
-MART_COLUMNS = """
-    SELECT table_name, column_name, comment
-    FROM duckdb_columns() WHERE schema_name = 'mart' ORDER BY table_name, column_index"""
+VIEWS = """
+    SELECT schema_name, view_name, comment FROM duckdb_views()
+    WHERE schema_name IN ('mart', 'staging') ORDER BY ALL"""
+VIEW_COLUMNS = """
+    SELECT schema_name || '.' || table_name, column_name, comment
+    FROM duckdb_columns() WHERE schema_name IN ('mart', 'staging')
+    ORDER BY schema_name, table_name, column_index"""
 AT_A_STATEMENT = """
 import os, signal
 import duckdb
@@ -124,13 +127,14 @@ def test_a_snapshot_holds_what_is_published(loaded: Loaded, one: Path, which: st
 
 def test_a_snapshot_has_keys_and_comments(loaded: Loaded, one: Path) -> None:
     """Types, NOT NULL, primary keys and all comments are as declared; the umask says who may read it."""
-    warehouse, marts = loaded.sightglass.home / "warehouse.duckdb", views.marts()
+    warehouse = loaded.sightglass.home / "warehouse.duckdb"
+    expected = sorted(views.views(), key=lambda view: view.qualified)
 
     assert (told(warehouse, COLUMNS), told(warehouse, COMMENTS)) == (told(one, COLUMNS), told(one, COMMENTS))
     assert sorted((table.qualified, list(table.key)) for table in TABLES) == told(one, KEYS)
-    assert [(view.name, view.doc) for view in marts] == told(one, MARTS)
-    docs = [(view.name, name, doc) for view in marts for name, doc in view.columns.items()]
-    assert docs == told(one, MART_COLUMNS)
+    assert [(view.schema, view.name, view.doc) for view in expected] == told(one, VIEWS)
+    docs = [(view.qualified, name, doc) for view in expected for name, doc in view.columns.items()]
+    assert docs == told(one, VIEW_COLUMNS)
     assert 0o644 == stat.S_IMODE(one.stat().st_mode)
 
 
@@ -233,13 +237,13 @@ def test_a_snapshot_is_never_mixed_of_two_versions(
     shutil.copytree(loaded.sightglass.home, home)
     umask = os.umask(0o022)
 
-    def publish_meanwhile() -> list[views.View]:
+    def publish_meanwhile() -> Iterator[str]:
         with closing(open_for_writing(home)) as warehouse:
             warehouse.connection.execute("UPDATE etl.cursors SET run_id = 'another'")
             publish(warehouse, settings_of(home, SIGHTGLASS_LAKE_GRACE="0"))
-        return views.marts()
+        yield from views.statements()
 
-    monkeypatch.setattr("etl.publish.snapshot.marts", publish_meanwhile)
+    monkeypatch.setattr("etl.publish.snapshot.statements", publish_meanwhile)
     said = told_not_to(home, tmp_path / "one.duckdb")
     os.umask(umask)
 

@@ -13,6 +13,7 @@ from typing import Any
 from etl import schema
 from etl.errors import RecordError
 from etl.extract.stream import FORGET_GAPS, LIST_GAPS, MARK_RANGE, REPLAY, SETTLE_QUARANTINE, THE_RUN, Action
+from etl.load.after_load import after_load
 from etl.load.run_store import QuarantineEntry, RunStore, StreamStats, known_entries, received
 from etl.load.save import Lineage, save
 from etl.load.warehouse import LOG_BYTES, Warehouse
@@ -176,9 +177,9 @@ class Committer:
         return own if schema.has_statement(own) else f"etl/{name}"
 
     def _settle(self) -> None:
-        """Let the source's own statements work out what follows from the rows that were written."""
-        for statement in _after_load(self._declared.name):
-            self._warehouse.run(statement, run_id=self._run_store.run_id)
+        """Work out what follows, as the source says in SQL, from the rows that were written."""
+        for statement in after_load(self._declared):
+            self._warehouse.execute(statement, run_id=self._run_store.run_id)
 
     def _enter(self, each: StreamBatch, *, moves_cursor: bool) -> None:
         """Enter how far a stream has come, and how it ended."""
@@ -233,9 +234,3 @@ def accepted(
         return None
     (cut,) = transformer.transform([received(warehouse, entry).delivery()]).values()
     return None if cut.rejected else cut
-
-
-def _after_load(source: str) -> list[str]:
-    folder = schema.folder("sql")
-    found = sorted((folder / source / "after_load").glob("*.sql"))
-    return [str(path.relative_to(folder).with_suffix("")) for path in found]

@@ -8,7 +8,7 @@ other keys have begun within the log, so that replaying gives the same.
 from collections.abc import Collection, Iterator, Sequence
 
 from etl.load.relation import LINEAGE, MARK, is_marked
-from etl.load.sql import equal, names
+from etl.load.sql import deletion, names
 from etl.load.warehouse import Warehouse
 from etl.schema import SYSTEM, Source, Table, literal, quote
 
@@ -131,9 +131,7 @@ def _columns(source: Source, table: Table) -> str:
 def _replace(warehouse: Warehouse, table: Table, columns: str, key: Sequence[str]) -> int:
     """Take all rows of the gathered keys from the former warehouse; how many there were."""
     execute = warehouse.connection.execute
-    execute(
-        f"DELETE FROM {table.qualified} AS stored USING uncovered WHERE {equal(key, 'stored', 'uncovered')}"
-    )
+    execute(deletion(table, key, "uncovered"))
     rows = execute(
         f"INSERT INTO {table.qualified} ({columns}) SELECT {columns} FROM {FORMER}.{table.qualified} "
         f"SEMI JOIN uncovered USING ({names(key)})"

@@ -15,6 +15,11 @@ def equal(columns: Iterable[str], left: str, right: str) -> str:
     return " AND ".join(f"{left}.{quote(name)} = {right}.{quote(name)}" for name in columns)
 
 
+def deletion(table: Table, key: Iterable[str], others: str) -> str:
+    """Return the statement that deletes the rows of a table with a key, or a whole's, that others list."""
+    return f"DELETE FROM {table.qualified} AS stored USING {others} WHERE {equal(key, 'stored', others)}"
+
+
 def plain(columns: Iterable[str], table: Table) -> dict[str, bool]:
     """Return the columns, each with whether it must be compared as text.
 

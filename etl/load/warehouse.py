@@ -147,9 +147,12 @@ class Warehouse:
 
         It need not use all parameters.
         """
-        text = schema.statement(name)
-        named = {key: value for key, value in parameters.items() if f"${key}" in text}
-        return self.connection.execute(text, named or None).fetchall()
+        return self.execute(schema.statement(name), **parameters)
+
+    def execute(self, statement: str, /, **parameters: object) -> list[tuple[Any, ...]]:
+        """Return the rows of a statement, likewise."""
+        named = {key: value for key, value in parameters.items() if f"${key}" in statement}
+        return self.connection.execute(statement, named or None).fetchall()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -41,8 +41,8 @@ class StreamBuffer:
     """When the first of what is not sealed came."""
     has_content: bool = False
     """Whether the tables may change by what is not sealed."""
-    has_watermark: bool = False
-    """Whether the source has said how far the cursor may move."""
+    watermark: Watermark | None = None
+    """How far the cursor may move, as the source has said."""
     _received: list[tuple[int, Bundle]] = field(default_factory=list)
     _repeats: dict[str, int] = field(default_factory=dict)
     _newest: int | None = None
@@ -54,11 +54,10 @@ class StreamBuffer:
         self.records += count
         self._count += count
         read = [self._without_repeats(each) if isinstance(each, Page) else each for each in bundle]
-        new = [each for each in read if not isinstance(each, Page) or each.records]
+        new = self._with_watermark([each for each in read if not isinstance(each, Page) or each.records])
         self.since = self.since or now
         self.size += size_of(new)
         self.has_content = self.has_content or any(map(_is_content, new))
-        self.has_watermark = self.has_watermark or any(isinstance(each, Watermark) for each in new)
         self._received.append((micros_of(now), new))
 
     def drain(self) -> "Drained":
@@ -74,6 +73,14 @@ class StreamBuffer:
         self._received, self._repeats, self._newest, self._count = [], {}, None, 0
         self.size, self.since, self.has_content, self.starts_over = 0, None, False, False
         return drained
+
+    def _with_watermark(self, bundle: Bundle) -> Bundle:
+        """Repeat how far the cursor may move where the stream ends, for that may be another batch."""
+        for each in bundle:
+            if isinstance(each, Watermark):
+                self.watermark = each
+        has_ended = any(isinstance(each, End) for each in bundle)
+        return [self.watermark, *bundle] if has_ended and self.watermark else bundle
 
     def _without_repeats(self, page: Page) -> Page:
         new, versions = self.recognizer.split(page)
@@ -118,7 +125,7 @@ class Drained:
     def moves_by_newest(self) -> bool:
         """Whether the cursor moves to the newest time that was received of the stream, this included."""
         has_ended = any(isinstance(each, End) for _, bundle in self.received for each in bundle)
-        return has_ended and not self.buffer.has_watermark
+        return has_ended and self.buffer.watermark is None
 
 
 Newest = Mapping[tuple[str, str], int | None]

@@ -4,15 +4,18 @@ Python runs one thread at a time. What makes rows keeps it busy, and whoever ask
 then waits for it hundreds of times a second. So the rows of a large load are made elsewhere, from the log.
 """
 
+import errno
 import mmap
 import os
 import pickle
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from socket import recv_fds, send_fds, socket, socketpair
+from socket import MSG_CTRUNC, recv_fds, send_fds, socket, socketpair
 from struct import Struct
 from typing import IO, Any
 
@@ -121,7 +124,9 @@ class TransformWorker:
         self._source = source
         self._here = PartTransformer(log, source)
         self._process: subprocess.Popen[bytes] | None = None
-        self._channel, self._its = socketpair()
+        self._channel: socket | None = None
+        self._is_refused = False
+        """Whether the machine has no room for another process: the rows are made here."""
         self._has_learned = False
         self._unknown: list[str] = []
 
@@ -135,16 +140,16 @@ class TransformWorker:
         Raises EnvironmentFaultError where the process was killed, or the part is not as it was written.
         """
         try:
-            return self._rows_there(part) if self._process else self._here.rows(part)
+            return self._rows_there(part, self._channel) if self._channel else self._here.rows(part)
         except DamagedPartError as error:
             raise EnvironmentFaultError(f"the log was altered while it was written: {error}") from error
 
-    def _rows_there(self, part: Part) -> PartRows:
+    def _rows_there(self, part: Part, channel: socket) -> PartRows:
         failed = None
         if not self._has_learned:
-            failed = _send(self._channel, self._here.transformer.learned())
+            failed = _send(channel, self._here.transformer.learned())
             self._has_learned = True
-        made = failed or _send(self._channel, part) or _receive(self._channel)
+        made = failed or _send(channel, part) or _receive(channel)
         if isinstance(made, Exception):
             raise made
         rows: PartRows
@@ -152,12 +157,20 @@ class TransformWorker:
         return rows
 
     def start(self) -> None:
-        """Start the process, unless it is there."""
-        if self._process:
+        """Start the process, unless it is there, or the machine refuses it."""
+        if self._process or self._is_refused:
             return
-        number = self._its.fileno()
+        try:
+            ours, its = socketpair()
+            with its:
+                self._process = self._started(its.fileno())
+            self._channel = ours
+        except OSError:
+            self._is_refused = True
+
+    def _started(self, number: int) -> "subprocess.Popen[bytes]":
         told = [str(Path(__file__).parents[2]), self._source, str(self._log.folder), str(number)]
-        self._process = subprocess.Popen(  # noqa: S603 -- our own module
+        return subprocess.Popen(  # noqa: S603 -- our own module
             [sys.executable, "-P", "-c", START, *told],
             pass_fds=[number],
             env=_without_credentials(os.environ),
@@ -165,12 +178,11 @@ class TransformWorker:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
-        self._its.close()
 
     def close(self) -> None:
         """End the process."""
-        self._its.close()
-        self._channel.close()
+        if self._channel:
+            self._channel.close()
         if self._process:
             self._process.wait()
 
@@ -205,14 +217,24 @@ def _send(channel: socket, what: object) -> EnvironmentFaultError | None:
             file.write(pickle.dumps((places, body)))
             file.flush()
             send_fds(channel, [INDEX.pack(end)], [file.fileno()])
-    except OSError:
-        return EnvironmentFaultError(KILLED)
+    except OSError as error:
+        return _lost(error)
     return None
+
+
+def _lost(error: OSError) -> EnvironmentFaultError:
+    """Return what is to be told where rows cannot be handed over."""
+    if isinstance(error, ConnectionError):
+        return EnvironmentFaultError(KILLED)
+    return EnvironmentFaultError(
+        f"rows cannot be handed from one process to another: {error.strerror or error}; see to its limits. "
+        "What was received is kept, the next run goes on from there"
+    )
 
 
 def _nameless() -> IO[bytes]:
     """Return a file in memory where the machine has such, else one that is gone once it is closed."""
-    if hasattr(os, "memfd_create"):
+    with suppress(AttributeError, PermissionError):
         return os.fdopen(os.memfd_create("rows"), "wb")
     return tempfile.TemporaryFile()
 
@@ -220,13 +242,15 @@ def _nameless() -> IO[bytes]:
 def _receive(channel: socket) -> Any:  # noqa: ANN401 -- whatever was sent
     """Return what was handed over; EnvironmentFaultError where nobody is there any more."""
     try:
-        told, numbers, _, _ = recv_fds(channel, INDEX.size, 1)
-    except OSError:
-        told, numbers = b"", []
-    if not numbers:
-        return EnvironmentFaultError(KILLED)
-    with os.fdopen(numbers[0], "rb") as file:
-        held = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        told, numbers, flags, _ = recv_fds(channel, INDEX.size, 1)
+        if not numbers:
+            # Without room for one more open file, what came with the message is dropped.
+            lacks_room = flags & MSG_CTRUNC or told
+            return _lost(OSError(errno.EMFILE, "Too many open files") if lacks_room else ConnectionError())
+        with os.fdopen(numbers[0], "rb") as file:
+            held = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        return _lost(error)
     # Nobody but our own process can have written it.
     places, body = pickle.loads(held[INDEX.unpack(told)[0] :])  # noqa: S301
     return pickle.loads(body, buffers=[held[first : first + size] for first, size in places])  # noqa: S301
@@ -244,6 +268,8 @@ def serve_parent(source: str, folder: str, number: str) -> None:
         try:
             made = transformer.rows(part), transformer.transformer.unknown()
         except Exception as error:  # noqa: BLE001 -- raised where the rows are waited for
+            # Handed over, an error forgets where it came from.
+            error.add_note("".join(traceback.format_tb(error.__traceback__)))
             made = error
         if _send(channel, made):
             return

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import msgspec
 
-from etl import schema
+from etl import schema, views
 from etl.config import Settings
 from etl.errors import EnvironmentFaultError
 from etl.files import reason, remedy
@@ -25,7 +25,6 @@ from etl.publish.lake import Lake
 from etl.publish.layout import COMMIT, VERSIONS
 from etl.publish.spill import spill_folder
 from etl.schema import Table, literal, quote
-from etl.views import SCHEMA, marts
 
 NAME = "bi.duckdb"
 LAKE = "lake"
@@ -187,15 +186,13 @@ def _show(connection: duckdb.DuckDBPyConnection, lake: Path, prefix: str) -> Non
 
 
 def definitions(prefix: str, until: str = NOW) -> Iterator[str]:
-    """Yield the statements that make all views: over the tables of the lake under a prefix, and the marts."""
+    """Yield the statements that make all views: over the lake under a prefix, and those in `sql/`."""
     for source in schema.sources():
         yield f"CREATE SCHEMA IF NOT EXISTS {source.name}"
         for table in source.tables.values():
             yield f"CREATE OR REPLACE VIEW {table.qualified} AS\n{query(table, prefix, until)}"
             yield from table.comments("VIEW")
-    yield f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"
-    for view in marts():
-        yield from view.ddl()
+    yield from views.statements()
 
 
 def query(table: Table, prefix: str, until: str = NOW) -> str:

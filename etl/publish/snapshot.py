@@ -17,7 +17,7 @@ from etl.publish.bi import NAME as BI
 from etl.publish.files import PART, readable
 from etl.publish.lake import Lake
 from etl.schema import literal
-from etl.views import SCHEMA, marts
+from etl.views import statements
 
 
 def write_snapshot(settings: Settings, path: Path) -> str:
@@ -74,7 +74,5 @@ def _fill(connection: duckdb.DuckDBPyConnection, lake: str, version: str) -> Non
             connection.execute(
                 f"INSERT INTO {table.qualified} BY NAME {query(table, lake, str(int(version)))}"
             )
-    connection.execute(f"CREATE SCHEMA {SCHEMA}")
-    for view in marts():
-        for statement in view.ddl():
-            connection.execute(statement)
+    for statement in statements():
+        connection.execute(statement)

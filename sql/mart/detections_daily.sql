@@ -18,23 +18,7 @@
 --   above_share         Share of the assertions with a probability that are above the threshold, 0..1.
 --   mean_probability    Mean probability of the assertions, 0..1.
 --   median_probability  Median probability of the assertions, 0..1.
-WITH
--- JSON: the map from subject to threshold as rows; a threshold is sent as a number or as text.
-configured AS (
-    SELECT
-        application_id,
-        unnest(json_keys(detection_thresholds)) AS subject_uid,
-        unnest(json_extract_string(detection_thresholds, '$.*')) AS threshold_text
-    FROM cogniac.applications
-),
-thresholds AS (
-    SELECT
-        application_id,
-        subject_uid,
-        TRY_CAST(threshold_text AS DOUBLE) AS threshold
-    FROM configured
-),
-dated AS (
+WITH dated AS (
     SELECT
         detections.application_id,
         detections.subject_uid,
@@ -47,7 +31,7 @@ dated AS (
         detections.probability,
         coalesce(thresholds.threshold, 0.5) AS threshold
     FROM cogniac.detections AS detections
-    LEFT JOIN thresholds
+    LEFT JOIN staging.thresholds AS thresholds
         ON thresholds.application_id = detections.application_id
         AND thresholds.subject_uid = detections.subject_uid
 ),

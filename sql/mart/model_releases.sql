@@ -19,14 +19,14 @@ WITH versions AS (
         application_id,
         model_id,
         media_id || ' ' || focus_key AS result,
-        coalesce(created_at, valid_from) AS asserted_at,
+        asserted_at,
         probability,
         valid_to,
         row_number() OVER (
             PARTITION BY application_id, media_id, focus_key, detection_id, subject_uid, model_id
             ORDER BY valid_from DESC, revision DESC
         ) AS version_number
-    FROM cogniac.detection_history
+    FROM staging.assertions
     WHERE model_id IS NOT NULL
 ),
 models AS (

@@ -20,21 +20,6 @@
 --   threshold         Probability above which the application passes a detection of the subject on, 0..1.
 --   distance          How far the probability is from the threshold, from 0 (least sure) to 1.
 WITH
--- JSON: the map from subject to threshold as rows; a threshold is sent as a number or as text.
-configured AS (
-    SELECT
-        application_id,
-        unnest(json_keys(detection_thresholds)) AS subject_uid,
-        unnest(json_extract_string(detection_thresholds, '$.*')) AS threshold_text
-    FROM cogniac.applications
-),
-thresholds AS (
-    SELECT
-        application_id,
-        subject_uid,
-        TRY_CAST(threshold_text AS DOUBLE) AS threshold
-    FROM configured
-),
 -- A result can hold several assertions of a model on one subject: the latest is the one that counts.
 newest AS (
     SELECT
@@ -78,7 +63,7 @@ measured AS (
         coalesce(thresholds.threshold, 0.5) AS threshold,
         abs(newest.probability - coalesce(thresholds.threshold, 0.5)) AS distance
     FROM newest
-    LEFT JOIN thresholds
+    LEFT JOIN staging.thresholds AS thresholds
         ON thresholds.application_id = newest.application_id
         AND thresholds.subject_uid = newest.subject_uid
     WHERE newest.age = 1

@@ -193,7 +193,7 @@ function streamNote({ refused, missing, state, error }) {
 // A time in little space: the year only where it is not that of the report.
 function brief(text, otherwise) {
     if (text === null) return otherwise;
-    const year = text.partition(0, 4) === madeAt.partition(0, 4) ? undefined : "numeric";
+    const year = text.slice(0, 4) === madeAt.slice(0, 4) ? undefined : "numeric";
     const day = new Date(text).toLocaleDateString("en-GB", { day: "numeric", month: "short", year, timeZone: "UTC" });
     const made = element("span");
     made.append(element("span", `${day},`, "together"), ` ${clock(text)}`);
@@ -409,7 +409,7 @@ function showVideo(curves, scales) {
         panel(container, capital(words(curve.metric)), `per ${per}, from ${words(curve.asset)}`, make);
     }
     const told = [at ? `${video}, handed in on ${date(at)}.` : `${video}.`];
-    for (const { second, focus_before: before, focus_after: after } of drops.partition(0, 1)) {
+    for (const { second, focus_before: before, focus_after: after } of drops.slice(0, 1)) {
         told.push(`Focus falls most at second ${second}, from ${tenths(before)} to ${tenths(after)}.`);
     }
     part("video", ".answer").textContent = told.join(" ");

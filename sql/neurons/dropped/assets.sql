@@ -1,5 +1,4 @@
 -- Files that a medium written by this run no longer offers, or whose medium was refused.
-CREATE OR REPLACE TEMP TABLE dropped AS
 SELECT assets.media_id, assets.asset
 FROM neurons.assets AS assets
 LEFT JOIN neurons.media AS media USING (media_id)

@@ -1,5 +1,0 @@
--- Drop their rows here.
-DELETE FROM neurons.aoi_metrics AS stored
-USING dropped
-WHERE stored.media_id = dropped.media_id
-    AND stored.asset = dropped.asset

@@ -1,0 +1,207 @@
+-- What did the model say before each assertion of a user, and did the user agree?
+-- One row per assertion of a user that follows a model's on the same subject of the same result, replaced
+-- ones included. An assertion with several versions counts once: a user's with its last one, a model's as it
+-- was first seen. A capture outside an application is no answer to a model.
+-- The model says that a subject is there if its probability is above the application's threshold (0.5, the
+-- vendor's default, where none is set), a user if theirs is above 0.5. They agree if both say the same and,
+-- where a text (ocr) or a count was read, the user left the reading as it was; boxes are not compared.
+-- Where the model's assertion was replaced before it could be loaded, the probability before the first
+-- assertion of a person stands in, provided that the application has a model.
+--
+--   application_id      Application that holds the assertions.
+--   media_id            Media item the assertions are about.
+--   focus_key           Region of the media item, as canonical JSON; the empty string stands for the whole
+--                       media item.
+--   subject_uid         Subject that is asserted to be there, or not.
+--   model_id            Model that made the assertion; NULL where its assertion was replaced before it could
+--                       be loaded.
+--   model_detection_id  Cogniac's id of the model's assertion; NULL where it could not be loaded.
+--   model_asserted_at   When the model made its assertion; NULL where it could not be loaded.
+--   model_probability   Probability the model had given, 0..1.
+--   threshold           Probability above which the application passes a detection of the subject on, 0..1.
+--   user_id             User who made the later assertion.
+--   user_detection_id   Cogniac's id of the user's assertion.
+--   user_asserted_at    When the user made the assertion.
+--   user_probability    What the user said, from 0 (not there) to 1 (there).
+--   probability_after   Probability of the subject that Cogniac derived from the user's assertion, 0..1.
+--   model_reading       Text or count the model read; NULL for other kinds of application data, and where the
+--                       assertion could not be loaded.
+--   user_reading        Text or count the user read; NULL for other kinds of application data.
+--   verdict             confirmed, wrongly seen (the model alone said it was there), overlooked (the user
+--                       alone did) or misread (another text or count); NULL where either probability is
+--                       missing.
+--   is_last_word        Whether no later assertion of a user on the same assertion of the model is known.
+WITH
+-- Once, for the two that read it.
+assertions AS (
+    SELECT
+        application_id,
+        media_id,
+        focus_key,
+        subject_uid,
+        detection_id,
+        asserted_by,
+        user_id,
+        model_id,
+        asserted_at,
+        prev_prob,
+        probability,
+        uncal_prob,
+        reading,
+        valid_from,
+        revision
+    FROM staging.assertions
+),
+people AS (
+    SELECT
+        application_id,
+        media_id,
+        focus_key,
+        subject_uid,
+        detection_id,
+        asserted_by,
+        user_id,
+        asserted_at,
+        prev_prob,
+        probability,
+        uncal_prob,
+        reading,
+        row_number() OVER (
+            PARTITION BY application_id, media_id, focus_key, subject_uid, detection_id
+            ORDER BY valid_from DESC, revision DESC
+        ) AS version_age
+    FROM assertions
+    WHERE asserted_by IN ('user', 'capture')
+),
+-- Each assertion of a person in its last version, with the probability before anybody spoke.
+last_words AS (
+    SELECT
+        application_id,
+        media_id,
+        focus_key,
+        subject_uid,
+        detection_id,
+        asserted_by,
+        user_id,
+        asserted_at,
+        probability,
+        coalesce(uncal_prob, probability) AS own_probability,
+        reading,
+        first_value(prev_prob) OVER (
+            PARTITION BY application_id, media_id, focus_key, subject_uid
+            ORDER BY asserted_at, detection_id
+        ) AS probability_before
+    FROM people
+    WHERE version_age = 1
+),
+-- The model's assertions before each of a user's, the latest first, each in its first version.
+candidates AS (
+    SELECT
+        users.application_id,
+        users.media_id,
+        users.focus_key,
+        users.subject_uid,
+        users.detection_id AS user_detection_id,
+        users.user_id,
+        users.asserted_at AS user_asserted_at,
+        users.probability_before,
+        users.probability AS probability_after,
+        users.own_probability AS user_probability,
+        users.reading AS user_reading,
+        models.detection_id AS model_detection_id,
+        models.model_id,
+        models.asserted_at AS model_asserted_at,
+        models.probability AS model_probability,
+        models.reading AS model_reading,
+        row_number() OVER (
+            PARTITION BY
+                users.application_id,
+                users.media_id,
+                users.focus_key,
+                users.subject_uid,
+                users.detection_id
+            ORDER BY
+                models.asserted_at DESC,
+                models.detection_id DESC,
+                models.valid_from,
+                models.revision
+        ) AS distance
+    FROM last_words AS users
+    LEFT JOIN assertions AS models
+        ON models.application_id = users.application_id
+        AND models.media_id = users.media_id
+        AND models.focus_key = users.focus_key
+        AND models.subject_uid = users.subject_uid
+        AND models.asserted_by = 'model'
+        AND models.asserted_at <= users.asserted_at
+    WHERE users.asserted_by = 'user'
+),
+with_model AS (
+    SELECT DISTINCT application_id
+    FROM cogniac.detection_history
+    WHERE asserted_by = 'model'
+),
+pairs AS (
+    SELECT
+        candidates.application_id,
+        candidates.media_id,
+        candidates.focus_key,
+        candidates.subject_uid,
+        candidates.model_id,
+        candidates.model_detection_id,
+        candidates.model_asserted_at,
+        CASE
+            WHEN candidates.model_detection_id IS NULL THEN candidates.probability_before
+            ELSE candidates.model_probability
+        END AS model_probability,
+        coalesce(thresholds.threshold, 0.5) AS threshold,
+        candidates.user_id,
+        candidates.user_detection_id,
+        candidates.user_asserted_at,
+        candidates.user_probability,
+        candidates.probability_after,
+        candidates.model_reading,
+        candidates.user_reading,
+        row_number() OVER (
+            PARTITION BY
+                candidates.application_id,
+                candidates.media_id,
+                candidates.focus_key,
+                candidates.subject_uid,
+                candidates.model_detection_id
+            ORDER BY candidates.user_asserted_at DESC, candidates.user_detection_id DESC
+        ) AS answer_age
+    FROM candidates
+    JOIN with_model ON with_model.application_id = candidates.application_id
+    LEFT JOIN staging.thresholds AS thresholds
+        ON thresholds.application_id = candidates.application_id
+        AND thresholds.subject_uid = candidates.subject_uid
+    WHERE candidates.distance = 1
+        AND (candidates.model_detection_id IS NOT NULL OR candidates.probability_before IS NOT NULL)
+)
+SELECT
+    application_id,
+    media_id,
+    focus_key,
+    subject_uid,
+    model_id,
+    model_detection_id,
+    model_asserted_at,
+    model_probability,
+    threshold,
+    user_id,
+    user_detection_id,
+    user_asserted_at,
+    user_probability,
+    probability_after,
+    model_reading,
+    user_reading,
+    CASE
+        WHEN model_probability > threshold AND user_probability <= 0.5 THEN 'wrongly seen'
+        WHEN model_probability <= threshold AND user_probability > 0.5 THEN 'overlooked'
+        WHEN model_probability IS NULL OR user_probability IS NULL THEN NULL
+        WHEN user_probability > 0.5 AND user_reading <> model_reading THEN 'misread'
+        ELSE 'confirmed'
+    END AS verdict,
+    answer_age = 1 AS is_last_word
+FROM pairs
