@@ -33,6 +33,7 @@ from etl.extract.stream import (
 from etl.load.run_store import StreamStats
 from etl.pipeline import source_loader as loading
 from etl.pipeline.part_pipeline import PartPipeline
+from etl.pipeline.rebuild import rebuild
 from etl.pipeline.run import Report, run
 
 HEAVY = 2**16
@@ -217,6 +218,19 @@ def test_a_commit_that_fails_is_told_though_nothing_more_comes(
     released.set()
 
     assert [] == waited
+
+
+@pytest.mark.parametrize(("holds", "cursors"), [(True, []), (False, [("", 100.0)])], ids=["holds", "moves"])
+def test_how_far_a_cursor_may_move_counts_though_its_stream_ends_in_a_later_batch(
+    cog: Bench, *, holds: bool, cursors: list[tuple[str, float]]
+) -> None:
+    """What the source has proven bounds the cursor, whatever is committed between that and the end."""
+    bundle = [*unproven(400, 100), Watermark(100_000_000, holds=holds)]
+    cog.run([stream(bundle)], SIGHTGLASS_RAW_DAYS="forever")
+    again = cog.home / "again"
+    rebuild(load((), {}, {"SIGHTGLASS_HOME": str(cog.home)}), [], again, lambda: cog.now, alone=True)
+
+    assert [cursors, cursors] == [table(home, CURSORS) for home in (cog.home, again)]
 
 
 @pytest.mark.parametrize("ends", [[], [SourceError("broke off")]], ids=["ends", "fails"])

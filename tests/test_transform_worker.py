@@ -1,11 +1,14 @@
 """The transform stage in a process of its own makes the same rows, and its end is nobody's loss."""
 
+import errno
+import mmap
 import os
 import select
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from conftest import Plant, Sightglass
@@ -39,20 +42,20 @@ loading.WORTH_BYTES = 0
 KILLED = f"""{START_AT_ONCE}
 from etl.pipeline.transform_worker import TransformWorker
 rows = TransformWorker._rows_there
-def kill(self, part):
+def kill(self, *arguments):
     self._process.kill()
     self._process.wait()
-    return rows(self, part)
+    return rows(self, *arguments)
 TransformWorker._rows_there = kill
 """
 TELLING = f"""{START_AT_ONCE}
 import sys
 from etl.pipeline.transform_worker import TransformWorker
 rows = TransformWorker._rows_there
-def tell(self, part):
+def tell(self, *arguments):
     sys.stderr.write(f"{{self._process.pid}}\\n")
     sys.stderr.flush()
-    return rows(self, part)
+    return rows(self, *arguments)
 TransformWorker._rows_there = tell
 """
 HEAD = StreamHead("detections", "a", 0)
@@ -212,6 +215,51 @@ def ended(pid: int) -> bool:
         return bool(select.select([handle], [], [], 30)[0])
     finally:
         os.close(handle)
+
+
+def refused(*_: object, **__: object) -> NoReturn:
+    """Do as a machine that has no room for another process, or forbids it."""
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_a_machine_that_starts_no_process_has_the_rows_made_here(
+    sealed: tuple[Log, list[Part]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second process is for speed alone."""
+    log, (first, *_) = sealed
+    monkeypatch.setattr(subprocess, "Popen", refused)
+    with closing(TransformWorker(log, "cogniac")) as there:
+        there.start()
+
+        assert 1 == there.rows(first).streams[0].contributions["detections"].fetched
+
+
+def test_rows_are_handed_over_where_no_file_may_be_in_memory(
+    sealed: tuple[Log, list[Part]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then they go through one that is on disk and has no name."""
+    log, (first, *_) = sealed
+    monkeypatch.setattr(os, "memfd_create", refused)
+    with closing(TransformWorker(log, "cogniac")) as there:
+        there.start()
+
+        assert 1 == there.rows(first).streams[0].contributions["detections"].fetched
+
+
+def test_what_cannot_be_handed_over_is_told_with_its_reason(
+    sealed: tuple[Log, list[Part]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many open files are not a lack of memory, and no traceback."""
+    log, (first, *_) = sealed
+
+    def full(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with closing(TransformWorker(log, "cogniac")) as there:
+        there.start()
+        monkeypatch.setattr(mmap, "mmap", full)
+        with pytest.raises(EnvironmentFaultError, match="handed from one process to another: Too many open"):
+            there.rows(first)
 
 
 def test_key_that_interrupts_reaches_the_run_alone() -> None:

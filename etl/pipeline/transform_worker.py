@@ -13,7 +13,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from socket import MSG_CTRUNC, recv_fds, send_fds, socket, socketpair
 from struct import Struct
@@ -161,10 +161,10 @@ class TransformWorker:
         if self._process or self._is_refused:
             return
         try:
-            ours, its = socketpair()
-            with its:
+            with ExitStack() as stack:
+                ours, its = map(stack.enter_context, socketpair())
                 self._process = self._started(its.fileno())
-            self._channel = ours
+                self._channel = ours.dup()
         except OSError:
             self._is_refused = True
 
