@@ -11,8 +11,8 @@ from etl import schema
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "etl"
-LONGEST_FUNCTION = 60
-LONGEST_FILE = 360
+LONGEST_FUNCTION = 40
+LONGEST_FILE = 350
 MANY = 4
 """Names of columns that make a list of columns."""
 

@@ -1,5 +1,6 @@
 """How tables are cut into files: every row stands in one of them, and a change rewrites what it touched."""
 
+from collections.abc import Iterator
 from errno import ENOSPC
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,14 @@ from etl.publish import lake, parquet, partitions
 from etl.publish.parquet import PartitionWriter
 from etl.publish.partitions import Partition
 from etl.schema import Table
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Small]:
+    """A lake of one table that is still empty."""
+    made = Small(tmp_path / "lake", made_up("a"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """Make the tables anew from the log, without asking any API."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,7 +24,7 @@ from etl.load.completing import (
     former_number,
 )
 from etl.load.run_store import RunStore
-from etl.load.warehouse import NAME, make_folder, opened
+from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.pipeline.log_applier import LogApplier, recover
 from etl.process import interruptible
 from etl.publish import REBUILT, Published, publish
@@ -88,21 +88,7 @@ def rebuild(
         folder = into or home / ASIDE
         _clear(folder, new=into is None)
         with opened(folder) as warehouse, interruptible(warehouse, is_wanted_after=True):
-            warehouse.connection.execute("SET threads = 1")
-            if has_former:
-                former = literal(str(home / NAME))
-                warehouse.connection.execute(f"ATTACH {former} AS {FORMER} (READ_ONLY)")
-            redact = Redactor(each.reveal() for each in settings.secrets)
-            for name, log in logs.items():
-                if name in report.sources:
-                    _rebuild_source(LogApplier(warehouse, log, name, redact), report, has_former=has_former)
-                elif has_former:
-                    with warehouse.transaction():
-                        copy_source(warehouse, schema.source(name))
-            if has_former:
-                with warehouse.transaction():
-                    copy_runs(warehouse)
-                warehouse.connection.execute(f"DETACH {FORMER}")
+            _fill(warehouse, settings, logs, report, has_former=has_former)
             RunStore(warehouse, "").close_dead(now())
             warehouse.connection.execute("CHECKPOINT")
         if into is None:
@@ -111,6 +97,27 @@ def rebuild(
     if report.incomplete:
         report.exit_code = QUARANTINED
     return report
+
+
+def _fill(
+    warehouse: Warehouse, settings: Settings, logs: Mapping[str, Log], report: Rebuilt, *, has_former: bool
+) -> None:
+    """Fill an empty warehouse from the logs, and with what the former one has besides."""
+    warehouse.connection.execute("SET threads = 1")
+    if has_former:
+        former = literal(str(settings.home / NAME))
+        warehouse.connection.execute(f"ATTACH {former} AS {FORMER} (READ_ONLY)")
+    redact = Redactor(each.reveal() for each in settings.secrets)
+    for name, log in logs.items():
+        if name in report.sources:
+            _rebuild_source(LogApplier(warehouse, log, name, redact), report, has_former=has_former)
+        elif has_former:
+            with warehouse.transaction():
+                copy_source(warehouse, schema.source(name))
+    if has_former:
+        with warehouse.transaction():
+            copy_runs(warehouse)
+        warehouse.connection.execute(f"DETACH {FORMER}")
 
 
 def _rebuild_source(applier: LogApplier, report: Rebuilt, *, has_former: bool) -> None:

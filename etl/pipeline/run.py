@@ -16,6 +16,7 @@ from etl.errors import (
     QUARANTINED,
     CheckFailedError,
     ConfigError,
+    EnvironmentFaultError,
     SightglassError,
     SourceError,
     worst,
@@ -208,10 +209,7 @@ def entered(
     that reports what was refused does so for those before it that could not.
     """
     make_folder(settings.home)
-    with (
-        lock.hold(settings.home, report.started_at) as holder,
-        writable(settings.home) as warehouse,
-    ):
+    with lock.hold(settings.home, report.started_at) as holder, writable(settings.home) as warehouse:
         run_store = RunStore(warehouse, report.run_id)
         is_entered = False
         try:
@@ -226,7 +224,7 @@ def entered(
                 holder.enter(report.run_id)
             yield warehouse, run_store
         except BaseException as error:
-            if not is_entered and isinstance(error, ConfigError):
+            if not is_entered and isinstance(error, (ConfigError, EnvironmentFaultError)):
                 raise
             spare()
             warehouse.roll_back()
@@ -236,19 +234,30 @@ def entered(
                     run_store.start(report.started_at)
                 run_store.finish(now(), "failed", _code(error), report.unknown)
             raise
-        report.gaps, report.held_back = run_store.gaps(), run_store.held_back()
-        report.finished_at = now()
-        run_store.finish(report.finished_at, report.status, report.exit_code, report.unknown)
-        with report.stages.measured("checkpoint"):
-            warehouse.connection.execute("RESET threads")
-            warehouse.work_in_log(UNREAD_LOG_BYTES)
-        try:
-            with report.stages.measured("publish"):
-                report.published = publish(warehouse, settings)
-        except CheckFailedError as error:
-            report.failed_checks = str(error)
-            report.status, report.exit_code = "partial", worst([report.exit_code, error.exit_code])
-            run_store.finish(report.finished_at, report.status, report.exit_code, report.unknown)
+        _conclude(warehouse, settings, report, run_store, now())
+
+
+def _conclude(
+    warehouse: Warehouse, settings: Settings, report: Report, run_store: RunStore, ended: datetime
+) -> None:
+    """Enter how the run ended, and let readers see what it loaded."""
+    report.gaps, report.held_back, report.finished_at = run_store.gaps(), run_store.held_back(), ended
+    run_store.finish(ended, report.status, report.exit_code, report.unknown)
+    try:
+        _publish(warehouse, settings, report)
+    except CheckFailedError as error:
+        report.failed_checks = str(error)
+        report.status, report.exit_code = "partial", worst([report.exit_code, error.exit_code])
+        run_store.finish(ended, report.status, report.exit_code, report.unknown)
+
+
+def _publish(warehouse: Warehouse, settings: Settings, report: Report) -> None:
+    """Let readers see what was loaded; CheckFailedError where a check fails."""
+    with report.stages.measured("checkpoint"):
+        warehouse.connection.execute("RESET threads")
+        warehouse.work_in_log(UNREAD_LOG_BYTES)
+    with report.stages.measured("publish"):
+        report.published = publish(warehouse, settings)
 
 
 def _read(loader: SourceLoader, session: Session, report: Report) -> None:

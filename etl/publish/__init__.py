@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -82,55 +83,60 @@ def publish(
     many bytes are read to find that out. A publish that was killed is made good by the next one.
     """
     lake = Lake(settings.home / LAKE)
-    rebuilt = settings.home / REBUILT
-    is_rebuilt = rebuilt.exists()
-    grace = settings.lake_grace
-    tables = {table.qualified: table for source in schema.sources() for table in source.tables.values()}
     if lake.is_incomplete():
         # Its views could not be read until all files are in place again.
         remove_bi(settings)
 
     damaged = lake.damaged(share)
     names = [str(path.relative_to(settings.home / LAKE)) for path in damaged]
-
-    def written() -> tuple[Change, int]:
-        """Return what has changed, written aside, and when the newest row of it was loaded."""
-        # While records are loaded, the other stages take the other cores.
-        warehouse.connection.execute("RESET threads")
-        with warehouse.transaction():
-            lake.clean(grace)
-            change = lake.compare(warehouse.connection, tables, damaged, anew=is_rebuilt)
-            if not force:
-                state = lake.state()
-                if is_rebuilt:
-                    state = msgspec.structs.replace(state, loaded_until=0)
-                check(warehouse.connection, tables, change, state)
-            loaded_until = _loaded_until(warehouse.connection, tables)
-            lake.write(warehouse.connection, tables, change, warehouse.memory)
-        return change, loaded_until
-
     warehouse.work_in_log(UNREAD_LOG_BYTES)
     warehouse.give_back()
     give_back_memory()
     try:
-        change, loaded_until = warehouse.with_memory(written)
+        change, loaded_until = warehouse.with_memory(
+            lambda: _written(warehouse, lake, settings, damaged, force=force)
+        )
     except CheckFailedError as error:
         if damaged:
             raise CheckFailedError(f"{error}; until then these files stay damaged: {_few(names)}") from error
         raise
-    version = lake.commit(tables, change, loaded_until) if change.files else lake.newest()
-    rebuilt.unlink(missing_ok=True)
+    version = lake.commit(_tables(), change, loaded_until) if change.files else lake.newest()
+    (settings.home / REBUILT).unlink(missing_ok=True)
     lake.discard(damaged)
     lake.link()
-    lake.clean(grace)
+    lake.clean(settings.lake_grace)
     write_bi(settings)
-    rows = sum(
-        each.rows
-        for name, partitions in change.tables.items()
-        for each in partitions
-        if each.name in change.changed[name]
-    )
-    return Published(version, sum(map(bool, change.changed.values())), change.files, rows, names)
+    return Published(version, sum(map(bool, change.changed.values())), change.files, change.rows, names)
+
+
+def _written(
+    warehouse: Warehouse,
+    lake: Lake,
+    settings: Settings,
+    damaged: list[Path],
+    *,
+    force: bool,
+) -> tuple[Change, int]:
+    """Return what has changed, written aside, and when the newest row of it was loaded."""
+    tables = _tables()
+    is_rebuilt = (settings.home / REBUILT).exists()
+    # While records are loaded, the other stages take the other cores.
+    warehouse.connection.execute("RESET threads")
+    with warehouse.transaction():
+        lake.clean(settings.lake_grace)
+        change = lake.compare(warehouse.connection, tables, damaged, anew=is_rebuilt)
+        if not force:
+            state = lake.state()
+            if is_rebuilt:
+                state = msgspec.structs.replace(state, loaded_until=0)
+            check(warehouse.connection, tables, change, state)
+        loaded_until = _loaded_until(warehouse.connection, tables)
+        lake.write(warehouse.connection, tables, change, warehouse.memory)
+    return change, loaded_until
+
+
+def _tables() -> dict[str, Table]:
+    return {table.qualified: table for source in schema.sources() for table in source.tables.values()}
 
 
 def _loaded_until(connection: duckdb.DuckDBPyConnection, tables: dict[str, Table]) -> int:

@@ -63,6 +63,16 @@ class Change:
         """How many files are to be written."""
         return sum(map(len, self.changed.values()))
 
+    @property
+    def rows(self) -> int:
+        """How many rows are in them."""
+        return sum(
+            each.rows
+            for name, partitions in self.tables.items()
+            for each in partitions
+            if each.name in self.changed[name]
+        )
+
 
 class Lake:
     """The lake in a folder."""

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
-import pytest
 from conftest import OURS, ROOT, Plant, Sightglass, Truth, as_read, rows, serving, table
 
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
@@ -210,16 +209,3 @@ def undisturbed(folder: Path, plant: Plant) -> Tables:
     spared = place(folder / "place", plant)
     assert spared("run").code == 0
     return content(spared.home)
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Plant]:
-    """Both simulators, for tests that change nothing in them."""
-    with a_little(applications=2, records=24) as plant:
-        yield plant
-
-
-@pytest.fixture(scope="module")
-def expected(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    """What a run never killed leaves."""
-    return undisturbed(tmp_path_factory.mktemp("never"), served)

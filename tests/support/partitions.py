@@ -1,14 +1,12 @@
 """What tests of several files share with `test_partitions`."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import msgspec
 import pyarrow.parquet as pq
-import pytest
 
 from etl.cli import settings_for
 from etl.config import Settings
@@ -110,14 +108,6 @@ def in_order(connection: duckdb.DuckDBPyConnection, relation: str) -> Rows:
 def agree(small: Small, name: str = "small.a") -> bool:
     """Whether the view, the clean files and the table hold the same rows."""
     return small.held(name) == small.seen(name) == small.linked(name)
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Small]:
-    """A lake of one table that is still empty."""
-    made = Small(tmp_path / "lake", made_up("a"))
-    yield made
-    made.close()
 
 
 EACH_MINUTE = """

@@ -79,10 +79,7 @@ class DetectionPage(NamedTuple):
         return Tail(frozenset(record for record, _ in pairs), frozenset(at for _, at in pairs))
 
     def before(self, end: int) -> "DetectionPage":
-        """Return the page without the records that changed at a time or later.
-
-        All of it if it is out of order.
-        """
+        """Return the page without the records from a time on; all of it if it is out of order."""
         if self.known_times != sorted(self.known_times):
             # Who reads on from there asks by place, and one of these may have another.
             return self
@@ -257,10 +254,7 @@ class DetectionPages:
         return page
 
     def beyond(self, time: int, end: int) -> tuple[Window, DetectionPage] | None:
-        """Return the page after all records of a time, and the window that led to it.
-
-        None where there is none.
-        """
+        """Return the page after all records of a time, and the window that led to it, or None."""
         # A whole second is left out only where nothing can be between two of them.
         for start in (time, time + 1, *[time + SECOND] * (time % SECOND == 0)):
             window = Window(start, end)
