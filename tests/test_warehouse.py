@@ -17,7 +17,7 @@ from typing import Any, cast
 import duckdb
 import pytest
 
-from etl.errors import BusyError, EnvironmentFaultError
+from etl.errors import BusyError, ConfigError, EnvironmentFaultError
 from etl.load import lock
 from etl.load.duckdb_errors import MEMORY, is_damage
 from etl.load.warehouse import (
@@ -238,7 +238,7 @@ def test_any_other_difference_is_refused(home: Path, change: str, said: str) -> 
     before = open_for_reading(home)
     found = tables(before)
     before.close()
-    refused = message_of(EnvironmentFaultError, lambda: open_for_writing(home))
+    refused = message_of(ConfigError, lambda: open_for_writing(home))
     after = open_for_reading(home)
 
     assert f"the warehouse {said}; load into a new SIGHTGLASS_HOME" == refused
