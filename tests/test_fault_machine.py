@@ -168,7 +168,7 @@ def is_healthy(loaded: Healthy) -> bool:
 
 COMMANDS = {
     "run": 0,
-    "sql FROM(etl.runs)": 0,
+    "sql SELECT(1)": 0,
     "report page.html": 0,
     "snapshot all.duckdb": 0,
     "publish": 0,
