@@ -8,6 +8,8 @@ from datetime import datetime
 from math import inf
 from pathlib import Path
 
+import duckdb
+
 from etl import schema
 from etl.config import Settings
 from etl.errors import (
@@ -41,6 +43,9 @@ from etl.process import code_if_told, interruptible, share_arenas, spare
 from etl.publish import Published, publish
 from etl.redact import Redactor
 from etl.sources import source_module
+
+LATE_INTERRUPTS = 3
+"""Interrupts that may still be under way when a run is told that none follows."""
 
 
 @dataclass(slots=True)
@@ -230,11 +235,21 @@ def entered(
             warehouse.roll_back()
             # Where even this cannot be written, the next run enters it.
             with suppress(SightglassError):
-                if not is_entered:
-                    run_store.start(report.started_at)
-                run_store.finish(now(), "failed", _code(error), report.unknown)
+                _enter_failure(run_store, report, now(), _code(error), is_entered=is_entered)
             raise
         _conclude(warehouse, settings, report, run_store, now())
+
+
+def _enter_failure(
+    run_store: RunStore, report: Report, ended: datetime, code: int, *, is_entered: bool
+) -> None:
+    """Enter that the run failed, again where an interrupt of what came before reaches this, or its commit."""
+    for _ in range(LATE_INTERRUPTS):
+        with suppress(duckdb.InterruptException, EnvironmentFaultError):
+            if not is_entered:
+                run_store.start(report.started_at)
+            run_store.finish(ended, "failed", code, report.unknown)
+            return
 
 
 def _conclude(
