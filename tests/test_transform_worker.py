@@ -222,24 +222,15 @@ def refused(*_: object, **__: object) -> NoReturn:
     raise PermissionError(errno.EACCES, "Permission denied")
 
 
-def test_a_machine_that_starts_no_process_has_the_rows_made_here(
-    sealed: tuple[Log, list[Part]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("of", "name"), [(subprocess, "Popen"), (os, "memfd_create")], ids=["process", "memory"]
+)
+def test_rows_are_made_though_the_machine_refuses(
+    sealed: tuple[Log, list[Part]], monkeypatch: pytest.MonkeyPatch, of: object, name: str
 ) -> None:
-    """A second process is for speed alone."""
+    """A second process is for speed alone; what it is told goes through a file on disk if need be."""
     log, (first, *_) = sealed
-    monkeypatch.setattr(subprocess, "Popen", refused)
-    with closing(TransformWorker(log, "cogniac")) as there:
-        there.start()
-
-        assert 1 == there.rows(first).streams[0].contributions["detections"].fetched
-
-
-def test_rows_are_handed_over_where_no_file_may_be_in_memory(
-    sealed: tuple[Log, list[Part]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Then they go through one that is on disk and has no name."""
-    log, (first, *_) = sealed
-    monkeypatch.setattr(os, "memfd_create", refused)
+    monkeypatch.setattr(of, name, refused)
     with closing(TransformWorker(log, "cogniac")) as there:
         there.start()
 
