@@ -35,7 +35,7 @@ from etl.load.run_store import (
     loaded_before,
     quarantine_entries,
 )
-from etl.load.warehouse import NAME, UNREAD_LOG_BYTES, Warehouse, make_folder, opened
+from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.pipeline.log_applier import recover
 from etl.pipeline.source_loader import Progress, RunContext, SourceLoader
 from etl.pipeline.stages import Stages
@@ -259,20 +259,12 @@ def _conclude(
     report.gaps, report.held_back, report.finished_at = run_store.gaps(), run_store.held_back(), ended
     run_store.finish(ended, report.status, report.exit_code, report.unknown)
     try:
-        _publish(warehouse, settings, report)
+        with report.stages.measured("publish"):
+            report.published = publish(warehouse, settings)
     except CheckFailedError as error:
         report.failed_checks = str(error)
         report.status, report.exit_code = "partial", worst([report.exit_code, error.exit_code])
         run_store.finish(ended, report.status, report.exit_code, report.unknown)
-
-
-def _publish(warehouse: Warehouse, settings: Settings, report: Report) -> None:
-    """Let readers see what was loaded; CheckFailedError where a check fails."""
-    with report.stages.measured("checkpoint"):
-        warehouse.connection.execute("RESET threads")
-        warehouse.work_in_log(UNREAD_LOG_BYTES)
-    with report.stages.measured("publish"):
-        report.published = publish(warehouse, settings)
 
 
 def _read(loader: SourceLoader, session: Session, report: Report) -> None:

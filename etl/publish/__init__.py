@@ -89,6 +89,8 @@ def publish(
 
     damaged = lake.damaged(share)
     names = [str(path.relative_to(settings.home / LAKE)) for path in damaged]
+    # While records are loaded, the other stages take the other cores.
+    warehouse.connection.execute("RESET threads")
     warehouse.work_in_log(UNREAD_LOG_BYTES)
     warehouse.give_back()
     give_back_memory()
@@ -120,7 +122,7 @@ def _written(
     """Return what has changed, written aside, and when the newest row of it was loaded."""
     tables = _tables()
     is_rebuilt = (settings.home / REBUILT).exists()
-    # While records are loaded, the other stages take the other cores.
+    # Opened anew for want of memory, it has one thread, as while records are loaded.
     warehouse.connection.execute("RESET threads")
     with warehouse.transaction():
         lake.clean(settings.lake_grace)
