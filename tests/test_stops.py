@@ -4,11 +4,14 @@ import json
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import Popen
 from time import monotonic
+from typing import Any
 from urllib.parse import parse_qs
 
+import duckdb
 import pytest
 from conftest import Plant, Sightglass, serving
 from support.kills import (
@@ -27,7 +30,11 @@ from support.kills import (
 )
 from support.stops import answer_again, hang
 
+from etl.config import load
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
+from etl.errors import EnvironmentFaultError
+from etl.load.run_store import RunStore
+from etl.pipeline.run import begun, entered
 
 PROGRAM = f"{SMALL_BATCHES}\nfrom etl import cli\ncli.main()"
 TOLD = "sightglass: told to stop; what was loaded is kept, the next run goes on from there\n"
@@ -208,3 +215,26 @@ def test_a_long_load_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     assert len(resumed) - 1 < len(full) * 0.6
     assert 0 < full[len(full) // 3] < resumed[0]
     assert content(tmp_path / "spared") == content(tmp_path / "killed")
+
+
+@pytest.mark.parametrize(
+    "late", [duckdb.InterruptException("Interrupted!"), EnvironmentFaultError("its commit was")]
+)
+def test_an_interrupt_that_was_under_way_leaves_no_run_open(
+    sightglass: Sightglass, monkeypatch: pytest.MonkeyPatch, late: Exception
+) -> None:
+    """How a run ended is entered again where an interrupt of what came before it reached that."""
+    finish, interrupts = RunStore.finish, [late, late]
+
+    def interrupted(run_store: RunStore, *arguments: Any) -> None:  # noqa: ANN401 -- passed on
+        if interrupts:
+            raise interrupts.pop()
+        finish(run_store, *arguments)
+
+    monkeypatch.setattr(RunStore, "finish", interrupted)
+    settings = load((), {}, {"SIGHTGLASS_HOME": str(sightglass.home)})
+    now = datetime(2026, 4, 1, tzinfo=UTC)
+    with pytest.raises(KeyError), entered(settings, begun(now), lambda: now):
+        raise KeyError("what ends the run")
+
+    assert [("failed", 1)] == [one[:2] for one in run_store(sightglass.home)]
