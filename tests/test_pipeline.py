@@ -31,10 +31,10 @@ from etl.extract.stream import (
     Watermark,
 )
 from etl.load.run_store import StreamStats
-from etl.pipeline import source_loader as loading
 from etl.pipeline.part_pipeline import PartPipeline
 from etl.pipeline.rebuild import rebuild
 from etl.pipeline.run import Report, run
+from etl.pipeline.source_loader import Limits
 
 HEAVY = 2**16
 """Bytes of a batch that is committed at once, in these tests."""
@@ -66,8 +66,6 @@ class Bench:
         """Set once it has."""
         self.rows = partial(table, home)
         self.now = NOW
-        monkeypatch.setattr(loading, "PART_BYTES", HEAVY)
-        monkeypatch.setattr(loading, "BATCH_BYTES", HEAVY)
         monkeypatch.setitem(sys.modules, f"etl.sources.{name}", self.source)
 
     def run(self, *groups: list[Stream], **settings: str) -> Report:
@@ -76,7 +74,8 @@ class Bench:
         self.source.connect = lambda _settings: session
         given = {"SIGHTGLASS_HOME": str(self.home), "SIGHTGLASS_RAW_DAYS": "0"} | settings
         self.now += timedelta(hours=1)
-        return run(load((), {}, given), [self.name], lambda: self.now, self._watch)
+        limits = Limits(part_bytes=HEAVY, batch_bytes=HEAVY)
+        return run(load((), {}, given), [self.name], lambda: self.now, self._watch, limits=limits)
 
     def _watch(self, stats: StreamStats, _waiting: int) -> None:
         at = None if stats.cursor is None else stats.cursor / 1_000_000

@@ -6,13 +6,11 @@ import pytest
 from conftest import Row, Sightglass, Truth, in_order, rows, serving
 from starlette.requests import Request
 from starlette.responses import Response
-from support.kills import AT_A_COMMIT, Moment, ahead, died
+from support.kills import AT_A_COMMIT, Moment, ahead, died, with_limits
 
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 
-SMALL_MARKS = """
-loading.PART_BYTES, loading.BATCH_BYTES = 20_000, 60_000
-"""
+SMALL_MARKS = with_limits(part_bytes=20_000, batch_bytes=60_000)
 
 
 def requests(home: Path) -> dict[str, int]:

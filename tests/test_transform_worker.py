@@ -23,6 +23,7 @@ from support.kills import (
     started,
     torn,
     undisturbed,
+    with_limits,
 )
 
 from etl import schema
@@ -35,10 +36,7 @@ from etl.sources import source_module
 from etl.transform.batch import Transformer
 from etl.transform.part_rows import PartRows
 
-START_AT_ONCE = """
-from etl.pipeline import source_loader as loading
-loading.WORTH_BYTES = 0
-"""
+START_AT_ONCE = with_limits(part_bytes=1_000, batch_bytes=4_000, worth_bytes=0)
 KILLED = f"""{START_AT_ONCE}
 from etl.pipeline.transform_worker import TransformWorker
 rows = TransformWorker._rows_there

@@ -37,7 +37,7 @@ from etl.load.run_store import (
 )
 from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.pipeline.log_applier import recover
-from etl.pipeline.source_loader import Progress, RunContext, SourceLoader
+from etl.pipeline.source_loader import LIMITS, Limits, Progress, RunContext, SourceLoader
 from etl.pipeline.stages import Stages
 from etl.process import code_if_told, interruptible, share_arenas, spare
 from etl.publish import Published, publish
@@ -80,12 +80,14 @@ class Report:
     """Where the time went."""
 
 
-def run(
+def run(  # noqa: PLR0913 -- the last is given by tests alone
     settings: Settings,
     wanted: Sequence[str],
     now: Callable[[], datetime],
     progress: Progress,
     span: tuple[int, int] | None = None,
+    *,
+    limits: Limits = LIMITS,
 ) -> Report:
     """Load what is new of the wanted sources, or of all with credentials; SightglassError where it cannot.
 
@@ -104,7 +106,7 @@ def run(
 
         warehouse, run_store = stack.enter_context(entered(settings, report, now, admit))
         context = RunContext(
-            settings, warehouse, run_store, now, report.started_at, progress, span, report.stages
+            settings, warehouse, run_store, now, report.started_at, progress, span, report.stages, limits
         )
         for name, session in sessions.items():
             _read(SourceLoader(context, name), session, report)

@@ -38,16 +38,6 @@ from etl.transform.part_rows import StreamBatch
 from etl.transform.recognize import Recognizer, RecordHasher
 from etl.values import chunked, datetime_of, micros_of, moment
 
-PART_BYTES = 8 * 2**20
-"""Bytes received, of all streams together, that are sealed as one part: what a kill costs at most."""
-WORTH_BYTES = 2 * 2**20
-"""Bytes received from which on a process of its own for the rows is worth its start."""
-SEAL_EVERY = timedelta(seconds=5)
-"""How long anything received waits at most to be sealed, also while an API is slow or silent."""
-BATCH_BYTES = 24 * 2**20
-"""Bytes received, or of the rows that were made of them, that are committed together."""
-COMMIT_EVERY = timedelta(seconds=30)
-"""How long a part waits at most to be committed."""
 FOREVER_DAYS = 365_000
 """Days from which on none is so old: further back than a date can be."""
 ENTRIES_AT_ONCE = 100
@@ -55,6 +45,25 @@ ENTRIES_AT_ONCE = 100
 
 Progress = Callable[[StreamStats, int], None]
 """Told the counts of a stream, and how many more records were received of it, whenever either grows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is received, and for how long, before it is passed on."""
+
+    part_bytes: int = 8 * 2**20
+    """Bytes received, of all streams together, that are sealed as one part: what a kill costs at most."""
+    worth_bytes: int = 2 * 2**20
+    """Bytes received from which on a process of its own for the rows is worth its start."""
+    seal_every: timedelta = timedelta(seconds=5)
+    """How long anything received waits at most to be sealed, also while an API is slow or silent."""
+    batch_bytes: int = 24 * 2**20
+    """Bytes received, or of the rows that were made of them, that are committed together."""
+    commit_every: timedelta = timedelta(seconds=30)
+    """How long a part waits at most to be committed."""
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,7 @@ class RunContext:
     span: tuple[int, int] | None = None
     """What is read again, from when to when in microseconds since 1970: no cursor moves, no gap is listed."""
     stages: Stages = field(default_factory=Stages)
+    limits: Limits = LIMITS
 
 
 class SourceLoader:
@@ -190,15 +200,15 @@ class SourceLoader:
 
     def _work_off(self, buffers: Collection[StreamBuffer], pipeline: PartPipeline) -> None:
         """Pass on what was received once it is enough, or has waited for long."""
-        now, size = self._now(), sum(each.size for each in buffers)
-        if size >= WORTH_BYTES:
+        now, size, limits = self._now(), sum(each.size for each in buffers), self._context.limits
+        if size >= limits.worth_bytes:
             self._worker.start()
         since = min((each.since for each in buffers if each.has_content and each.since), default=None)
         if since is not None:
             self._batch_since = self._batch_since or since
-        is_part_due = since is not None and (size >= PART_BYTES or now - since >= SEAL_EVERY)
-        is_batch_due = max(self._batch_bytes + size, pipeline.row_bytes) >= BATCH_BYTES or (
-            self._batch_since is not None and now - self._batch_since >= COMMIT_EVERY
+        is_part_due = since is not None and (size >= limits.part_bytes or now - since >= limits.seal_every)
+        is_batch_due = max(self._batch_bytes + size, pipeline.row_bytes) >= limits.batch_bytes or (
+            self._batch_since is not None and now - self._batch_since >= limits.commit_every
         )
         if is_part_due or is_batch_due:
             self._batch_bytes += size
@@ -251,7 +261,7 @@ class SourceLoader:
             for each in found
         }
         ids = [each for each, accepts in is_accepted.items() if accepts]
-        for some in chunked(ids, len, ENTRIES_AT_ONCE, PART_BYTES):
+        for some in chunked(ids, len, ENTRIES_AT_ONCE, self._context.limits.part_bytes):
             if some:
                 self.act([Action(REPLAY, {"quarantine_id": each}) for each in some])
         if ids:

@@ -30,10 +30,22 @@ DUMP = """
 
 
 GAPS = "SELECT source, stream, key, what FROM etl.gaps ORDER BY ALL"
-SMALL_BATCHES = """
-from etl.pipeline import source_loader as loading
-from etl.sources.cogniac import pages, scan
-loading.PART_BYTES, loading.BATCH_BYTES, pages.PAGE = 1_000, 4_000, 10
+WITH_LIMITS = """
+from functools import partial
+from etl.cli import run as command
+from etl.pipeline.source_loader import Limits
+command.run = partial(command.run, limits=Limits({limits}))
+"""
+
+
+def with_limits(**limits: int) -> str:
+    """Code that lets the command `run` load within these limits."""
+    return WITH_LIMITS.format(limits=", ".join(f"{name}={limit}" for name, limit in limits.items()))
+
+
+SMALL_BATCHES = f"""{with_limits(part_bytes=1_000, batch_bytes=4_000)}
+from etl.sources.cogniac import pages
+pages.PAGE = 10
 """
 
 
