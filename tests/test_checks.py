@@ -12,8 +12,10 @@ from support.partitions import settings_of
 from etl import schema
 from etl.errors import CheckFailedError
 from etl.load.warehouse import Warehouse, open_for_writing
-from etl.publish import checks, publish
+from etl.publish import publish
+from etl.publish.checks import check
 from etl.publish.lake import Lake
+from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 
 TABLES = {table.qualified: table for source in schema.sources() for table in source.tables.values()}
 SOUND = (
@@ -75,7 +77,11 @@ UNSOUND = {
 }
 """What is said, and what has been done to a sound warehouse."""
 
-WAYS = {"few": {}, "many": {"SELECTIVE_SHARE": 0}, "in parts": {"SELECTIVE_SHARE": 0, "KEYS_PER_PASS": 1}}
+WAYS = {
+    "few": PUBLISH_LIMITS,
+    "many": PublishLimits(selective_share=0),
+    "in parts": PublishLimits(selective_share=0, keys_per_pass=1),
+}
 """Limits that make the checks look in the one way or the other."""
 
 
@@ -91,29 +97,24 @@ def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
     os.umask(umask)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_what_is_unsound_is_named(
-    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
-) -> None:
+@pytest.mark.parametrize("limits", WAYS.values(), ids=WAYS)
+def test_what_is_unsound_is_named(warehouse: Warehouse, tmp_path: Path, limits: PublishLimits) -> None:
     """All that does not hold stands in the message, whether there is little or much to look at."""
-    for name, limit in WAYS[way].items():
-        monkeypatch.setattr(checks, name, limit)
-    said = [
-        told(warehouse.connection, Lake(tmp_path / "lake"), statements) for statements in UNSOUND.values()
-    ]
+    lake = Lake(tmp_path / "lake")
+    said = [told(warehouse.connection, lake, statements, limits) for statements in UNSOUND.values()]
 
     hint = "where that is as it should be, `sightglass publish --force` publishes it"
     assert [f"not published, readers keep the version they have: {each}; {hint}" for each in UNSOUND] == said
     assert 0 == publish(warehouse, settings_of(tmp_path)).files
 
 
-def told(connection: DuckDBPyConnection, lake: Lake, statements: list[str]) -> str:
+def told(connection: DuckDBPyConnection, lake: Lake, statements: list[str], limits: PublishLimits) -> str:
     """What is said of the warehouse after these statements, which are taken back."""
     connection.begin()
     for statement in statements:
         connection.execute(statement)
     with pytest.raises(CheckFailedError) as caught:
-        checks.check(connection, TABLES, lake.compare(connection, TABLES), lake.state())
+        check(connection, TABLES, lake.compare(connection, TABLES), lake.state(), limits)
     connection.rollback()
     return str(caught.value)
 

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from support.lake import plain
-from support.partitions import APRIL, DELETE, INSERT, MARCH, Rows, Small, agree, made_up
+from support.partitions import APRIL, DELETE, INSERT, MARCH, SOON, Rows, Small, agree, made_up
 from support.schema import EACH_TYPE, TABLES, extremes
 
 from etl import schema
 from etl.declaration import Declaration
 from etl.load.tables import prepare
-from etl.publish import lake, partitions
+from etl.publish import lake
 from etl.publish.bi import query
 from etl.publish.lake import Lake
 from etl.publish.state import State, encode
@@ -24,12 +24,6 @@ from etl.schema import Table
 
 SECOND = 1_000_000
 YEAR = 365 * 86_400 * SECOND
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A version is awaited for only a moment."""
-    monkeypatch.setattr(lake, "AHEAD", 0.005)
 
 
 @pytest.fixture
@@ -82,7 +76,7 @@ DECLARED = [
 
 def test_extremes_survive_the_lake(tmp_path: Path) -> None:
     """Rows at the edges of every type are read as they were written, with the declared types and docs."""
-    tables, made = {table.qualified: table for table in DECLARED}, Lake(tmp_path)
+    tables, made = {table.qualified: table for table in DECLARED}, Lake(tmp_path, SOON)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for name, table in tables.items():
@@ -134,16 +128,14 @@ def test_a_version_that_is_late_gets_a_later_moment(small: Small, monkeypatch: p
 
 
 @pytest.mark.parametrize("back", [SECOND // 3, 10 * SECOND, YEAR, 200 * YEAR])
-def test_a_clock_that_was_set_back_hides_no_version(
-    small: Small, monkeypatch: pytest.MonkeyPatch, back: int
-) -> None:
+def test_a_clock_that_was_set_back_hides_no_version(small: Small, back: int) -> None:
     """Readers see what is published by the right time, though the version before is of the future."""
-    with monkeypatch.context() as wrong:
-        wrong.setattr(lake, "_now", lambda: now() + back)
-        wrong.setattr(time, "sleep", lambda _seconds: None)
-        put(small, 2)
-        put(small, 3, APRIL)
-        small.publish()
+    right = small.lake
+    small.lake = Lake(small.folder, SOON, lambda: now() + back)
+    put(small, 2)
+    put(small, 3, APRIL)
+    small.publish()
+    small.lake = right
     put(small, 2)
     small.publish()
 
@@ -218,11 +210,9 @@ def test_a_transaction_sees_one_version_until_it_ends(small: Small) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b'{"tables": 3}'])
-def test_a_damaged_version_is_published_anew(
-    small: Small, monkeypatch: pytest.MonkeyPatch, text: bytes
-) -> None:
+def test_a_damaged_version_is_published_anew(small: Small, text: bytes) -> None:
     """Where nobody can tell what the files hold, all are written, and none is left that holds rows twice."""
-    monkeypatch.setattr(partitions, "ROWS", 100)
+    small.limit(partition_rows=100)
     small.insert(MARCH, 300, start=10)
     small.publish()
     small.insert("2026-02-28 23:59:30+00", 250, start=1000)

@@ -1,6 +1,7 @@
 """How tables are cut into files: every row stands in one of them, and a change rewrites what it touched."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from errno import ENOSPC
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.partitions import APRIL, COLUMNS, DELETE, INSERT, MARCH, Small, agree, made_up
+from support.partitions import APRIL, COLUMNS, DELETE, INSERT, MARCH, SOON, Small, agree, made_up
 
 from etl.errors import EnvironmentFaultError
-from etl.publish import lake, parquet, partitions
+from etl.publish import lake
+from etl.publish.limits import PUBLISH_LIMITS
 from etl.publish.parquet import PartitionWriter
 from etl.publish.partitions import Partition
 from etl.schema import Table
@@ -22,18 +24,10 @@ from etl.schema import Table
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Small]:
-    """A lake of one table that is still empty."""
-    made = Small(tmp_path / "lake", made_up("a"))
+    """A lake of one table that is still empty; few rows make a partition, and fewer are sorted at once."""
+    made = Small(tmp_path / "lake", made_up("a"), limits=replace(SOON, partition_rows=100, sorted_rows=7))
     yield made
     made.close()
-
-
-@pytest.fixture(autouse=True)
-def _little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few rows make a partition, fewer are sorted at once, and a version is awaited for only a moment."""
-    monkeypatch.setattr(partitions, "ROWS", 100)
-    monkeypatch.setattr(parquet, "SORTED", 7)
-    monkeypatch.setattr(lake, "AHEAD", 0.005)
 
 
 def test_a_month_with_many_rows_is_cut(small: Small) -> None:
@@ -180,7 +174,7 @@ def test_a_slice_that_cannot_be_written_ends_the_other(
             raise OSError(ENOSPC, "No space left on device")
         told.append(unwanted.wait(30))
 
-    monkeypatch.setattr(lake, "PartitionWriter", lambda: write)
+    monkeypatch.setattr(lake, "PartitionWriter", lambda _limits: write)
     small.insert(MARCH, 60)
     small.insert(APRIL, 50, 60)
     with pytest.raises(EnvironmentFaultError, match="No space left on device; make room"):
@@ -201,7 +195,7 @@ def test_a_lack_of_memory_while_rows_are_read_is_made_good_by_one_slice_at_a_tim
             raise OSError("Out of Memory Error: failed to allocate data of size 4.0 KiB")
         real(connection, tables, each, paths, unwanted)
 
-    monkeypatch.setattr(lake, "PartitionWriter", lambda: write)
+    monkeypatch.setattr(lake, "PartitionWriter", lambda _limits: write)
     small.insert(MARCH, 60)
     small.insert(APRIL, 50, 60)
     small.publish()
@@ -210,13 +204,9 @@ def test_a_lack_of_memory_while_rows_are_read_is_made_good_by_one_slice_at_a_tim
 
 
 @pytest.mark.parametrize(("at_once", "expected"), [(10_000, 5), (3_000, 5)])
-def test_row_groups_are_in_the_order_of_time(
-    small: Small, monkeypatch: pytest.MonkeyPatch, at_once: int, expected: int
-) -> None:
+def test_row_groups_are_in_the_order_of_time(small: Small, at_once: int, expected: int) -> None:
     """Who asks for a range of time need read only the row groups that hold it, in however many sorts."""
-    monkeypatch.setattr(parquet, "ROW_GROUP", 2048)
-    monkeypatch.setattr(parquet, "SORTED", at_once)
-    monkeypatch.setattr(partitions, "ROWS", 100_000)
+    small.limit(group_rows=2048, sorted_rows=at_once)
     small.insert(MARCH, 10_000)
     small.execute("CREATE OR REPLACE TABLE small.a AS FROM small.a ORDER BY hash(id)")
     small.publish()
@@ -228,9 +218,9 @@ def test_row_groups_are_in_the_order_of_time(
     assert (expected, sorted(edges), True) == (len(found), edges, agree(small))
 
 
-def test_only_what_repeats_is_written_as_a_dictionary(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_repeats_is_written_as_a_dictionary(small: Small) -> None:
     """Whatever the columns are written as, a reader of Arrow finds them as they are declared."""
-    monkeypatch.setattr(partitions, "ROWS", 100_000)
+    small.limit(partition_rows=100_000)
     small.insert(MARCH, 10_000)
     small.publish()
 
@@ -242,13 +232,10 @@ def test_only_what_repeats_is_written_as_a_dictionary(small: Small, monkeypatch:
     assert small.tables["small.a"].arrow().types == pq.read_schema(path).types
 
 
-@pytest.mark.parametrize("bytes_held", [10_000, parquet.HELD_BYTES])
-def test_rows_too_large_to_hold_are_sorted_all_the_same(
-    small: Small, monkeypatch: pytest.MonkeyPatch, bytes_held: int
-) -> None:
+@pytest.mark.parametrize("bytes_held", [10_000, PUBLISH_LIMITS.held_bytes])
+def test_rows_too_large_to_hold_are_sorted_all_the_same(small: Small, bytes_held: int) -> None:
     """DuckDB sorts them then, which can spill: the file is the same."""
-    monkeypatch.setattr(parquet, "HELD_BYTES", bytes_held)
-    monkeypatch.setattr(partitions, "ROWS", 100_000)
+    small.limit(held_bytes=bytes_held)
     small.insert(MARCH, 5_000)
     small.execute("CREATE OR REPLACE TABLE small.a AS FROM small.a ORDER BY hash(id)")
     small.publish()
@@ -270,9 +257,9 @@ CHANGES = st.dictionaries(
 @settings(max_examples=12)
 def test_whatever_changes_is_what_readers_see(story: list[tuple[dict[int, Any], ...]]) -> None:
     """Rows come, change, move between months and go: after each publish all ways to read give the tables."""
-    partitions.ROWS = 2
+    limits = replace(SOON, partition_rows=2, sorted_rows=7)
     with TemporaryDirectory() as folder:
-        small = Small(Path(folder), made_up("a"), made_up("b", ""))
+        small = Small(Path(folder), made_up("a"), made_up("b", ""), limits=limits)
         for changes in story:
             for name, change in zip(small.tables, changes, strict=True):
                 for key, row in change.items():

@@ -34,7 +34,7 @@ from etl.load.run_store import StreamStats
 from etl.pipeline.part_pipeline import PartPipeline
 from etl.pipeline.rebuild import rebuild
 from etl.pipeline.run import Report, run
-from etl.pipeline.source_loader import Limits
+from etl.pipeline.source_loader import LoadLimits
 
 HEAVY = 2**16
 """Bytes of a batch that is committed at once, in these tests."""
@@ -74,7 +74,7 @@ class Bench:
         self.source.connect = lambda _settings: session
         given = {"SIGHTGLASS_HOME": str(self.home), "SIGHTGLASS_RAW_DAYS": "0"} | settings
         self.now += timedelta(hours=1)
-        limits = Limits(part_bytes=HEAVY, batch_bytes=HEAVY)
+        limits = LoadLimits(part_bytes=HEAVY, batch_bytes=HEAVY)
         return run(load((), {}, given), [self.name], lambda: self.now, self._watch, limits=limits)
 
     def _watch(self, stats: StreamStats, _waiting: int) -> None:

@@ -73,10 +73,9 @@ PUBLISHING = """
 import sys
 from pathlib import Path
 from support.partitions import INSERT, MARCH, Small, made_up
-from etl.publish import lake
+from etl.publish.limits import PublishLimits
 
-lake.AHEAD = 0.01
-small = Small(Path(sys.argv[1]), made_up("a"), made_up("b", ""))
+small = Small(Path(sys.argv[1]), made_up("a"), made_up("b", ""), limits=PublishLimits(ahead=0.01))
 for version in range(int(sys.argv[2])):
     for name in small.tables:
         small.execute("UPDATE " + name + " SET value = ?", version)

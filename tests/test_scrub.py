@@ -12,16 +12,11 @@ from support.partitions import APRIL, MARCH, Small, agree, made_up, settings_of
 
 from etl.load.warehouse import opened
 from etl.pipeline.run import publish_again
-from etl.publish import lake, publish
+from etl.publish import publish
 from etl.publish.layout import Layout
+from etl.publish.limits import PublishLimits
 from etl.publish.scrub import damaged
 from etl.publish.state import FileSeal, seal
-
-
-@pytest.fixture(autouse=True)
-def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A version is awaited for only a moment."""
-    monkeypatch.setattr(lake, "AHEAD", 0.005)
 
 
 def flip(path: Path) -> None:
@@ -176,20 +171,19 @@ def test_the_report_of_a_run_names_what_it_mended(loaded: Healthy) -> None:
     assert [] == again.report["published"]["mended"]
 
 
-def test_publishing_by_hand_reads_every_file(loaded: Healthy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_publishing_by_hand_reads_every_file(loaded: Healthy) -> None:
     """However little a run reads of what nobody has touched, `sightglass publish` finds all damage."""
     loaded.restore()
     # What was copied counts as touched, until it was read.
     loaded.sightglass("publish")
     home = loaded.sightglass.home
     names, settings = harmed(loaded.sightglass), settings_of(home)
-    assert publish.__kwdefaults__ is not None
-    monkeypatch.setitem(publish.__kwdefaults__, "share", 0)
+    limits = PublishLimits(reread_bytes=0)
     umask = os.umask(0o022)
     try:
         with opened(home) as warehouse:
-            little = publish(warehouse, settings).mended
-        everything = publish_again(settings, datetime(2026, 3, 4, tzinfo=UTC)).mended
+            little = publish(warehouse, settings, limits=limits).mended
+        everything = publish_again(settings, datetime(2026, 3, 4, tzinfo=UTC), limits=limits).mended
     finally:
         os.umask(umask)
 

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import inf
 from pathlib import Path
@@ -37,10 +37,11 @@ from etl.load.run_store import (
 )
 from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.pipeline.log_applier import recover
-from etl.pipeline.source_loader import LIMITS, Limits, Progress, RunContext, SourceLoader
+from etl.pipeline.source_loader import LOAD_LIMITS, LoadLimits, Progress, RunContext, SourceLoader
 from etl.pipeline.stages import Stages
 from etl.process import code_if_told, interruptible, share_arenas, spare
 from etl.publish import Published, publish
+from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 from etl.redact import Redactor
 from etl.sources import source_module
 
@@ -87,7 +88,7 @@ def run(  # noqa: PLR0913 -- the last is given by tests alone
     progress: Progress,
     span: tuple[int, int] | None = None,
     *,
-    limits: Limits = LIMITS,
+    limits: LoadLimits = LOAD_LIMITS,
 ) -> Report:
     """Load what is new of the wanted sources, or of all with credentials; SightglassError where it cannot.
 
@@ -162,11 +163,20 @@ def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
             warehouse.run("etl/confirm", source=source, what=what, now=now)
 
 
-def publish_again(settings: Settings, now: datetime, *, force: bool = False) -> Published:
-    """Let readers see the warehouse as it is; CheckFailedError where a check fails, unless forced."""
+def publish_again(
+    settings: Settings,
+    now: datetime,
+    *,
+    force: bool = False,
+    limits: PublishLimits = PUBLISH_LIMITS,
+) -> Published:
+    """Let readers see the warehouse as it is; CheckFailedError where a check fails, unless forced.
+
+    Whatever the limits, every file is read again.
+    """
     _must_exist(settings)
     with lock.hold(settings.home, now), writable(settings.home) as warehouse:
-        return publish(warehouse, settings, force=force, share=inf)
+        return publish(warehouse, settings, force=force, limits=replace(limits, reread_bytes=inf))
 
 
 def _recover(warehouse: Warehouse, settings: Settings) -> tuple[list[str], bool]:

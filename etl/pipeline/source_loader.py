@@ -48,7 +48,7 @@ Progress = Callable[[StreamStats, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LoadLimits:
     """How much is received, and for how long, before it is passed on."""
 
     part_bytes: int = 8 * 2**20
@@ -63,7 +63,7 @@ class Limits:
     """How long a part waits at most to be committed."""
 
 
-LIMITS = Limits()
+LOAD_LIMITS = LoadLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class RunContext:
     span: tuple[int, int] | None = None
     """What is read again, from when to when in microseconds since 1970: no cursor moves, no gap is listed."""
     stages: Stages = field(default_factory=Stages)
-    limits: Limits = LIMITS
+    limits: LoadLimits = LOAD_LIMITS
 
 
 class SourceLoader:

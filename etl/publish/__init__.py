@@ -16,7 +16,7 @@ from etl.process import give_back_memory
 from etl.publish.bi import LAKE, remove_bi, write_bi
 from etl.publish.checks import check
 from etl.publish.lake import Change, Lake
-from etl.publish.scrub import SHARE
+from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 from etl.schema import LINEAGE_TIME, Table
 
 REBUILT = "rebuilt"
@@ -75,19 +75,19 @@ def _few(names: list[str]) -> str:
 
 
 def publish(
-    warehouse: Warehouse, settings: Settings, *, force: bool = False, share: float = SHARE
+    warehouse: Warehouse, settings: Settings, *, force: bool = False, limits: PublishLimits = PUBLISH_LIMITS
 ) -> Published:
     """Let readers see the warehouse as it is now; CheckFailedError where a check fails, unless forced.
 
-    Only partitions that changed are written, or whose file is damaged: of files that nobody has touched, so
-    many bytes are read to find that out. A publish that was killed is made good by the next one.
+    Only partitions that changed are written, or whose file is damaged. A publish that was killed is made
+    good by the next one.
     """
-    lake = Lake(settings.home / LAKE)
+    lake = Lake(settings.home / LAKE, limits)
     if lake.is_incomplete():
         # Its views could not be read until all files are in place again.
         remove_bi(settings)
 
-    damaged = lake.damaged(share)
+    damaged = lake.damaged()
     names = [str(path.relative_to(settings.home / LAKE)) for path in damaged]
     # While records are loaded, the other stages take the other cores.
     warehouse.connection.execute("RESET threads")
@@ -131,7 +131,7 @@ def _written(
             state = lake.state()
             if is_rebuilt:
                 state = msgspec.structs.replace(state, loaded_until=0)
-            check(warehouse.connection, tables, change, state)
+            check(warehouse.connection, tables, change, state, lake.limits)
         loaded_until = _loaded_until(warehouse.connection, tables)
         lake.write(warehouse.connection, tables, change, warehouse.memory)
     return change, loaded_until

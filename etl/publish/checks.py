@@ -12,21 +12,21 @@ from etl.errors import CheckFailedError
 from etl.load.relation import followed, relation
 from etl.load.sql import names
 from etl.publish.lake import Change
+from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 from etl.publish.state import State
 from etl.schema import LINEAGE_TIME, Table, quote
-
-KEYS_PER_PASS = 2_000_000
-"""Keys that are compared in one go, within the memory that DuckDB is given."""
-
-SELECTIVE_SHARE = 0.1
-"""Part of a table up to which it pays to find by one column what concerns its rows, and to read only that."""
-
 
 ONE = "ORDER BY ALL LIMIT 1"
 """In order: else DuckDB 2.0.0 can wait for ever where a materialized CTE of many rows meets a limit."""
 
 
-def check(connection: DuckDBPyConnection, tables: Mapping[str, Table], change: Change, state: State) -> None:
+def check(
+    connection: DuckDBPyConnection,
+    tables: Mapping[str, Table],
+    change: Change,
+    state: State,
+    limits: PublishLimits = PUBLISH_LIMITS,
+) -> None:
     """CheckFailedError names all that does not hold."""
     problems = [
         *_run_store(connection),
@@ -34,8 +34,9 @@ def check(connection: DuckDBPyConnection, tables: Mapping[str, Table], change: C
     ]
     for name, table in tables.items():
         if any(each.rows for each in change.tables[name] if each.name in change.changed[name]):
-            problems += _keys(connection, table, state.loaded_until)
-            problems += _orphans(connection, table, tables.values(), state.loaded_until)
+            recent = _recent(table, state.loaded_until)
+            problems += _keys(connection, table, recent, limits)
+            problems += _orphans(connection, table, tables.values(), recent, limits)
     if problems:
         raise CheckFailedError(
             f"not published, readers keep the version they have: {'; '.join(problems)}; where that is as it "
@@ -55,14 +56,13 @@ def _floor(table: Table, change: Change, state: State) -> Iterator[str]:
         yield f"{table.qualified} has {rows:,} rows, fewer than {floor:,.0f}"
 
 
-def _keys(connection: DuckDBPyConnection, table: Table, loaded_until: int) -> Iterator[str]:
+def _keys(connection: DuckDBPyConnection, table: Table, recent: str, limits: PublishLimits) -> Iterator[str]:
     """Keys that stand for two rows; of versions that only follow from other rows, the keys are theirs."""
     if followed(table) and not connection.execute(f"SELECT true FROM {table.qualified} LIMIT 1").fetchall():
         return
     key = names(table.key)
-    recent = _recent(table, loaded_until)
-    count, how, near = _near(connection, table, table.key, recent)
-    parts = count // KEYS_PER_PASS + 1
+    count, how, near = _near(connection, table, table.key, recent, limits)
+    parts = count // limits.keys_per_pass + 1
     for part in range(parts) if count else ():
         share = f"hash({key}) % {parts} = {part}" if parts > 1 else "true"
         if near == "true" and not _same_hashes(connection, table, share):
@@ -87,7 +87,7 @@ def _same_hashes(connection: DuckDBPyConnection, table: Table, share: str) -> bo
 
 
 def _near(
-    connection: DuckDBPyConnection, table: Table, key: Sequence[str], since: str
+    connection: DuckDBPyConnection, table: Table, key: Sequence[str], since: str, limits: PublishLimits
 ) -> tuple[int, str, str]:
     """How many rows are recent, how to read what has to do with them, and which rows may have their keys.
 
@@ -97,7 +97,7 @@ def _near(
     ((rows, count),) = connection.execute(
         f"SELECT (SELECT count(*) FROM {relation(table)}), count(*) FROM {relation(table)} WHERE {since}"
     ).fetchall()
-    if count > SELECTIVE_SHARE * rows:
+    if count > limits.selective_share * rows:
         return count, "NOT MATERIALIZED", "true"
     most_selective = quote(
         table.by_month if table.by_month in key else _most_selective(connection, table, key, since)
@@ -113,14 +113,13 @@ def _most_selective(connection: DuckDBPyConnection, table: Table, key: Sequence[
 
 
 def _orphans(
-    connection: DuckDBPyConnection, table: Table, tables: Iterable[Table], loaded_until: int
+    connection: DuckDBPyConnection, table: Table, tables: Iterable[Table], recent: str, limits: PublishLimits
 ) -> Iterator[str]:
     """Rows of a part without the row that they are part of."""
     whole = _whole(table, tables)
     if whole is None:
         return
-    recent = _recent(table, loaded_until)
-    count, how, near = _near(connection, table, whole.key, recent)
+    count, how, near = _near(connection, table, whole.key, recent, limits)
     if not count:
         return
     if near == "true" and not _strange_hashes(connection, table, whole, recent):

@@ -14,7 +14,7 @@ no listing of the views shows any more and those who have listed the file can st
 import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,16 +29,15 @@ from etl.publish import scrub
 from etl.publish.cleaning import clean, drop_unreadable
 from etl.publish.files import PART, finish, link, made, remove, writable
 from etl.publish.layout import FIRST, PARQUET, Layout
+from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 from etl.publish.parquet import PartitionWriter
 from etl.publish.partitions import Partition, cut
 from etl.publish.state import FileSeal, Published, State, decode, encode, seal
 from etl.publish.writing import together, write_partitions
 from etl.schema import Table
 
-AHEAD = 0.02
 AHEAD_PER_TABLE = 0.002
-"""Seconds between naming the time of a version and that time, and how many more for each table that changes:
-by half of them all its files are in place."""
+"""Seconds that a version is named ahead of its time for each table that changes."""
 
 WRITERS = 2
 """Partitions that are written at once."""
@@ -74,11 +73,20 @@ class Change:
         )
 
 
+def micros_now() -> int:
+    """Return the time in microseconds since 1970, by the clock that readers' queries go by."""
+    return time.time_ns() // 1_000
+
+
 class Lake:
     """The lake in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, limits: PublishLimits = PUBLISH_LIMITS, now: Callable[[], int] = micros_now
+    ) -> None:
         self._at = Layout(folder)
+        self.limits = limits
+        self._now = now
 
     def newest(self) -> str:
         """Since when the newest version is to be read; empty where nothing was ever published."""
@@ -100,11 +108,8 @@ class Lake:
         except OSError:
             return None
 
-    def damaged(self, share: float = scrub.SHARE) -> list[Path]:
-        """Return the files of the newest version that are not as they were written, or its commit.
-
-        Of files that were not touched, so many bytes are read.
-        """
+    def damaged(self) -> list[Path]:
+        """Return the files of the newest version that are not as they were written, or its commit."""
         newest = self.newest()
         if not newest:
             return []
@@ -117,7 +122,7 @@ class Lake:
             for part, each in parts.items()
         }
         drop_unreadable(self._at, files.keys())
-        return sorted(scrub.damaged(files, self._at.verified, share))
+        return sorted(scrub.damaged(files, self._at.verified, self.limits.reread_bytes))
 
     def require(self, version: str) -> None:
         """FileNotFoundError where not all files of a version are there any more."""
@@ -157,7 +162,7 @@ class Lake:
             if anew or set_back or change.shapes[name] != state.shapes.get(name):
                 # Where the rows are cut by another column, partitions hold others, of which nothing is known.
                 before, known = [Partition(each.name, each.start, each.end) for each in before], {}
-            partitions = cut(connection, table, before)
+            partitions = cut(connection, table, before, self.limits.partition_rows)
             change.tables[name] = partitions
             change.changed[name] = {
                 each.name
@@ -192,7 +197,7 @@ class Lake:
         with writable(self._at.folder):
             for table in dict.fromkeys(table.qualified for table, _ in changed):
                 made(self._at.of_table(table))
-            write = PartitionWriter()
+            write = PartitionWriter(self.limits)
             try:
                 connection.execute(f"SET memory_limit = '{round(memory * MEMORY_SHARE)}MB'")
                 write_partitions(connection, left, self._part, write, WRITERS)
@@ -212,21 +217,22 @@ class Lake:
                 for part in parts
             }
             tables_changed = sum(map(bool, change.changed.values()))
-            before, ahead = "", round((AHEAD + AHEAD_PER_TABLE * tables_changed) * 1_000_000)
+            before, ahead = "", round((self.limits.ahead + AHEAD_PER_TABLE * tables_changed) * 1_000_000)
             while True:
                 # A clock that was set back a little must not make a new version look older than the last.
                 last = 0 if self._set_back() else int(self.newest() or 0)
-                moment = max(_now() + ahead, last + 1, int(before or 0) + 1)
+                moment = max(self._now() + ahead, last + 1, int(before or 0) + 1)
                 since = f"{moment:016}"
                 self._place(change, before, since)
                 aside = self._described(change, seals, since, loaded_until)
-                if _now() < moment - ahead // 2:
+                if self._now() < moment - ahead // 2:
                     break
                 # Too late: a reader whose query began after that moment could miss files named by it.
                 before, ahead = since, 2 * ahead
             aside.rename(self._at.commit(since))
             sync(self._at.versions)
-        time.sleep(max(0, min(moment - _now(), SET_BACK)) / 1_000_000)  # who reads next is to see the version
+        # Who reads next is to see the version.
+        time.sleep(max(0, min(moment - self._now(), SET_BACK)) / 1_000_000)
         with writable(self._at.folder):
             for later in (each for each in self._at.commits() if each > since):
                 remove(self._at.commit(later))
@@ -250,7 +256,7 @@ class Lake:
 
     def clean(self, grace: float) -> None:
         """Remove what was replaced, or never became part of a version, longer ago than these seconds."""
-        clean(self._at, grace, _now())
+        clean(self._at, grace, self._now())
 
     def _part(self, name: str, part: str) -> Path:
         """Where a partition is written before it has a time."""
@@ -312,7 +318,7 @@ class Lake:
 
     def _set_back(self) -> bool:
         """Whether the clock was set back by so much that the newest version would stay it for long."""
-        return int(self.newest() or 0) > _now() + SET_BACK
+        return int(self.newest() or 0) > self._now() + SET_BACK
 
     def _there(self, name: str) -> list[Partition]:
         """Return the partitions of a table of which there are files, though no state tells of them."""
@@ -324,8 +330,3 @@ def _shape(table: Table) -> str:
     """Return what tells one declaration of a table from another: names, types and docs of its columns."""
     text = table.arrow().to_string(truncate_metadata=False, show_schema_metadata=True)
     return hashlib.sha256(f"{table.by_month} {table.key} {text}".encode()).hexdigest()
-
-
-def _now() -> int:
-    """Return the time in microseconds since 1970, by the clock that readers' queries go by."""
-    return time.time_ns() // 1_000

@@ -16,20 +16,16 @@ from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl import schema
 from etl.load.relation import derived, relation, stored
+from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 from etl.publish.partitions import Partition, condition
 from etl.schema import LINEAGE_TIME, Table, quote
 
-ROW_GROUP = 16_384
 GROUP_BYTES = 2**24
 """Bytes of a row group, which is held in memory: once it has so many, it gets no more rows."""
 VECTOR = 2_048
 """Rows that are taken from DuckDB at a time: as many as it reads at a time itself."""
-SORTED = 49_152
-"""Rows that are sorted at once, in Arrow, which holds them once and a row group in order beside them."""
 SORTED_BYTES = 12 * 2**20
 """Bytes of texts that are sorted at once where all texts are as wide as on average."""
-HELD_BYTES = 2**26
-"""Bytes of rows from which on DuckDB sorts them, which spills what it cannot hold, and takes longer."""
 REPEATING = 0.1
 SAMPLE = 4_096
 """Share of different values in so many rows up to which a dictionary of them makes the file smaller."""
@@ -77,7 +73,8 @@ class _Wide(NamedTuple):
 class PartitionWriter:
     """Writes partitions as Parquet; asks once for what DuckDB knows of the texts of a table."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: PublishLimits = PUBLISH_LIMITS) -> None:
+        self._limits = limits
         self._stored: dict[str, list[_Stored]] = {}
 
     def __call__(
@@ -95,7 +92,8 @@ class PartitionWriter:
         all of them, and the whole vectors that they stand in. Once the partition is unwanted, only a part is
         written.
         """
-        groups = map(pa.Table.from_batches, _groups(self._rows(connection, tables, each)))
+        batches = self._rows(connection, tables, each)
+        groups = map(pa.Table.from_batches, _groups(batches, self._limits.group_rows))
         first = next(groups, pa.table({}))
         repeating = _repeating(first)
         with ExitStack() as stack:
@@ -125,8 +123,60 @@ class PartitionWriter:
         self._stored[table.qualified] = places
         longest, average = max(one.longest for one in places), max(one.average for one in places)
         if average <= WIDE_ON_AVERAGE and longest <= WIDEST:
-            return _sorted(connection, tables, each, longest, average)
-        return chain.from_iterable(_as_they_stand(connection, tables, each, one) for one in places)
+            return self._sorted(connection, tables, each, longest, average)
+        return chain.from_iterable(self._as_they_stand(connection, tables, each, one) for one in places)
+
+    def _sorted(
+        self,
+        connection: DuckDBPyConnection,
+        tables: Sequence[Table],
+        each: Partition,
+        longest: int,
+        average: float,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a partition in order."""
+        table = tables[0]
+        order, rows = _order(table, each), relation(table)
+        if not order:
+            yield from connection.sql(_select(tables, each, rows)).to_arrow_reader(VECTOR)
+            return
+        limits = self._limits
+        at_once = max(VECTOR, min(limits.group_rows, GROUP_BYTES // max(longest, 1)))
+        for piece in _pieces(connection, table, each, average, limits.sorted_rows):
+            select = _select(tables, piece, rows)
+            try:
+                # Without a name, so that it is let go before the next piece is read.
+                yield from _in_order(
+                    _held(connection, select, at_once, limits.held_bytes), order, limits.group_rows
+                )
+            except _TooMuchError:
+                by = ", ".join(map(quote, order))
+                yield from connection.sql(f"{select} ORDER BY {by}").to_arrow_reader(VECTOR)
+
+    def _as_they_stand(
+        self, connection: DuckDBPyConnection, tables: Sequence[Table], each: Partition, place: _Stored
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a partition in the order in which they stand, as many at a time as fit."""
+        texts = connection.execute(
+            schema.statement("publish/wide_texts"), {"table": place.name, "longest": WIDE}
+        ).fetchall()
+        wide = [_Wide(0, place.rows, 0, place.bytes), *(_Wide(*row) for row in texts)]
+        rows = f"FROM {place.relation} WHERE {condition(tables[0], each)}"
+        ((begin, end),) = connection.execute(f"SELECT min(rowid), max(rowid) {rows}").fetchall()
+        group_rows = self._limits.group_rows
+        for first, until, step in _steps(begin, end + 1, wide, group_rows) if begin is not None else ():
+            while first < until:
+                last = min(first + step, until) - 1
+                some = f"{_select(tables, each, place.relation)} AND rowid BETWEEN {first} AND {last}"
+                try:
+                    found = connection.sql(some).to_arrow_table()
+                except OutOfMemoryException:
+                    if step == 1:
+                        raise
+                    step //= 2  # noqa: PLW2901 -- from here on
+                    continue
+                yield from found.to_batches(VECTOR)
+                first = last + 1  # noqa: PLW2901 -- the next rows
 
 
 def _repeating(rows: pa.Table) -> set[str]:
@@ -155,85 +205,41 @@ def _measured(connection: DuckDBPyConnection, table: Table, place: Table, rows_o
     return _Stored(place.qualified, rows_of, rows, longest, size)
 
 
-def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+def _groups(batches: Iterable[pa.RecordBatch], group_rows: int) -> Iterator[list[pa.RecordBatch]]:
     """Yield the batches in groups of neither too many rows nor too many bytes."""
     group: list[pa.RecordBatch] = []
     for batch in batches:
         group.append(batch)
         size = sum(one.get_total_buffer_size() for one in group)
-        if size >= GROUP_BYTES or sum(map(len, group)) >= ROW_GROUP:
+        if size >= GROUP_BYTES or sum(map(len, group)) >= group_rows:
             yield group
             group = []
     if group:
         yield group
 
 
-def _sorted(
-    connection: DuckDBPyConnection, tables: Sequence[Table], each: Partition, longest: int, average: float
-) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a partition in order."""
-    table = tables[0]
-    order, rows = _order(table, each), relation(table)
-    if not order:
-        yield from connection.sql(_select(tables, each, rows)).to_arrow_reader(VECTOR)
-        return
-    at_once = max(VECTOR, min(ROW_GROUP, GROUP_BYTES // max(longest, 1)))
-    for piece in _pieces(connection, table, each, average):
-        select = _select(tables, piece, rows)
-        try:
-            yield from _in_order(_held(connection, select, at_once), order)
-        except _TooMuchError:
-            by = ", ".join(map(quote, order))
-            yield from connection.sql(f"{select} ORDER BY {by}").to_arrow_reader(VECTOR)
-
-
-def _held(connection: DuckDBPyConnection, select: str, at_once: int) -> pa.Table:
-    """All rows of a query, so many read at a time; raises _TooMuchError where they are too large."""
+def _held(connection: DuckDBPyConnection, select: str, at_once: int, most: int) -> pa.Table:
+    """All rows of a query, so many read at a time; _TooMuchError where they are more bytes than `most`."""
     with closing(connection.cursor()) as cursor:
         found, size = list[pa.RecordBatch](), 0
         rows = cursor.sql(select).to_arrow_reader(at_once)
         for batch in rows:
             found.append(batch)
             size += batch.nbytes
-            if size > HELD_BYTES:
+            if size > most:
                 raise _TooMuchError
         return pa.Table.from_batches(found, rows.schema)
 
 
-def _in_order(rows: pa.Table, order: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _in_order(rows: pa.Table, order: Sequence[str], group_rows: int) -> Iterator[pa.RecordBatch]:
     """Yield the rows in order, a row group at a time: all of them at once would take the memory twice."""
     places = pc.sort_indices(rows, [(name, "ascending") for name in order])
-    step = max(1, min(ROW_GROUP, len(rows) * GROUP_BYTES // max(rows.nbytes, 1)))
+    step = max(1, min(group_rows, len(rows) * GROUP_BYTES // max(rows.nbytes, 1)))
     for first in range(0, len(rows), step):
         yield from rows.take(places[first : first + step]).combine_chunks().to_batches()
 
 
-def _as_they_stand(
-    connection: DuckDBPyConnection, tables: Sequence[Table], each: Partition, place: _Stored
-) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of a partition in the order in which they stand, as few at a time as fit in memory."""
-    texts = connection.execute(
-        schema.statement("publish/wide_texts"), {"table": place.name, "longest": WIDE}
-    ).fetchall()
-    wide = [_Wide(0, place.rows, 0, place.bytes), *(_Wide(*row) for row in texts)]
-    rows = f"FROM {place.relation} WHERE {condition(tables[0], each)}"
-    ((begin, end),) = connection.execute(f"SELECT min(rowid), max(rowid) {rows}").fetchall()
-    for first, until, step in _steps(begin, end + 1, wide) if begin is not None else ():
-        while first < until:
-            last = min(first + step, until) - 1
-            some = f"{_select(tables, each, place.relation)} AND rowid BETWEEN {first} AND {last}"
-            try:
-                found = connection.sql(some).to_arrow_table()
-            except OutOfMemoryException:
-                if step == 1:
-                    raise
-                step //= 2  # noqa: PLW2901 -- from here on
-                continue
-            yield from found.to_batches(VECTOR)
-            first = last + 1  # noqa: PLW2901 -- the next rows
-
-
-def _steps(begin: int, end: int, wide: Sequence[_Wide]) -> Iterator[tuple[int, int, int]]:
+def _steps(begin: int, end: int, wide: Sequence[_Wide], group_rows: int) -> Iterator[tuple[int, int, int]]:
     """Yield the rows from the first to before the last in ranges, each with how many to read at a time."""
     edges = {begin, end, *(place for each in wide for place in each[:2] if begin < place < end)}
     for first, until in pairwise(sorted(edges)):
@@ -241,7 +247,7 @@ def _steps(begin: int, end: int, wide: Sequence[_Wide]) -> Iterator[tuple[int, i
         on_average = sum(each.bytes / (each.until - each.first) for each in there)
         at_most = sum(each.longest for each in there)
         fitting = min(GROUP_BYTES / max(on_average, 1), 4 * GROUP_BYTES / max(at_most, 1))
-        yield first, until, max(1, min(ROW_GROUP, int(fitting)))
+        yield first, until, max(1, min(group_rows, int(fitting)))
 
 
 def _writer(table: Table, path: Path, values: Iterable[str], repeating: AbstractSet[str]) -> pq.ParquetWriter:
@@ -287,10 +293,10 @@ def _order(table: Table, each: Partition) -> Sequence[str]:
 
 
 def _pieces(
-    connection: DuckDBPyConnection, table: Table, each: Partition, average: float
+    connection: DuckDBPyConnection, table: Table, each: Partition, average: float, sorted_rows: int
 ) -> Iterator[Partition]:
     """Yield the partition, one range of time after the other, each of as much as is sorted at once."""
-    count = max((each.rows - 1) // SORTED, int(each.rows * average) // SORTED_BYTES) + 1
+    count = max((each.rows - 1) // sorted_rows, int(each.rows * average) // SORTED_BYTES) + 1
     if each.start is None or each.end is None or count == 1:
         yield each
         return

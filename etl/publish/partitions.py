@@ -5,15 +5,13 @@ partitions. So one pass over a table finds the months that have changed, and onl
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import msgspec
 from duckdb import DuckDBPyConnection
 
 from etl.load.relation import relation
 from etl.schema import Table, quote
-
-ROWS = 250_000
-"""Rows of a partition: what an increment rewrites at most for each range of time that it touched."""
 
 MODULUS = 2**61 - 1
 """Keeps a digest within 64 bits."""
@@ -33,89 +31,92 @@ class Partition(msgspec.Struct, frozen=True):
     digest: int = 0
 
 
-def cut(connection: DuckDBPyConnection, table: Table, known: Sequence[Partition]) -> list[Partition]:
-    """Return the partitions of a table as it is now.
+def cut(
+    connection: DuckDBPyConnection, table: Table, known: Sequence[Partition], most: int
+) -> list[Partition]:
+    """Return the partitions of a table as it is now, each of about so many rows at most.
 
     Those that are equal to a known one hold the same rows.
     """
-    made = (
-        _by_time(connection, table, known)
-        if table.by_month
-        else [_measured(connection, table, Partition(WHOLE))]
-    )
+    cutter = _Cutter(connection, table, most)
+    made = cutter.by_time(known) if table.by_month else [cutter.measured(Partition(WHOLE))]
     # What the table was cut into before and is not any more is emptied: its rows would be seen twice.
     names = {each.name for each in made}
     return [*made, *(Partition(each.name, each.start, each.end) for each in known if each.name not in names)]
 
 
-def _by_time(connection: DuckDBPyConnection, table: Table, known: Sequence[Partition]) -> list[Partition]:
-    """Return the partitions of a table that is cut by time."""
-    before: dict[str, list[Partition]] = {}
-    for each in sorted(known, key=lambda one: one.name):
-        if each.start is not None or each.name == TIMELESS:
-            before.setdefault(_month(each), []).append(each)
-    found = {each.name: each for each in _months(connection, table)}
-    for name, partitions in before.items():
-        found.setdefault(name, Partition(name, partitions[0].start, partitions[-1].end))
-    if not found:
-        return [Partition(TIMELESS)]
-    made: list[Partition] = []
-    for name, month in sorted(found.items()):
-        made += _of_month(connection, table, month, before.get(name, []))
-    return made
+@dataclass(frozen=True, slots=True)
+class _Cutter:
+    """Cuts a table by time."""
 
+    connection: DuckDBPyConnection
+    table: Table
+    most: int
+    """Rows of a piece; a partition is cut once it has twice as many."""
 
-def _of_month(
-    connection: DuckDBPyConnection, table: Table, month: Partition, known: Sequence[Partition]
-) -> Iterator[Partition]:
-    """Yield the partitions of a month, cut where they were cut before, and anew where one grew too large."""
-    if known and (month.rows, month.digest) == (
-        sum(each.rows for each in known),
-        sum(each.digest for each in known) % MODULUS,
-    ):
-        yield from known
-    elif month.start is None or (len(known) <= 1 and month.rows <= 2 * ROWS):
-        yield month
-    else:
-        for each in known or [month]:
-            now = _measured(connection, table, each)
-            yield from [now] if now.rows <= 2 * ROWS else _divided(connection, table, now)
+    def by_time(self, known: Sequence[Partition]) -> list[Partition]:
+        """Return the partitions of a table that is cut by time."""
+        before: dict[str, list[Partition]] = {}
+        for each in sorted(known, key=lambda one: one.name):
+            if each.start is not None or each.name == TIMELESS:
+                before.setdefault(_month(each), []).append(each)
+        found = {each.name: each for each in self._months()}
+        for name, partitions in before.items():
+            found.setdefault(name, Partition(name, partitions[0].start, partitions[-1].end))
+        if not found:
+            return [Partition(TIMELESS)]
+        made: list[Partition] = []
+        for name, month in sorted(found.items()):
+            made += self._of_month(month, before.get(name, []))
+        return made
 
+    def measured(self, each: Partition) -> Partition:
+        """Return the partition with what it holds now."""
+        ((rows, digest),) = self.connection.execute(
+            f"SELECT count(*), {_digest(self.table)} FROM {relation(self.table)} "
+            f"WHERE {condition(self.table, each)}"
+        ).fetchall()
+        return Partition(each.name, each.start, each.end, rows, digest)
 
-def _months(connection: DuckDBPyConnection, table: Table) -> Iterator[Partition]:
-    """Each month of the table that has rows, as one partition; rows without a time stand apart."""
-    # Grouped by the number of the month, in UTC: date_trunc of times with a zone takes ten times as long.
-    time = f"make_timestamp(epoch_us({quote(table.by_month)}))"
-    rows = connection.execute(
-        f"SELECT strftime(min({time}), '%Y-%m'), epoch_us(date_trunc('month', min({time}))), "
-        f"epoch_us(date_trunc('month', min({time})) + INTERVAL 1 MONTH), count(*), {_digest(table)} "
-        f"FROM {relation(table)} GROUP BY 12 * year({time}) + month({time})"
-    ).fetchall()
-    for name, start, end, count, digest in rows:
-        yield Partition(name or TIMELESS, start, end, count, digest)
+    def _of_month(self, month: Partition, known: Sequence[Partition]) -> Iterator[Partition]:
+        """Yield the partitions of a month, cut where they were cut, and anew where one grew too large."""
+        if known and (month.rows, month.digest) == (
+            sum(each.rows for each in known),
+            sum(each.digest for each in known) % MODULUS,
+        ):
+            yield from known
+        elif month.start is None or (len(known) <= 1 and month.rows <= 2 * self.most):
+            yield month
+        else:
+            for each in known or [month]:
+                now = self.measured(each)
+                yield from [now] if now.rows <= 2 * self.most else self._divided(now)
 
+    def _months(self) -> Iterator[Partition]:
+        """Each month of the table that has rows, as one partition; rows without a time stand apart."""
+        # Grouped by the number of the month, in UTC: date_trunc of times with a zone takes ten times as long.
+        time = f"make_timestamp(epoch_us({quote(self.table.by_month)}))"
+        rows = self.connection.execute(
+            f"SELECT strftime(min({time}), '%Y-%m'), epoch_us(date_trunc('month', min({time}))), "
+            f"epoch_us(date_trunc('month', min({time})) + INTERVAL 1 MONTH), count(*), {_digest(self.table)} "
+            f"FROM {relation(self.table)} GROUP BY 12 * year({time}) + month({time})"
+        ).fetchall()
+        for name, start, end, count, digest in rows:
+            yield Partition(name or TIMELESS, start, end, count, digest)
 
-def _divided(connection: DuckDBPyConnection, table: Table, each: Partition) -> Iterator[Partition]:
-    """Yield the partition in pieces; rows of one time stay together."""
-    time = quote(table.by_month)
-    firsts = connection.execute(
-        f"SELECT DISTINCT strftime(min(moment), '%Y-%m-%dT%H%M%S-%f'), epoch_us(min(moment)) AS first "
-        f"FROM (SELECT {time} AS moment, (row_number() OVER (ORDER BY {time}) - 1) // {ROWS} AS piece "
-        f"FROM {relation(table)} WHERE {condition(table, each)}) GROUP BY piece ORDER BY first"
-    ).fetchall()
-    # The first piece begins where the partition began, whenever its first row is.
-    edges = [(each.name, each.start), *firsts[1:]]
-    ends = [*(first for _, first in edges[1:]), each.end]
-    for (name, start), end in zip(edges, ends, strict=True):
-        yield _measured(connection, table, Partition(name, start, end))
-
-
-def _measured(connection: DuckDBPyConnection, table: Table, each: Partition) -> Partition:
-    """Return the partition with what it holds now."""
-    ((rows, digest),) = connection.execute(
-        f"SELECT count(*), {_digest(table)} FROM {relation(table)} WHERE {condition(table, each)}"
-    ).fetchall()
-    return Partition(each.name, each.start, each.end, rows, digest)
+    def _divided(self, each: Partition) -> Iterator[Partition]:
+        """Yield the partition in pieces; rows of one time stay together."""
+        time, most = quote(self.table.by_month), self.most
+        firsts = self.connection.execute(
+            f"SELECT DISTINCT strftime(min(moment), '%Y-%m-%dT%H%M%S-%f'), epoch_us(min(moment)) AS first "
+            f"FROM (SELECT {time} AS moment, (row_number() OVER (ORDER BY {time}) - 1) // {most} AS piece "
+            f"FROM {relation(self.table)} WHERE {condition(self.table, each)}) GROUP BY piece ORDER BY first"
+        ).fetchall()
+        # The first piece begins where the partition began, whenever its first row is.
+        edges = [(each.name, each.start), *firsts[1:]]
+        ends = [*(first for _, first in edges[1:]), each.end]
+        for (name, start), end in zip(edges, ends, strict=True):
+            yield self.measured(Partition(name, start, end))
 
 
 def condition(table: Table, each: Partition) -> str:

@@ -15,10 +15,8 @@ import msgspec
 
 from etl.load.warehouse import umask
 from etl.publish.files import PART
+from etl.publish.limits import PUBLISH_LIMITS
 from etl.publish.state import FileSeal, checksum
-
-SHARE = 2**25
-"""Bytes that a publish reads again of files that nobody has touched: hundredths of a second."""
 
 
 class Verified(msgspec.Struct, frozen=True, array_like=True):
@@ -29,7 +27,9 @@ class Verified(msgspec.Struct, frozen=True, array_like=True):
     inode: int
 
 
-def damaged(files: Mapping[Path, FileSeal], record: Path, share: float = SHARE) -> set[Path]:
+def damaged(
+    files: Mapping[Path, FileSeal], record: Path, share: float = PUBLISH_LIMITS.reread_bytes
+) -> set[Path]:
     """Those of these files that are not as they were written, or not there.
 
     `record` is the file that remembers which were read when; where it is lost, more are read again.

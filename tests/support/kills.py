@@ -33,8 +33,8 @@ GAPS = "SELECT source, stream, key, what FROM etl.gaps ORDER BY ALL"
 WITH_LIMITS = """
 from functools import partial
 from etl.cli import run as command
-from etl.pipeline.source_loader import Limits
-command.run = partial(command.run, limits=Limits({limits}))
+from etl.pipeline.source_loader import LoadLimits
+command.run = partial(command.run, limits=LoadLimits({limits}))
 """
 
 

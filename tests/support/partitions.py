@@ -1,6 +1,7 @@
 """What tests of several files share with `test_partitions`."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from etl.config import Settings
 from etl.declaration import Column, Declaration
 from etl.publish.bi import query
 from etl.publish.lake import Change, Lake
+from etl.publish.limits import PublishLimits
 from etl.schema import Table
 
 
@@ -34,12 +36,16 @@ def made_up(name: str, by_month: str = "seen_at", columns: dict[str, Column] = C
     return Table("small", name, Declaration("Made up.", columns, key=("id",), by_month=by_month), columns)
 
 
+SOON = PublishLimits(ahead=0.005)
+"""A version is awaited for only a moment."""
+
+
 class Small:
     """A few tables in memory, the lake they are published in, and a reader that keeps one connection open."""
 
-    def __init__(self, folder: Path, *tables: Table) -> None:
+    def __init__(self, folder: Path, *tables: Table, limits: PublishLimits = SOON) -> None:
         self.folder = folder
-        self.lake = Lake(folder)
+        self.lake = Lake(folder, limits)
         self.tables = {table.qualified: table for table in tables}
         self.connection, self.reader = duckdb.connect(), duckdb.connect()
         for each in (self.connection, self.reader):
@@ -51,6 +57,10 @@ class Small:
     def declare(self, table: Table) -> None:
         """Let a table be declared otherwise from now on."""
         self.tables[table.qualified] = table
+
+    def limit(self, **limits: int) -> None:
+        """Let it be published within these limits from now on."""
+        self.lake = Lake(self.folder, replace(SOON, **limits))
 
     def execute(self, statement: str, *values: object) -> None:
         """Change the tables."""
