@@ -29,6 +29,7 @@ from etl.extract.stream import (
     RequestStats,
     Stream,
     Watermark,
+    size_of,
 )
 from etl.load.run_store import StreamStats
 from etl.pipeline.part_pipeline import PartPipeline
@@ -66,6 +67,7 @@ class Bench:
         """Set once it has."""
         self.rows = partial(table, home)
         self.now = NOW
+        self.limits = LoadLimits(part_bytes=HEAVY, batch_bytes=HEAVY)
         monkeypatch.setitem(sys.modules, f"etl.sources.{name}", self.source)
 
     def run(self, *groups: list[Stream], **settings: str) -> Report:
@@ -74,8 +76,7 @@ class Bench:
         self.source.connect = lambda _settings: session
         given = {"SIGHTGLASS_HOME": str(self.home), "SIGHTGLASS_RAW_DAYS": "0"} | settings
         self.now += timedelta(hours=1)
-        limits = LoadLimits(part_bytes=HEAVY, batch_bytes=HEAVY)
-        return run(load((), {}, given), [self.name], lambda: self.now, self._watch, limits=limits)
+        return run(load((), {}, given), [self.name], lambda: self.now, self._watch, limits=self.limits)
 
     def _watch(self, stats: StreamStats, _waiting: int) -> None:
         at = None if stats.cursor is None else stats.cursor / 1_000_000
@@ -217,6 +218,24 @@ def test_a_commit_that_fails_is_told_though_nothing_more_comes(
     released.set()
 
     assert [] == waited
+
+
+def test_a_batch_ends_once_its_rows_are_large(cog: Bench) -> None:
+    """However little was received: the rows that were made of it are held until they are committed."""
+    pages = [page(float(at), heavy=False) for at in range(1, 51)]
+    cog.limits = LoadLimits(part_bytes=1, batch_bytes=sum(map(size_of, pages)) + 1)
+    committed = []
+
+    def deliver(_checkpoint: Checkpoint, _request_stats: RequestStats) -> Iterator[Bundle]:
+        for each in pages:
+            yield each
+            if cog.moved.wait(0.1):
+                break
+        committed.append(cog.moved.is_set())
+
+    cog.run([Stream("detections", deliver, "a")])
+
+    assert [True] == committed
 
 
 @pytest.mark.parametrize(("holds", "cursors"), [(True, []), (False, [("", 100.0)])], ids=["holds", "moves"])
