@@ -6,18 +6,15 @@ from datetime import datetime
 
 from etl.extract.log import StreamHead
 from etl.extract.stream import (
-    MARK_RANGE,
-    Action,
     Bundle,
-    Delivery,
     End,
-    File,
     Page,
     Stream,
     Watermark,
     size_of,
 )
 from etl.load.run_store import StreamStats
+from etl.transform.part_rows import is_content
 from etl.transform.recognize import Recognizer
 from etl.values import micros_of
 
@@ -57,7 +54,7 @@ class StreamBuffer:
         new = self._with_watermark([each for each in read if not isinstance(each, Page) or each.records])
         self.since = self.since or now
         self.size += size_of(new)
-        self.has_content = self.has_content or any(map(_is_content, new))
+        self.has_content = self.has_content or any(map(is_content, new))
         self._received.append((micros_of(now), new))
 
     def drain(self) -> "Drained":
@@ -113,7 +110,7 @@ class Drained:
     @property
     def has_content(self) -> bool:
         """Whether the tables may change by it."""
-        return any(_is_content(each) for _, bundle in self.received for each in bundle)
+        return any(is_content(each) for _, bundle in self.received for each in bundle)
 
     def head(self, known: "Newest") -> StreamHead:
         """Return what the log says of the stream, of which so much was received before."""
@@ -130,10 +127,3 @@ class Drained:
 
 Newest = Mapping[tuple[str, str], int | None]
 """By stream and partition, the newest time among what was received."""
-
-
-def _is_content(delivery: Delivery) -> bool:
-    """Whether the tables may change by it; how far a range was read is of no use without its records."""
-    if isinstance(delivery, Page):
-        return bool(delivery.records)
-    return isinstance(delivery, File) or (isinstance(delivery, Action) and delivery.name != MARK_RANGE)

@@ -12,6 +12,16 @@ from etl.transform.batch import RejectedRecord, renumbered
 Tables = dict[str, pa.Table]
 
 
+def is_content(delivery: Delivery) -> bool:
+    """Whether the tables may change by it; how far a range was read is of no use without its records."""
+    return _has_rows(delivery) or (isinstance(delivery, Action) and delivery.name != MARK_RANGE)
+
+
+def _has_rows(delivery: Delivery) -> bool:
+    """Whether it is a file, or records of which there are some."""
+    return isinstance(delivery, File) or (isinstance(delivery, Page) and bool(delivery.records))
+
+
 @dataclass(slots=True)
 class Contribution:
     """What one stream brought to the tables of the records or files of a name."""
@@ -61,9 +71,7 @@ class StreamBatch:
                 self.watermark = each
             elif isinstance(each, End):
                 self.ended = each
-        return [
-            each for each in deliveries if isinstance(each, File) or (isinstance(each, Page) and each.records)
-        ]
+        return [each for each in deliveries if _has_rows(each)]
 
     def extend(self, later: "StreamBatch", offsets: Mapping[str, int]) -> None:
         """Add what came of the stream later, in tables that follow on so many records by stream."""
@@ -79,8 +87,8 @@ class StreamBatch:
 
     @property
     def has_content(self) -> bool:
-        """Whether the tables may change by it; how far a range was read is of no use without its records."""
-        return bool(self.contributions) or any(each.name != MARK_RANGE for each in self.actions)
+        """Whether the tables may change by it."""
+        return bool(self.contributions) or any(map(is_content, self.actions))
 
     def last_actions(self) -> list[Action]:
         """Return the actions, of marks on one range the last alone."""
