@@ -34,98 +34,51 @@
 WITH
 -- Once, for the two that read it.
 assertions AS (
-    SELECT
-        application_id,
-        media_id,
-        focus_key,
-        subject_uid,
-        detection_id,
-        asserted_by,
-        user_id,
-        model_id,
-        asserted_at,
-        prev_prob,
-        probability,
-        uncal_prob,
-        reading,
-        valid_from,
-        revision
+    SELECT *
     FROM staging.assertions
 ),
+-- Each assertion of a person in its last version.
 people AS (
-    SELECT
-        application_id,
-        media_id,
-        focus_key,
-        subject_uid,
-        detection_id,
-        asserted_by,
-        user_id,
-        asserted_at,
-        prev_prob,
-        probability,
-        uncal_prob,
-        reading,
-        row_number() OVER (
-            PARTITION BY application_id, media_id, focus_key, subject_uid, detection_id
-            ORDER BY valid_from DESC, revision DESC
-        ) AS version_age
+    SELECT *
     FROM assertions
     WHERE asserted_by IN ('user', 'capture')
+    QUALIFY row_number() OVER (
+        PARTITION BY application_id, media_id, focus_key, subject_uid, detection_id
+        ORDER BY valid_from DESC, revision DESC
+    ) = 1
 ),
--- Each assertion of a person in its last version, with the probability before anybody spoke.
+-- The same with the probability before anybody spoke.
 last_words AS (
     SELECT
-        application_id,
-        media_id,
-        focus_key,
-        subject_uid,
-        detection_id,
-        asserted_by,
-        user_id,
-        asserted_at,
-        probability,
-        coalesce(uncal_prob, probability) AS own_probability,
-        reading,
+        *,
         first_value(prev_prob) OVER (
             PARTITION BY application_id, media_id, focus_key, subject_uid
             ORDER BY asserted_at, detection_id
         ) AS probability_before
     FROM people
-    WHERE version_age = 1
 ),
--- The model's assertions before each of a user's, the latest first, each in its first version.
-candidates AS (
+-- Each of a user's with the latest of the model's before it, that in its first version.
+pairs AS (
     SELECT
         users.application_id,
         users.media_id,
         users.focus_key,
         users.subject_uid,
-        users.detection_id AS user_detection_id,
-        users.user_id,
-        users.asserted_at AS user_asserted_at,
-        users.probability_before,
-        users.probability AS probability_after,
-        users.own_probability AS user_probability,
-        users.reading AS user_reading,
-        models.detection_id AS model_detection_id,
         models.model_id,
+        models.detection_id AS model_detection_id,
         models.asserted_at AS model_asserted_at,
-        models.probability AS model_probability,
+        CASE
+            WHEN models.detection_id IS NULL THEN users.probability_before
+            ELSE models.probability
+        END AS model_probability,
+        coalesce(thresholds.threshold, 0.5) AS threshold,
+        users.user_id,
+        users.detection_id AS user_detection_id,
+        users.asserted_at AS user_asserted_at,
+        coalesce(users.uncal_prob, users.probability) AS user_probability,
+        users.probability AS probability_after,
         models.reading AS model_reading,
-        row_number() OVER (
-            PARTITION BY
-                users.application_id,
-                users.media_id,
-                users.focus_key,
-                users.subject_uid,
-                users.detection_id
-            ORDER BY
-                models.asserted_at DESC,
-                models.detection_id DESC,
-                models.valid_from,
-                models.revision
-        ) AS distance
+        users.reading AS user_reading
     FROM last_words AS users
     LEFT JOIN assertions AS models
         ON models.application_id = users.application_id
@@ -134,68 +87,28 @@ candidates AS (
         AND models.subject_uid = users.subject_uid
         AND models.asserted_by = 'model'
         AND models.asserted_at <= users.asserted_at
-    WHERE users.asserted_by = 'user'
-),
-with_model AS (
-    SELECT DISTINCT application_id
-    FROM cogniac.detection_history
-    WHERE asserted_by = 'model'
-),
-pairs AS (
-    SELECT
-        candidates.application_id,
-        candidates.media_id,
-        candidates.focus_key,
-        candidates.subject_uid,
-        candidates.model_id,
-        candidates.model_detection_id,
-        candidates.model_asserted_at,
-        CASE
-            WHEN candidates.model_detection_id IS NULL THEN candidates.probability_before
-            ELSE candidates.model_probability
-        END AS model_probability,
-        coalesce(thresholds.threshold, 0.5) AS threshold,
-        candidates.user_id,
-        candidates.user_detection_id,
-        candidates.user_asserted_at,
-        candidates.user_probability,
-        candidates.probability_after,
-        candidates.model_reading,
-        candidates.user_reading,
-        row_number() OVER (
-            PARTITION BY
-                candidates.application_id,
-                candidates.media_id,
-                candidates.focus_key,
-                candidates.subject_uid,
-                candidates.model_detection_id
-            ORDER BY candidates.user_asserted_at DESC, candidates.user_detection_id DESC
-        ) AS answer_age
-    FROM candidates
-    JOIN with_model ON with_model.application_id = candidates.application_id
     LEFT JOIN staging.thresholds AS thresholds
-        ON thresholds.application_id = candidates.application_id
-        AND thresholds.subject_uid = candidates.subject_uid
-    WHERE candidates.distance = 1
-        AND (candidates.model_detection_id IS NOT NULL OR candidates.probability_before IS NOT NULL)
+        ON thresholds.application_id = users.application_id
+        AND thresholds.subject_uid = users.subject_uid
+    WHERE users.asserted_by = 'user'
+        AND users.application_id IN (SELECT application_id FROM assertions WHERE asserted_by = 'model')
+        AND (models.detection_id IS NOT NULL OR users.probability_before IS NOT NULL)
+    QUALIFY row_number() OVER (
+        PARTITION BY
+            users.application_id,
+            users.media_id,
+            users.focus_key,
+            users.subject_uid,
+            users.detection_id
+        ORDER BY
+            models.asserted_at DESC,
+            models.detection_id DESC,
+            models.valid_from,
+            models.revision
+    ) = 1
 )
 SELECT
-    application_id,
-    media_id,
-    focus_key,
-    subject_uid,
-    model_id,
-    model_detection_id,
-    model_asserted_at,
-    model_probability,
-    threshold,
-    user_id,
-    user_detection_id,
-    user_asserted_at,
-    user_probability,
-    probability_after,
-    model_reading,
-    user_reading,
+    *,
     CASE
         WHEN model_probability > threshold AND user_probability <= 0.5 THEN 'wrongly seen'
         WHEN model_probability <= threshold AND user_probability > 0.5 THEN 'overlooked'
@@ -203,5 +116,8 @@ SELECT
         WHEN user_probability > 0.5 AND user_reading <> model_reading THEN 'misread'
         ELSE 'confirmed'
     END AS verdict,
-    answer_age = 1 AS is_last_word
+    row_number() OVER (
+        PARTITION BY application_id, media_id, focus_key, subject_uid, model_detection_id
+        ORDER BY user_asserted_at DESC, user_detection_id DESC
+    ) = 1 AS is_last_word
 FROM pairs
