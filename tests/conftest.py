@@ -83,6 +83,7 @@ SLOW = {
 """What `make test` leaves out: files of this folder, and tests of other files."""
 
 pytest.register_assert_rewrite("support", "hostile", "faults")
+pytest_plugins = ["support.fixtures"]
 hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from support.kills import (
     AT_A_STATEMENT,
     Moment,
     Tables,
-    a_little,
     ahead,
     at_a_call,
     content,
@@ -27,6 +25,8 @@ from support.kills import (
 from etl.extract.log import Log
 from etl.extract.log_reader import read
 from etl.extract.stream import Page
+
+LITTLE = {"applications": 2, "records": 90}
 
 KILLS = 500 if os.environ.get("TEST_LONG") else 9
 STATES = {
@@ -45,13 +45,6 @@ JOINS = 4
 OVERLAP = 3600
 UNJOINED = 20
 """Records of the last page of each application: that it is where it belongs shows by the page after it."""
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Plant]:
-    """Both simulators."""
-    with a_little(applications=2, records=90) as plant:
-        yield plant
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
@@ -20,16 +19,9 @@ from etl.demo.cogniac.simulator import FOREIGN_APPLICATION, ApiVariant, CogniacS
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.demo.server import serve
 
+pytestmark = pytest.mark.usefixtures("no_credentials")
+
 EVERYTHING = ApiVariant(only_model_by_default=False)
-
-
-@pytest.fixture(autouse=True)
-def _only_what_is_passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep the SDK away from credentials and proxies of this machine."""
-    for name in ("COG_API_KEY", "COG_USER", "COG_PASS", "COG_TENANT", "COG_URL_PREFIX"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 def everything(simulator: CogniacSimulator) -> list[Record]:

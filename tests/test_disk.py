@@ -1,22 +1,16 @@
 """Files half written, disks that are full, folders that are none: nothing is torn, the next run recovers."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from conftest import Plant, Ran, Sightglass
+from conftest import Ran, Sightglass
 from support.kills import (
     SMALL_BATCHES,
     Moment,
     Tables,
-    a_little,
     at_a_call,
     content,
     died,
-    place,
     started,
     torn,
-    undisturbed,
 )
 
 IN_ITS_PLACE = "move away what stands in its place"
@@ -66,25 +60,6 @@ SEALING = (
 )
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[Plant]:
-    """Both simulators, for tests that change nothing in them."""
-    with a_little(applications=3, records=45) as plant:
-        yield plant
-
-
-@pytest.fixture(scope="module")
-def expected(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    """What a run on a disk with room leaves."""
-    return undisturbed(tmp_path_factory.mktemp("undisturbed"), served)
-
-
-@pytest.fixture
-def sightglass(served: Plant, tmp_path: Path) -> Sightglass:
-    """The command in a new folder."""
-    return place(tmp_path / "place", served)
-
-
 def ran(sightglass: Sightglass, program: str) -> Ran:
     """How a run ends that is this program."""
     with started(sightglass, program, "run") as process:
@@ -102,56 +77,56 @@ def recovered(sightglass: Sightglass) -> tuple[str, Tables | None, list[str]]:
 
 # The database is begun with 12,288 bytes, the declared tables take some 90,000 in its log, the data 200,000.
 @pytest.mark.parametrize("limit", [0, 1_000, 12_500, 40_000, 100_000, 200_000])
-def test_no_room_for_the_warehouse(sightglass: Sightglass, expected: Tables, limit: int) -> None:
+def test_no_room_for_the_warehouse(placed: Sightglass, expected: Tables, limit: int) -> None:
     """Wherever the room ends, the exit code is 2, one line says so, and with room all is loaded."""
-    full = ran(sightglass, SMALL_BATCHES + LIMITED.format(limit=limit))
-    unfinished = torn(sightglass.home)
+    full = ran(placed, SMALL_BATCHES + LIMITED.format(limit=limit))
+    unfinished = torn(placed.home)
 
     assert (2, 1, True) == (full.code, full.err.count("\n"), full.err.startswith("sightglass: ")), full.err
     assert "File too large" in full.err
     assert [] == unfinished
-    assert ("", expected, []) == recovered(sightglass)
+    assert ("", expected, []) == recovered(placed)
 
 
-def test_a_kill_while_the_database_is_begun(sightglass: Sightglass, expected: Tables) -> None:
+def test_a_kill_while_the_database_is_begun(placed: Sightglass, expected: Tables) -> None:
     """Of a database whose first bytes alone were written, the next run makes a whole one."""
-    killed = died(sightglass, Moment(IN_THE_FIRST_BLOCK, 1))
+    killed = died(placed, Moment(IN_THE_FIRST_BLOCK, 1))
 
-    assert (True, "", expected, []) == (killed, *recovered(sightglass))
+    assert (True, "", expected, []) == (killed, *recovered(placed))
 
 
 @pytest.mark.parametrize("death", SEALING, ids=str)
 def test_a_kill_while_a_part_is_sealed(
-    sightglass: Sightglass, expected: Tables, death: tuple[str, int, str]
+    placed: Sightglass, expected: Tables, death: tuple[str, int, str]
 ) -> None:
     """What was begun of a file in the log is gone after the next run, and nothing is missing."""
     name, number, side = death
-    killed = died(sightglass, Moment(at_a_call("etl.extract.log_writer", "owner", name), number, side))
+    killed = died(placed, Moment(at_a_call("etl.extract.log_writer", "owner", name), number, side))
 
-    assert (True, "", expected, []) == (killed, *recovered(sightglass))
+    assert (True, "", expected, []) == (killed, *recovered(placed))
 
 
 @pytest.mark.parametrize(("number", "limit"), [(1, 0), (3, 100), (6, 100)])
-def test_no_room_for_the_log(sightglass: Sightglass, expected: Tables, number: int, limit: int) -> None:
+def test_no_room_for_the_log(placed: Sightglass, expected: Tables, number: int, limit: int) -> None:
     """What cannot be sealed is not loaded either; the file begun is gone; with room all is loaded."""
-    full = ran(sightglass, SMALL_BATCHES + LIMITED_LOG.format(number=number, limit=limit))
-    kept = [path for path in (sightglass.home / "raw").rglob("*") if path.is_file()]
-    unfinished = torn(sightglass.home)
+    full = ran(placed, SMALL_BATCHES + LIMITED_LOG.format(number=number, limit=limit))
+    kept = [path for path in (placed.home / "raw").rglob("*") if path.is_file()]
+    unfinished = torn(placed.home)
 
     assert (2, 1) == (full.code, full.err.count("\n")), full.err
-    assert full.err.startswith(f"sightglass: cannot write the log {sightglass.home / 'raw'}/")
+    assert full.err.startswith(f"sightglass: cannot write the log {placed.home / 'raw'}/")
     assert full.err.endswith("File too large; make room\n")
     # One part can fill several files.
     assert (True, []) == (number - 1 <= len(kept), unfinished)
-    assert ("", expected, []) == recovered(sightglass)
+    assert ("", expected, []) == recovered(placed)
 
 
-def test_a_file_in_the_place_of_the_log(sightglass: Sightglass, expected: Tables) -> None:
+def test_a_file_in_the_place_of_the_log(placed: Sightglass, expected: Tables) -> None:
     """It is named and left alone; without it all is loaded."""
-    sightglass.home.mkdir()
-    in_the_way = sightglass.home / "raw"
+    placed.home.mkdir()
+    in_the_way = placed.home / "raw"
     in_the_way.write_text("not ours")
-    refused = sightglass("run")
+    refused = placed("run")
     kept = in_the_way.read_text()
     in_the_way.unlink()
 
@@ -159,17 +134,17 @@ def test_a_file_in_the_place_of_the_log(sightglass: Sightglass, expected: Tables
     assert refused.err.startswith(f"sightglass: cannot read the log {in_the_way}/cogniac")
     assert refused.err.endswith(f"; {IN_ITS_PLACE}\n")
     assert "not ours" == kept
-    assert ("", expected, []) == recovered(sightglass)
+    assert ("", expected, []) == recovered(placed)
 
 
-def test_a_home_below_a_file(sightglass: Sightglass, expected: Tables) -> None:
+def test_a_home_below_a_file(placed: Sightglass, expected: Tables) -> None:
     """It is named and left alone; without it all is loaded."""
-    sightglass.home.write_text("not ours")
-    home = sightglass.home / "deep"
-    refused = sightglass("run", "--home", str(home))
-    kept = sightglass.home.read_text()
-    sightglass.home.unlink()
+    placed.home.write_text("not ours")
+    home = placed.home / "deep"
+    refused = placed("run", "--home", str(home))
+    kept = placed.home.read_text()
+    placed.home.unlink()
 
     said = f"cannot use the folder {home}: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME"
     assert (Ran(2, "", f"sightglass: {said}\n"), "not ours") == (refused, kept)
-    assert ("", expected, []) == recovered(sightglass)
+    assert ("", expected, []) == recovered(placed)

@@ -4,7 +4,6 @@ import re
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,6 @@ NAMES = (
 SECRETS = ("canary-id", "canary-secret", "canary-password")
 WRONG_KEY = {"COG_API_KEY": "canary-id:canary-secret"}
 WRONG_PASSWORD = {"COG_API_KEY": "", "COG_USER": "ada@example.com", "COG_PASS": "canary-password"}
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Plant]:
-    """Both simulators, for tests that change nothing in them."""
-    with serving() as plant:
-        yield plant
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import Sightglass
-from faults import Fault, Healthy, healthy, meets
+from faults import Fault, Healthy, meets
 from support.fault_damage import LOG, WAREHOUSE, Harm, away, damaged, to
 
 VERSION = "lake/.versions/cogniac/detections/2026-0*.1*.parquet"
@@ -196,13 +196,6 @@ FAULTS = {
     "a log with flipped bits": Fault(log_of(WAREHOUSE, flip(0.5)), 2, f"{WAREHOUSE} is damaged: ", away(LOG)),
     "a log of another database": Fault(log_of("other", bool), 2, f"{WAREHOUSE} is damaged: ", away(LOG)),
 }
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
-    """A warehouse that was loaded well, from two APIs that are still there."""
-    with healthy(tmp_path_factory.mktemp("healthy")) as found:
-        yield found
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)

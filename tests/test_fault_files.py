@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Sightglass
-from faults import Fault, Healthy, healthy, meets
+from faults import Fault, Healthy, meets
 
 NOBODY = 65_534
 IN_ITS_PLACE = "move away what stands in its place"
@@ -182,13 +182,6 @@ OTHERS = {
     "leftovers in the log": of_another("raw/cogniac/detections/2020-01-01", "cannot read the log"),
     "a stream of the log": of_another("raw/cogniac/detections", WRITABLE),
 }
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
-    """A warehouse that was loaded well, from two APIs that are still there."""
-    with healthy(tmp_path_factory.mktemp("healthy")) as found:
-        yield found
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)

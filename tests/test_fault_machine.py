@@ -4,13 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, Ran, Sightglass, table
-from faults import Fault, Healthy, healthy, meets, published, stored, told
+from faults import Fault, Healthy, meets, published, stored, told
 from support.kills import started
 
 TOLD = "sightglass: told to stop; what was loaded is kept, the next run goes on from there\n"
@@ -22,13 +21,6 @@ WORK = 30
 KEY = "NEURONS_API_KEY"
 WAIT = "WITH RECURSIVE t(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM t) SELECT max(i)::VARCHAR AS {} FROM t"
 ENDLESS = WAIT.format("application_id")
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
-    """A warehouse that was loaded well, from two APIs that are still there."""
-    with healthy(tmp_path_factory.mktemp("healthy")) as found:
-        yield found
 
 
 def nothing(_sightglass: Sightglass) -> None:

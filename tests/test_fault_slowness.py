@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import rows
-from faults import Fault, Healthy, healthy, meets, told
+from faults import Fault, Healthy, meets, told
 from hostile import (
     DETECTIONS,
     MEDIA,
@@ -91,13 +91,6 @@ SLOWNESSES = {
         lambda _request: closing(b'{"access_token": "token-of-the-case"}'), "/1/token", "", 0, 0
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
-    """A warehouse that was loaded well, from two APIs that are still there."""
-    with healthy(tmp_path_factory.mktemp("healthy")) as found:
-        yield found
 
 
 def outlasts(found: Healthy, slowness: Slowness, **settings: str) -> None:

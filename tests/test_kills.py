@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
 
@@ -24,22 +23,10 @@ from support.kills import (
     place,
     run_store,
     started,
-    undisturbed,
     wrong,
 )
 
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Plant]:
-    """Both simulators, for tests that change nothing in them."""
-    with a_little(applications=2, records=24) as plant:
-        yield plant
-
-
-@pytest.fixture(scope="module")
-def expected(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    """What a run never killed leaves."""
-    return undisturbed(tmp_path_factory.mktemp("never"), served)
+LITTLE = {"applications": 2, "records": 24}
 
 
 def outcome(place: Sightglass, moment: Moment, expected: Tables, truth: Truth) -> list[str] | None:

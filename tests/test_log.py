@@ -2,10 +2,9 @@
 
 import base64
 import json
-import os
 import stat
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,11 @@ from etl.extract.log_reader import DamagedPartError, read
 from etl.extract.log_writer import LogWriter, Received
 from etl.extract.stream import Action, Delivery, End, File, Page, Watermark, stand_in
 
+pytestmark = pytest.mark.usefixtures("usual_umask")
+
 DAY = "2026-03-31"
 RUN = Run("run", 1_000_000, "0.1")
 HEADS = [StreamHead("detections", "A", 9), StreamHead("media", "", 9, 5, starts_over=True)]
-
-
-@pytest.fixture(autouse=True)
-def _usual_umask() -> Iterator[None]:
-    """The umask of most machines."""
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
 
 
 def seal(

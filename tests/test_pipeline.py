@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -36,6 +35,8 @@ from etl.pipeline.part_pipeline import PartPipeline
 from etl.pipeline.rebuild import rebuild
 from etl.pipeline.run import Report, run
 from etl.pipeline.source_loader import LoadLimits
+
+pytestmark = pytest.mark.usefixtures("usual_umask")
 
 HEAVY = 2**16
 """Bytes of a batch that is committed at once, in these tests."""
@@ -87,14 +88,6 @@ class Bench:
     def load(self, *deliveries: Delivery) -> Report:
         """Run once, with all of this in one bundle of one stream."""
         return self.run([stream(deliveries, name="media")])
-
-
-@pytest.fixture(autouse=True)
-def _usual_umask() -> Iterator[None]:
-    """The umask of before, given back after a warehouse has narrowed it."""
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """`sightglass rebuild`: replaying the log gives the tables that the runs have left, to the last column."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,9 @@ import duckdb
 import pytest
 from conftest import Plant, Sightglass
 from hostile import DETECTIONS, Placed, cogniac, of_cogniac, record, serving
-from support.kills import AT_A_STATEMENT, Moment, a_little, died, place
+from support.kills import AT_A_STATEMENT, Moment, died, place
+
+LITTLE = {"applications": 2, "records": 60}
 
 Dump = dict[str, list[tuple[Any, ...]]]
 
@@ -34,13 +35,6 @@ def differing(left: Dump, right: Dump) -> dict[str, Any]:
         for name in left
         if left[name] != right[name]
     }
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Plant]:
-    """Both simulators, with a little of everything."""
-    with a_little(applications=2, records=60) as plant:
-        yield plant
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Sightglass
-from faults import Healthy, healthy
+from faults import Healthy
 from support.partitions import APRIL, MARCH, Small, agree, made_up, settings_of
 
 from etl.load.warehouse import opened
@@ -136,13 +136,6 @@ def test_a_version_knows_its_files(small: Small) -> None:
 
     assert {path: seal(path) for path in files} == files
     assert ([commit], {}) == (small.lake.damaged(), small.lake.state().tables)
-
-
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
-    """A warehouse that was loaded well, from two APIs that are still there."""
-    with healthy(tmp_path_factory.mktemp("healthy")) as found:
-        yield found
 
 
 def harmed(sightglass: Sightglass) -> list[str]:

@@ -15,6 +15,8 @@ from conftest import Ran, Row, Sightglass, in_order, plain, rows, serving
 from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.watch import Seen
 
+pytestmark = pytest.mark.usefixtures("no_credentials")
+
 SAID = ("detection_id", "subject_uid", "probability", "model_id", "user_id")
 EXPLICIT = {
     "limit": "100",
@@ -68,15 +70,6 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         ran, first = sightglass("run", "--json"), detections()
         assert sightglass("run").code == 0
         yield Both(simulator, url, sightglass.home, ran, first, detections())
-
-
-@pytest.fixture(autouse=True)
-def _only_what_is_passed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keep the SDK away from credentials and proxies of this machine."""
-    for name in ("COG_API_KEY", "COG_USER", "COG_PASS", "COG_TENANT", "COG_URL_PREFIX"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 def yielded(records: list[Row]) -> list[Row]:

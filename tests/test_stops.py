@@ -2,7 +2,6 @@
 
 import json
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,14 +18,11 @@ from support.kills import (
     SMALL_BATCHES,
     Moment,
     Tables,
-    a_little,
     content,
     died,
-    place,
     run_store,
     started,
     torn,
-    undisturbed,
 )
 from support.stops import answer_again, hang
 
@@ -42,26 +38,6 @@ STOPS = {signal.SIGTERM: (143, TOLD), signal.SIGINT: (130, TOLD)}
 """The exit code, and what is said."""
 SOON = 5.0
 """Seconds; an answer that does not come is waited for much longer."""
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Plant]:
-    """Both simulators, for tests that change nothing in them."""
-    with a_little(applications=3, records=45) as plant:
-        yield plant
-
-
-@pytest.fixture(scope="module")
-def expected(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    """What a run that nobody stops leaves."""
-    return undisturbed(tmp_path_factory.mktemp("undisturbed"), served)
-
-
-@pytest.fixture
-def sightglass(served: Plant, tmp_path: Path) -> Iterator[Sightglass]:
-    """The command in a new folder; afterwards the simulators answer again."""
-    yield place(tmp_path / "place", served)
-    served.cogniac.fault = served.neurons.fault = served.neurons.file_watch.fault = None
 
 
 def ended(process: Popen[str], number: signal.Signals) -> tuple[int, str, bool]:
@@ -82,55 +58,55 @@ LOADED = {"login": 0, "detections": 1, "list": 3, "file": 3}
 @pytest.mark.parametrize("number", STOPS)
 @pytest.mark.parametrize("where", LOADED)
 def test_a_run_told_to_stop_while_an_answer_does_not_come(
-    served: Plant, sightglass: Sightglass, expected: Tables, number: signal.Signals, where: str
+    served: Plant, placed: Sightglass, expected: Tables, number: signal.Signals, where: str
 ) -> None:
     """It goes at once with the signal's exit code, which is entered; the next run completes the tables."""
     code, words = STOPS[number]
     hanging = hang(served, where)
     if where == "detections":
         # One after the other: when the last application is asked for, the first one has been loaded.
-        sightglass = replace(sightglass, settings={**sightglass.settings, "SIGHTGLASS_CONCURRENCY": "1"})
-    with started(sightglass, PROGRAM, "run") as process:
+        placed = replace(placed, settings={**placed.settings, "SIGHTGLASS_CONCURRENCY": "1"})
+    with started(placed, PROGRAM, "run") as process:
         hanging.waits.wait(60)
         last = ended(process, number)
     answer_again(served)
-    entered, kept = run_store(sightglass.home), content(sightglass.home)
-    again = sightglass("run")
+    entered, kept = run_store(placed.home), content(placed.home)
+    again = placed("run")
 
     assert (code, words, True) == last
     assert [("failed", code)] == [one[:2] for one in entered]
     assert LOADED[where] <= len({row[0] for row in kept["cogniac.results"]})
     assert all(set(kept[name]) <= set(expected[name]) for name in expected if name != "etl.gaps")
-    assert (0, expected, []) == (again.code, content(sightglass.home), torn(sightglass.home))
+    assert (0, expected, []) == (again.code, content(placed.home), torn(placed.home))
 
 
 def test_a_run_told_to_stop_keeps_all_that_was_loaded(
-    served: Plant, sightglass: Sightglass, expected: Tables
+    served: Plant, placed: Sightglass, expected: Tables
 ) -> None:
     """When Neurons hangs, Cogniac is there in full, and the next run changes nothing in it."""
     hanging = hang(served, "list")
-    with started(sightglass, PROGRAM, "run") as process:
+    with started(placed, PROGRAM, "run") as process:
         hanging.waits.wait(60)
         ended(process, signal.SIGTERM)
     answer_again(served)
 
-    found = content(sightglass.home)
+    found = content(placed.home)
     cogniac = [name for name in expected if name.startswith("cogniac.")]
     assert [expected[name] for name in cogniac] == [found[name] for name in cogniac]
-    report = sightglass("run", "--json").report
+    report = placed("run", "--json").report
     counts = [(one["inserted"], one["updated"]) for one in report["streams"] if one["source"] == "cogniac"]
     assert {(0, 0)} == set(counts)
 
 
-def test_no_stream_of_a_stopped_run_stays_running(served: Plant, sightglass: Sightglass) -> None:
+def test_no_stream_of_a_stopped_run_stays_running(served: Plant, placed: Sightglass) -> None:
     """What a run had begun has failed with it, before any other run looks at it."""
     hanging = hang(served, "detections")
-    settings = {**sightglass.settings, "SIGHTGLASS_CONCURRENCY": "1"}
-    with started(replace(sightglass, settings=settings), PROGRAM, "run") as process:
+    settings = {**placed.settings, "SIGHTGLASS_CONCURRENCY": "1"}
+    with started(replace(placed, settings=settings), PROGRAM, "run") as process:
         hanging.waits.wait(60)
         ended(process, signal.SIGTERM)
 
-    ((status, code, streams),) = run_store(sightglass.home)
+    ((status, code, streams),) = run_store(placed.home)
     assert ("failed", 143, set()) == (status, code, {each for each in streams if each[0] == "running"})
 
 
@@ -145,22 +121,20 @@ COMMANDS = ("run", "run neurons --json", "quarantine replay", "quarantine dismis
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_that_finds_a_run_at_work_touches_nothing(
-    served: Plant, sightglass: Sightglass, command: str
+    served: Plant, placed: Sightglass, command: str
 ) -> None:
     """It ends with 75 while the other still waits, says who that is and since when; no file changes."""
     hanging = hang(served, "list")
-    with started(sightglass, PROGRAM, "run") as process:
+    with started(placed, PROGRAM, "run") as process:
         hanging.waits.wait(60)
-        before, asked = files(sightglass.home), len(served.neurons.requests)
-        holder = json.loads((sightglass.home / "run.holder.json").read_text())
-        second = sightglass(*command.split())
-        after, at_work = files(sightglass.home), process.poll() is None
+        before, asked = files(placed.home), len(served.neurons.requests)
+        holder = json.loads((placed.home / "run.holder.json").read_text())
+        second = placed(*command.split())
+        after, at_work = files(placed.home), process.poll() is None
         asked_since = len(served.neurons.requests) - asked
         process.kill()
 
-    told = (
-        f"another run (process {process.pid}, since {holder['since']}) holds the warehouse {sightglass.home}"
-    )
+    told = f"another run (process {process.pid}, since {holder['since']}) holds the warehouse {placed.home}"
     said = f"sightglass: {told}; its work goes on, this run did nothing\n"
     assert (75, "", said) == (second.code, second.out, second.err)
     assert (True, 0) == (at_work, asked_since)
@@ -168,21 +142,21 @@ def test_a_command_that_finds_a_run_at_work_touches_nothing(
 
 
 def test_the_lock_of_a_killed_run_is_free_at_once(
-    served: Plant, sightglass: Sightglass, expected: Tables
+    served: Plant, placed: Sightglass, expected: Tables
 ) -> None:
     """The run right after it works, and closes what the dead one left open."""
     hanging = hang(served, "detections")
-    with started(sightglass, PROGRAM, "run") as process:
+    with started(placed, PROGRAM, "run") as process:
         hanging.waits.wait(60)
         process.kill()
         process.wait()
         answer_again(served)
-        again = sightglass("run")
+        again = placed("run")
 
-    assert (0, expected) == (again.code, content(sightglass.home))
-    assert [("failed", None), ("ok", 0)] == [one[:2] for one in run_store(sightglass.home)]
+    assert (0, expected) == (again.code, content(placed.home))
+    assert [("failed", None), ("ok", 0)] == [one[:2] for one in run_store(placed.home)]
     assert ["bi.duckdb", "run.lock", "warehouse.duckdb"] == sorted(
-        p.name for p in sightglass.home.iterdir() if p.is_file()
+        p.name for p in placed.home.iterdir() if p.is_file()
     )
 
 
@@ -221,7 +195,7 @@ def test_a_long_load_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     "late", [duckdb.InterruptException("Interrupted!"), EnvironmentFaultError("its commit was")]
 )
 def test_an_interrupt_that_was_under_way_leaves_no_run_open(
-    sightglass: Sightglass, monkeypatch: pytest.MonkeyPatch, late: Exception
+    placed: Sightglass, monkeypatch: pytest.MonkeyPatch, late: Exception
 ) -> None:
     """How a run ended is entered again where an interrupt of what came before it reached that."""
     finish, interrupts = RunStore.finish, [late, late]
@@ -232,9 +206,9 @@ def test_an_interrupt_that_was_under_way_leaves_no_run_open(
         finish(run_store, *arguments)
 
     monkeypatch.setattr(RunStore, "finish", interrupted)
-    settings = load((), {}, {"SIGHTGLASS_HOME": str(sightglass.home)})
+    settings = load((), {}, {"SIGHTGLASS_HOME": str(placed.home)})
     now = datetime(2026, 4, 1, tzinfo=UTC)
     with pytest.raises(KeyError), entered(settings, begun(now), lambda: now):
         raise KeyError("what ends the run")
 
-    assert [("failed", 1)] == [one[:2] for one in run_store(sightglass.home)]
+    assert [("failed", 1)] == [one[:2] for one in run_store(placed.home)]

@@ -5,24 +5,20 @@ import mmap
 import os
 import select
 import subprocess
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from conftest import Plant, Sightglass
+from conftest import Sightglass
 from support.kills import (
     AT_A_COMMIT,
     Moment,
     Tables,
-    a_little,
     content,
     died,
-    place,
     started,
     torn,
-    undisturbed,
     with_limits,
 )
 
@@ -62,25 +58,6 @@ RECORDS = [
     b'{"media": {"media_id": "m2"}, "updated_at": "soon", "detections": []}',
     b'{"media": {"media_id": "m3"}, "updated_at": 3, "detections": [], "other": [1, 2]}',
 ]
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Plant]:
-    """Both simulators, for tests that change nothing in them."""
-    with a_little(applications=3, records=45) as plant:
-        yield plant
-
-
-@pytest.fixture(scope="module")
-def expected(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Tables:
-    """What a run leaves that does all in one process."""
-    return undisturbed(tmp_path_factory.mktemp("undisturbed"), served)
-
-
-@pytest.fixture
-def sightglass(served: Plant, tmp_path: Path) -> Sightglass:
-    """The command in a new folder."""
-    return place(tmp_path / "place", served)
 
 
 @pytest.fixture
@@ -174,33 +151,33 @@ def test_another_process_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> 
     assert {"SIGHTGLASS_OVERLAP", "PATH"} <= names
 
 
-def test_a_run_with_two_processes_leaves_what_one_would(sightglass: Sightglass, expected: Tables) -> None:
+def test_a_run_with_two_processes_leaves_what_one_would(placed: Sightglass, expected: Tables) -> None:
     """All tables are the same, whoever made the rows."""
-    assert not died(sightglass, Moment(START_AT_ONCE, 0))
-    assert expected == content(sightglass.home)
+    assert not died(placed, Moment(START_AT_ONCE, 0))
+    assert expected == content(placed.home)
 
 
-def test_a_killed_transform_ends_the_run(sightglass: Sightglass, expected: Tables) -> None:
+def test_a_killed_transform_ends_the_run(placed: Sightglass, expected: Tables) -> None:
     """It is said what may be the matter, nothing is loaded in part, and the next run loads all."""
-    with started(sightglass, f"{KILLED}\nfrom etl import cli\ncli.main()", "run") as process:
+    with started(placed, f"{KILLED}\nfrom etl import cli\ncli.main()", "run") as process:
         _, said = process.communicate(timeout=100)
 
     told = "the process that makes rows of records was killed: is there enough memory?"
     kept = "What was received is kept, the next run goes on from there"
     assert (2, f"sightglass: {told} {kept}\n") == (process.returncode, said)
-    assert (0, expected, []) == (sightglass("run").code, content(sightglass.home), torn(sightglass.home))
+    assert (0, expected, []) == (placed("run").code, content(placed.home), torn(placed.home))
 
 
 @pytest.mark.parametrize("number", [4, 7])
-def test_it_ends_with_a_run_that_is_killed(sightglass: Sightglass, expected: Tables, number: int) -> None:
+def test_it_ends_with_a_run_that_is_killed(placed: Sightglass, expected: Tables, number: int) -> None:
     """No process is left behind, and the next run makes good what the killed one had begun."""
     program = Moment(TELLING + AT_A_COMMIT, number).program
-    with started(sightglass, program, "run") as process:
+    with started(placed, program, "run") as process:
         _, said = process.communicate(timeout=100)
     gone = [ended(int(pid)) for pid in said.split()]
 
     assert (-9, [True] * len(gone), True) == (process.returncode, gone, bool(gone))
-    assert (0, expected) == (sightglass("run").code, content(sightglass.home))
+    assert (0, expected) == (placed("run").code, content(placed.home))
 
 
 def ended(pid: int) -> bool:

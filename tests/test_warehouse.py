@@ -29,6 +29,8 @@ from etl.load.warehouse import (
     opened,
 )
 
+pytestmark = pytest.mark.usefixtures("usual_umask")
+
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 RECOVERY = "readers keep what is published; docs/recovery.md says how to begin anew"
 IN_ITS_PLACE = "move away what stands in its place"
@@ -45,14 +47,6 @@ COLUMN = """
     SELECT data_type, is_nullable, comment
     FROM duckdb_columns()
     WHERE schema_name = 'cogniac' AND table_name = 'subjects' AND column_name = 'expires_in'"""
-
-
-@pytest.fixture(autouse=True)
-def _usual_umask() -> Iterator[None]:
-    """The umask of most machines, given back after a warehouse has narrowed it."""
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
 
 
 @pytest.fixture

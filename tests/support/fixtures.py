@@ -1,0 +1,58 @@
+"""Fixtures of tests in several files: simulators, places they are loaded into, and what a process has."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Plant, Sightglass
+from faults import Healthy, healthy
+
+from support.kills import Tables, a_little, place, undisturbed
+from support.stops import answer_again
+
+LITTLE = {"applications": 3, "records": 45}
+
+
+@pytest.fixture(scope="module")
+def served(request: pytest.FixtureRequest) -> Iterator[Plant]:
+    """Both simulators with a little of everything: how much, a module may say in `LITTLE`."""
+    with a_little(**getattr(request.module, "LITTLE", LITTLE)) as plant:
+        yield plant
+
+
+@pytest.fixture(scope="module")
+def expected(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """What a run leaves that nothing befalls."""
+    return undisturbed(tmp_path_factory.mktemp("undisturbed"), served)
+
+
+@pytest.fixture
+def placed(served: Plant, tmp_path: Path) -> Iterator[Sightglass]:
+    """The command in a new folder; afterwards the simulators answer again."""
+    yield place(tmp_path / "place", served)
+    answer_again(served)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
+    """A warehouse that was loaded well, from two APIs that are still there."""
+    with healthy(tmp_path_factory.mktemp("healthy")) as found:
+        yield found
+
+
+@pytest.fixture
+def usual_umask() -> Iterator[None]:
+    """The umask of most machines, given back after a warehouse has narrowed it."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither credentials nor proxies of this machine, which the vendor's SDK would take."""
+    for name in ("COG_API_KEY", "COG_USER", "COG_PASS", "COG_TENANT", "COG_URL_PREFIX"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
