@@ -1,118 +1,35 @@
 """What a run makes of the streams of a source: cursors, failures, and what must be true after each load."""
 
-import importlib
-import json
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import duckdb
 import pytest
 from conftest import table
+from support.bench import GAPS, HEAVY, NOW, Bench, Step, stream
 
 from etl.config import load
 from etl.errors import EnvironmentFaultError, RecordError, SourceError
 from etl.extract import stream_reader
-from etl.extract.stream import (
-    Bundle,
-    Checkpoint,
-    Delivery,
-    Enrich,
-    File,
-    Page,
-    RequestStats,
-    Stream,
-    Watermark,
-    size_of,
-)
-from etl.load.run_store import StreamStats
+from etl.extract.stream import Bundle, Checkpoint, Enrich, Page, RequestStats, Stream, Watermark, size_of
 from etl.pipeline.part_pipeline import PartPipeline
 from etl.pipeline.rebuild import rebuild
-from etl.pipeline.run import Report, run
 from etl.pipeline.source_loader import LoadLimits
 
 pytestmark = pytest.mark.usefixtures("usual_umask")
-
-HEAVY = 2**16
-"""Bytes of a batch that is committed at once, in these tests."""
-NOW = datetime(2026, 4, 1, tzinfo=UTC)
 CURSORS = "SELECT partition, epoch(cursor_at) FROM etl.cursors ORDER BY ALL"
 STREAMS = "SELECT partition, status, inserted FROM etl.run_streams ORDER BY ALL"
 RUNS = "SELECT status, exit_code FROM etl.runs ORDER BY started_at"
 RESULTS = "SELECT media_id FROM cogniac.results ORDER BY ALL"
-FILES = "SELECT media_id, asset, state, error FROM neurons.assets ORDER BY ALL"
-FRAMES = "SELECT frame, metric, value FROM neurons.frame_metrics ORDER BY ALL"
-GAPS = "SELECT stream, key, what, error FROM etl.gaps ORDER BY ALL"
-PARTS = ("frame_metrics", "aoi_frames", "aoi_metrics", "aoi_scores")
-WITH_ROWS = " UNION ".join(f"SELECT media_id, asset FROM neurons.{part}" for part in PARTS)  # noqa: S608
-
-Rows = list[tuple[Any, ...]]
-Step = Bundle | Exception
-Told = Callable[[Checkpoint], object]
-
-
-class Bench:
-    """Runs of a source that delivers what a test lays before it, and is the real one in everything else."""
-
-    def __init__(self, name: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.name, self.home = name, home
-        self.source = SimpleNamespace(**vars(importlib.import_module(f"etl.sources.{name}")))
-        self.seen: list[float] = []
-        """Where a cursor stood, whenever it had moved."""
-        self.moved = threading.Event()
-        """Set once it has."""
-        self.rows = partial(table, home)
-        self.now = NOW
-        self.limits = LoadLimits(part_bytes=HEAVY, batch_bytes=HEAVY)
-        monkeypatch.setitem(sys.modules, f"etl.sources.{name}", self.source)
-
-    def run(self, *groups: list[Stream], **settings: str) -> Report:
-        """Run once, an hour after the run before."""
-        session = SimpleNamespace(streams=lambda _source_context: groups, close=lambda: None)
-        self.source.connect = lambda _settings: session
-        given = {"SIGHTGLASS_HOME": str(self.home), "SIGHTGLASS_RAW_DAYS": "0"} | settings
-        self.now += timedelta(hours=1)
-        return run(load((), {}, given), [self.name], lambda: self.now, self._watch, limits=self.limits)
-
-    def _watch(self, stats: StreamStats, _waiting: int) -> None:
-        at = None if stats.cursor is None else stats.cursor / 1_000_000
-        if at is not None and self.seen[-1:] != [at]:
-            self.seen.append(at)
-            self.moved.set()
-
-    def load(self, *deliveries: Delivery) -> Report:
-        """Run once, with all of this in one bundle of one stream."""
-        return self.run([stream(deliveries, name="media")])
 
 
 @pytest.fixture
 def cog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """Runs of Cogniac."""
     return Bench("cogniac", tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def neu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Runs of Neurons."""
-    return Bench("neurons", tmp_path, monkeypatch)
-
-
-def stream(*steps: Step, name: str = "detections", partition: str = "", told: Told = id) -> Stream:
-    """A stream that takes these steps: bundles that it yields, errors that it raises."""
-
-    def deliver(checkpoint: Checkpoint, _request_stats: RequestStats) -> Iterator[Bundle]:
-        told(checkpoint)
-        for step in steps:
-            if isinstance(step, Exception):
-                raise step
-            yield step
-
-    return Stream(name, deliver, partition)
 
 
 def page(*times: float, heavy: bool = True) -> Bundle:
@@ -339,89 +256,3 @@ def test_rows_counts_and_cursor_are_one_transaction(cog: Bench) -> None:
     assert [("m100",)] == cog.rows(RESULTS)
     assert [("", 100)] == cog.rows(CURSORS)
     assert [(1, 0)] == cog.rows("SELECT fetched, quarantined FROM etl.run_streams")
-
-
-def medium(media_id: str, status: str | None, *assets: str, at: float = 1) -> Page:
-    """A medium that names these files."""
-    record = {"media_id": media_id, "status": status, "updated_at": at, "results": dict.fromkeys(assets, "x")}
-    return Page("media", [json.dumps(record).encode()])
-
-
-def file(media_id: str, asset: str, body: bytes | None = None, **row: object) -> File:
-    """A file of a medium, as the source delivers it."""
-    about = {"media_id": media_id, "asset": asset, "state": "loaded", **row}
-    return File("assets", f"{media_id}/{asset}", about, body)
-
-
-LOST = file("m1", "metrics", state="missing", error="answered 404")
-SETTLED = {"loaded": True, "archived": True, "skipped": True, "missing": False, "quarantined": False}
-SETTLED |= {"never delivered": False, "not named": True}
-
-
-@pytest.mark.parametrize(("state", "settled"), SETTLED.items())
-def test_a_medium_is_complete_or_in_the_gaps(neu: Bench, state: str, *, settled: bool) -> None:
-    """It is complete when its state is final and its files are settled; until then it is in the gaps."""
-    names = [] if state == "not named" else ["metrics"]
-    media = [medium(str(status), status, *names) for status in ("done", "failed", "started", None)]
-    files = [file(each, "metrics", state=state) for each in ("done", "failed", "started", "None")]
-    neu.load(*media, *([] if state in ("never delivered", "not named") else files))
-
-    expected = {"done": settled, "failed": settled, "started": False, "None": False}
-    assert expected == dict(neu.rows("SELECT media_id, is_complete FROM neurons.media"))
-    gaps = {key.partition("/")[0] for (key,) in neu.rows("SELECT key FROM etl.gaps")}
-    assert {each for each, complete in expected.items() if not complete} == gaps
-
-
-def test_gaps_say_what_is_missing_and_why(neu: Bench) -> None:
-    """Each file that could not be loaded is one, and so is each prediction that is not final."""
-    files = [LOST, file("m1", "frt_frame_metrics", b"[1]"), file("m1", "heat", state="skipped")]
-    named = [each.row["asset"] for each in files]
-    neu.load(medium("m1", "done", *named), medium("m2", "started"), medium("m3", None), *files)
-
-    assert [
-        ("assets", "m1/frt_frame_metrics", "quarantined file", "a frame must be an object"),
-        ("assets", "m1/metrics", "missing file", "answered 404"),
-        ("media", "m2", "final results: the prediction is started", None),
-        ("media", "m3", "final results: the prediction is without a status", None),
-    ] == neu.rows(GAPS)
-
-
-BODIES = {
-    "metrics": b'[{"a": 1, "b": 2}, {"a": 3}]',
-    "brand_detection": b'[[{"id": "x", "x0": 0, "y0": 0, "x1": 1, "y1": 1}]]',
-    "brand_detection_metrics": b'[{"id": "x", "seen": 1}]',
-    "aoi_scores": b'[{"name": "x", "score": 1}]',
-}
-
-
-@pytest.mark.parametrize("left", [[], ["metrics"], [*BODIES][1:], [*BODIES]])
-def test_files_that_a_medium_no_longer_names_are_dropped(neu: Bench, left: list[str]) -> None:
-    """Their rows go with them; files that it still names stay, and so do those of other media."""
-    files = [file(media_id, *each) for media_id in ("m1", "m2") for each in BODIES.items()]
-    neu.load(medium("m1", "done", *BODIES), medium("m2", "done", *BODIES), *files)
-    neu.load(medium("m1", "done", *left, at=2))
-
-    expected = sorted([*(("m1", each) for each in left), *(("m2", each) for each in BODIES)])
-    assert [(*each, "loaded", None) for each in expected] == neu.rows(FILES)
-    assert expected == sorted(neu.rows(WITH_ROWS))
-
-
-OLD = [(1, "a", 1), (1, "b", 2), (2, "a", 3)]
-SENT = {
-    "another": (file("m1", "metrics", b'[{"b": 4}]'), ("loaded", None), [(1, "b", 4)]),
-    "empty": (file("m1", "metrics", b"[]"), ("loaded", None), []),
-    "refused": (file("m1", "metrics", b"[1]"), ("quarantined", "a frame must be an object"), OLD),
-    "gone": (LOST, ("missing", "answered 404"), OLD),
-}
-
-
-@pytest.mark.parametrize(("sent", "state", "rows"), SENT.values(), ids=SENT)
-def test_a_file_replaces_its_rows_when_it_can_be_read(
-    neu: Bench, sent: File, state: tuple[str, str | None], rows: Rows
-) -> None:
-    """One that cannot be read keeps the rows it had, and its state says why."""
-    neu.load(medium("m1", "done", "metrics"), file("m1", "metrics", BODIES["metrics"]))
-    neu.load(sent)
-
-    assert [("m1", "metrics", *state)] == neu.rows(FILES)
-    assert rows == neu.rows(FRAMES)

@@ -1,14 +1,8 @@
 """Every run ends with what readers see: checked, whole, and rewritten only where something has changed."""
 
-import os
 import signal
-import stat
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +12,15 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT, Plant, Ran, Sightglass, as_read, serving, table
+from conftest import Plant, Ran, Sightglass, as_read, serving, table
 from support.lake import plain
-from support.partitions import settings_of
 from support.publish_kills import copy, held, seen
-from support.readers import ANSWERS, begun, result
 from support.stops import answer_again, hang
 
 from etl import schema
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
-from etl.load.warehouse import open_for_writing
-from etl.publish import moment_of, publish
-from etl.publish.bi import open_bi
+from etl.publish import moment_of
 
 TABLES = {table.qualified: table for source in schema.sources() for table in source.tables.values()}
 Content = dict[str, list[str]]
@@ -153,126 +143,6 @@ def test_a_run_reports_what_it_published(published: Published) -> None:
     assert 0 < second.written["tables"] < first.written["tables"]
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """A warehouse that holds results of many months, published."""
-    umask = os.umask(0o022)
-    changed(
-        tmp_path,
-        """
-        INSERT INTO cogniac.results BY NAME
-        SELECT
-            'a' AS application_id, 'm' || i AS media_id, '' AS focus_key, 'r' AS _run_id, now() AS _loaded_at,
-            TIMESTAMPTZ '2025-01-15' + to_months(CAST(i % 12 AS INTEGER)) AS updated_at
-        FROM range(120) t(i)""",
-    )
-    yield tmp_path
-    os.umask(umask)
-
-
-def changed(home: Path, statement: str, **more: str) -> int:
-    """How many files were written after a change to the warehouse."""
-    with closing(open_for_writing(home)) as warehouse:
-        warehouse.connection.execute(statement)
-        return publish(warehouse, settings_of(home, **more)).files
-
-
-def stats(folder: Path) -> dict[str, tuple[int, int]]:
-    """Inode and time of each file that has a clean name, so that one written anew is seen."""
-    paths = [path for path in folder.rglob("*.*") if path.is_file() and ".versions" not in path.parts]
-    return {str(path.relative_to(folder)): (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
-
-
-def test_a_small_change_rewrites_only_what_it_touched(home: Path) -> None:
-    """Of tables with many partitions, one row more is one file more to write; all others stay."""
-    before = stats(home)
-    files = changed(
-        home, "UPDATE cogniac.results SET detection_count = 1, _loaded_at = now() WHERE media_id = 'm3'"
-    )
-    after = stats(home)
-
-    different = {name for name in after if before.get(name) != after[name]} - {"warehouse.duckdb"}
-    assert ({"lake/cogniac/results/2025-04.parquet"}, 1) == (different, files)
-    assert 12 == len([name for name in after if name.startswith("lake/cogniac/results/2025-")])
-
-
-def test_bi_is_rewritten_only_for_new_definitions(home: Path) -> None:
-    """However much the rows change it stays the same file; one that is lost or damaged is made again."""
-    bi, insert = home / "bi.duckdb", "INSERT INTO etl.runs (run_id, started_at, status, version) VALUES "
-    elsewhere = {"SIGHTGLASS_LAKE_URI": f"file://{home}/lake"}
-    found = [bi.stat().st_ino]
-    for number, more in enumerate(({}, {}, elsewhere, elsewhere, {})):
-        changed(home, f"{insert} ('r{number}', now(), 'ok', '1')", **more)
-        found.append(bi.stat().st_ino)
-    kept = [one == other for one, other in pairwise(found)]
-    made = []
-    for damage in (b"", bi.read_bytes()[:5000], None):
-        bi.unlink() if damage is None else bi.write_bytes(damage)
-        changed(home, "SELECT 1")
-        made.append(seen(home) == held(home))
-
-    assert [True, True, False, True, False] == kept
-    assert [True] * 3 == made
-
-
-TWICE = """
-import os, sys
-from pathlib import Path
-from etl.cli import settings_for
-from etl.load.warehouse import open_for_writing
-from etl.publish import publish
-
-settings = settings_for({"SIGHTGLASS_HOME": sys.argv[1]}, {}, Path(os.devnull))
-warehouse = open_for_writing(settings.home)
-for month in (1, 2):
-    warehouse.connection.execute(
-        "INSERT INTO etl.runs VALUES ($1, make_timestamptz($1), NULL, 'ok', 0, '1', NULL)",
-        [month * 5_000_000_000_000],
-    )
-    publish(warehouse, settings)
-warehouse.close()
-"""
-
-
-@pytest.mark.parametrize(("umask", "folder", "file"), [(0o022, 0o755, 0o644), (0o027, 0o750, 0o640)])
-def test_the_umask_says_who_may_read_what_is_published(
-    tmp_path: Path, umask: int, folder: int, file: int
-) -> None:
-    """The lake and bi.duckdb follow it in every folder and file; the warehouse is its owner's alone."""
-    command = [sys.executable, "-c", TWICE, str(tmp_path)]
-    subprocess.run(command, check=True, umask=umask, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    paths = [tmp_path / "bi.duckdb", tmp_path / "lake", *(tmp_path / "lake").rglob("*")]
-    modes = {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in paths}
-
-    assert {(True, folder), (False, file)} == modes
-    assert 0o600 == stat.S_IMODE((tmp_path / "warehouse.duckdb").stat().st_mode)
-
-
-@pytest.mark.parametrize("scheme", ["", "file://"])
-def test_readers_elsewhere_see_the_lake_under_another_name(home: Path, scheme: str) -> None:
-    """The views name the place that only readers have, while `sightglass sql` looks where the lake is."""
-    place = home / "mounted" / "there"
-    changed(home, "SELECT 1", SIGHTGLASS_LAKE_URI=f"{scheme}{place}/")
-    query = "SELECT count(*) FROM cogniac.results"
-    with open_bi(settings_of(home, SIGHTGLASS_LAKE_URI=f"{scheme}{place}/")) as connection:
-        local = connection.execute(query).fetchall()
-    with duckdb.connect(home / "bi.duckdb", read_only=True) as reader:
-        views = reader.execute(
-            "SELECT sql FROM duckdb_views() WHERE schema_name IN ('cogniac', 'etl')"
-        ).fetchall()
-    place.parent.mkdir()
-    place.symlink_to(home / "lake")
-    found = {which: result(begun(which, ANSWERS, str(home / "bi.duckdb"))) for which in ("current", "reader")}
-
-    assert [(120,)] == local
-    assert [] == [
-        sql for (sql,) in views if f"'file://{place}/.versions/" not in sql or str(home / "lake") in sql
-    ]
-    assert held(home) == seen(home)
-    assert found["current"]["answers"] == found["reader"]["answers"]
-    assert 120 == len(found["reader"]["answers"]["cogniac.results"][1])
-
-
 def test_sql_answers_while_a_run_works(published: Published) -> None:
     """It sees what the run before has published."""
     hanging = hang(published.plant, "list")
@@ -286,35 +156,6 @@ def test_sql_answers_while_a_run_works(published: Published) -> None:
 
     count = len(published.steps[1].content["warehouse"]["cogniac.results"])
     assert (True, Ran(0, f"count_star()\n{count}\n", "")) == (at_work, ran)
-
-
-OUTSIDE = (
-    "FROM read_text('/etc/passwd')",
-    "FROM read_text('{home}/lake/../run.lock')",
-    "FROM read_blob('{home}/warehouse.duckdb')",
-    "FROM glob('{home}/*')",
-    "FROM sniff_csv('/etc/passwd')",
-    "FROM '{home}/raw/**/*.zst'",
-    "ATTACH '{home}/warehouse.duckdb' AS ours",
-    "COPY (SELECT 1) TO '{home}/one.csv'",
-    "INSERT INTO etl.cursors FROM etl.cursors",
-    "INSTALL httpfs",
-    "SET allowed_directories = ['/']",
-    "SET enable_external_access = true",
-)
-
-
-def test_what_is_published_is_all_that_can_be_read(home: Path) -> None:
-    """The connection behind `sightglass sql` reaches no other file, and no setting that would let it."""
-    refused = []
-    with open_bi(settings_of(home)) as connection:
-        for query in OUTSIDE:
-            with pytest.raises(duckdb.Error):
-                connection.execute(query.format(home=home)).fetchall()
-            refused.append(query)
-        inside = connection.sql(f"FROM '{home}/lake/cogniac/results/*.parquet'").count("*").fetchall()
-
-    assert (list(OUTSIDE), [(120,)]) == (refused, inside)
 
 
 @pytest.mark.parametrize(

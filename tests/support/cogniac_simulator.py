@@ -10,7 +10,11 @@ from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 from etl.demo.server import serve
 
 SMALL = CogniacSize(records=400)
+
+
 Record = dict[str, Any]
+
+
 Param = str | float | bool
 
 
@@ -47,3 +51,8 @@ def tied(simulator: CogniacSimulator, count: int) -> str:
         media = {"media_id": f"m{number}"}
         simulator.put("ties", {"media": media, "focus": None, "detections": [], "updated_at": 1772600000.25})
     return "ties"
+
+
+def everything(simulator: CogniacSimulator) -> list[Record]:
+    """All records of all applications."""
+    return [record for one in simulator.applications() for record in simulator.truth(one["application_id"])]
