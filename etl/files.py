@@ -18,6 +18,14 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def make_private(folder: Path) -> None:
+    """Make the folder and those above it that are missing, for the owner alone."""
+    if not folder.exists():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        sync(folder.parent)
+
+
 def remedy(error: OSError) -> str:
     """Return what the operator can do where a file or folder cannot be used."""
     if error.errno in FULL:

@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "views": {"errors", "schema"},
     "dictionary": {"declaration", "schema", "views"},
     "reference": {"declaration"},
+    "inbox": {"errors", "files", "inbox", "version"},
     "extract": {"config", "errors", "extract", "files", "redact", "setting", "values", "version"},
     "sources": {"config", "errors", "extract", "schema", "setting", "values"},
     "transform": {*VALUES, "extract.log", "extract.stream", "transform", "version"},

@@ -45,7 +45,7 @@ from etl.extract.stream import (
     as_received,
     one_line,
 )
-from etl.files import remedy, sync
+from etl.files import make_private, remedy, sync
 from etl.values import UNREADABLE, canonical
 
 ANY = msgspec.json.Decoder(msgspec.Raw)
@@ -277,11 +277,3 @@ def _write_file(file: _File, name: str, body: bytes) -> None:
     entry.size = len(body)
     # One write for a file: each lets other threads go first.
     file.out.write(entry.tobuf() + body + bytes(-len(body) % tarfile.BLOCKSIZE))
-
-
-def make_private(folder: Path) -> None:
-    """Make the folder and those above it that are missing, for the owner alone."""
-    if not folder.exists():
-        make_private(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        sync(folder.parent)

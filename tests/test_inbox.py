@@ -1,0 +1,331 @@
+"""What was posted waits in the inbox: what was written is read, or its loss is told, whatever was killed."""
+
+import errno
+import fcntl
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from etl.errors import EnvironmentFaultError
+from etl.inbox.reader import Contents, Inbox, Segment
+from etl.inbox.segment import FORMAT, Entry, Head, encode
+from etl.inbox.writer import InboxWriter, Post
+
+BODIES = (b'{"subjects": []}', b"", b"\n\r\x00\xff, no JSON at all\n", b"x" * 500)
+POSTS = [
+    Post(1_700_000_000_000_000 + number, f"app{number}", "text/plain", body)
+    for number, body in enumerate(BODIES)
+]
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from etl.inbox.writer import InboxWriter, Post
+InboxWriter(Path(sys.argv[1])).append([Post(1, "", "", b"answered")])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def posts(contents: Contents) -> list[Post]:
+    """What was posted, as it was read."""
+    return [Post(*(getattr(entry, name) for name in Post._fields)) for entry in contents.entries]
+
+
+def written(home: Path, *, finished: bool = True) -> Path:
+    """A segment that holds all of POSTS: finished, or left by a listener that died."""
+    writer = InboxWriter(home)
+    writer.append(POSTS[:2])
+    writer.append(POSTS[2:])
+    if finished:
+        writer.finish()
+    del writer  # leaves the file open and locked
+    (path,) = (home / "inbox").iterdir()
+    return path
+
+
+def left(folder: Path, content: bytes) -> Segment:
+    """A segment that holds these bytes, as a dead listener leaves it."""
+    path = folder / "0000000000000001-00000000dead.left"
+    path.write_bytes(content)
+    return Segment(path)
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let this process write no byte beyond this size, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_what_is_written_is_read_as_it_was(tmp_path: Path) -> None:
+    """Bodies come back byte for byte, in order, each with an id of its own."""
+    written(tmp_path)
+
+    (segment,) = Inbox(tmp_path).finished()
+    contents = segment.read()
+
+    assert (POSTS, [], False) == (posts(contents), contents.notices, contents.is_damaged)
+    assert [f"{segment.name}-{number:06}" for number in (1, 2, 3, 4)] == [
+        each.id for each in contents.entries
+    ]
+
+
+def test_a_warehouse_without_an_inbox_has_nothing_to_read(tmp_path: Path) -> None:
+    """Where nobody has ever listened there is no folder, and none is made."""
+    assert ([], []) == (Inbox(tmp_path).finished(), list(tmp_path.iterdir()))
+
+
+def test_the_inbox_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """Nobody else can look into the folder or the files, whatever the umask."""
+    path = written(tmp_path / "home")
+
+    modes = [oct(each.stat().st_mode & 0o777) for each in (path.parent.parent, path.parent, path)]
+
+    assert ["0o700", "0o700", "0o600"] == modes
+
+
+def test_a_segment_that_is_written_to_is_not_handed_out(tmp_path: Path) -> None:
+    """A run sees it once it is finished, and that is after a second at the latest, or when it is large."""
+    now = [100.0]
+    writer = InboxWriter(tmp_path, most_bytes=10_000, monotonic=lambda: now[0])
+    left_over = [writer.seconds_left()]
+    writer.append(POSTS[:1])
+    left_over.append(writer.seconds_left())
+    now[0] += 0.75
+    left_over.append(writer.seconds_left())
+
+    seen = [Inbox(tmp_path).finished()]
+    writer.append([Post(2, "", "", b"x" * 10_000)])
+    left_over.append(writer.seconds_left())
+    writer.finish()
+    left_over.append(writer.seconds_left())
+
+    assert ([[]], [None, 1.0, 0.25, 0.0, None]) == (seen, left_over)
+    assert [2] == [len(segment.read().entries) for segment in Inbox(tmp_path).finished()]
+
+
+def test_segments_come_in_the_order_in_which_they_were_begun(tmp_path: Path) -> None:
+    """Those of one listener also where its clock goes back."""
+    writer = InboxWriter(tmp_path)
+    for received_at in (500, 400, 600):
+        writer.append([Post(received_at, "", "", b"")])
+        writer.finish()
+
+    found = [segment.read().entries[0].received_at for segment in Inbox(tmp_path).finished()]
+
+    assert [500, 400, 600] == found
+
+
+def test_a_dead_listeners_segment_is_taken_over(tmp_path: Path) -> None:
+    """What a listener has answered is read by the next run, though it was killed at once."""
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path], cwd=ROOT, check=False)
+
+    segments = Inbox(tmp_path).finished()
+
+    assert -9 == killed.returncode
+    assert [[b"answered"]] == [[entry.body for entry in segment.read().entries] for segment in segments]
+    assert [segment.path for segment in segments] == [segment.path for segment in Inbox(tmp_path).finished()]
+
+
+def test_a_file_that_is_taken_for_a_dead_listeners_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run may look between the moment at which a file is made and the one at which it is locked."""
+    seen: list[list[Entry]] = []
+    flock = fcntl.flock
+
+    def looked_at_first(file: int, operation: int) -> None:
+        monkeypatch.undo()
+        seen.extend(segment.read().entries for segment in Inbox(tmp_path).finished())
+        flock(file, operation)
+
+    writer = InboxWriter(tmp_path)
+    monkeypatch.setattr(fcntl, "flock", looked_at_first)
+    writer.append(POSTS)
+    writer.finish()
+
+    assert [[]] == seen
+    assert [[], POSTS] == [posts(segment.read()) for segment in Inbox(tmp_path).finished()]
+
+
+def test_a_deleted_segment_is_gone(tmp_path: Path) -> None:
+    """A run deletes what is durable elsewhere; nothing stays behind, not for a second time either."""
+    written(tmp_path)
+    (segment,) = Inbox(tmp_path).finished()
+
+    segment.delete()
+    segment.delete()
+
+    assert [] == list((tmp_path / "inbox").iterdir())
+
+
+def test_a_segment_that_breaks_off_anywhere_holds_what_was_answered_before(tmp_path: Path) -> None:
+    """Wherever the machine stopped, what is whole is read, and the beginning of an answer is left out."""
+    content = written(tmp_path, finished=False).read_bytes()
+    ends = [place + 1 for place, byte in enumerate(content) if byte == ord("\n")]
+
+    for cut in range(len(content) + 1):
+        contents = left(tmp_path, content[:cut]).read()
+        whole = max(0, sum(end <= cut for end in ends) - 1)  # without the head
+        torn = cut - max([0, *(end for end in ends if end <= cut)])
+        broken = tmp_path / "0000000000000001-00000000dead.left"
+        told = [f"{broken} breaks off in what was answered to nobody: {torn:,} bytes are left out"]
+        assert (POSTS[:whole], told[: bool(torn)], False) == (
+            posts(contents),
+            contents.notices,
+            contents.is_damaged,
+        )
+
+
+def test_blocks_that_never_reached_the_disk_are_left_out(tmp_path: Path) -> None:
+    """A power failure may leave zeros where the last write, answered to nobody, was to be."""
+    content = written(tmp_path, finished=False).read_bytes()
+
+    contents = left(tmp_path, content + bytes(4096)).read()
+
+    assert (POSTS, 1, False) == (posts(contents), len(contents.notices), contents.is_damaged)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_damage_is_named_and_the_file_kept(tmp_path: Path, *, finished: bool) -> None:
+    """Whatever byte of what was answered is changed: what is not read is told, the rest is read."""
+    content = written(tmp_path, finished=finished).read_bytes()
+    # What a dead listener left may end in the middle of a line: there, a lost line feed tells nothing.
+    end = len(content) - (not finished)
+
+    for place in [*range(200), *range(200, end, 23), end - 1]:
+        changed = bytearray(content)
+        changed[place] ^= 0x55
+        segment = left(tmp_path, bytes(changed))
+        if finished:
+            segment = Segment(segment.path.rename(segment.path.with_suffix(".closed")))
+        contents = segment.read()
+        assert (True, 1) == (contents.is_damaged, len(contents.notices))
+        assert set(posts(contents)) < set(POSTS) or POSTS == posts(contents)  # only the head, or the seal
+        segment.delete()
+        assert changed == segment.path.with_name(segment.path.name + ".damaged").read_bytes()
+        assert not segment.path.exists()
+
+
+def test_a_finished_segment_that_was_shortened_is_damaged(tmp_path: Path) -> None:
+    """Even where it ends after a whole entry."""
+    path = written(tmp_path)
+    path.write_bytes(path.read_bytes()[:-1].rpartition(b"\n")[0] + b"\n")
+
+    contents = Inbox(tmp_path).finished()[0].read()
+
+    kept = "what can be read of it is loaded, the file is kept aside"
+    assert POSTS == posts(contents)
+    assert [f"{path} does not hold all that was written to it; {kept}"] == contents.notices
+
+
+def test_a_full_disk_keeps_nothing_of_what_is_refused(tmp_path: Path) -> None:
+    """What was written before stays, what did not fit is not there, and later posts go on."""
+    writer = InboxWriter(tmp_path)
+    writer.append(POSTS[:2])
+    with largest_file(700), pytest.raises(OSError, match="File too large") as refused:
+        writer.append(POSTS[2:])
+    with largest_file(10), pytest.raises(OSError, match="File too large"):
+        writer.append(POSTS[2:])
+    writer.append(POSTS[3:])
+    writer.finish()
+
+    found = [segment.read() for segment in Inbox(tmp_path).finished()]
+
+    assert errno.EFBIG == refused.value.errno
+    assert [(POSTS[:2], []), (POSTS[3:], [])] == [(posts(each), each.notices) for each in found]
+
+
+def test_what_could_not_be_brought_to_disk_is_not_kept(tmp_path: Path) -> None:
+    """A disk that fails while it writes is not trusted with more in the same file."""
+    answers: list[OSError | None] = [None, OSError(errno.EIO, "Input/output error"), None, None]
+
+    def fsync(file: int) -> None:
+        if failed := answers.pop(0):
+            raise failed
+        os.fsync(file)
+
+    writer = InboxWriter(tmp_path, fsync=fsync)
+    writer.append(POSTS[:1])
+    with pytest.raises(OSError, match="Input/output error"):
+        writer.append(POSTS[1:2])
+    writer.append(POSTS[2:])
+    writer.finish()
+
+    assert [POSTS[:1], POSTS[2:]] == [posts(segment.read()) for segment in Inbox(tmp_path).finished()]
+
+
+def test_no_room_to_finish_loses_nothing(tmp_path: Path) -> None:
+    """A segment that cannot be finished is read as that of a dead listener."""
+    writer = InboxWriter(tmp_path)
+    writer.append(POSTS[:1])
+    (path,) = (tmp_path / "inbox").iterdir()
+    with largest_file(path.stat().st_size + 10):
+        writer.finish()
+
+    (segment,) = Inbox(tmp_path).finished()
+    contents = segment.read()
+
+    assert (".left", POSTS[:1], False) == (segment.path.suffix, posts(contents), contents.is_damaged)
+
+
+def test_an_inbox_that_somebody_removes_is_made_again(tmp_path: Path) -> None:
+    """What is posted from then on does not go into a file that has no name any more."""
+    writer = InboxWriter(tmp_path)
+    writer.append(POSTS[:1])
+    (path,) = (tmp_path / "inbox").iterdir()
+    path.unlink()
+    path.parent.rmdir()
+    writer.append(POSTS[1:])
+    writer.finish()
+
+    assert [POSTS[1:]] == [posts(segment.read()) for segment in Inbox(tmp_path).finished()]
+
+
+def test_what_a_newer_version_wrote_is_left_to_it(tmp_path: Path) -> None:
+    """Its lines may mean something else."""
+    entry = Entry("1", 1, "", "", b"")
+    segment = left(tmp_path, encode(Head(FORMAT + 1, "9.9.9")) + encode(entry))
+
+    with pytest.raises(EnvironmentFaultError) as refused:
+        segment.read()
+
+    assert f"{segment.path} was written by a newer version of Sightglass, 9.9.9: install that" == str(
+        refused.value
+    )
+
+
+def test_what_is_no_segment_is_not_touched(tmp_path: Path) -> None:
+    """Files of others, and what was set aside as damaged, stay where they are."""
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    names = ["1.closed.damaged", "notes.txt", "x"]
+    for name in names:
+        (folder / name).touch()
+
+    assert ([], names) == (Inbox(tmp_path).finished(), sorted(path.name for path in folder.iterdir()))
+
+
+def test_a_folder_in_the_place_of_a_segment_is_told(tmp_path: Path) -> None:
+    """The message says what to do; nothing is lost in silence."""
+    path = tmp_path / "inbox" / "1.closed"
+    path.mkdir(parents=True)
+    (segment,) = Inbox(tmp_path).finished()
+
+    with pytest.raises(EnvironmentFaultError) as refused:
+        segment.read()
+
+    assert f"cannot read the inbox {path}: Is a directory; move away what stands in its place" == str(
+        refused.value
+    )
