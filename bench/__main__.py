@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import backfill, increments, loads, stages, starts, videos
+from bench import backfill, increments, loads, receives, stages, starts, videos
 from bench.lab import ROOT, Figure, Lab
 from bench.measure import CommandError
 from bench.table import printed, results
@@ -24,6 +24,7 @@ FIGURES: dict[str, Callable[[Lab], Iterator[Figure]]] = {
     "starts": starts.starts,
     "increments": increments.increments,
     "again": loads.again,
+    "listen": receives.receives,
 }
 
 

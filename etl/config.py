@@ -67,6 +67,18 @@ class Settings:
     sql_memory: Annotated[
         int, Setting("SIGHTGLASS_SQL_MEMORY", "Megabytes of a reader's query.", "1024", least=64, most=LARGE)
     ]
+    listen: Annotated[
+        str, Setting("SIGHTGLASS_LISTEN", "Address and port on which to receive posts.", "127.0.0.1:9999")
+    ]
+    listen_secret: Annotated[
+        Secret, Setting("SIGHTGLASS_LISTEN_SECRET", "What an address must hold so that posts are received.")
+    ]
+    listen_body: Annotated[
+        int, Setting("SIGHTGLASS_LISTEN_BODY", "Megabytes of the largest post.", "16", least=1, most=100)
+    ]
+    listen_rate: Annotated[
+        int, Setting("SIGHTGLASS_LISTEN_RATE", "Posts received in a second.", "2000", least=1, most=LARGE)
+    ]
     own: Mapping[type[Any], Any] = field(default_factory=dict)
     """The settings of each source, by the dataclass that declares them."""
 
@@ -80,6 +92,7 @@ class Settings:
         """All secrets that were given, and what stands behind the name in a pair of a name and a secret."""
         values = [getattr(each, name) for area, each in self.own.items() for name in declared(area)]
         given = [each for each in values if isinstance(each, Secret) and each]
+        given += [self.listen_secret] * bool(self.listen_secret)
         return [*given, *(Secret(each.reveal().partition(":")[2]) for each in given)]
 
     def at(self, home: Path) -> "Settings":

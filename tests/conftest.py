@@ -63,6 +63,8 @@ SLOW = {
     "test_hostile_sizes.py",
     "test_hostile_values.py",
     "test_kills.py",
+    "test_listen.py::test_a_burst_of_20_000_posts_is_stored",
+    "test_listen.py::test_a_kill_at_any_moment_loses_nothing_that_was_answered",
     "test_marts.py::test_all_of_this_holds_on_the_floor",
     "test_publish_kills.py",
     "test_quarantine_command.py",

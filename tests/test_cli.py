@@ -15,6 +15,7 @@ COMMANDS = (
     "run",
     "backfill",
     "confirm",
+    "listen",
     "demo",
     "sql",
     "report",

@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "dictionary": {"declaration", "schema", "views"},
     "reference": {"declaration"},
     "inbox": {"errors", "files", "inbox", "version"},
+    "listen": {"errors", "files", "inbox", "listen", "setting"},
     "extract": {"config", "errors", "extract", "files", "redact", "setting", "values", "version"},
     "sources": {"config", "errors", "extract", "schema", "setting", "values"},
     "transform": {*VALUES, "extract.log", "extract.stream", "transform", "version"},
@@ -68,8 +69,8 @@ MAY_IMPORT = {
         *("transform", "version"),
     },
     "cli": {
-        *(*VALUES, "cli", "config", "demo", "extract", "files", "load", "pipeline", "process", "publish"),
-        *("sources", "transform", "version"),
+        *(*VALUES, "cli", "config", "demo", "extract", "files", "inbox", "listen", "load", "pipeline"),
+        *("process", "publish", "sources", "transform", "version"),
     },
 }
 """What each part of the package may import of it; a source also its own modules, never another source."""
@@ -142,6 +143,18 @@ def test_imports_go_one_way(module: str) -> None:
 def test_import_that_goes_the_wrong_way_is_seen(module: str, text: str, expected: str) -> None:
     """Whatever form a forbidden import has, it is found."""
     assert [expected] == wrong(module, text)
+
+
+def test_nothing_but_the_listener_imports_a_server() -> None:
+    """Runs, and all other commands, work where the extra `listen` is not installed."""
+    found = {
+        module
+        for module in MODULES
+        for name in imported(module, FILES[module].read_text(encoding="utf-8"))
+        if name.partition(".")[0] in {"h11", "starlette", "uvicorn"}
+    }
+
+    assert {"listen.receiver", "listen.server"} == found
 
 
 def test_every_part_has_its_rule() -> None:

@@ -24,6 +24,7 @@ COMMANDS = {
     "run": "Load what is new; the line for cron.",
     "backfill": "Load a range of time again.",
     "confirm": "Let the next run do what runs hold back.",
+    "listen": "Receive what Cogniac posts, for the next run.",
     "demo": "See all of it work on this machine, without keys.",
     "sql": "Query what is published.",
     "report": "Make an HTML page of what was found.",

@@ -105,12 +105,12 @@ class InboxWriter:
             self._fsync(segment.file)
             segment.path.rename(segment.path.with_suffix(CLOSED))
             sync(self.folder)
-        os.close(segment.file)
+        _close(segment.file)
 
     def _usable(self) -> _Open | None:
         """Return the segment that is written to, unless somebody has removed it."""
         if self._open and not os.fstat(self._open.file).st_nlink:
-            os.close(self._open.file)
+            _close(self._open.file)
             self._open = None
         return self._open
 
@@ -124,12 +124,12 @@ class InboxWriter:
             try:
                 is_ours = _is_locked(file, path)
             except OSError:
-                os.close(file)
+                _close(file)
                 raise
             if is_ours:
                 self._open = _Open(path, file, self._monotonic() + self._most_seconds)
                 return self._open
-            os.close(file)
+            _close(file)
         raise BlockingIOError(f"others lock each new file in {self.folder}")
 
     def _abandon(self, segment: _Open) -> None:
@@ -139,7 +139,7 @@ class InboxWriter:
             os.ftruncate(segment.file, segment.end)
             if not segment.end:
                 segment.path.unlink()
-        os.close(segment.file)
+        _close(segment.file)
 
 
 def _is_locked(file: int, path: Path) -> bool:
@@ -149,6 +149,12 @@ def _is_locked(file: int, path: Path) -> bool:
         return path.stat().st_ino == os.fstat(file).st_ino
     except (BlockingIOError, FileNotFoundError):
         return False
+
+
+def _close(file: int) -> None:
+    """Let go of a file, whose content is on disk or not wanted."""
+    with suppress(OSError):
+        os.close(file)
 
 
 def _write(file: int, content: bytes) -> int:
