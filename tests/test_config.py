@@ -243,6 +243,13 @@ def test_variables_of_other_programs_are_left_alone() -> None:
     assert "https://api.acme.example/" == settings.of(Acme).url
 
 
+def test_the_secret_of_the_listener_is_one_of_those_that_are_hidden() -> None:
+    """Whatever an API answers, messages do not repeat it."""
+    settings = load([], {"SIGHTGLASS_LISTEN_SECRET": "correct-horse-battery"})
+
+    assert "correct-horse-battery" in [secret.reveal() for secret in settings.secrets]
+
+
 def test_settings_file_that_cannot_be_read_is_named(folder: Path) -> None:
     """A named file that is absent, or no TOML, is refused; without a name it may be absent."""
     absent = folder / "absent.toml"

@@ -96,23 +96,43 @@ def test_the_inbox_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 def test_a_segment_that_is_written_to_is_not_handed_out(tmp_path: Path) -> None:
-    """A run sees it once it is finished, and that is after a second at the latest, or when it is large."""
+    """A run sees it once it is finished, which is due a second after it was begun."""
     now = [100.0]
-    writer = InboxWriter(tmp_path, most_bytes=10_000, monotonic=lambda: now[0])
+    writer = InboxWriter(tmp_path, monotonic=lambda: now[0])
     left_over = [writer.seconds_left()]
-    writer.append(POSTS[:1])
-    left_over.append(writer.seconds_left())
-    now[0] += 0.75
-    left_over.append(writer.seconds_left())
+    for moment in (100.0, 100.5):
+        now[0] = moment
+        writer.append(POSTS[:1])
+        left_over.append(writer.seconds_left())
 
-    seen = [Inbox(tmp_path).finished()]
-    writer.append([Post(2, "", "", b"x" * 10_000)])
+    seen = Inbox(tmp_path).finished()
+    now[0] = 101.5
     left_over.append(writer.seconds_left())
     writer.finish()
     left_over.append(writer.seconds_left())
 
-    assert ([[]], [None, 1.0, 0.25, 0.0, None]) == (seen, left_over)
+    assert ([], [None, 1.0, 0.5, 0.0, None]) == (seen, left_over)
     assert [2] == [len(segment.read().entries) for segment in Inbox(tmp_path).finished()]
+
+
+@pytest.mark.parametrize(("seconds", "size"), [(0.75, 0), (0.0, 10_000)])
+def test_a_segment_that_is_old_or_large_ends_with_what_is_appended(
+    tmp_path: Path, seconds: float, size: int
+) -> None:
+    """Under load no sync is spent on its end."""
+    now, synced = [100.0], list[int]()
+
+    def fsync(file: int) -> None:
+        synced.append(os.fstat(file).st_size)
+
+    writer = InboxWriter(tmp_path, most_bytes=10_000, monotonic=lambda: now[0], fsync=fsync)
+    writer.append(POSTS[:1])
+    now[0] += seconds
+    writer.append([Post(2, "", "", b"x" * size)])
+    (segment,) = Inbox(tmp_path).finished()
+
+    assert (2, None, ".closed") == (len(synced), writer.seconds_left(), segment.path.suffix)
+    assert (2, False) == (len(segment.read().entries), segment.read().is_damaged)
 
 
 def test_segments_come_in_the_order_in_which_they_were_begun(tmp_path: Path) -> None:

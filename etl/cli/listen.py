@@ -16,7 +16,6 @@ from etl.files import FULL, make_private, remedy
 from etl.inbox.writer import InboxWriter
 from etl.listen.access import Access
 from etl.listen.address import handed_over, is_local, listening, parsed, url
-from etl.listen.commit import GroupCommit
 
 MB = 2**20
 FILE = FilePath(dir_okay=False, path_type=Path)
@@ -42,6 +41,7 @@ def command(
     _check_reach(listeners, settings)
     tls = _tls(tls_cert, tls_key)
     try:
+        from etl.listen.commit import GroupCommit  # noqa: PLC0415 -- asyncio takes time to import
         from etl.listen.receiver import Limits, Receiver  # noqa: PLC0415 -- an extra
         from etl.listen.server import listen  # noqa: PLC0415
     except ImportError as error:

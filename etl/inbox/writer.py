@@ -18,6 +18,8 @@ MOST_BYTES = 4 * 2**20
 """Of a segment, beyond which the next one is begun."""
 MOST_SECONDS = 1.0
 """How long a segment is written to: a run reads only what is finished."""
+DUE = 0.75
+"""The share of that time after which a segment is finished with what is appended, by the same sync."""
 ATTEMPTS = 10
 """To make a file that no reader takes for that of a dead listener before it is locked."""
 
@@ -41,8 +43,8 @@ class _Open:
 
     path: Path
     file: int
-    due_at: float
-    """When it is to be finished, by the monotonic clock."""
+    ends_at: float
+    """When it must be finished, by the monotonic clock."""
     end: int = 0
     """Of what is durable in it, in bytes."""
     entries: int = 0
@@ -63,6 +65,7 @@ class InboxWriter:
         self.folder = home / FOLDER
         self._most_bytes = most_bytes
         self._most_seconds = most_seconds
+        self._spare_seconds = most_seconds * (1 - DUE)
         self._fsync = fsync
         self._monotonic = monotonic
         self._open: _Open | None = None
@@ -77,6 +80,10 @@ class InboxWriter:
         name, first = segment.path.stem, segment.entries + 1
         lines = [] if segment.end else [encode(Head(FORMAT, __version__))]
         lines += [encode(Entry(f"{name}-{number:06}", *post)) for number, post in enumerate(posts, first)]
+        size = segment.end + sum(map(len, lines))
+        is_last = size >= self._most_bytes or self._monotonic() >= segment.ends_at - self._spare_seconds
+        if is_last:
+            lines.append(encode(Seal(segment.entries + len(posts))))
         try:
             written = _write(segment.file, b"".join(lines))
             self._fsync(segment.file)
@@ -87,24 +94,31 @@ class InboxWriter:
             raise
         segment.end += written
         segment.entries += len(posts)
+        if is_last:
+            self._close(segment)
 
     def seconds_left(self) -> float | None:
-        """Return in how many seconds the segment is to be finished; None where there is none."""
-        if self._open is None:
-            return None
-        is_full = self._open.end >= self._most_bytes
-        return 0.0 if is_full else max(0.0, self._open.due_at - self._monotonic())
+        """Return in how many seconds the segment must be finished; None where there is none."""
+        return None if self._open is None else max(0.0, self._open.ends_at - self._monotonic())
 
     def finish(self) -> None:
         """Let a run have what was written; where there is no room even for that, it takes it over."""
-        segment, self._open = self._open, None
+        segment = self._open
         if segment is None:
             return
-        with suppress(OSError):
+        try:
             _write(segment.file, encode(Seal(segment.entries)))
             self._fsync(segment.file)
+        except OSError:
+            self._abandon(segment)
+        else:
+            self._close(segment)
+
+    def _close(self, segment: _Open) -> None:
+        """Give a segment that is sealed its name: should the name be lost, it is taken over."""
+        self._open = None
+        with suppress(OSError):
             segment.path.rename(segment.path.with_suffix(CLOSED))
-            sync(self.folder)
         _close(segment.file)
 
     def _usable(self) -> _Open | None:

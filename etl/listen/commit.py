@@ -54,7 +54,7 @@ class GroupCommit:
                 failed = self._stored([waiting.post for waiting in group])
                 with suppress(RuntimeError):  # the loop has ended without waiting for the disk
                     group[0].stored.get_loop().call_soon_threadsafe(_answer, group, failed)
-            if ends or self._writer.seconds_left() == 0:
+            if ends or not group:
                 self._writer.finish()
 
     def _group(self) -> tuple[list[_Waiting], bool]:
