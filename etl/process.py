@@ -20,6 +20,16 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STDERR = 2
 TOLD = "sightglass: told to stop; what was loaded is kept, the next run goes on from there\n"
 
+START = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import etl
+del sys.path[0], sys.argv[1]
+from etl.__main__ import main
+main()
+"""
+"""The command, of the package `etl` that is that of this process, though PYTHONPATH may hold another."""
+
 M_ARENA_MAX = -8
 """As `mallopt` of glibc calls it."""
 
@@ -53,6 +63,8 @@ class _State:
 
     code = 0
     """The exit code that goes with the signal that has come; 0 as long as none has."""
+    is_obeyed = False
+    """Whether to end is all that was asked of it: then it ends as any process does."""
     is_watched = False
     has_raised = threading.Event()
     is_spared = False
@@ -67,6 +79,11 @@ def code_if_told() -> int:
     return _State.code
 
 
+def own_command(*arguments: str) -> list[str]:
+    """Return what starts this command with other arguments, in a process of its own."""
+    return [sys.executable, "-P", "-c", START, str(Path(__file__).parents[1]), *arguments]
+
+
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Let a signal end what is done inside, and then the process, whatever has become of its exception."""
@@ -75,7 +92,7 @@ def stoppable() -> Iterator[None]:
         yield
     except BaseException:
         # DuckDB and C extensions make an error of their own of a signal that comes while they work.
-        if _State.code:
+        if _State.code and not _State.is_obeyed:
             _leave()
         raise
 
@@ -94,6 +111,11 @@ def interruptible(connection: C, *, is_wanted_after: bool = False) -> Iterator[C
         # What could not be closed well is of no use to anybody any more.
         with suppress(Exception):
             connection.close()
+
+
+def obey() -> None:
+    """Let the process end as it says itself, for it was told to stop where nothing is left half done."""
+    _State.is_obeyed = True
 
 
 def spare() -> None:

@@ -13,6 +13,7 @@ from etl import __version__
 
 COMMANDS = (
     "run",
+    "follow",
     "backfill",
     "confirm",
     "listen",

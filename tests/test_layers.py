@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "inbox": {"errors", "files", "inbox", "version"},
     "listen": {"errors", "files", "inbox", "listen", "setting"},
     "extract": {"config", "errors", "extract", "files", "redact", "setting", "values", "version"},
-    "sources": {"config", "errors", "extract", "schema", "setting", "values"},
+    "sources": {"config", "errors", "extract", "inbox", "schema", "setting", "values"},
     "transform": {*VALUES, "extract.log", "extract.stream", "transform", "version"},
     "load": {*VALUES, "extract.log", "extract.stream", "files", "load", "transform", "version"},
     "publish": {

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,8 +20,10 @@ from etl.cli.progress import watched
 from etl.cli.report import write_page
 from etl.cli.run import say
 from etl.config import Settings
-from etl.errors import ConfigError, worst
+from etl.errors import ConfigError, EnvironmentFaultError, worst
+from etl.inbox.segment import FOLDER, OPEN
 from etl.pipeline.run import Report, run
+from etl.process import own_command
 from etl.publish.bi import NAME, open_bi
 from etl.publish.report import page
 
@@ -45,12 +49,14 @@ def command(home: str, records: int, media: int, seed: int) -> int:
     No keys and no network are needed. The data is generated; nothing of it is real.
     """
     folder = _emptied(Path(home))
-    with _simulated(folder, seed, records, media) as (settings, advance):
+    with _listening(folder) as address, _simulated(folder, seed, records, media, address) as simulated:
+        settings, advance = simulated
         click.echo("First load: everything the two simulated APIs hold.", err=True)
         first = _run(settings)
-        advance()
+        posts = advance()
         click.echo(
-            "Time passes: new records, corrections by people, new videos. Second load: what changed.",
+            "Time passes: new records, corrections by people, new videos. What is detected is posted to "
+            f"`sightglass listen` as it occurs: {posts:,} posts. Second load: what changed.",
             err=True,
         )
         second = _run(settings)
@@ -82,17 +88,39 @@ def _emptied(folder: Path) -> Path:
 
 
 @contextmanager
+def _listening(folder: Path) -> Iterator[str]:
+    """Provide the address at which `sightglass listen` takes posts, in a process of its own."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("SIGHTGLASS_")}
+    told = own_command("listen", "--port=0", f"--home={folder}", f"--config={os.devnull}")
+    with subprocess.Popen(told, env=environ, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 -- our own
+        try:
+            said = process.stderr.readline() if process.stderr else ""
+            _, is_listening, address = said.rstrip().partition("listening on ")
+            if not is_listening:
+                raise EnvironmentFaultError(f"the demo cannot listen: {said.strip()}")
+            yield address
+        finally:
+            process.terminate()
+
+
+@contextmanager
 def _simulated(
-    folder: Path, seed: int, records: int, media: int
-) -> Iterator[tuple[Settings, Callable[[], None]]]:
-    """Provide settings that lead to simulators of both APIs, and a function that lets time pass there."""
+    folder: Path, seed: int, records: int, media: int, address: str
+) -> Iterator[tuple[Settings, Callable[[], int]]]:
+    """Provide settings that lead to simulators of both APIs, and a function that lets time pass there.
+
+    The function returns how many posts were sent to the address meanwhile, and answered.
+    """
     try:
+        from etl.demo.cogniac.posting import Poster, enter_address  # noqa: PLC0415 -- an extra
         from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize  # noqa: PLC0415 -- an extra
         from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize  # noqa: PLC0415
         from etl.demo.server import serve  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(f"the demo needs {error.name}: pip install 'sightglass-etl[demo]'") from error
     cogniac = CogniacSimulator(seed, CogniacSize(records=records))
+    enter_address(cogniac, address)
+    poster = Poster(cogniac)
     neurons = NeuronsSimulator(seed, NeuronsSize(media=media))
     with (
         serve(cogniac.app) as cogniac_url,
@@ -108,11 +136,23 @@ def _simulated(
             "NEURONS_URL": neurons_url,
         }
 
-        def advance() -> None:
+        def advance() -> int:
             cogniac.advance(records=records // 20, corrections=records // 30)
             neurons.advance(media=max(1, media // 10))
+            posted = poster.post_new()
+            _wait_for_inbox(folder)
+            return sum(each.is_answered for each in posted)
 
         yield settings_for({}, environ, Path(os.devnull)), advance
+
+
+def _wait_for_inbox(folder: Path) -> None:
+    """Wait until all is in finished files, which alone a run reads.
+
+    A listener appends to one for a second.
+    """
+    while any((folder / FOLDER).glob(f"*{OPEN}")):
+        time.sleep(0.05)
 
 
 def _run(settings: Settings) -> Report:

@@ -14,9 +14,11 @@ from etl.errors import ClientError, ConfigError, SourceError
 from etl.extract.order import Circle
 from etl.extract.ranges import RangeReader, unread
 from etl.extract.stream import Bundle, Checkpoint, Page, Query, RequestStats, SourceContext, Stream, in_parts
+from etl.inbox.reader import Inbox
 from etl.setting import Secret
 from etl.sources.cogniac.applications import Application, application_of
 from etl.sources.cogniac.pages import Records, following, linked, readable
+from etl.sources.cogniac.pushed import Postbacks
 from etl.sources.cogniac.records import ENRICH, redact
 from etl.sources.cogniac.scan import Scan
 from etl.sources.cogniac.settings import OwnSettings
@@ -76,6 +78,7 @@ class Cogniac:
         self._readers = RangeReader(settings.concurrency)
         self._found: dict[str, Application] = {}
         self._reached = False
+        self._inbox = Inbox(settings.home)
         self._opening: tuple[Records, RequestStats] | None = None
         """The first page of the applications and what it cost, where it told the tenant."""
 
@@ -105,7 +108,12 @@ class Cogniac:
         return not owners or self.account() in owners
 
     def streams(self, source_context: SourceContext) -> Iterator[list[Stream]]:
-        """Applications first, for they name the subjects and the detections to ask for."""
+        """Yield what was posted, then applications: they name the subjects and the detections to ask for."""
+        posts = None
+        if source_context.span is None and self._inbox.folder.is_dir():
+            posts = Postbacks(self._inbox, source_context)
+            yield posts.first()
+            posts.settle()
         yield [Stream("applications", self._applications, is_list=True)]
         if not self._reached:
             # The login or the host failed: one complaint says so.
@@ -114,10 +122,12 @@ class Cogniac:
         yield [
             Stream("subjects", self._subjects, is_list=True),
             *(
-                Stream("detections", partial(self._detections, each), each, ahead=ahead)
+                Stream("detections", partial(self._detections, each, posts), each, ahead=ahead)
                 for each in self._to_read()
             ),
         ]
+        if posts is not None and (last := posts.last()):
+            yield last
 
     def _to_read(self) -> list[str]:
         if self._wanted:
@@ -203,9 +213,14 @@ class Cogniac:
         return answer
 
     def _detections(
-        self, application_id: str, checkpoint: Checkpoint, stats: RequestStats
+        self, application_id: str, posts: Postbacks | None, checkpoint: Checkpoint, stats: RequestStats
     ) -> Iterator[Bundle]:
-        """Yield the records changed since the position, oldest first."""
+        """Yield the records changed since the position, oldest first, and those that posts are about."""
+        read = partial(self._scanned, application_id, stats)
+        yield from posts.polled(application_id, checkpoint, read) if posts else read(checkpoint)
+
+    def _scanned(self, application_id: str, stats: RequestStats, checkpoint: Checkpoint) -> Iterator[Bundle]:
+        """Yield the records changed between two times, oldest first."""
         scan = Scan(self._api, application_id, checkpoint, stats)
         for time_range in unread(checkpoint.start, checkpoint.end, checkpoint.done):
             for bundle in self._readers.read(time_range, scan.bundles):

@@ -206,9 +206,22 @@ def _corner_columns(boxes: Sequence[Any]) -> Mapping[str, Sequence[Any]]:
     return columns
 
 
+def enrich_postback(record: Any, _context: Mapping[str, str]) -> None:  # noqa: ANN401 -- a type made from the schema
+    """Say which application posted, and name the region as polling does."""
+    if record.post is None or not record.post.subjects:
+        raise RecordError("names no subject: nothing is said", "$.post.subjects")
+    focus = parsed(record.post.focus)
+    record.added_focus_key = "" if focus is None else focus_key(focus)
+    record.added_application_id = record.address or None
+    record.added_is_mended = record.as_received is not None
+    for index, subject in enumerate(record.post.subjects):
+        subject.added_subject_index = index
+
+
 ENRICH: Mapping[str, Enrich] = {
     "applications": Enrich(enrich_application, enrich_applications),
     "detections": Enrich(enrich_result, enrich_results),
+    "postbacks": Enrich(enrich_postback),
 }
 
 
