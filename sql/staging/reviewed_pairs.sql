@@ -32,32 +32,49 @@
 --                       missing.
 --   is_last_word        Whether no later assertion of a user on the same assertion of the model is known.
 WITH
--- Once, for the two that read it.
-assertions AS (
-    SELECT *
-    FROM staging.assertions
-),
--- Each assertion of a person in its last version.
 people AS (
-    SELECT *
-    FROM assertions
+    SELECT
+        application_id,
+        media_id,
+        focus_key,
+        subject_uid,
+        detection_id,
+        asserted_by,
+        user_id,
+        asserted_at,
+        prev_prob,
+        probability,
+        uncal_prob,
+        reading,
+        row_number() OVER (
+            PARTITION BY application_id, media_id, focus_key, subject_uid, detection_id
+            ORDER BY valid_from DESC, revision DESC
+        ) AS version_age
+    FROM staging.assertions
     WHERE asserted_by IN ('user', 'capture')
-    QUALIFY row_number() OVER (
-        PARTITION BY application_id, media_id, focus_key, subject_uid, detection_id
-        ORDER BY valid_from DESC, revision DESC
-    ) = 1
 ),
--- The same with the probability before anybody spoke.
+-- Each assertion of a person in its last version, with the probability before anybody spoke.
 last_words AS (
     SELECT
-        *,
+        application_id,
+        media_id,
+        focus_key,
+        subject_uid,
+        detection_id,
+        asserted_by,
+        user_id,
+        asserted_at,
+        probability,
+        uncal_prob,
+        reading,
         first_value(prev_prob) OVER (
             PARTITION BY application_id, media_id, focus_key, subject_uid
             ORDER BY asserted_at, detection_id
         ) AS probability_before
     FROM people
+    WHERE version_age = 1
 ),
--- Each of a user's with the latest of the model's before it, that in its first version.
+-- Each of a user's with the model's before it, the latest first, each in its first version.
 pairs AS (
     SELECT
         users.application_id,
@@ -78,9 +95,22 @@ pairs AS (
         coalesce(users.uncal_prob, users.probability) AS user_probability,
         users.probability AS probability_after,
         models.reading AS model_reading,
-        users.reading AS user_reading
+        users.reading AS user_reading,
+        row_number() OVER (
+            PARTITION BY
+                users.application_id,
+                users.media_id,
+                users.focus_key,
+                users.subject_uid,
+                users.detection_id
+            ORDER BY
+                models.asserted_at DESC,
+                models.detection_id DESC,
+                models.valid_from,
+                models.revision
+        ) AS distance
     FROM last_words AS users
-    LEFT JOIN assertions AS models
+    LEFT JOIN staging.assertions AS models
         ON models.application_id = users.application_id
         AND models.media_id = users.media_id
         AND models.focus_key = users.focus_key
@@ -91,24 +121,26 @@ pairs AS (
         ON thresholds.application_id = users.application_id
         AND thresholds.subject_uid = users.subject_uid
     WHERE users.asserted_by = 'user'
-        AND users.application_id IN (SELECT application_id FROM assertions WHERE asserted_by = 'model')
+        AND users.application_id IN (SELECT application_id FROM staging.assertions WHERE asserted_by = 'model')
         AND (models.detection_id IS NOT NULL OR users.probability_before IS NOT NULL)
-    QUALIFY row_number() OVER (
-        PARTITION BY
-            users.application_id,
-            users.media_id,
-            users.focus_key,
-            users.subject_uid,
-            users.detection_id
-        ORDER BY
-            models.asserted_at DESC,
-            models.detection_id DESC,
-            models.valid_from,
-            models.revision
-    ) = 1
 )
 SELECT
-    *,
+    application_id,
+    media_id,
+    focus_key,
+    subject_uid,
+    model_id,
+    model_detection_id,
+    model_asserted_at,
+    model_probability,
+    threshold,
+    user_id,
+    user_detection_id,
+    user_asserted_at,
+    user_probability,
+    probability_after,
+    model_reading,
+    user_reading,
     CASE
         WHEN model_probability > threshold AND user_probability <= 0.5 THEN 'wrongly seen'
         WHEN model_probability <= threshold AND user_probability > 0.5 THEN 'overlooked'
@@ -121,3 +153,4 @@ SELECT
         ORDER BY user_asserted_at DESC, user_detection_id DESC
     ) = 1 AS is_last_word
 FROM pairs
+WHERE distance = 1
