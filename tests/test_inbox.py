@@ -16,7 +16,7 @@ from conftest import ROOT
 from etl.errors import EnvironmentFaultError
 from etl.inbox.reader import Contents, Inbox, Segment
 from etl.inbox.segment import FORMAT, Entry, Head, encode
-from etl.inbox.writer import InboxWriter, Post
+from etl.inbox.writer import BUSY_BYTES, READY_BYTES, InboxWriter, Post
 
 BODIES = (b'{"subjects": []}', b"", b"\n\r\x00\xff, no JSON at all\n", b"x" * 500)
 POSTS = [
@@ -29,6 +29,17 @@ import os, signal, sys
 from pathlib import Path
 from etl.inbox.writer import InboxWriter, Post
 InboxWriter(Path(sys.argv[1])).append([Post(1, "", "", b"answered")])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+KILLED_BUSY = """
+import os, signal, sys
+from pathlib import Path
+from etl.inbox.writer import BUSY_BYTES, InboxWriter, Post
+home = Path(sys.argv[1])
+InboxWriter(home).append([Post(1, "", "", b"x" * BUSY_BYTES)])
+while len(list((home / "inbox").iterdir())) < 2:
+    pass
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -135,6 +146,55 @@ def test_a_segment_that_is_old_or_large_ends_with_what_is_appended(
     assert (2, False) == (len(segment.read().entries), segment.read().is_damaged)
 
 
+def test_under_load_segments_are_made_ready(tmp_path: Path) -> None:
+    """They are written over zeros that are on disk already; what is finished holds no more than it must."""
+    writer, large = InboxWriter(tmp_path), Post(1, "", "", b"x" * BUSY_BYTES)
+    count, ready = 0, 0
+    while not ready and count < 1_000:
+        writer.append([large])
+        count += 1
+        files = [path for path in (tmp_path / "inbox").glob("*.open") if path.stat().st_size == READY_BYTES]
+        ready = sum(path.read_bytes()[:1] != b"\0" for path in files)
+        writer.finish()
+    writer.end()
+
+    files = sorted((tmp_path / "inbox").iterdir())
+    assert 1 == ready
+    assert [".closed"] * count == [path.suffix for path in files]
+    assert not any(path.read_bytes().endswith(b"\0") for path in files)
+    assert [([large], [])] * count == [
+        (posts(each), each.notices) for each in (segment.read() for segment in Inbox(tmp_path).finished())
+    ]
+
+
+def test_what_a_dead_listener_made_ready_is_nothing(tmp_path: Path) -> None:
+    """It is taken over, holds no posts, and is deleted like all others."""
+    subprocess.run([sys.executable, "-c", KILLED_BUSY, tmp_path], cwd=ROOT, check=False)
+
+    segments = Inbox(tmp_path).finished()
+    found = sorted(
+        (len(contents.entries), contents.notices) for contents in (each.read() for each in segments)
+    )
+    for segment in segments:
+        segment.delete()
+
+    assert [(0, []), (1, [])] == found
+    assert [] == list((tmp_path / "inbox").iterdir())
+
+
+def test_no_room_to_make_a_segment_ready_is_no_loss(tmp_path: Path) -> None:
+    """Posts are stored as long as there is room for them."""
+    writer, large = InboxWriter(tmp_path), Post(1, "", "", b"x" * BUSY_BYTES)
+    with largest_file(READY_BYTES - 1):
+        for _ in range(5):
+            writer.append([large])
+            writer.finish()
+        writer.end()
+
+    assert [".closed"] * 5 == [path.suffix for path in (tmp_path / "inbox").iterdir()]
+    assert [[large]] * 5 == [posts(segment.read()) for segment in Inbox(tmp_path).finished()]
+
+
 def test_segments_come_in_the_order_in_which_they_were_begun(tmp_path: Path) -> None:
     """Those of one listener also where its clock goes back."""
     writer = InboxWriter(tmp_path)
@@ -176,7 +236,7 @@ def test_a_file_that_is_taken_for_a_dead_listeners_is_not_written_to(
     writer.finish()
 
     assert [[]] == seen
-    assert [[], POSTS] == [posts(segment.read()) for segment in Inbox(tmp_path).finished()]
+    assert [[], POSTS] == sorted(posts(segment.read()) for segment in Inbox(tmp_path).finished())
 
 
 def test_a_deleted_segment_is_gone(tmp_path: Path) -> None:
@@ -209,12 +269,14 @@ def test_a_segment_that_breaks_off_anywhere_holds_what_was_answered_before(tmp_p
 
 
 def test_blocks_that_never_reached_the_disk_are_left_out(tmp_path: Path) -> None:
-    """A power failure may leave zeros where the last write, answered to nobody, was to be."""
+    """There are zeros where the next write, answered to nobody, was to be."""
     content = written(tmp_path, finished=False).read_bytes()
 
-    contents = left(tmp_path, content + bytes(4096)).read()
+    found = [left(tmp_path, content + more + bytes(4096)).read() for more in (b"", b"0123")]
 
-    assert (POSTS, 1, False) == (posts(contents), len(contents.notices), contents.is_damaged)
+    assert [(POSTS, 0, False), (POSTS, 1, False)] == [
+        (posts(each), len(each.notices), each.is_damaged) for each in found
+    ]
 
 
 @pytest.mark.parametrize("finished", [True, False])

@@ -29,7 +29,7 @@ class Segment:
 
     @property
     def name(self) -> str:
-        """What no other segment is called, and what the ids of its entries begin with."""
+        """What no other segment is called."""
         return self.path.stem
 
     def read(self) -> Contents:
@@ -38,7 +38,8 @@ class Segment:
         Raises EnvironmentFaultError where it cannot be read, or was written by a newer version.
         """
         try:
-            *lines, tail = self.path.read_bytes().split(b"\n")
+            # Behind what was written there may be zeros, over which more was to be written.
+            *lines, tail = self.path.read_bytes().rstrip(b"\0").split(b"\n")
         except OSError as error:
             raise _unusable(self.path, error) from error
         read = [decode(line) for line in lines]

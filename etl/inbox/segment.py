@@ -23,7 +23,7 @@ class Entry(msgspec.Struct, frozen=True, tag="entry", tag_field="kind"):
     """A post, as received."""
 
     id: str
-    """The name of its segment and its place there; no other entry has it."""
+    """What its segment was called when it was written, and its place there; no other entry has it."""
     received_at: int
     """Microseconds since 1970, by the clock of the listener."""
     label: str

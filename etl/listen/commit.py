@@ -54,8 +54,9 @@ class GroupCommit:
                 failed = self._stored([waiting.post for waiting in group])
                 with suppress(RuntimeError):  # the loop has ended without waiting for the disk
                     group[0].stored.get_loop().call_soon_threadsafe(_answer, group, failed)
-            if ends or not group:
+            if not group:
                 self._writer.finish()
+        self._writer.end()
 
     def _group(self) -> tuple[list[_Waiting], bool]:
         """Wait for posts until the segment is due; return them, and whether they were the last."""
