@@ -59,9 +59,11 @@ class Server:
         self.answers = list(answers)
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
 
-    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Give the next answer."""
+        self.bodies.append((await receive()).get("body", b""))
         self.asked.append(f"{scope['path']}?{scope['query_string'].decode()}".rstrip("?"))
         self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -295,6 +297,37 @@ def test_a_request_with_a_key_is_not_redirected() -> None:
         assert (ClientError, f"GET {url}1/x answered 302", 1) == complaint(url, "/1/x")
 
     assert [] == other.asked
+
+
+def test_a_post_is_repeated_with_its_body_and_read_like_any_page() -> None:
+    """What reads by POST may be asked again; its answer may be packed, and is counted."""
+    packed = Answer(body=gzip.compress(b'{"a": 1}'), headers={"Content-Encoding": "gzip"})
+    server = Server(Answer(503), packed)
+    with serve(server) as url, asking(url) as (api, request_stats):
+        found = api.post(dict[str, int], "/search", request_stats, {"after": 7, "words": ["ä"]})
+
+    assert {"a": 1} == found
+    assert [b'{"after":7,"words":["\xc3\xa4"]}'] * 2 == server.bodies
+    assert ["application/json"] * 2 == [each["content-type"] for each in server.headers]
+    assert (2, 1, 10) == (request_stats.requests, request_stats.retries, request_stats.bytes)
+
+
+def test_a_post_that_fails_is_told_without_what_its_body_held() -> None:
+    """A server may repeat what it was sent; a redirect is not followed, and no other host is asked."""
+    told = Answer(400, b'{"message": "no page page-token-1 of 12345678 for KEY open-sesame"}')
+    server = Server(told, Answer(302, headers={"Location": "http://127.0.0.1:1/"}))
+    said = []
+    with serve(server) as url, asking(url) as (api, request_stats):
+        for where in ("1/x?token=t", "1/x", "http://127.0.0.1:1/x"):
+            with pytest.raises(SourceError) as caught:
+                api.post(dict, where, request_stats, {"page": {"next": ["page-token-1"]}})
+            said.append(str(caught.value))
+
+    assert [
+        f"POST {url}1/x answered 400: no page *** of 12345678 for KEY ***",
+        f"POST {url}1/x answered 302",
+        f"GET {url.rstrip('/')} names a page on another host, 127.0.0.1: refused",
+    ] == said
 
 
 def test_a_download_follows_redirects_and_carries_no_key() -> None:

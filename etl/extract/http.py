@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
@@ -19,8 +19,8 @@ import stamina.instrumentation
 from etl.config import Settings
 from etl.errors import ClientError, SourceError
 from etl.extract.address import InvalidRequestError, Reach
-from etl.extract.deadline import is_over, left, postpone, within
-from etl.extract.limiter import AdaptiveLimiter
+from etl.extract.deadline import is_over, left, within
+from etl.extract.limiter import AdaptiveLimiter, pace
 from etl.extract.memory import BodyMemory, Grow, TooLargeError
 from etl.extract.stream import RequestStats
 from etl.extract.tolerant import mended_page, mended_record
@@ -47,6 +47,8 @@ CLOCKS_DIFFER = timedelta(minutes=1)
 QUERY = re.compile(r"(https?://[^\s?]+)\?\S*")
 """An address with a query, in which tokens and signatures travel."""
 
+JSON = {"Content-Type": "application/json"}
+
 T = TypeVar("T")
 
 # The default hook would log the call's arguments, link signatures included.
@@ -60,6 +62,13 @@ class RetryableError(SourceError):
         super().__init__(message)
         self.wait = wait
         self.status = status
+
+
+class Asked(NamedTuple):
+    """What is asked of a host: by GET, or where there is a body, of JSON, by POST."""
+
+    url: str
+    body: bytes | None = None
 
 
 class LoginFailedError(Exception):
@@ -96,7 +105,7 @@ class Api:
         self._hint = hint
         self._limiter = AdaptiveLimiter(concurrency)
         self._memory = BodyMemory(settings)
-        self._pace = _pace(*rate) if rate else lambda: None
+        self._pace = pace(*rate) if rate else lambda: None
         """Waits until the host's documented rate allows another request."""
         self._secrets = [secret.reveal() for secret in (*settings.secrets, *secrets)]
         self._redact = Redactor(self._secrets)
@@ -115,24 +124,38 @@ class Api:
 
     def get(self, kind: type[T], url: str, stats: RequestStats, params: dict[str, str] | None = None) -> T:
         """Return the body of a GET, decoded as this type, from a path or an address on the base's host."""
+        query = f"?{urlencode(params, quote_via=quote)}" if params else ""
+        return self._page(kind, Asked(self._full(url) + query), stats)
 
-        def once() -> T:
-            with self._memory.page() as grow:
-                return self._decode(kind, url, self._ask(url, stats, params, grow))
+    def post(self, kind: type[T], url: str, stats: RequestStats, json: object) -> T:
+        """Return what a POST with this JSON as its body answers, as `get` does.
 
-        return self._retried(url, stats, once)
+        Only for what reads, such as a search: it is repeated as often as it fails.
+        """
+        return self._page(kind, Asked(self._full(url), msgspec.json.encode(json)), stats)
 
     def download(self, url: str, stats: RequestStats) -> tuple[bytes, str]:
         """Return the body of a GET and its content type."""
-        return self._retried(url, stats, lambda: self._ask(url, stats, None, self._memory.grow_file))
+        asked = Asked(self._full(url))
+        return self._retried(asked, stats, lambda: self._ask(asked, stats, self._memory.grow_file))
 
-    def _decode(self, kind: type[T], url: str, answer: tuple[bytes, str]) -> T:
+    def _full(self, url: str) -> str:
+        return url if "://" in url else f"{self.base}/{url.lstrip('/')}"
+
+    def _page(self, kind: type[T], asked: Asked, stats: RequestStats) -> T:
+        def once() -> T:
+            with self._memory.page() as grow:
+                return self._decode(kind, asked, self._ask(asked, stats, grow))
+
+        return self._retried(asked, stats, once)
+
+    def _decode(self, kind: type[T], asked: Asked, answer: tuple[bytes, str]) -> T:
         body, content_type = answer
         try:
             return msgspec.json.decode(body, type=kind)
         except msgspec.ValidationError as error:
             raise SourceError(
-                f"{self._named(url)} answered JSON of another shape than documented: {error}"
+                f"{self._named(*asked)} answered JSON of another shape than documented: {error}"
             ) from error
         except UNREADABLE as error:
             mended = mended_record(body) if kind is msgspec.Raw else mended_page(body)
@@ -140,10 +163,10 @@ class Api:
                 with suppress(*UNREADABLE):
                     return msgspec.json.decode(mended, type=kind)
             raise RetryableError(
-                f"{self._named(url)} answered {content_type or 'something'} that is not JSON"
+                f"{self._named(*asked)} answered {content_type or 'something'} that is not JSON"
             ) from error
 
-    def _retried(self, url: str, stats: RequestStats, ask: Callable[[], T]) -> T:
+    def _retried(self, asked: Asked, stats: RequestStats, ask: Callable[[], T]) -> T:
         """Return what comes of asking, tried again as long as the budget lasts."""
         pauses = _Pauses()
         tries = stamina.retry_context(
@@ -154,7 +177,7 @@ class Api:
             for attempt in tries:
                 with attempt:
                     try:
-                        return self._once(url, stats, ask, retries=int(attempt.num > 1))
+                        return self._once(asked, stats, ask, retries=int(attempt.num > 1))
                     except RetryableError as error:
                         if last and is_over():
                             # An attempt that was cut short says less than the one before it.
@@ -163,7 +186,7 @@ class Api:
                         raise
         raise AssertionError("a retry loop ended without a result")
 
-    def _once(self, url: str, stats: RequestStats, ask: Callable[[], T], *, retries: int) -> T:
+    def _once(self, asked: Asked, stats: RequestStats, ask: Callable[[], T], *, retries: int) -> T:
         """Return what comes of one attempt, once the requests in flight and the host's rate let it pass."""
         try:
             # Before the limiter: those who wait there must not wait for the rate of one of them too.
@@ -179,41 +202,40 @@ class Api:
                 self._limiter.increase()
                 return answer
         except TimeoutError as error:
-            raise RetryableError(f"{self._named(url)} failed: {error}") from error
+            raise RetryableError(f"{self._named(*asked)} failed: {error}") from error
 
-    def _ask(
-        self, url: str, stats: RequestStats, params: dict[str, str] | None, grow: Grow
-    ) -> tuple[bytes, str]:
-        full = url if "://" in url else f"{self.base}/{url.lstrip('/')}"
-        query = f"?{urlencode(params, quote_via=quote)}" if params else ""
+    def _ask(self, asked: Asked, stats: RequestStats, grow: Grow) -> tuple[bytes, str]:
         exchange = Exchange(grow)
         try:
-            response = self._send(full + query, exchange)
+            response = self._send(asked, exchange)
         except httpx.TransportError as error:
             reason = self._scrubbed(str(error), exchange.sent())
-            raise RetryableError(f"{self._named(full)} failed: {reason}") from error
+            raise RetryableError(f"{self._named(*asked)} failed: {reason}") from error
         except UNREADABLE as error:
             raise RetryableError(
-                f"{self._named(full)} failed: the login answered something that is no token"
+                f"{self._named(*asked)} failed: the login answered something that is no token"
             ) from error
         except LoginFailedError as failed:
             raise self._complaint(failed.response, exchange, self._hint + failed.more) from failed
         except InvalidRequestError as error:
-            raise ClientError(f"{self._named(full)} failed: {error}", 0) from error
+            raise ClientError(f"{self._named(*asked)} failed: {error}", 0) from error
         except TooLargeError as error:
-            raise SourceError(f"{self._named(full)} {error}") from error
+            raise SourceError(f"{self._named(*asked)} {error}") from error
         stats.add(received=len(response.content))
         if response.status_code == HTTPStatus.OK:
             return response.content, response.headers.get("content-type", "").split(";")[0].strip()
         hint = self._hint if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else ""
         raise self._complaint(response, exchange, hint)
 
-    def _send(self, url: str, exchange: Exchange) -> httpx.Response:
-        """Return the answer to a GET; or raise what httpx, the login and `grow` raise."""
+    def _send(self, asked: Asked, exchange: Exchange) -> httpx.Response:
+        """Return the answer; or raise what httpx, the login and `grow` raise."""
         # As it is written: what reads it next may take another part of it for the host.
-        self._judge(url)
+        self._judge(asked.url)
+        method, headers = ("GET", None) if asked.body is None else ("POST", JSON)
         try:
-            request = self._client.build_request("GET", url, extensions={"exchange": exchange})
+            request = self._client.build_request(
+                method, asked.url, content=asked.body, headers=headers, extensions={"exchange": exchange}
+            )
         except httpx.InvalidURL as error:
             raise InvalidRequestError("this is no address") from error
         try:
@@ -248,16 +270,17 @@ class Api:
     def _complaint(self, response: httpx.Response, exchange: Exchange, hint: str) -> SourceError:
         status = response.status_code
         said = self._scrubbed(_vendor_message(response.content), exchange.sent())[:LONGEST_MESSAGE]
-        message = f"{self._named(str(response.url))} answered {status}{': ' if said else ''}{said}"
+        named = self._named(str(response.url), response.request.content)
+        message = f"{named} answered {status}{': ' if said else ''}{said}"
         if status in RETRYABLE:
             wait = _retry_after(response.headers.get("retry-after", ""))
             return RetryableError(message, wait, status)
         return ClientError(message + (f"; {hint}" if hint else ""), status)
 
-    def _named(self, url: str) -> str:
-        """Return the request as it may be shown: no query, no credentials."""
-        parts = urlsplit(url if "://" in url else f"{self.base}/{url.lstrip('/')}")
-        return self._scrubbed(f"GET {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
+    def _named(self, url: str, body: bytes | None = None) -> str:
+        """Return the request as it may be shown: no query, no body, no credentials."""
+        parts, method = urlsplit(url), "POST" if body else "GET"
+        return self._scrubbed(f"{method} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
     def _scrubbed(self, text: str, sent: Sequence[str] = ()) -> str:
         """Return the text without secrets, without what was sent and may be one, and without queries."""
@@ -286,21 +309,6 @@ class _Pauses:
         with suppress(TimeoutError):
             return pause if pause.total_seconds() < left() else False
         return False
-
-
-def _pace(requests: int, interval: float) -> Callable[[], None]:
-    from pyrate_limiter import Limiter, Rate  # noqa: PLC0415 -- takes long, and most hosts name no rate
-
-    limiter = Limiter(Rate(requests, round(interval * 1000)))
-
-    def wait() -> None:
-        begun = time.monotonic()
-        if not limiter.try_acquire("request", timeout=2 * interval):
-            raise TimeoutError(f"{requests} requests in {interval:g} seconds are as many as may be made")
-        # This is no fault of the host: a budget that is shorter than the interval would never be enough.
-        postpone(time.monotonic() - begun)
-
-    return wait
 
 
 def origin(url: str) -> tuple[str, str, int]:

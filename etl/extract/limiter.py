@@ -1,10 +1,11 @@
 """How many requests may be in flight to one host: fewer after each 429, slowly more again after successes."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from etl.extract.deadline import left
+from etl.extract.deadline import left, postpone
 
 
 class AdaptiveLimiter:
@@ -52,3 +53,19 @@ class AdaptiveLimiter:
         with self._changed:
             self._allowed = min(self._most, self._allowed + 1 / self._allowed)
             self._changed.notify_all()
+
+
+def pace(requests: int, interval: float) -> Callable[[], None]:
+    """Return what waits until another of so many requests in so many seconds may be made."""
+    from pyrate_limiter import Limiter, Rate  # noqa: PLC0415 -- takes long, and most hosts name no rate
+
+    limiter = Limiter(Rate(requests, round(interval * 1000)))
+
+    def wait() -> None:
+        begun = time.monotonic()
+        if not limiter.try_acquire("request", timeout=2 * interval):
+            raise TimeoutError(f"{requests} requests in {interval:g} seconds are as many as may be made")
+        # This is no fault of the host: a budget that is shorter than the interval would never be enough.
+        postpone(time.monotonic() - begun)
+
+    return wait

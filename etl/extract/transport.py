@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import certifi
 import httpx
+import msgspec
 
 from etl import __version__
 from etl.extract.address import InvalidRequestError, Reach, literal
@@ -27,7 +28,12 @@ MOST_REDIRECTS = 20
 MOST_HOSTS = 10
 """To so many hosts connections are kept: links may lead to any number of them."""
 ALWAYS = {"User-Agent": f"sightglass/{__version__}", "Accept": "*/*", "Accept-Encoding": ACCEPTED}
-NOBODYS_SECRET = frozenset({b"user-agent", b"accept", b"accept-encoding", b"connection", b"host"})
+NOBODYS_SECRET = frozenset(
+    {
+        *(b"user-agent", b"accept", b"accept-encoding", b"connection", b"host"),
+        *(b"content-type", b"content-length"),
+    }
+)
 BY_THE_WAY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 """Headers about how a body was sent, which are untrue of the body that is handed on."""
 NO_PROXY_ADDRESS = "the proxy that the environment names is no http:// or https:// address"
@@ -49,17 +55,22 @@ class Exchange:
 
     grow: Grow
     """Told how large a body is while it comes; raises what it thinks of that."""
-    requests: list[tuple[httpx.URL, list[tuple[bytes, bytes]]]] = field(default_factory=list)
-    """Address and headers of those that were sent, or were about to be."""
+    requests: list[httpx.Request] = field(default_factory=list)
+    """Those that were sent, or were about to be."""
 
     def sent(self) -> tuple[str, ...]:
-        """Return what was sent and nobody else should see: values of headers and of queries."""
+        """Return what was sent and nobody else should see: values of headers, of queries and of bodies."""
         return tuple(
             value
-            for url, headers in self.requests
+            for request in self.requests
             for value in (
-                *(value.decode() for name, value in headers if name.lower() not in NOBODYS_SECRET),
-                *(value for _, value in url.params.multi_items()),
+                *(
+                    value.decode()
+                    for name, value in request.headers.raw
+                    if name.lower() not in NOBODYS_SECRET
+                ),
+                *(value for _, value in request.url.params.multi_items()),
+                *_texts(request.content),
             )
         )
 
@@ -123,7 +134,7 @@ class Transport(httpx.BaseTransport):
         """Send one request, and wait for the whole answer."""
         exchange: Exchange = request.extensions["exchange"]
         sent = request.headers.raw
-        exchange.requests.append((request.url, sent))
+        exchange.requests.append(request)
         self._judge(str(request.url))
         if not all(value.isascii() and value.decode("ascii").isprintable() for _, value in sent):
             raise InvalidRequestError("the key holds characters that no request can carry")
@@ -269,6 +280,21 @@ def _body(response: http.client.HTTPResponse, grow: Grow) -> bytes:
     if decoder is not None and not decoder.is_whole and (body.tell() or response.status == HTTPStatus.OK):
         raise ValueError("the compressed body breaks off")
     return body.getvalue()
+
+
+def _texts(body: bytes) -> list[str]:
+    """Return the texts in a body that was sent, a form or JSON."""
+    try:
+        waiting, found = [msgspec.json.decode(body)], list[str]()
+    except msgspec.DecodeError:
+        return [value for _, value in parse_qsl(body.decode(errors="replace"))]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, str):
+            found.append(value)
+    return found
 
 
 def _proxy_at(address: str) -> Proxy:
