@@ -5,7 +5,7 @@ sorted another way than was asked for, or not at all. So a time is a base for th
 page around it is in order, and the link to the next page does not contradict it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -82,26 +82,3 @@ class Direction:
     def is_steady(self) -> bool:
         """Whether no time went against the others: the list is sorted by time, one way or the other."""
         return not (self._rises and self._falls)
-
-
-class Circle:
-    """Tells when pages begin to come again, however long the circle is and whatever the links say.
-
-    One page is remembered, a later one each time twice as many have come (Brent's way): so the memory needed
-    is that of one number.
-    """
-
-    def __init__(self) -> None:
-        self._remembered: int | None = None
-        self._count = 0
-        self._until = 1
-
-    def closes(self, page: Iterable[bytes]) -> bool:
-        """Whether this page, given by the names of what is on it, is the one that is remembered."""
-        told = hash(frozenset(page))
-        if told == self._remembered:
-            return True
-        self._count += 1
-        if self._count == self._until:
-            self._remembered, self._until = told, 2 * self._until
-        return False

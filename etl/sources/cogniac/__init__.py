@@ -11,18 +11,17 @@ import msgspec
 
 from etl.config import Settings
 from etl.errors import ClientError, ConfigError, SourceError
-from etl.extract.order import Circle
+from etl.extract.paging import ListPage, by_next
 from etl.extract.ranges import RangeReader, unread
 from etl.extract.stream import Bundle, Checkpoint, Page, Query, RequestStats, SourceContext, Stream, in_parts
 from etl.inbox.reader import Inbox
 from etl.setting import Secret
 from etl.sources.cogniac.applications import Application, application_of
-from etl.sources.cogniac.pages import Records, following, linked, readable
+from etl.sources.cogniac.pages import Records, linked, readable
 from etl.sources.cogniac.pushed import Postbacks
 from etl.sources.cogniac.records import ENRICH, redact
 from etl.sources.cogniac.scan import Scan
 from etl.sources.cogniac.settings import OwnSettings
-from etl.values import canonical
 
 __all__ = ["ENRICH", "LOGIN", "OwnSettings", "connect", "redact"]
 
@@ -188,21 +187,16 @@ class Cogniac:
             yield [Page("subjects", answer.data, self._tenant())]
 
     def _listed(self, what: str, stats: RequestStats) -> Iterator[Page]:
-        """Pages of a list of the tenant, which go on as long as the answer holds a `last_key`, or a `next`.
+        """Pages of a list of the tenant, which goes on as long as answers hold a `last_key`, or a `next`."""
 
-        SourceError where these lead back to where they have led: the end was not seen.
-        """
-        params: dict[str, str] = {}
-        circle = Circle()
-        while not circle.closes([canonical(params)]):
+        def ask(params: dict[str, str]) -> ListPage:
             # "current" stands for the tenant of the token, which is not known before the first request.
             path = f"/1/tenants/{self._login.tenant or 'current'}/{what}"
             answer = self._opened(what, stats) or self._api.get(Records, path, stats, params)
-            yield Page(what, answer.data, self._tenant())
-            if answer.last_key in (None, "") and not following(answer):
-                return
-            params = linked(answer)
-        raise SourceError(f"the list of {what} cannot be read to an end: it leads back to what was read")
+            return ListPage(answer.data, next=linked(answer))
+
+        for page in by_next(ask, what, {}):
+            yield Page(what, page.records, self._tenant())
 
     def _opened(self, what: str, stats: RequestStats) -> Records | None:
         """Return the first page of a list, where it is here already."""

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import msgspec
 
 from etl.errors import ClientError, SourceError
+from etl.extract.list_page import Links
 from etl.extract.order import goes_beyond
 from etl.extract.stream import RequestStats
 from etl.values import UNREADABLE, canonical, micros, seconds
@@ -21,8 +22,6 @@ PAGE = 100
 """Records a page: the most the detections endpoint gives, says the vendor's SDK."""
 TRIES = 5
 """How often an empty page that leads nowhere is asked for before the scan gives up."""
-MOST_EMPTY = 100
-"""Pages that may come empty one after the other, each with a link to the next."""
 SECOND = 1_000_000
 ROUNDED = SECOND // 100
 """By how much a link may round a time that was asked for: the service prints two decimals."""
@@ -195,36 +194,23 @@ class DetectionPages:
         An empty page may have a `next`.
         """
         for _ in range(TRIES):
-            page = self._filled(self._got(window.params()), window, set())
+            page = self.links(window).filled(self._got(window.params()))
             if page.data or not page.next:
                 return page
         raise SourceError(f"paging loop: an empty page of {self._application_id} leads to itself")
 
-    def after(self, page: DetectionPage, window: Window, followed: set[str]) -> DetectionPage | None:
-        """Return the page that `next` leads to, or the first after it that is not empty.
+    def links(self, window: Window) -> Links[DetectionPage]:
+        """Return what follows `next` from the first page of a window on, by its parameters alone.
 
-        None where there is no `next`, or it leads back to where a link of those `followed` has led.
+        It may name another host.
         """
-        found = self._followed(page, window, followed)
-        return found and self._filled(found, window, followed)
-
-    def _filled(self, page: DetectionPage, window: Window, followed: set[str]) -> DetectionPage:
-        """Return the page, or the first after it that is not empty, as far as links lead on."""
-        for _ in range(MOST_EMPTY):
-            following_page = None if page.data else self._followed(page, window, followed)
-            if following_page is None:
-                return page
-            page = following_page
-        raise SourceError(f"{MOST_EMPTY} empty pages of {self._application_id} one after the other")
-
-    def _followed(self, page: DetectionPage, window: Window, followed: set[str]) -> DetectionPage | None:
-        params = window.linked(page.next) if page.next else window.params()
-        told = canonical(params).decode()
-        if params == window.params() or told in followed:
-            return None
-        followed.add(told)
-        # Only the parameters of the link are used: it may name another host.
-        return self._got(params, whole=True)
+        return Links(
+            lambda params: self._got(params, whole=True),
+            lambda page: window.linked(page.next) if page.next else None,
+            lambda page: page.data,
+            window.params(),
+            self._application_id,
+        )
 
     def _got(self, params: Params, *, whole: bool = False) -> DetectionPage:
         """Return the page with these parameters; with media in full also where they came abridged."""
@@ -271,9 +257,14 @@ def following(page: Records) -> str | None:
     return (page.paging.next or None) if page.paging else None
 
 
-def linked(page: Records) -> Params:
-    """Return the parameters of the page after one of a list by name, as `last_key` or `next` gives them."""
+def linked(page: Records) -> Params | None:
+    """Return the parameters of the page after one of a list by name, as `last_key` or `next` gives them.
+
+    None after the last.
+    """
     link = following(page)
+    if page.last_key in (None, "") and not link:
+        return None
     found = _query_of(link) if link else {}
     return found if page.last_key in (None, "") else {**found, "last_key": str(page.last_key)}
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from etl.errors import SourceError
-from etl.extract.order import CLEAR, Circle, Direction, Order, goes_beyond, order_of, rising
+from etl.extract.list_page import Circle
+from etl.extract.order import CLEAR, Direction, Order, goes_beyond, order_of, rising
 from etl.extract.ranges import TimeRange
 from etl.extract.stream import Action, Bundle, Checkpoint, Delivery, Page, RequestStats, Watermark
 from etl.sources.cogniac.pages import (
@@ -148,19 +149,20 @@ class Scan:
         """
         # How much is left cannot be told: nobody is to take over a part of it.
         time_range.pace = 0.0
-        direction, circle, followed, newest = Direction(), Circle(), set[str](), 0
+        direction, circle, newest = Direction(), Circle(), 0
         if window.start != self._start:
             # What was asked for by time may have left out what is not in order.
             window = Window(self._start, self._end)
             page = self._pages.first(window)
             yield self._within(page)
+        links = self._pages.links(window)
         for _ in range(MOST_PAGES):
             if circle.closes(map(name_of, page.data)):
                 break
             times = page.known_times
             direction.see(times)
             newest = max([newest, *(time for time in times if time < self._end)])
-            more = self._pages.after(page, window, followed)
+            more = links.after(page)
             if more is None:
                 break
             page = more
@@ -216,8 +218,8 @@ class Scan:
 
     def _linked(self, time: int, page: DetectionPage) -> Iterator[DetectionPage]:
         """Yield the pages that `next` leads to, while each brings new records of this time."""
-        window, followed = Window(time - 1, self._end), set[str]()
-        while (more := self._pages.after(page, window, followed)) and more.data:
+        links = self._pages.links(Window(time - 1, self._end))
+        while (more := links.after(page)) and more.data:
             if not more.at(time) - page.at(time):
                 return
             yield more

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
@@ -134,7 +134,7 @@ class Neurons:
     def _all(self, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
         """All media the list names, then those it does not any more: gone, or left out by mistake."""
         stored = [row[0] for row in self._source_context.ask("neurons/stored")]
-        seen: set[str | bytes] = set()
+        seen: set[Hashable] = set()
         # Where its end is not proven this raises, and nothing is held to be gone.
         for page in self._list.pages(0, seen, stats):
             yield from self._with_files(page, stats)
@@ -159,10 +159,10 @@ class Neurons:
         first = self._source_context.ask("neurons/count")[0][0]
         while first > 0:
             first = max(0, first - PAGE)
-            page = self._list.page(first, stats).media
+            page = self._list.page(first, stats).records
             if any(each.media_id in self._known([each]) for each in readable(page)):
                 break
-        seen: set[str | bytes] = set()
+        seen: set[Hashable] = set()
         for some in self._list.pages(first, seen, stats):
             yield from self._with_files(some, stats)
         still_open = (row[0] for row in self._source_context.ask("neurons/open"))

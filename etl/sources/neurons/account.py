@@ -1,7 +1,7 @@
 """Which account a key of Neurons leads to: the API tells no name, so the key and what it shows must do."""
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 
 from etl.extract.stream import Query
 from etl.setting import Secret
@@ -21,7 +21,7 @@ def fingerprint(key: Secret) -> str:
 
 def shares_media(
     ask: Query,
-    listed: Callable[[], Collection[str | bytes]],
+    listed: Callable[[], Collection[Hashable]],
     one: Callable[[str], bytes | None],
 ) -> bool:
     """Whether the key leads to media that are stored, or nothing is stored yet.
