@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import pyarrow as pa
 
-from etl.values import FORMS, Form
+from etl.values import FORMS, CursorKind, Form
 
 TYPES: dict[str, tuple[Any, str]] = {
     "text": (pa.string(), "VARCHAR"),
@@ -97,6 +97,11 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: tuple[str, ...] = ROOT
     """Places in a record where the rows stand: `""` is the record itself, `a` an object in it, `a[]` each
     object of a list, `a[]/b[]` of a list within, `+a[]` of a list that the source module sets."""
+    cursor: CursorKind = "time"
+    """What says how far the stream was read, for a table that stands for its whole records: a `time`, an
+    `integer` such as the number of a change, or a `text` such as a ULID, compared by its bytes. A `version`
+    is of the same type. Only times are read again by the overlap, left for the next run by the lag, read side
+    by side in ranges, and read by `sightglass backfill`."""
     version: str = ""
     """Column that orders the versions of a row: an older one never replaces a newer. Where none is named, the
     version that was received last counts."""

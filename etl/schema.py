@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from etl.declaration import ROOT, Column, Declaration, Described, inherit
 from etl.errors import ConfigError
+from etl.values import CursorKind
 
 LINEAGE = "lineage"
 LINEAGE_TIME = "_loaded_at"
@@ -128,6 +129,22 @@ class Source:
             and not (t.declared.history_of or t.declared.versions_of or t.declared.copies_of)
         ]
 
+    def cursor_of(self, stream: str) -> CursorKind:
+        """Return what the cursor of a stream is."""
+        return next(
+            (t.declared.cursor for t in self.of_stream(stream) if t.declared.cursor != "time"), "time"
+        )
+
+    def timeless(self) -> list[str]:
+        """Return the streams whose cursors are no times."""
+        return sorted({t.declared.stream for t in self.tables.values() if t.declared.cursor != "time"})
+
+    def version_of(self, stream: str) -> tuple[Table, str] | None:
+        """Return the table and column whose values say how far a stream has come; None where none does."""
+        kind = VERSION_TYPES[self.cursor_of(stream)]
+        dated = (t for t in self.of_stream(stream) if t.version and t.columns[t.version].type == kind)
+        return next(((t, t.version) for t in dated), None)
+
     def parts_of(self, table: Table) -> list[Table]:
         """Return the tables whose rows are replaced as a set together with a row of this one."""
         return [t for t in self.tables.values() if t.declared.part_of == table.name]
@@ -147,6 +164,10 @@ class Source:
     def copies_of(self, table: Table) -> Table | None:
         """Return the table that lists when rows of this one were carried."""
         return next((t for t in self.tables.values() if t.declared.copies_of == table.name), None)
+
+
+VERSION_TYPES: dict[CursorKind, str] = {"time": "timestamp", "integer": "integer", "text": "text"}
+"""Of each kind of cursor the type of the column that orders versions."""
 
 
 def quote(name: str) -> str:
@@ -224,6 +245,7 @@ def _check(made: Source, table: Table) -> None:
         problems += [f"lacks {name}, key of {whole.name}" for name in whole.key if name not in table.key]
     if table.declared.carried_by and not (made.carrier_of(table) and made.copies_of(table)):
         problems.append("carried_by names no table, or none lists the copies")
+    problems += _wrong_cursor(made, table)
     if table.declared.record_hash:
         problems += _wrong_hash(table)
     problems += [
@@ -235,8 +257,29 @@ def _check(made: Source, table: Table) -> None:
         )
         if name and name not in table.columns
     ]
+    month = table.columns.get(table.by_month)
+    if month is not None and month.type != "timestamp":
+        problems.append(f"by_month column {table.by_month} is of type {month.type}, which has no months")
     if problems:
         raise ConfigError(f"schemas/{made.name}.toml: [{table.name}] {problems[0]}")
+
+
+def _wrong_cursor(made: Source, table: Table) -> Iterator[str]:
+    """Yield why the cursor of its stream cannot be what it is declared as."""
+    declared, kind = table.declared, table.declared.cursor
+    is_whole = declared.at == ROOT and table in made.of_stream(declared.stream) and not declared.part_of
+    if kind != "time" and not (declared.stream and is_whole):
+        yield f"cursor is declared as {kind}, but its rows do not stand for whole records of a stream"
+    column = table.columns.get(table.version)
+    if column is None or not is_whole or not declared.stream:
+        return
+    if kind != made.cursor_of(declared.stream):
+        yield f"its stream {declared.stream} has another cursor than {kind}"
+    if column.type != VERSION_TYPES[kind]:
+        yield f"the version {table.version} is of type {column.type}, the cursor is declared as {kind}"
+    keeps = [made.versions_of(table), made.copies_of(table), *map(made.history_of, made.parts_of(table))]
+    if kind != "time" and any(keeps):
+        yield f"history is kept by times, and its versions are of type {column.type}"
 
 
 def _wrong_hash(table: Table) -> Iterator[str]:

@@ -3,11 +3,17 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+
+Cursor = int | str
+"""Where a stream stands: a time in microseconds since 1970, or an integer or a text of the data."""
+CursorKind = Literal["time", "integer", "text"]
+MOST_INTEGERS = 2**63
+"""From the negative of it on, up to it and without it, numbers are integers of the database."""
 
 Form = Literal["number", "iso", "digits"]
 """A way to write a time: seconds since 1970 as a number, ISO 8601 text with an offset, seconds as text."""
@@ -115,6 +121,23 @@ def moment(microseconds: int | None) -> str | None:
         return None
     whole, rest = divmod(microseconds, 1_000_000)
     return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+
+
+def fits(kind: CursorKind, cursor: object) -> bool:
+    """Whether this can be a cursor of its kind."""
+    if kind == "text":
+        return isinstance(cursor, str)
+    return type(cursor) is int and -MOST_INTEGERS <= cursor < MOST_INTEGERS
+
+
+def furthest(cursors: Iterable[Any], end: int | None = None) -> Any:  # noqa: ANN401 -- of one kind, whichever
+    """Return the one that lies furthest, none beyond the end: integers by number, texts by their bytes.
+
+    None where there is none.
+    """
+    # Python compares texts by code points, which UTF-8 keeps in order.
+    found = (each for each in cursors if each is not None and (end is None or each <= end))
+    return max(found, default=None)
 
 
 def chunked(

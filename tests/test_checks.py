@@ -39,7 +39,7 @@ SOUND = (
     FROM cogniac.detections""",
     """
     INSERT INTO etl.run_streams
-    SELECT 'r', name, 'media', part, now(), 'ok', 3, 1, 1, 1, 0, 1, 0, 9, NULL, NULL, NULL
+    SELECT 'r', name, 'media', part, now(), 'ok', 3, 1, 1, 1, 0, 1, 0, 9, NULL, NULL, NULL, NULL
     FROM (VALUES ('cogniac', ''), ('neurons', 'p')) t(name, part)""",
 )
 """Rows of which none contradicts another."""
@@ -53,7 +53,7 @@ NONE = "none that it belongs to"
 UNSOUND = {
     "cogniac.results has two rows of the key ('a', 'm7', '')": [LATER.format("results", "m7", "")],
     "etl.cursors has two rows of the key ('cogniac', 'media', '')": [
-        "INSERT INTO etl.cursors SELECT 'cogniac', 'media', '', now(), 'r' FROM range(2)"
+        "INSERT INTO etl.cursors SELECT 'cogniac', 'media', '', now(), 'r', NULL FROM range(2)"
     ],
     f"cogniac.detections has the row ('a', 'nowhere', '', 'm7d', 's'), but cogniac.results {NONE}": [
         LATER.format("detections", "m7", ", 'nowhere' AS media_id")

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "files": set[str](),
     "redact": set[str](),
     "declaration": {"values"},
-    "schema": {"declaration", "errors"},
+    "schema": {"declaration", "errors", "values"},
     "views": {"errors", "schema"},
     "dictionary": {"declaration", "schema", "views"},
     "reference": {"declaration"},

@@ -274,6 +274,9 @@ BROKEN = {
     "Object contains unknown field `x` - at `$[...].columns[...]`": WHOLE.replace('"Id."', '"Id.", x = 3'),
     "[a] key column uid is not declared": WHOLE.replace('["id"]', '["uid"]'),
     "[a] version column at is not declared": WHOLE.replace('["id"]', '["id"]\nversion = "at"'),
+    "[a] by_month column id is of type text, which has no months": WHOLE.replace(
+        '["id"]', '["id"]\nby_month = "id"'
+    ),
     "[a] part_of names no table: b": WHOLE.replace('["id"]', '["id"]\npart_of = "b"'),
     "[a] record_hash names no maintained integer column: h": WHOLE.replace(
         '["id"]', '["id"]\nrecord_hash = "h"'
@@ -282,6 +285,24 @@ BROKEN = {
         '["id"]', '["id"]\nat = ["b[]"]\nrecord_hash = "h"'
     )
     + 'h = {type = "integer", maintained = true, doc = "H."}\n',
+    "[a] cursor is declared as text, but its rows do not stand for whole records of a stream": WHOLE.replace(
+        '["id"]', '["id"]\nat = ["b[]"]\ncursor = "text"'
+    ),
+    "[b] cursor is declared as integer, but its rows do not stand for whole records of a stream": WHOLE
+    + '[b]\ndoc = "B."\npart_of = "a"\nkey = ["id"]\ncursor = "integer"\n[b.columns]\n',
+    "[a] the version id is of type text, the cursor is declared as integer": WHOLE.replace(
+        '["id"]', '["id"]\nversion = "id"\ncursor = "integer"'
+    ),
+    "[a] the version id is of type text, the cursor is declared as time": WHOLE.replace(
+        '["id"]', '["id"]\nversion = "id"'
+    ),
+    "[b] its stream s has another cursor than time": WHOLE.replace('["id"]', '["id"]\ncursor = "text"')
+    + '[b]\ndoc = "B."\nstream = "s"\nversion = "id"\n[b.columns]\nid = {type = "text", doc = "N."}\n',
+    "[a] history is kept by times, and its versions are of type text": WHOLE.replace(
+        '["id"]', '["id"]\nversion = "id"\ncursor = "text"'
+    )
+    + '[b]\ndoc = "B."\nversions_of = "a"\n[b.columns]\nid = {type = "text", doc = "N."}\n',
+    "Invalid enum value 'number' - at `$[...].cursor`": WHOLE.replace('["id"]', '["id"]\ncursor = "number"'),
     "[b] lacks id, key of a": WHOLE
     + '[b]\ndoc = "B."\npart_of = "a"\nkey = ["n"]\n[b.columns]\nn = {type = "text", doc = "N."}\n',
     "[b] key column id is not declared": WHOLE.replace('["id"]', '["id"]\nat = ["o"]')

@@ -135,6 +135,18 @@ def test_a_column_that_is_new_is_added_with_its_comment(home: Path) -> None:
     after.close()
 
 
+def test_a_column_that_need_not_be_filled_any_more_is_let_be_null(home: Path) -> None:
+    """Cursors of earlier versions were times without exception."""
+    altered(home, "ALTER COLUMN description SET NOT NULL")
+    open_for_writing(home).close()
+
+    with duckdb.connect(home / NAME) as connection:
+        connection.execute("INSERT INTO cogniac.subjects (subject_uid) VALUES ('s')")
+        assert [("s", None)] == connection.execute(
+            "SELECT subject_uid, description FROM cogniac.subjects"
+        ).fetchall()
+
+
 OTHERWISE = {
     "ALTER expires_in TYPE INT": "has cogniac.subjects.expires_in as INTEGER, this version declares DOUBLE",
     "ADD old BIGINT": "has cogniac.subjects.old as BIGINT, this version declares no such column",

@@ -25,6 +25,7 @@ import msgspec
 
 from etl.errors import EnvironmentFaultError
 from etl.files import remedy
+from etl.values import Cursor
 
 RAW = "raw"
 """Folder of all logs, below the folder of the warehouse."""
@@ -56,10 +57,12 @@ class StreamHead(msgspec.Struct, frozen=True):
 
     name: str
     partition: str
-    end: int
-    """Up to when it was asked for, in microseconds since 1970: its cursor never passes that."""
-    newest: int | None = None
-    """Newest time before that end among what the run received of it before this part."""
+    end: int | None
+    """Up to when it was asked for, in microseconds since 1970: its cursor never passes that. None where its
+    cursor is no time."""
+    newest: Cursor | None = None
+    """Newest time before that end, or the furthest integer or text, among what the run received of it before
+    this part."""
     starts_over: bool = False
     """Whether its cursor is not believed, and goes back to where the data is."""
 
@@ -124,7 +127,7 @@ class WatermarkLine(msgspec.Struct, frozen=True, tag="watermark", tag_field="kin
     """How far a stream was read."""
 
     by: int
-    until: int | None
+    until: Cursor | None
     holds: bool
     notice: str
 

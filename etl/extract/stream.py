@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from etl.config import Settings
-from etl.values import chunked
+from etl.values import Cursor, chunked
 
 if TYPE_CHECKING:
     import polars as pl
@@ -75,9 +75,9 @@ THE_RUN = ""
 class Watermark:
     """How far a stream has been read: all that changed up to a time came before this, or is stored."""
 
-    at: int | None
-    """A time of the data in microseconds since 1970, at most the end of the position: the cursor may move
-    there. None where there is no such time."""
+    at: Cursor | None
+    """What the cursor may move to: a time of the data in microseconds since 1970, at most the end of the
+    position, or the integer or text that the schema file declares. None where there is no such."""
     holds: bool = False
     """Whether the order of the records proves nothing, so that the cursor stays however the stream ends."""
     notice: str = ""
@@ -147,10 +147,12 @@ def size_of(bundle: Bundle) -> int:
 class Checkpoint:
     """Where a stream stands when it is opened."""
 
-    cursor: int | None
-    """Newest loaded time of the data in microseconds since 1970; None on the first run."""
+    cursor: Cursor | None
+    """Newest loaded time of the data in microseconds since 1970, or the integer or text that the schema file
+    declares; None on the first run."""
     start: int
-    """Read what changed at or after this time: the cursor less the overlap, never below 0."""
+    """Read what changed at or after this time: the cursor less the overlap, never below 0. 0 where the cursor
+    is no time."""
     end: int
     """Leave what changed at or after this time to the next run."""
     done: Sequence[tuple[int, int]] = ()

@@ -20,7 +20,7 @@ from etl.load.warehouse import LOG_BYTES, Warehouse
 from etl.schema import Source
 from etl.transform.batch import BEGINNING, RejectedRecord, Transformer, TransformResult
 from etl.transform.part_rows import Contribution, RowSet, StreamBatch
-from etl.values import datetime_of
+from etl.values import Cursor, datetime_of, fits, furthest
 
 
 @dataclass(slots=True)
@@ -201,8 +201,12 @@ class Committer:
         for one in all_stats:
             self._run_store.save(one)
 
-    def _reached(self, each: StreamBatch, stats: StreamStats, *, forget: bool = False) -> int | None:
+    def _reached(self, each: StreamBatch, stats: StreamStats, *, forget: bool = False) -> Cursor | None:
         """Where the cursor of a stream moves: it follows the data, but never past what may still come."""
+        kind = self._declared.cursor_of(each.name)
+        if (each.end is None) == (kind == "time"):
+            # What was received under another declaration says nothing of this cursor.
+            return stats.cursor
         cursor = None if each.starts_over else stats.cursor
         reached = [each.watermark.at] if each.watermark else []
         if each.ended and each.ended.error is None:
@@ -210,7 +214,8 @@ class Committer:
             reached = [*(reached or [each.newest]), ranges(stats.source, stats.stream, stats.partition)]
         if each.watermark and each.watermark.holds:
             return cursor
-        return max(filter(None, [*reached, cursor]), default=None)
+        found: Cursor | None = furthest(one for one in (*reached, cursor) if fits(kind, one))
+        return found
 
     def _replay(self, quarantine_id: str, lineage: Lineage) -> None:
         """Load what was refused and is accepted by now; what is stored meanwhile and newer stays."""

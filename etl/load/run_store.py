@@ -15,7 +15,7 @@ from etl.errors import ConfigError
 from etl.extract.stream import Delivery, File, Page, RequestStats
 from etl.load.warehouse import Warehouse
 from etl.transform.batch import RejectedRecord
-from etl.values import chunked, moment, text_of
+from etl.values import Cursor, chunked, fits, moment, text_of
 
 INSERT_ENTRIES = 10_000
 """Refused records and files that are put aside by one statement."""
@@ -38,12 +38,30 @@ class StreamStats:
     requests: int = 0
     retries: int = 0
     bytes: int = 0
-    cursor: int | None = None
-    """Microseconds since 1970."""
+    cursor: Cursor | None = None
+    """Microseconds since 1970, or the integer or text that the schema file declares."""
     status: str = "running"
     error: str | None = None
     notice: str | None = None
     """What was odd and needs to be known, though nothing is missing."""
+
+    @property
+    def shown_cursor(self) -> Cursor | None:
+        """The cursor as people read it: a time in ISO 8601."""
+        return moment(self.cursor) if isinstance(self.cursor, int) and self._is_dated else self.cursor
+
+    @property
+    def stored_cursor(self) -> dict[str, object]:
+        """The cursor as it is stored: a time, or as JSON what else it is."""
+        is_dated = self._is_dated
+        return {
+            "cursor": self.cursor if is_dated else None,
+            "cursor_value": None if is_dated else text_of(self.cursor),
+        }
+
+    @property
+    def _is_dated(self) -> bool:
+        return schema.source(self.source).cursor_of(self.stream) == "time"
 
     def add_requests(self, request_stats: RequestStats) -> None:
         """Take over what the stream cost so far."""
@@ -157,10 +175,15 @@ class RunStore:
         """On what day, in UTC, the run before this one began; None where it is the first."""
         return next((day for (day,) in self._warehouse.run("etl/run_before", run_id=self.run_id)), None)
 
-    def cursor(self, source: str, stream: str, partition: str) -> int | None:
-        """Where the stream stands, in microseconds since 1970; None before its first load."""
-        rows = self._warehouse.run("etl/cursor", source=source, stream=stream, partition=partition)
-        return rows[0][0] if rows else None
+    def cursor(self, source: str, stream: str, partition: str) -> Cursor | None:
+        """Where the stream stands; None before its first load, or where that was told in another kind."""
+        kind = schema.source(source).cursor_of(stream)
+        for time, value in self._warehouse.run(
+            "etl/cursor", source=source, stream=stream, partition=partition
+        ):
+            found: Cursor | None = time if kind == "time" or value is None else json.loads(value)
+            return found if fits(kind, found) and (kind == "time") == (value is None) else None
+        return None
 
     def ranges(self, source: str, stream: str, partition: str) -> list[tuple[int, int]]:
         """From when to when runs that were broken off have read beyond the cursor, in microseconds."""
@@ -193,16 +216,10 @@ class RunStore:
 
     def save(self, stats: StreamStats) -> None:
         """Enter the counts of a stream, and move its cursor."""
-        self._warehouse.run("etl/save_stream", run_id=self.run_id, **dataclasses.asdict(stats))
+        told = {**dataclasses.asdict(stats), **stats.stored_cursor}
+        self._warehouse.run("etl/save_stream", run_id=self.run_id, **told)
         if stats.cursor is not None:
-            self._warehouse.run(
-                "etl/save_cursor",
-                source=stats.source,
-                stream=stats.stream,
-                partition=stats.partition,
-                cursor=stats.cursor,
-                run_id=self.run_id,
-            )
+            self._warehouse.run("etl/save_cursor", run_id=self.run_id, **told)
 
     def quarantine(self, stats: StreamStats, rejected: Sequence[RejectedRecord], now: datetime) -> int:
         """Put what was refused aside; how many of these were never refused before."""
@@ -308,7 +325,7 @@ def received(warehouse: Warehouse, entry: QuarantineEntry) -> Received:
 
 def stats_json(stats: StreamStats) -> dict[str, Any]:
     """Return the counts as `run --json` prints them."""
-    return {**dataclasses.asdict(stats), "cursor": moment(stats.cursor)}
+    return {**dataclasses.asdict(stats), "cursor": stats.shown_cursor}
 
 
 def loaded_before(warehouse: Warehouse, source: str) -> bool:

@@ -10,8 +10,8 @@ from etl.errors import ConfigError
 from etl.load.relation import MARK, MARK_DOC, is_marked
 from etl.schema import quote
 
-Found = Mapping[str, Mapping[str, tuple[str, str]]]
-"""By qualified table and column, the type and the comment that are there."""
+Found = Mapping[str, Mapping[str, tuple[str, str, bool]]]
+"""By qualified table and column, the type and the comment that are there, and whether NULL may be."""
 
 
 def prepare(connection: duckdb.DuckDBPyConnection, *sources: schema.Source) -> None:
@@ -37,10 +37,10 @@ def prepare(connection: duckdb.DuckDBPyConnection, *sources: schema.Source) -> N
 
 def _found(connection: duckdb.DuckDBPyConnection) -> Found:
     """Return what is there, in one query for all schemas."""
-    found: dict[str, dict[str, tuple[str, str]]] = {}
-    for table, column, kind, comment in connection.execute(schema.statement("load/columns")).fetchall():
+    found: dict[str, dict[str, tuple[str, str, bool]]] = {}
+    for table, column, kind, *about in connection.execute(schema.statement("load/columns")).fetchall():
         short = "TIMESTAMPTZ" if kind == "TIMESTAMP WITH TIME ZONE" else kind
-        found.setdefault(table, {})[column] = (short, comment)
+        found.setdefault(table, {})[column] = (short, *about)
     return found
 
 
@@ -52,13 +52,20 @@ def _missing(source: schema.Source, found: Found) -> Iterator[str]:
         has_mark = there.pop(MARK, None) is not None
         if not there:
             statements += table.ddl()
-        elif there != {name: (each.sql, each.comment) for name, each in table.columns.items()}:
-            statements += _altered(table, {name: kind for name, (kind, _) in there.items()})
+        elif _differs(table, there):
+            statements += _altered(table, there)
         if is_marked(source, table) and not has_mark:
             statements += _marked(table)
     if statements:
         yield f"CREATE SCHEMA IF NOT EXISTS {source.name}"
         yield from statements
+
+
+def _differs(table: schema.Table, found: Mapping[str, tuple[str, str, bool]]) -> bool:
+    """Whether what is there is not what is declared: a column, a comment, or what may be NULL."""
+    is_strict = any(not (found[name][2] or table.not_null(name)) for name in found if name in table.columns)
+    said = {name: about[:2] for name, about in found.items()}
+    return is_strict or said != {name: (each.sql, each.comment) for name, each in table.columns.items()}
 
 
 def _marked(table: schema.Table) -> Iterator[str]:
@@ -67,15 +74,17 @@ def _marked(table: schema.Table) -> Iterator[str]:
     yield f"COMMENT ON COLUMN {table.qualified}.{quote(MARK)} IS {schema.literal(MARK_DOC)}"
 
 
-def _altered(table: schema.Table, found: Mapping[str, str]) -> Iterator[str]:
-    """Yield the statements that add new columns and bring all comments up to date."""
-    for name, kind in found.items():
+def _altered(table: schema.Table, found: Mapping[str, tuple[str, str, bool]]) -> Iterator[str]:
+    """Yield the statements that add new columns, allow NULL where declared, and update all comments."""
+    for name, (kind, _, is_nullable) in found.items():
         declared = table.columns.get(name)
         if declared is None or declared.sql != kind:
             raise ConfigError(
                 f"the warehouse has {table.qualified}.{name} as {kind}, this version declares "
                 f"{declared.sql if declared else 'no such column'}; load into a new SIGHTGLASS_HOME"
             )
+        if not is_nullable and not table.not_null(name):
+            yield f"ALTER TABLE {table.qualified} ALTER COLUMN {quote(name)} DROP NOT NULL"
     for name, column in table.columns.items():
         if name not in found:
             if table.not_null(name):

@@ -19,7 +19,7 @@ from etl.pipeline.stages import Stages
 from etl.pipeline.stream_buffer import Drained, Newest, StreamBuffer
 from etl.pipeline.transform_worker import TransformWorker
 from etl.transform.part_rows import PartRows, StreamBatch, merge, stream_batch
-from etl.values import datetime_of, micros_of
+from etl.values import Cursor, datetime_of, micros_of
 
 PARTS_AT_ONCE = 2
 """Parts that are sealed and made into rows behind the one that is being received."""
@@ -53,7 +53,7 @@ class PartPipeline:
         self._latest: Future[PartRows] | None = None
         """The rows of the latest part."""
         self._committing: Future[None] | None = None
-        self._newest: dict[tuple[str, str], int | None] = {}
+        self._newest: dict[tuple[str, str], Cursor | None] = {}
         """By stream and partition, the newest time among what was received."""
         self._stack = ExitStack()
 

@@ -1,7 +1,7 @@
 """Extract, transform, load, publish: what each command does, from its beginning to its end."""
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -97,6 +97,8 @@ def run(  # noqa: PLR0913 -- the last is given by tests alone
     report = begun(now())
     with ExitStack() as stack:
         sessions = _connect(settings, wanted, report)
+        if span is not None:
+            _refuse_timeless(sessions)
         for session in sessions.values():
             stack.callback(session.close)
 
@@ -317,6 +319,16 @@ def _connect(settings: Settings, wanted: Sequence[str], report: Report) -> dict[
         raise ConfigError(f"no source has credentials: for {each}; or try `sightglass demo`")
     report.skipped += without
     return {name: session for name, session in sessions.items() if session is not None}
+
+
+def _refuse_timeless(names: Iterable[str]) -> None:
+    """ConfigError where one of these sources cannot be read by a range of time."""
+    for name in names:
+        for stream in schema.source(name).timeless():
+            raise ConfigError(
+                f"{name} cannot be read by a range of time: the cursor of its stream {stream} is declared as "
+                f"{schema.source(name).cursor_of(stream)}"
+            )
 
 
 def known_source(name: str, where: str = "") -> None:

@@ -36,7 +36,7 @@ from etl.sources import source_module
 from etl.transform.batch import Transformer
 from etl.transform.part_rows import StreamBatch
 from etl.transform.recognize import Recognizer, RecordHasher
-from etl.values import chunked, datetime_of, micros_of, moment
+from etl.values import Cursor, chunked, datetime_of, micros_of, moment
 
 FOREVER_DAYS = 365_000
 """Days from which on none is so old: further back than a date can be."""
@@ -177,26 +177,39 @@ class SourceLoader:
 
     def _open(self, buffer: StreamBuffer) -> Checkpoint:
         """Where a stream is to be read from; what is stored of it from there on will be recognized."""
-        settings, stats = self._context.settings, buffer.stats
+        settings, stats, name = self._context.settings, buffer.stats, buffer.stream.name
         overlap, lag = (round(seconds * 1_000_000) for seconds in (settings.overlap, settings.lag))
         if self._context.span is not None:
             return Checkpoint(None, *self._context.span)
-        buffer.end = micros_of(self._now()) + buffer.stream.ahead - lag
-        if stats.cursor and stats.cursor - overlap >= buffer.end:
+        end = micros_of(self._now()) + buffer.stream.ahead - lag
+        buffer.kind = self._declared.cursor_of(name)
+        if buffer.kind != "time" or isinstance(stats.cursor, str):
+            buffer.end = None
+            self._recognize(buffer, stats.cursor)
+            return Checkpoint(stats.cursor, 0, end)
+        buffer.end = end
+        if stats.cursor and stats.cursor - overlap >= end:
             stats.notice = (
                 f"the cursor {moment(stats.cursor)} is not believed, for by all clocks it is yet to come: "
                 "the stream is read from its beginning"
             )
             stats.cursor, buffer.starts_over = None, True
         start = max(0, (stats.cursor or 0) - overlap)
-        if stats.cursor or buffer.stream.is_list:
-            # Of what is read for the first time, nothing is stored.
-            name, since = buffer.stream.name, 0 if buffer.stream.is_list else start
-            known = stored_hashes(self._warehouse, self._declared, name, since)
-            hasher = RecordHasher(self._declared, name, self._source.redact)
-            buffer.recognizer = Recognizer(hasher, known)
+        self._recognize(buffer, start)
         done = self._run_store.ranges(stats.source, stats.stream, stats.partition)
-        return Checkpoint(stats.cursor, start, buffer.end, done, buffer.end - overlap)
+        return Checkpoint(stats.cursor, start, end, done, end - overlap)
+
+    def _recognize(self, buffer: StreamBuffer, since: Cursor | None) -> None:
+        """Look up what is stored of a stream from there on, all of it where it brings all that there is."""
+        if buffer.stats.cursor is None and not buffer.stream.is_list:
+            # Of what is read for the first time, nothing is stored.
+            return
+        name = buffer.stream.name
+        if buffer.stream.is_list:
+            since = 0 if buffer.kind == "time" else None
+        known = stored_hashes(self._warehouse, self._declared, name, since)
+        hasher = RecordHasher(self._declared, name, self._source.redact)
+        buffer.recognizer = Recognizer(hasher, known)
 
     def _work_off(self, buffers: Collection[StreamBuffer], pipeline: PartPipeline) -> None:
         """Pass on what was received once it is enough, or has waited for long."""
@@ -230,7 +243,7 @@ class SourceLoader:
             {
                 "stream": each.stream,
                 "partition": each.partition,
-                "what": f"what changed after {moment(each.cursor) or 'the beginning'}",
+                "what": f"what changed after {_or_beginning(each.shown_cursor)}",
                 "error": each.error,
             }
             for each in self.all_stats
@@ -276,3 +289,7 @@ class SourceLoader:
             self._log.prune(
                 oldest - timedelta(days=self._days), self._run_store.log_applied(self._declared.name)
             )
+
+
+def _or_beginning(cursor: Cursor | None) -> Cursor:
+    return "the beginning" if cursor is None else cursor

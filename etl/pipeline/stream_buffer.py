@@ -4,8 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from etl.errors import ConfigError
 from etl.extract.log import StreamHead
 from etl.extract.stream import (
+    MARK_RANGE,
+    Action,
     Bundle,
     End,
     Page,
@@ -16,7 +19,7 @@ from etl.extract.stream import (
 from etl.load.run_store import StreamStats
 from etl.transform.part_rows import is_content
 from etl.transform.recognize import Recognizer
-from etl.values import micros_of
+from etl.values import Cursor, CursorKind, fits, furthest, micros_of
 
 
 @dataclass(slots=True)
@@ -26,8 +29,11 @@ class StreamBuffer:
     stream: Stream
     stats: StreamStats
     recognizer: Recognizer = field(default_factory=Recognizer)
-    end: int = 0
-    """Up to when the stream was asked for, in microseconds since 1970: the cursor never passes it."""
+    kind: CursorKind = "time"
+    """What its cursor is."""
+    end: int | None = 0
+    """Up to when the stream was asked for, in microseconds since 1970: the cursor never passes it. None where
+    its cursor is no time."""
     starts_over: bool = False
     """Whether the cursor is not believed; the first part alone says so."""
     records: int = 0
@@ -42,7 +48,7 @@ class StreamBuffer:
     """How far the cursor may move, as the source has said."""
     _received: list[tuple[int, Bundle]] = field(default_factory=list)
     _repeats: dict[str, int] = field(default_factory=dict)
-    _newest: int | None = None
+    _newest: Cursor | None = None
     _count: int = 0
 
     def add(self, bundle: Bundle, now: datetime) -> None:
@@ -73,18 +79,30 @@ class StreamBuffer:
 
     def _with_watermark(self, bundle: Bundle) -> Bundle:
         """Repeat how far the cursor may move where the stream ends, for that may be another batch."""
-        for each in bundle:
+        checked = [self._believed(each) if isinstance(each, Watermark) else each for each in bundle]
+        for each in checked:
             if isinstance(each, Watermark):
                 self.watermark = each
-        has_ended = any(isinstance(each, End) for each in bundle)
-        return [self.watermark, *bundle] if has_ended and self.watermark else bundle
+            elif isinstance(each, Action) and each.name == MARK_RANGE and self.kind != "time":
+                raise ConfigError(
+                    f"{self.stats.source} reads its stream {self.stream.name} in ranges of time, and its "
+                    f"cursor is declared as {self.kind}"
+                )
+        has_ended = any(isinstance(each, End) for each in checked)
+        return [self.watermark, *checked] if has_ended and self.watermark else checked
+
+    def _believed(self, watermark: Watermark) -> Watermark:
+        """Return the watermark, or one that lets the cursor stay where it names what none can be."""
+        if watermark.at is None or fits(self.kind, watermark.at):
+            return watermark
+        notice = f"it was read up to what is no {self.kind}, so the cursor stays"
+        return Watermark(None, holds=True, notice="; ".join(filter(None, [watermark.notice, notice])))
 
     def _without_repeats(self, page: Page) -> Page:
         new, versions = self.recognizer.split(page)
         if versions:
             self._repeats[page.stream] = self._repeats.get(page.stream, 0) + len(versions)
-            times = [time for time in (*versions, self._newest) if time is not None and time <= self.end]
-            self._newest = max(times, default=None)
+            self._newest = furthest((*versions, self._newest), self.end)
         return new
 
 
@@ -98,8 +116,8 @@ class Drained:
     records: int
     repeats: Mapping[str, int]
     """By stream, records that came just as they are stored."""
-    newest: int | None
-    """The newest time among these, before the end that was asked for."""
+    newest: Cursor | None
+    """The furthest they have come, before the end that was asked for."""
     starts_over: bool
 
     @property
@@ -115,8 +133,8 @@ class Drained:
     def head(self, known: "Newest") -> StreamHead:
         """Return what the log says of the stream, of which so much was received before."""
         name, partition = self.stream.name, self.stream.partition
-        before = [each for each in (known.get((name, partition)), self.newest) if each is not None]
-        return StreamHead(name, partition, self.buffer.end, max(before, default=None), self.starts_over)
+        newest = furthest((known.get((name, partition)), self.newest))
+        return StreamHead(name, partition, self.buffer.end, newest, self.starts_over)
 
     @property
     def moves_by_newest(self) -> bool:
@@ -125,5 +143,5 @@ class Drained:
         return has_ended and self.buffer.watermark is None
 
 
-Newest = Mapping[tuple[str, str], int | None]
-"""By stream and partition, the newest time among what was received."""
+Newest = Mapping[tuple[str, str], Cursor | None]
+"""By stream and partition, the furthest that what was received has come."""

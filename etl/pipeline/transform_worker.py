@@ -38,6 +38,7 @@ from etl.transform.part_rows import (
     Tables,
     stream_batch,
 )
+from etl.values import Cursor
 
 ALIGNED = 64
 """Bytes by which Arrow wants its buffers aligned."""
@@ -95,16 +96,19 @@ class PartTransformer:
             if name == batch.name:
                 batch.see(self._newest(made.tables, batch))
 
-    def _newest(self, tables: Tables, batch: StreamBatch) -> int | None:
-        """Return the newest time of a record before the end of its stream.
+    def _newest(self, tables: Tables, batch: StreamBatch) -> Cursor | None:
+        """Return the newest version of a record, if it is a time before the end of its stream.
 
-        None where records have no time.
+        None where records have no version.
         """
-        table = next((each for each in self._declared.of_stream(batch.name) if each.version), None)
-        if table is None:
+        found = self._declared.version_of(batch.name)
+        if found is None:
             return None
-        times = tables[table.name][table.version].cast("int64").drop_null()
-        newest: int | None = pc.max(times.filter(pc.less_equal(times, batch.end))).as_py()
+        versions = tables[found[0].name][found[1]].drop_null()
+        if batch.end is not None:
+            versions = versions.cast("int64")
+            versions = versions.filter(pc.less_equal(versions, batch.end))
+        newest: Cursor | None = pc.max(versions).as_py()
         return newest
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 from etl.extract.log import Head, StreamHead
 from etl.extract.stream import MARK_RANGE, Action, Delivery, End, File, Page, Watermark
 from etl.transform.batch import RejectedRecord, renumbered
+from etl.values import Cursor, furthest
 
 Tables = dict[str, pa.Table]
 
@@ -44,10 +45,11 @@ class StreamBatch:
 
     name: str
     partition: str
-    end: int = 0
-    """Up to when it was asked for, in microseconds since 1970: its cursor never passes that."""
-    newest: int | None = None
-    """Newest time before that end among what the run has received of it."""
+    end: int | None = 0
+    """Up to when it was asked for, in microseconds since 1970: its cursor never passes that. None where its
+    cursor is no time."""
+    newest: Cursor | None = None
+    """Newest time before that end, or the furthest integer or text, among what the run has received of it."""
     starts_over: bool = False
     """Whether its cursor is not believed, and goes back to where the data is."""
     contributions: dict[str, Contribution] = field(default_factory=dict)
@@ -58,9 +60,9 @@ class StreamBatch:
     repeats: dict[str, int] = field(default_factory=dict)
     """By stream, records that came just as they are stored."""
 
-    def see(self, time: int | None) -> None:
-        """Note the time of a record that lies before the end."""
-        self.newest = max((each for each in (time, self.newest) if each is not None), default=None)
+    def see(self, cursor: Cursor | None) -> None:
+        """Note how far the stream has come by a record that lies before the end."""
+        self.newest = furthest((cursor, self.newest))
 
     def take(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         """Add what a stream has delivered, but for records and files, which are given back."""

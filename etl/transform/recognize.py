@@ -12,7 +12,7 @@ from xxhash import xxh3_64_intdigest
 
 from etl.extract.stream import Page, as_received, one_line
 from etl.schema import Source
-from etl.values import canonical
+from etl.values import Cursor, canonical
 
 MEANING = "1"
 """To be changed when the same declarations come to mean other rows: what is stored is then made anew."""
@@ -47,15 +47,15 @@ class RecordHasher:
 
 
 class Recognizer:
-    """Knows the hashes of stored records of one stream, with their versions in microseconds since 1970."""
+    """Knows the hashes of stored records of one stream, with their versions as cursors have them."""
 
     def __init__(
-        self, hasher: RecordHasher | None = None, known: Mapping[int, int | None] | None = None
+        self, hasher: RecordHasher | None = None, known: Mapping[int, Cursor | None] | None = None
     ) -> None:
         self._hasher = hasher
         self._known = known or {}
 
-    def split(self, page: Page) -> tuple[Page, Sequence[int | None]]:
+    def split(self, page: Page) -> tuple[Page, Sequence[Cursor | None]]:
         """Return the page without the records that are stored just as they are, and the versions of these."""
         if not self._known or self._hasher is None or page.stream != self._hasher.stream:
             return page, []

@@ -17,6 +17,7 @@ USING (
         $retries AS retries,
         $bytes AS bytes,
         make_timestamptz(CAST($cursor AS BIGINT)) AS cursor,
+        CAST($cursor_value AS JSON) AS cursor_value,
         $error AS error,
         $notice AS notice
 ) AS now
@@ -37,6 +38,7 @@ WHEN MATCHED THEN UPDATE SET
     retries = now.retries,
     bytes = now.bytes,
     cursor = now.cursor,
+    cursor_value = now.cursor_value,
     error = now.error,
     notice = now.notice
 WHEN NOT MATCHED THEN INSERT BY NAME

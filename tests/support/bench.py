@@ -50,7 +50,7 @@ class Bench:
         return run(load((), {}, given), [self.name], lambda: self.now, self._watch, limits=self.limits)
 
     def _watch(self, stats: StreamStats, _waiting: int) -> None:
-        at = None if stats.cursor is None else stats.cursor / 1_000_000
+        at = stats.cursor / 1_000_000 if isinstance(stats.cursor, int) else None
         if at is not None and self.seen[-1:] != [at]:
             self.seen.append(at)
             self.moved.set()
