@@ -9,7 +9,7 @@ from support.bench import Bench, stream
 
 from etl.config import load
 from etl.errors import ConfigError
-from etl.extract.stream import Action, Checkpoint, Page, Watermark
+from etl.extract.stream import Action, Bundle, Checkpoint, Page, Watermark
 from etl.load.run_store import stats_json
 from etl.pipeline.rebuild import rebuild
 from etl.schema import Source
@@ -55,7 +55,7 @@ def test_a_cursor_that_is_no_time_moves_on_and_never_back(
     told: list[Checkpoint] = []
     said, stored = [], []
     for number, each in enumerate(marks):
-        bundles = [[record(number + 1), Watermark(at)] for at in each]
+        bundles: list[Bundle] = [[record(number + 1), Watermark(at)] for at in each]
         report = cog.run([stream(*bundles, told=told.append)], SIGHTGLASS_RAW_DAYS="forever")
         said += [stats_json(stats)["cursor"] for stats in report.streams]
         stored += cog.rows(VALUES)

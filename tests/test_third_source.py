@@ -1,146 +1,307 @@
-"""A third API takes one schema file and one module; everything else follows from the two."""
+"""A third API takes one schema file and one module, as `docs/adding-a-source.md` has them.
 
+Both files are taken from that page and run, against a server on a real socket, in processes of their own.
+"""
+
+import json
+import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from support.kills import with_limits
 
 from etl.demo.server import serve
 
 CHECKOUT = Path(__file__).parents[1]
-
-SCHEMA = """
-doc = "Acme: a made-up API that counts what its cameras see."
-
-[sightings]
-doc     = "One row per sighting."
-stream  = "sightings"
-key     = ["sighting_id"]
-version = "seen_at"
-
-[sightings.columns]
-sighting_id = { type = "text",      doc = "Acme's id of the sighting." }
-seen_at     = { type = "timestamp", required = true, doc = "When it was seen." }
-shout       = { type = "text",      path = "+shout", doc = "The id, louder." }
-
-[sighting_tags]
-doc     = "One row per tag of a sighting."
-stream  = "sightings"
-part_of = "sightings"
-at      = ["tags[]"]
-key     = ["sighting_id", "tag"]
-
-[sighting_tags.columns]
-tag    = { type = "text",   doc = "The tag." }
-weight = { type = "number", min = 0, max = 1, doc = "How sure Acme is." }
+GUIDE = (CHECKOUT / "docs" / "adding-a-source.md").read_text(encoding="utf-8")
+KEY = "key-of-acme"
+USES = 5
+"""Requests that a token is good for."""
+SIGHTINGS = 450
+NOTES = [f"01J{number:023}" for number in range(1, 8)]
+AT_ONCE = 3
+"""Notes on a page."""
+KILLED_AFTER_TWO_SEALS = f"""
+import os, signal
+from etl.extract.log_writer import LogWriter
+{with_limits(part_bytes=1, batch_bytes=1)}
+seal, sealed = LogWriter.seal, []
+def deadly(*given, **named):
+    sealed.append(seal(*given, **named))
+    if len(sealed) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return sealed[-1]
+LogWriter.seal = deadly
+from etl import cli
+cli.main()
 """
-
-MODULE = '''
-"""Acme: sightings."""
-
-from dataclasses import dataclass
-from typing import Annotated
-
-import msgspec
-
-from etl.extract.http import Api
-from etl.extract.stream import Enrich, Page, Stream
-from etl.setting import Secret, Setting, Url
+TABLES = {
+    "sightings": "SELECT sighting_id, change, epoch_us(seen_at), camera, country, _extra FROM acme.sightings",
+    "tags": "SELECT sighting_id, tag, weight FROM acme.sighting_tags",
+    "notes": "SELECT note_id, text FROM acme.notes",
+}
+CURSORS = "SELECT stream, cursor_at, cursor_value FROM etl.cursors"
 
 
-@dataclass(frozen=True)
-class OwnSettings:
-    key: Annotated[Secret, Setting("ACME_KEY", "Key.")]
-    url: Annotated[Url, Setting("ACME_URL", "Address.", "https://acme.example/")]
+def blocks(path: str) -> str:
+    """What the guide shows as this file, all of its blocks one after the other."""
+    found = re.findall(rf"^```\w+ {re.escape(path)}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    return "\n\n".join(found)
 
 
+def sighting(number: int, change: int, **more: Any) -> dict[str, Any]:  # noqa: ANN401 -- any field
+    """A sighting as Acme has it."""
+    tags = [{"tag": "cat", "weight": 0.5}, {"tag": f"change {change}", "weight": 1}]
+    about = {"sighting_id": f"s{number}", "change": change, "seen_at": number + 0.5}
+    return {**about, "camera": "NL-7", "tags": tags, **more}
+
+
+@dataclass
 class Acme:
-    def __init__(self, settings):
-        self.api = Api(settings.of(OwnSettings).url, settings)
+    """The API: all that was seen and written, tokens that expire, and what was asked of it."""
 
-    def close(self):
-        self.api.close()
+    seen: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=NOTES.copy)
+    tokens: dict[str, int] = field(default_factory=dict)
+    """How many requests each has been used for."""
+    after: list[Any] = field(default_factory=list)
+    """From where on sightings and notes were asked for, page by page."""
 
-    def streams(self, context):
-        yield [Stream("sightings", self.sightings)]
+    def change(self, *numbers: int, **more: Any) -> None:  # noqa: ANN401 -- any field
+        """Change these sightings one after the other, each under the next number."""
+        for number in numbers:
+            change = max((each["change"] for each in self.seen.values()), default=0) + 1
+            self.seen[f"s{number}"] = sighting(number, change, **more)
 
-    def sightings(self, checkpoint, stats):
-        yield [Page("sightings", self.api.get(list[msgspec.Raw], "/sightings", stats))]
+    async def login(self, request: Request) -> JSONResponse:
+        """Exchange the key for a token."""
+        if await request.json() != {"key": KEY}:
+            return JSONResponse({"message": "who are you?"}, 403)
+        token = f"token-{len(self.tokens)}-of-acme"
+        self.tokens[token] = 0
+        return JSONResponse({"token": token})
+
+    def admits(self, request: Request) -> bool:
+        """Whether the request has a token that has not expired."""
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        is_good = self.tokens.get(token, USES) < USES
+        if is_good:
+            self.tokens[token] += 1
+        return is_good
+
+    async def sightings(self, request: Request) -> JSONResponse:
+        """Sightings after a change, in the order of their changes."""
+        if not self.admits(request):
+            return JSONResponse({"message": "token expired"}, 401)
+        asked = await request.json()
+        self.after.append(asked["after"])
+        found = [each for each in self.seen.values() if each["change"] > (asked["after"] or 0)]
+        found.sort(key=lambda each: each["change"])
+        page = found[asked["offset"] :][: asked["limit"]]
+        return JSONResponse({"items": page, "total": len(found)})
+
+    async def written(self, request: Request) -> JSONResponse:
+        """Notes after a ULID, newest first, by cursors."""
+        if not self.admits(request):
+            return JSONResponse({"message": "token expired"}, 401)
+        asked = await request.json()
+        self.after.append(asked["after"])
+        found = sorted((each for each in self.notes if each > (asked["after"] or "")), reverse=True)
+        place = int(asked["page"] or 0)
+        page = [{"note_id": each, "text": f"of {each}"} for each in found[place : place + AT_ONCE]]
+        more = str(place + AT_ONCE) if place + AT_ONCE < len(found) else None
+        return JSONResponse({"items": page, "next": more})
+
+    def asked_after(self) -> set[Any]:
+        """From where on it was asked since this was looked at last."""
+        found, self.after = set(self.after), []
+        return found
+
+    def tables(self) -> dict[str, list[tuple[Any, ...]]]:
+        """What the tables must hold."""
+        seen = [
+            (each["sighting_id"], each["change"], round(each["seen_at"] * 1e6), each["camera"], "NL", None)
+            for each in self.seen.values()
+        ]
+        tags = [(key, one["tag"], one["weight"]) for key, each in self.seen.items() for one in each["tags"]]
+        notes = [(each, f"of {each}") for each in self.notes]
+        return {"sightings": sorted(seen), "tags": sorted(tags), "notes": sorted(notes)}
 
 
-def connect(settings):
-    return Acme(settings) if settings.of(OwnSettings).key else None
+@dataclass
+class Place:
+    """A copy of the program with the two files in it, and the API that it reads."""
 
+    folder: Path
+    acme: Acme
+    url: str
 
-def enrich(record, context):
-    record.added_shout = record.sighting_id.upper() + "!"
-
-
-ENRICH = {"sightings": Enrich(enrich)}
-
-
-def redact(stream, record):
-    return record
-'''
-
-SIGHTINGS = [
-    {
-        "sighting_id": "a",
-        "seen_at": 1.5,
-        "tags": [{"tag": "cat", "weight": 0.5}, {"tag": "dog", "weight": 1}],
-    },
-    {"sighting_id": "b", "seen_at": 2.5, "tags": [{"tag": "cat", "weight": 7}]},
-    {"sighting_id": "c", "seen_at": 3.5, "tags": [], "colour": "red"},
-]
-
-
-async def sightings(request: Request) -> JSONResponse:
-    """All there is."""
-    del request
-    return JSONResponse(SIGHTINGS)
-
-
-def test_a_third_source_needs_a_schema_file_and_a_module_and_nothing_else(tmp_path: Path) -> None:
-    """With the two in place `run acme` loads its tables, quarantines, keeps unknown fields and counts."""
-    for folder in ("etl", "schemas", "sql"):
-        shutil.copytree(CHECKOUT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "schemas" / "acme.toml").write_text(SCHEMA, encoding="utf-8")
-    (tmp_path / "etl" / "sources" / "acme.py").write_text(MODULE, encoding="utf-8")
-
-    with serve(Starlette(routes=[Route("/sightings", sightings)])) as url:
+    def run(self, *arguments: str, program: str = "from etl import cli\ncli.main()") -> tuple[int, str, str]:
+        """Run the command: its exit code, what it answered, and what it told people."""
         done = subprocess.run(
-            [sys.executable, "-m", "etl", "run", "acme"],
-            cwd=tmp_path,
-            env={"ACME_KEY": "key-of-acme", "ACME_URL": url},
+            [sys.executable, "-c", program, *arguments],
+            cwd=self.folder,
+            env={"ACME_KEY": KEY, "ACME_URL": self.url, "PYTHONPATH": str(self.folder)},
             check=False,
             capture_output=True,
             text=True,
         )
+        return done.returncode, done.stdout, done.stderr
 
-    with duckdb.connect(tmp_path / "warehouse" / "warehouse.duckdb", read_only=True) as warehouse:
-        loaded = warehouse.execute(
-            "SELECT sighting_id, epoch_us(seen_at), shout, _extra FROM acme.sightings ORDER BY ALL"
-        ).fetchall()
-        tags = warehouse.execute(
-            "SELECT * EXCLUDE (_extra, _run_id, _loaded_at) FROM acme.sighting_tags ORDER BY ALL"
-        )
-        parts = tags.fetchall()
-        refused = warehouse.execute(
-            "SELECT source, stream, reason, path, record FROM etl.quarantine"
-        ).fetchall()
-        run_store = warehouse.execute(
-            "SELECT source, stream, fetched, inserted, quarantined, status FROM etl.run_streams"
-        ).fetchall()
+    def loaded(self) -> tuple[str, dict[str, dict[str, Any]]]:
+        """Run `run --json`, which must go well: its status, and by stream what it says of it."""
+        code, out, err = self.run("run", "acme", "--json")
+        assert 0 == code, err
+        report = json.loads(out)
+        return report["status"], {each["stream"]: each for each in report["streams"]}
 
-    assert 4 == done.returncode, done.stderr
-    assert [("a", 1_500_000, "A!", None), ("c", 3_500_000, "C!", '{"colour":"red"}')] == loaded
-    assert [("a", "cat", 0.5), ("a", "dog", 1.0)] == parts
-    record = '{"sighting_id":"b","seen_at":2.5,"tags":[{"tag":"cat","weight":7}]}'
-    assert [("acme", "sightings", "Expected `float` <= 1.0", "$.tags[0].weight", record)] == refused
-    assert [("acme", "sightings", 3, 2, 1, "ok")] == run_store
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        """Return the sorted rows of a query."""
+        with duckdb.connect(self.folder / "warehouse" / "warehouse.duckdb", read_only=True) as warehouse:
+            return sorted(warehouse.execute(query).fetchall(), key=str)
+
+    def tables(self) -> dict[str, list[tuple[Any, ...]]]:
+        """What the tables hold."""
+        return {name: sorted(self.ask(query)) for name, query in TABLES.items()}
+
+
+@contextmanager
+def serving(acme: Acme) -> Iterator[str]:
+    """The address of the API."""
+    routes = [("/login", acme.login), ("/sightings/search", acme.sightings), ("/notes/search", acme.written)]
+    with serve(Starlette(routes=[Route(path, ask, methods=["POST"]) for path, ask in routes])) as url:
+        yield url
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """A program that has learned to read an API where some sightings and notes are."""
+    for folder in ("etl", "schemas", "sql"):
+        shutil.copytree(CHECKOUT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in ("schemas/acme.toml", "etl/sources/acme.py"):
+        (tmp_path / path).write_text(blocks(path), encoding="utf-8")
+    acme = Acme()
+    acme.change(*range(1, SIGHTINGS + 1))
+    with serving(acme) as url:
+        yield Place(tmp_path, acme, url)
+
+
+def test_a_schema_file_and_a_module_load_what_there_is_and_then_what_is_new(place: Place) -> None:
+    """The first run reads all, logging in as often as tokens expire; the second one what changed since."""
+    status, streams = place.loaded()
+
+    assert ("ok", SIGHTINGS, NOTES[-1]) == (
+        status,
+        streams["sightings"]["cursor"],
+        streams["notes"]["cursor"],
+    )
+    assert place.acme.tables() == place.tables()
+    assert {None} == place.acme.asked_after()
+    assert [USES, 3] == list(place.acme.tokens.values())
+
+    place.acme.change(7, 300, 999)
+    place.acme.notes.append("01K")
+    _, streams = place.loaded()
+
+    counted = ("fetched", "inserted", "updated", "unchanged", "cursor")
+    assert (3, 1, 2, 0, SIGHTINGS + 3) == tuple(streams["sightings"][name] for name in counted)
+    assert (1, 1, 0, 0, "01K") == tuple(streams["notes"][name] for name in counted)
+    assert place.acme.tables() == place.tables()
+    assert {SIGHTINGS, NOTES[-1]} == place.acme.asked_after()
+    assert [("notes", None, '"01K"'), ("sightings", None, str(SIGHTINGS + 3))] == place.ask(CURSORS)
+
+
+def test_a_run_that_is_killed_is_gone_on_with_without_loss_or_duplicate(place: Place) -> None:
+    """Whether the first run or an increment is killed: the cursor stays until all before it is there."""
+    assert -signal.SIGKILL == place.run("run", "acme", program=KILLED_AFTER_TWO_SEALS)[0]
+    place.loaded()
+    assert place.acme.tables() == place.tables()
+    assert {None} == place.acme.asked_after()
+
+    place.acme.change(*range(1, 250), *range(900, 1000))
+    place.acme.notes += [f"01K{number}" for number in range(9)]
+    assert -signal.SIGKILL == place.run("run", "acme", program=KILLED_AFTER_TWO_SEALS)[0]
+    _, streams = place.loaded()
+
+    assert place.acme.tables() == place.tables()
+    assert (SIGHTINGS + 349, "01K8") == (streams["sightings"]["cursor"], streams["notes"]["cursor"])
+
+
+def test_a_rebuild_and_a_run_that_finds_nothing_leave_tables_and_cursors_as_they_are(place: Place) -> None:
+    """The log holds how far each cursor may move, whatever it is made of."""
+    place.loaded()
+    place.acme.change(1)
+    place.loaded()
+    tables, cursors = place.tables(), place.ask(CURSORS)
+
+    code, _, said = place.run("rebuild", "acme", "--log-alone")
+
+    assert 0 == code, said
+    assert (tables, cursors) == (place.tables(), place.ask(CURSORS))
+    place.acme.asked_after()
+    _, streams = place.loaded()
+    assert [0, 0] == [each["fetched"] for each in streams.values()]
+    assert {SIGHTINGS + 1, NOTES[-1]} == place.acme.asked_after()
+    assert (tables, cursors) == (place.tables(), place.ask(CURSORS))
+
+
+def test_what_does_not_fit_is_quarantined_and_what_nobody_declared_is_kept(place: Place) -> None:
+    """The rest of the page is loaded, and the run says so by its exit code."""
+    place.acme.seen.clear()
+    place.acme.change(1, colour="red")
+    place.acme.change(2, tags=[{"tag": "cat", "weight": 7}])
+    place.acme.change(3, camera=None)
+
+    code, _, _ = place.run("run", "acme")
+
+    assert 4 == code
+    assert [("s1", "NL", '{"colour":"red"}'), ("s3", None, None)] == place.ask(
+        "SELECT sighting_id, country, _extra FROM acme.sightings"
+    )
+    assert [("acme", "sightings", "Expected `float` <= 1.0", "$.tags[0].weight")] == place.ask(
+        "SELECT source, stream, reason, path FROM etl.quarantine"
+    )
+
+
+def test_a_key_that_is_refused_is_told_without_it(place: Place) -> None:
+    """The exit code says that the source refused, the message what to check; neither key nor token shows."""
+    place.acme.tokens = {}
+    (place.folder / "etl/sources/acme.py").write_text(
+        blocks("etl/sources/acme.py").replace('json={"key"', 'json={"kee"'), encoding="utf-8"
+    )
+
+    code, out, said = place.run("run", "acme")
+
+    assert (3, "") == (code, out)
+    assert f"acme sightings failed: POST {place.url}login answered 403: who are you?; check ACME_KEY" in said
+    assert KEY not in said
+
+
+def test_backfill_of_streams_that_are_not_read_by_times_is_refused(place: Place) -> None:
+    """Exit 2, before anything is asked or written."""
+    code, _, said = place.run("backfill", "acme", "--since", "2026-01-01")
+
+    assert 2 == code
+    assert (
+        "acme cannot be read by a range of time: the cursor of its stream notes is declared as text" in said
+    )
+    assert (0, False) == (len(place.acme.tokens), (place.folder / "warehouse").exists())
+
+
+def test_the_readme_leads_to_the_guide_and_the_guide_to_the_reference() -> None:
+    """A newcomer finds both."""
+    assert "(docs/adding-a-source.md)" in (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    assert "(schema-reference.md)" in GUIDE

@@ -97,8 +97,7 @@ def run(  # noqa: PLR0913 -- the last is given by tests alone
     report = begun(now())
     with ExitStack() as stack:
         sessions = _connect(settings, wanted, report)
-        if span is not None:
-            _refuse_timeless(sessions)
+        _refuse_timeless(sessions if span else ())
         for session in sessions.values():
             stack.callback(session.close)
 
