@@ -57,7 +57,18 @@ IMPATIENT = """
 import etl.listen.server as server
 server.REQUEST_SECONDS = 0.2
 """
+TLS = ROOT / "tests" / "samples" / "tls"
 NO_SERVER = "import sys\nsys.modules['uvicorn'] = None"
+
+
+def has_version_6() -> bool:
+    """Whether this machine has an address of version 6."""
+    try:
+        with socket.socket(socket.AF_INET6) as tried:
+            tried.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -303,6 +314,23 @@ def test_what_waits_for_a_slow_disk_is_answered_before_the_end(tmp_path: Path) -
         assert numbered(0, 1) == [each.body.decode() for each in listener.entries()]
 
 
+def test_an_idle_connection_does_not_hold_up_the_end(listener: Listener) -> None:
+    """A client that keeps its connection for later posts finds it closed, and makes another one."""
+    connection = listener.connect()
+    connection.request("POST", "/app", "x")
+    connection.getresponse().read()
+
+    assert (0, b"") == (listener.stop(), connection.sock.recv(1))
+    connection.close()
+
+
+@pytest.mark.skipif(not has_version_6(), reason="this machine has no IPv6")
+def test_an_address_of_version_6_is_told_as_such(tmp_path: Path) -> None:
+    """It stands in brackets, as in SIGHTGLASS_LISTEN."""
+    with listening(tmp_path / "home", "--host", "::1") as listener:
+        assert ("http://[::1]:", 200) == (listener.url[:13], listener.post("x"))
+
+
 @pytest.mark.parametrize(
     ("number", "status", "what"),
     [
@@ -364,7 +392,9 @@ def test_two_listeners_share_an_address_and_a_home(tmp_path: Path) -> None:
         codes = [(first if place % 2 else second).post(body) for place, body in enumerate(bodies)]
         stopped = [first.stop(), second.stop()]
 
+    shared = "another listener is there, and gets some of the posts: it must have the same SIGHTGLASS_HOME"
     assert ([200] * 200, [0, 0]) == (codes, stopped)
+    assert f"sightglass: {shared}" == second.told.splitlines()[0]
     found = entries(home)
     assert sorted(bodies) == sorted(each.body.decode() for each in found)
     assert 200 == len({each.id for each in found})
@@ -458,11 +488,10 @@ def test_a_burst_of_20_000_posts_is_stored(tmp_path: Path) -> None:
 
 def test_https_with_files_of_ones_own(tmp_path: Path) -> None:
     """With a certificate and its key, posts come by TLS."""
-    cert, key = certificate(tmp_path)
+    cert, key = TLS / "certificate.pem", TLS / "key.pem"
     with listening(tmp_path / "home", "--tls-cert", str(cert), "--tls-key", str(key)) as listener:
-        connection = HTTPSConnection(
-            "localhost", listener.place[1], context=ssl.create_default_context(cafile=str(cert))
-        )
+        context = ssl.create_default_context(cafile=str(cert))
+        connection = HTTPSConnection(*listener.place, context=context)
         connection.request("POST", "/app", "x")
         status = connection.getresponse().status
         connection.close()
@@ -523,9 +552,9 @@ def test_a_secret_in_the_clear_is_told(tmp_path: Path) -> None:
             "no.pem and no.pem are no certificate and its key in PEM",
         ),
         (
-            "--tls-cert cert.pem --tls-key locked.pem",
+            f"--tls-cert {TLS}/certificate.pem --tls-key {TLS}/encrypted-key.pem",
             {},
-            "the key locked.pem is encrypted; give one that is not",
+            f"the key {TLS}/encrypted-key.pem is encrypted; give one that is not",
         ),
     ],
 )
@@ -534,8 +563,6 @@ def test_what_is_wrong_is_said_before_anything_is_done(
 ) -> None:
     """One line, exit code 2, and no inbox."""
     (tmp_path / "no.pem").write_text("no certificate", encoding="utf-8")
-    if "locked" in arguments:
-        certificate(tmp_path, "locked.pem", "-passout", "pass:word")
     where = {"SIGHTGLASS_LISTEN": "127.0.0.1:0", **settings}
 
     ran = Sightglass(tmp_path)("listen", *arguments.split(), **where)
@@ -617,18 +644,3 @@ def wait_for(path: Path) -> None:
     until = monotonic() + 60
     while not path.exists():
         assert monotonic() < until
-
-
-def certificate(folder: Path, key: str = "key.pem", *options: str) -> tuple[Path, Path]:
-    """A certificate for localhost, and its key."""
-    made = folder / "cert.pem", folder / key
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-subj", "/CN=localhost", "-days", "2"),
-            *("-addext", "subjectAltName=DNS:localhost", *(options or ["-nodes"])),
-            *("-keyout", str(made[1]), "-out", str(made[0])),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return made

@@ -63,7 +63,10 @@ def _listeners(settings: Settings, host: str | None, port: int | None) -> list[s
     if given:
         return given
     default_host, default_port = parsed(settings.listen)
-    return [listening(host or default_host, default_port if port is None else port)]
+    listener, is_shared = listening(host or default_host, default_port if port is None else port)
+    if is_shared:
+        tell("another listener is there, and gets some of the posts: it must have the same SIGHTGLASS_HOME")
+    return [listener]
 
 
 def _check_reach(listeners: list[socket.socket], settings: Settings) -> None:

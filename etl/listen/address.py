@@ -5,6 +5,7 @@ import socket
 import stat
 from collections.abc import MutableMapping
 from ipaddress import ip_address
+from typing import Any
 
 from etl.errors import ConfigError, EnvironmentFaultError
 
@@ -13,6 +14,9 @@ FIRST = 3
 BACKLOG = 4096
 """Connections that wait while a listener starts, or another takes over."""
 HIGHEST_PORT = 65_535
+
+Place = tuple[Any, ...]
+"""An address as the socket module has it."""
 
 
 def parsed(address: str) -> tuple[str, int]:
@@ -27,29 +31,45 @@ def parsed(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens; another listener may have the same address, and the two share it.
+def listening(host: str, port: int) -> tuple[socket.socket, bool]:
+    """Return a socket that listens, and whether it shares its address with a listener that is there already.
 
     Raises EnvironmentFaultError where that cannot be.
     """
-    found = None
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(
+        family, _, _, _, place = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )[0]
-        found = socket.socket(family, kind, protocol)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        found.bind(place)
+        is_shared = not _is_free(family, place)
+        found = _bound(family, place, shares=True)
         found.listen(BACKLOG)
     except OSError as error:
-        if found:
-            found.close()
         raise EnvironmentFaultError(
             f"cannot listen on {host} port {port}: {error.strerror}; end what listens there, or name another"
             " address"
         ) from error
-    return found
+    return found, is_shared
+
+
+def _is_free(family: int, place: Place) -> bool:
+    try:
+        _bound(family, place, shares=False).close()
+    except OSError:
+        return False
+    return True
+
+
+def _bound(family: int, place: Place, *, shares: bool) -> socket.socket:
+    # Only where the protocol is named does asyncio send at once; else an answer may wait 40 ms for an ACK.
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shares)
+        made.bind(place)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 def handed_over(environ: MutableMapping[str, str]) -> list[socket.socket]:
