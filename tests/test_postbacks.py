@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import Plant, Row, Sightglass, all_rows, rows, table
+from conftest import Plant, Row, Sightglass, all_rows, leaked, rows, table
 from support.kills import AT_A_COMMIT, Moment, at_a_call, died
 
 from etl.demo.cogniac.written import late_record
@@ -335,3 +335,21 @@ def test_an_application_that_cannot_be_polled_tells_nothing_of_its_posts(
     assert [("dog of False", "awaited"), ("dog of False", "missing"), ("dog of True", "awaited")] == states(
         sightglass
     )
+
+
+def test_the_secret_of_the_listener_is_kept_out_of_what_applications_say(
+    plant: Plant, sightglass: Sightglass
+) -> None:
+    """It stands in the address that people enter there, and is loaded with them by no run that knows it."""
+    secret = "only-those-who-post-know"
+    application_id = active(plant)
+    address = f"https://sightglass.example.com/{secret}/{application_id}"
+    application = plant.cogniac.application(application_id) or {}
+    plant.cogniac.put_application({**application, "detection_post_urls": [address]})
+    ran = sightglass("run", SIGHTGLASS_LISTEN_SECRET=secret)
+
+    stored = {row["application_id"]: row for row in rows(sightglass.home, "cogniac.applications")}
+    assert [f"https://sightglass.example.com/***/{application_id}"] == stored[application_id][
+        "detection_post_urls"
+    ]
+    assert [] == leaked([secret], ran, sightglass.home)

@@ -78,6 +78,7 @@ class Cogniac:
         self._found: dict[str, Application] = {}
         self._reached = False
         self._inbox = Inbox(settings.home)
+        self._listen_secret = settings.listen_secret.reveal().encode()
         self._opening: tuple[Records, RequestStats] | None = None
         """The first page of the applications and what it cost, where it told the tenant."""
 
@@ -142,7 +143,7 @@ class Cogniac:
         for page in self._listed("applications", stats):
             self._reached = True
             nameless += sum(not self._find(record) for record in page.records)
-            yield [page]
+            yield [self._without_secret(page)]
         refused = []
         for wanted in set(self._wanted) - self._found.keys():
             try:
@@ -151,7 +152,7 @@ class Cogniac:
                 refused.append(f"{wanted} ({error})")
                 continue
             self._find(record, wanted)
-            yield [Page("applications", [record], self._tenant())]
+            yield [self._without_secret(Page("applications", [record], self._tenant()))]
         if refused:
             message = (
                 f"SIGHTGLASS_COGNIAC_APPLICATIONS names what cannot be read: {', '.join(sorted(refused))}"
@@ -159,6 +160,14 @@ class Cogniac:
             raise SourceError(message)
         if nameless and not self._wanted:
             raise SourceError(f"applications without a readable id: {nameless}; their detections are missing")
+
+    def _without_secret(self, page: Page) -> Page:
+        """Return applications without what only those may know who post: it stands in their addresses."""
+        if not self._listen_secret:
+            return page
+        # It is made of letters, digits and signs that JSON does not escape.
+        records = [bytes(record).replace(self._listen_secret, b"***") for record in page.records]
+        return Page(page.stream, records, page.context)
 
     def _find(self, record: bytes, application_id: str = "") -> bool:
         """Take note of an application; False where nothing tells which it is."""
