@@ -1,5 +1,6 @@
 -- Posts that polling has not confirmed and that are due to be looked for: where they are from, and when it was
--- asserted, in microseconds since 1970, the oldest first; more are for later runs. What was looked for in vain is named as a gap, with a time to try again.
+-- asserted, in microseconds since 1970, the oldest first; more are for later runs. What was looked for in vain is
+-- named as a gap, with a time to try again.
 SELECT DISTINCT
     posts.application_id,
     epoch_us(coalesce(posts.updated_at, posts.received_at)) AS asserted_us
