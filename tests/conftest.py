@@ -40,6 +40,7 @@ SLOW = {
     "test_any_kill.py",
     "test_backfill.py::test_a_range_that_was_lost_is_there_again",
     "test_copies.py",
+    "test_cursors.py",
     "test_disk.py",
     "test_failures.py",
     "test_found.py",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import table
-from support.bench import Bench, stream
+from support.bench import HEAVY, Bench, stream
 
 from etl.config import load
 from etl.errors import ConfigError
@@ -27,9 +27,9 @@ def cog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def record(at: int) -> Page:
-    """A page with a record of this time."""
+    """A page with a record of this time; heavy enough to be loaded before anything else is read."""
     one = b'{"media": {"media_id": "m%d"}, "updated_at": %d, "detections": []}' % (at, at)
-    return Page("detections", [one], {"application_id": "A"})
+    return Page("detections", [one + b" " * HEAVY], {"application_id": "A"})
 
 
 def declare(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
