@@ -18,7 +18,7 @@ from etl.errors import EnvironmentFaultError
 from etl.publish import lake
 from etl.publish.limits import PUBLISH_LIMITS
 from etl.publish.parquet import PartitionWriter
-from etl.publish.partitions import Partition
+from etl.publish.state import Partition
 from etl.schema import Table
 
 

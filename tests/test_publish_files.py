@@ -94,7 +94,7 @@ settings = settings_for({"SIGHTGLASS_HOME": sys.argv[1]}, {}, Path(os.devnull))
 warehouse = open_for_writing(settings.home)
 for month in (1, 2):
     warehouse.connection.execute(
-        "INSERT INTO etl.runs VALUES ($1, make_timestamptz($1), NULL, 'ok', 0, '1', NULL)",
+        "INSERT INTO etl.runs VALUES ($1, make_timestamptz($1), NULL, 'ok', 0, '1', NULL, NULL)",
         [month * 5_000_000_000_000],
     )
     publish(warehouse, settings)

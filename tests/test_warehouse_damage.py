@@ -77,7 +77,7 @@ def test_a_home_that_cannot_be_made_is_a_matter_of_settings(tmp_path: Path) -> N
 
     assert [
         f"cannot use the folder {home}: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME",
-        f"cannot lock {home / lock.NAME}: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME",
+        f"cannot lock {home / lock.LOCK}: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME",
         f'{home / NAME} cannot be opened: IO Error: Cannot open file "{home / NAME}": Not a directory',
     ] == [
         message_of(EnvironmentFaultError, lambda: make_folder(home)),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "run": "Load what is new; the line for cron.",
+    "status": "Show how each stream stands, and how old it is.",
     "follow": "Run again and again, and at once when posts have come.",
     "backfill": "Load a range of time again.",
     "confirm": "Let the next run do what runs hold back.",

@@ -12,10 +12,7 @@ import filelock
 
 from etl.errors import BusyError, EnvironmentFaultError
 from etl.files import remedy, sync
-
-NAME = "run.lock"
-HOLDER = "run.holder.json"
-"""Who holds the lock. It stays where a run was killed or failed as a whole, and names that run."""
+from etl.load.holder import HOLDER, LOCK, read
 
 
 class Holder:
@@ -50,7 +47,7 @@ class Holder:
 @contextmanager
 def hold(home: Path, now: datetime) -> Iterator[Holder]:
     """Hold the warehouse of this folder; BusyError names the process that has it."""
-    lock = filelock.FileLock(home / NAME, timeout=0, mode=0o600)
+    lock = filelock.FileLock(home / LOCK, timeout=0, mode=0o600)
     try:
         lock.acquire()
     except filelock.Timeout as error:
@@ -59,7 +56,7 @@ def hold(home: Path, now: datetime) -> Iterator[Holder]:
         ) from error
     except OSError as error:
         raise EnvironmentFaultError(
-            f"cannot lock {home / NAME}: {error.strerror}; {remedy(error)}, or set SIGHTGLASS_HOME"
+            f"cannot lock {home / LOCK}: {error.strerror}; {remedy(error)}, or set SIGHTGLASS_HOME"
         ) from error
     try:
         holder = Holder(home, now)
@@ -71,7 +68,7 @@ def hold(home: Path, now: datetime) -> Iterator[Holder]:
 
 def _unreported(home: Path) -> list[str]:
     """Return the run that has left its word behind, and those before it that it would have reported for."""
-    told = _read(home)
+    told = read(home)
     before = told.get("unreported")
     found = [*(before if isinstance(before, Sequence) else ()), told.get("run")]
     return [each for each in found if isinstance(each, str) and each and each.isascii()]
@@ -90,21 +87,9 @@ def _write(home: Path, told: dict[str, Any]) -> None:
         ) from error
 
 
-def _read(home: Path) -> dict[str, Any]:
-    """Return what was said last; nothing where that cannot be read."""
-    if not (home / HOLDER).is_file():
-        # To open a pipe would wait for who writes into it.
-        return {}
-    try:
-        told = json.loads((home / HOLDER).read_text())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return told if isinstance(told, dict) else {}
-
-
 def _holder(home: Path) -> str:
     """Who holds the lock, as far as it has said so yet."""
-    told = _read(home)
+    told = read(home)
     if {"pid", "since"} <= told.keys():
         return f"another run (process {told['pid']}, since {told['since']})"
     return "another run"

@@ -139,11 +139,13 @@ class RunStore:
         self._warehouse = warehouse
         self.run_id = run_id
 
-    def start(self, now: datetime) -> None:
+    def start(self, now: datetime, command: str) -> None:
         """Enter the run, and close those that died before they could do it themselves."""
         with self._warehouse.transaction():
             self.close_dead(now)
-            self._warehouse.run("etl/start_run", run_id=self.run_id, started_at=now, version=__version__)
+            self._warehouse.run(
+                "etl/start_run", run_id=self.run_id, started_at=now, version=__version__, command=command
+            )
 
     def close_dead(self, now: datetime) -> None:
         """Close the runs that died before they could do it themselves."""

@@ -55,6 +55,8 @@ class Report:
 
     run_id: str
     started_at: datetime
+    command: str = "run"
+    """What runs: run, backfill or replay."""
     finished_at: datetime | None = None
     status: str = "running"
     exit_code: int = OK
@@ -94,7 +96,7 @@ def run(  # noqa: PLR0913 -- the last is given by tests alone
 
     With a span, in microseconds since 1970, what changed within it is loaded again instead; cursors stay.
     """
-    report = begun(now())
+    report = begun(now(), "backfill" if span else "run")
     with ExitStack() as stack:
         sessions = _connect(settings, wanted, report)
         _refuse_timeless(sessions if span else ())
@@ -120,7 +122,7 @@ def replay(
     settings: Settings, ids: Sequence[str], now: Callable[[], datetime]
 ) -> tuple[Report, list[QuarantineEntry]]:
     """Load what was refused and is accepted now, of these ids or of all that is open; and what is not."""
-    report = begun(now())
+    report = begun(now(), "replay")
     still: list[QuarantineEntry] = []
     with entered(settings, report, now, reports=False) as (warehouse, run_store):
         context = RunContext(
@@ -196,9 +198,9 @@ def _must_exist(settings: Settings) -> None:
         raise ConfigError(f"there is no warehouse in {settings.home} yet: run `sightglass run`")
 
 
-def begun(now: datetime) -> Report:
+def begun(now: datetime, command: str = "run") -> Report:
     """Return the report of a run that begins, with a name for it."""
-    return Report(f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", now)
+    return Report(f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", now, command)
 
 
 @contextmanager
@@ -232,7 +234,7 @@ def entered(
         is_entered = False
         try:
             admit(warehouse)
-            run_store.start(report.started_at)
+            run_store.start(report.started_at, report.command)
             is_entered = True
             with report.stages.measured("recover"):
                 report.log_notices, report.is_log_damaged = _recover(warehouse, settings)
@@ -260,7 +262,7 @@ def _enter_failure(
     for _ in range(LATE_INTERRUPTS):
         with suppress(duckdb.InterruptException, EnvironmentFaultError):
             if not is_entered:
-                run_store.start(report.started_at)
+                run_store.start(report.started_at, report.command)
             run_store.finish(ended, "failed", code, report.unknown)
             return
 

@@ -31,8 +31,8 @@ from etl.publish.files import PART, finish, link, made, remove, writable
 from etl.publish.layout import FIRST, PARQUET, Layout
 from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 from etl.publish.parquet import PartitionWriter
-from etl.publish.partitions import Partition, cut
-from etl.publish.state import FileSeal, Published, State, decode, encode, seal
+from etl.publish.partitions import cut
+from etl.publish.state import FileSeal, Partition, Published, State, decode, encode, seal
 from etl.publish.writing import together, write_partitions
 from etl.schema import Table
 

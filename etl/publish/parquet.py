@@ -17,7 +17,8 @@ from duckdb import DuckDBPyConnection, OutOfMemoryException
 from etl import schema
 from etl.load.relation import derived, relation, stored
 from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
-from etl.publish.partitions import Partition, condition
+from etl.publish.partitions import condition
+from etl.publish.state import Partition
 from etl.schema import LINEAGE_TIME, Table, quote
 
 GROUP_BYTES = 2**24

@@ -7,10 +7,10 @@ partitions. So one pass over a table finds the months that have changed, and onl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import msgspec
 from duckdb import DuckDBPyConnection
 
 from etl.load.relation import relation
+from etl.publish.state import Partition
 from etl.schema import Table, quote
 
 MODULUS = 2**61 - 1
@@ -18,17 +18,6 @@ MODULUS = 2**61 - 1
 
 WHOLE = "all"
 TIMELESS = "none"
-
-
-class Partition(msgspec.Struct, frozen=True):
-    """Some rows of a table: which, how many, and what they hold."""
-
-    name: str
-    start: int | None = None
-    """Microseconds since 1970 where the partition begins; None for one that is not cut by time."""
-    end: int | None = None
-    rows: int = 0
-    digest: int = 0
 
 
 def cut(

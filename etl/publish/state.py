@@ -9,8 +9,18 @@ from pathlib import Path
 
 import msgspec
 
-from etl.publish.partitions import Partition
 from etl.schema import Table
+
+
+class Partition(msgspec.Struct, frozen=True):
+    """Some rows of a table: which, how many, and what they hold."""
+
+    name: str
+    start: int | None = None
+    """Microseconds since 1970 where the partition begins; None for one that is not cut by time."""
+    end: int | None = None
+    rows: int = 0
+    digest: int = 0
 
 
 class FileSeal(msgspec.Struct, frozen=True):

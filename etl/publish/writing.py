@@ -10,7 +10,8 @@ from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl.load.relation import followed
 from etl.publish.files import finish
-from etl.publish.partitions import Partition, condition
+from etl.publish.partitions import condition
+from etl.publish.state import Partition
 from etl.schema import Table
 
 Rows = tuple[Sequence[Table], Partition]

@@ -1,16 +1,18 @@
 -- Is every stream being loaded, how far is it behind, and what is open?
 -- One row per part of a stream that was ever read. Everything is measured against the start of the newest
--- run, not against the clock, so that the answer is the same whenever it is asked.
+-- run, not against the clock, so that the answer is the same whenever it is asked; but for `age_hours` and
+-- `record_age_hours`, which are measured against the clock: they show that no run has come for long.
 --
 --   source            The API.
 --   stream            What is read from it.
 --   partition         Part of the stream with a cursor of its own (a Cogniac application id); empty where
 --                     there is only one.
---   last_run_id       Newest run that read it.
+--   last_run_id       Newest run that read it; backfills and replays count only where no run did.
 --   last_run_at       When that run began.
 --   last_status       How it went in that run: running, ok or failed.
 --   last_error        Why it failed in that run; NULL where it did not.
---   last_good_at      When the newest run began in which it went well; NULL where it never did.
+--   last_good_at      When the newest run began in which it went well; NULL where it never did. Backfills and
+--                     replays do not count.
 --   newest_record_at  Newest time in the data that is loaded with everything before it (the cursor); NULL
 --                     where the stream has none.
 --   lag_hours         Hours from the newest record to the start of the newest run of all; NULL where the
@@ -21,6 +23,13 @@
 --   updated_per_day   Of these: changed what is in the tables.
 --   open_quarantine   Number of records or files refused and not dealt with.
 --   open_gaps         Number of things known to be missing.
+--   is_read           Whether runs still read it: false of a part that a newer run left out which read all
+--                     lists of the source well, as it does with an application that is switched off or gone,
+--                     and of what backfills alone read.
+--   age_hours         Hours from the last good run to this moment; of a stream that is read in whole or in
+--                     part, from the newer of both. A stream that went well, and of which a newer good run
+--                     of its source had no news, is as old as that run. NULL where it never went well.
+--   record_age_hours  Hours from the newest record to this moment; NULL where the stream has no cursor.
 WITH newest_run AS (
     SELECT max(started_at) AS started_at
     FROM etl.runs
@@ -31,18 +40,21 @@ readings AS (
         streams.source,
         streams.stream,
         streams.partition,
-        streams.run_id,
         runs.started_at,
+        coalesce(runs.command, 'run') = 'run' AS is_run,
         streams.status,
-        streams.error,
         runs.started_at > newest_run.started_at - INTERVAL '168' HOUR AS is_recent,
         streams.fetched,
         streams.inserted,
         streams.updated,
-        row_number() OVER (
-            PARTITION BY streams.source, streams.stream, streams.partition
-            ORDER BY runs.started_at DESC, streams.run_id DESC
-        ) AS age
+        -- What a run found counts before what backfills and replays did; then the newest.
+        {
+            'is_run': coalesce(runs.command, 'run') = 'run',
+            'started_at': runs.started_at,
+            'run_id': streams.run_id,
+            'status': streams.status,
+            'error': streams.error
+        } AS reading
     FROM etl.run_streams AS streams
     JOIN etl.runs AS runs ON runs.run_id = streams.run_id
     CROSS JOIN newest_run
@@ -52,7 +64,8 @@ totals AS (
         source,
         stream,
         partition,
-        max(started_at) FILTER (WHERE status = 'ok') AS last_good_at,
+        max(reading) AS last,
+        max(started_at) FILTER (WHERE status = 'ok' AND is_run) AS last_good_at,
         coalesce(sum(fetched) FILTER (WHERE is_recent), 0) / 7.0 AS fetched_per_day,
         coalesce(sum(inserted) FILTER (WHERE is_recent), 0) / 7.0 AS inserted_per_day,
         coalesce(sum(updated) FILTER (WHERE is_recent), 0) / 7.0 AS updated_per_day
@@ -61,6 +74,29 @@ totals AS (
         source,
         stream,
         partition
+),
+-- Lists say which parts there are: what a run left out that read all of them well is not read any more.
+listings AS (
+    SELECT
+        streams.source,
+        max(runs.started_at) AS started_at
+    FROM etl.run_streams AS streams
+    JOIN etl.runs AS runs ON runs.run_id = streams.run_id
+    WHERE coalesce(runs.command, 'run') = 'run'
+    GROUP BY
+        streams.source,
+        streams.run_id
+    HAVING coalesce(
+        bool_and(streams.status = 'ok') FILTER (WHERE streams.partition = ''),
+        bool_and(streams.status = 'ok')
+    )
+),
+listed AS (
+    SELECT
+        source,
+        max(started_at) AS started_at
+    FROM listings
+    GROUP BY source
 ),
 refused AS (
     SELECT
@@ -95,15 +131,26 @@ missing AS (
         totals.source,
         totals.stream,
         totals.partition
+),
+-- What is read in whole and in part is as old as the newer of both.
+whole AS (
+    SELECT
+        source,
+        stream,
+        max(last_good_at) AS last_good_at
+    FROM totals
+    GROUP BY
+        source,
+        stream
 )
 SELECT
-    readings.source,
-    readings.stream,
-    readings.partition,
-    readings.run_id AS last_run_id,
-    readings.started_at AS last_run_at,
-    readings.status AS last_status,
-    readings.error AS last_error,
+    totals.source,
+    totals.stream,
+    totals.partition,
+    totals.last.run_id AS last_run_id,
+    totals.last.started_at AS last_run_at,
+    totals.last.status AS last_status,
+    totals.last.error AS last_error,
     totals.last_good_at,
     cursors.cursor_at AS newest_record_at,
     (extract(EPOCH FROM newest_run.started_at) - extract(EPOCH FROM cursors.cursor_at)) / 3600 AS lag_hours,
@@ -111,23 +158,40 @@ SELECT
     totals.inserted_per_day,
     totals.updated_per_day,
     coalesce(refused.open_quarantine, 0) AS open_quarantine,
-    coalesce(missing.open_gaps, 0) AS open_gaps
-FROM readings
+    coalesce(missing.open_gaps, 0) AS open_gaps,
+    totals.last.is_run
+    AND (
+        totals.partition = ''
+        OR listed.started_at IS NULL
+        OR totals.last.started_at >= listed.started_at
+    ) AS is_read,
+    (
+        extract(EPOCH FROM current_timestamp)
+        - extract(
+            EPOCH FROM CASE
+                WHEN totals.partition <> '' THEN totals.last_good_at
+                WHEN totals.last.status = 'ok' AND totals.last.is_run
+                    THEN greatest(whole.last_good_at, listed.started_at)
+                ELSE whole.last_good_at
+            END
+        )
+    ) / 3600 AS age_hours,
+    (extract(EPOCH FROM current_timestamp) - extract(EPOCH FROM cursors.cursor_at)) / 3600 AS record_age_hours
+FROM totals
 CROSS JOIN newest_run
-JOIN totals
-    ON totals.source = readings.source
-    AND totals.stream = readings.stream
-    AND totals.partition = readings.partition
+JOIN whole
+    ON whole.source = totals.source
+    AND whole.stream = totals.stream
+LEFT JOIN listed ON listed.source = totals.source
 LEFT JOIN etl.cursors AS cursors
-    ON cursors.source = readings.source
-    AND cursors.stream = readings.stream
-    AND cursors.partition = readings.partition
+    ON cursors.source = totals.source
+    AND cursors.stream = totals.stream
+    AND cursors.partition = totals.partition
 LEFT JOIN refused
-    ON refused.source = readings.source
-    AND refused.stream = readings.stream
-    AND refused.partition = readings.partition
+    ON refused.source = totals.source
+    AND refused.stream = totals.stream
+    AND refused.partition = totals.partition
 LEFT JOIN missing
-    ON missing.source = readings.source
-    AND missing.stream = readings.stream
-    AND missing.partition = readings.partition
-WHERE readings.age = 1
+    ON missing.source = totals.source
+    AND missing.stream = totals.stream
+    AND missing.partition = totals.partition

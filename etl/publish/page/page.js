@@ -182,7 +182,17 @@ function weekOf({ runs_of_the_week: all, not_ok_of_the_week: bad }) {
 function streamLine(stream) {
     const name = element("span", `${stream.source} ${words(stream.stream)} `);
     if (stream.part) name.append(element("small", stream.part));
-    return [name, mark(stream.state), brief(stream.last_good_at, "never"), brief(stream.newest_record_at, "–")];
+    return [name, mark(stream.state), loaded(stream), brief(stream.newest_record_at, "–")];
+}
+
+// When a stream was loaded, and how long that was ago when the report was made: no run shows up as age.
+function loaded({ last_good_at: at, age_hours: hours }) {
+    const told = brief(at, "never");
+    if (at !== null && hours >= 1) {
+        const ago = hours < 48 ? `${Math.floor(hours)} h ago` : `${Math.floor(hours / 24)} days ago`;
+        told.append(" ", element("small", ago, "together"));
+    }
+    return told;
 }
 
 function streamNote({ refused, missing, state, error }) {

@@ -1,0 +1,147 @@
+"""`sightglass status`: how each stream stands, and how old it is by the clock."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from etl.cli import json_option, print_json, takes_settings
+from etl.cli.durations import duration, spoken
+from etl.cli.output import shown, tell
+from etl.cli.sheet import sheet
+from etl.config import Settings
+from etl.errors import QUARANTINED, SourceError, worst
+from etl.load.holder import Holding, holding
+from etl.publish.status import FAILED, LATE, OFF, RunStatus, Status, StreamStatus, status_of
+
+HEAD = (
+    *("source", "stream", "part", "state", "last good run", "age", "newest record", "lag"),
+    *("gaps", "quarantine"),
+)
+
+
+@click.command("status")
+@click.option(
+    "--max-age",
+    callback=duration,
+    metavar="AGE",
+    help="Exit code 3 where the last good run of a stream is longer ago: 90m, 2h, 1d12h.",
+)
+@json_option
+@takes_settings
+def command(settings: Settings, max_age: timedelta | None, *, as_json: bool) -> int:
+    """Show each stream's last good run, age, newest record, lag, gaps and open quarantine.
+
+    It reads what is published, also while a run works, and asks no API. Streams that runs leave out are off
+    and never late: those of applications that are gone or switched off, and of backfills.
+
+    Exit codes: 0 healthy; 3 a stream failed in its last run, or is older than --max-age, or the last run was
+    killed or failed as a whole; 4 something is in quarantine; 2 nothing is published, or it cannot be read.
+    """
+    now = datetime.now(UTC)
+    holder = holding(settings.home)
+    status = status_of(settings.home, now, max_age, settings.sources)
+    code = exit_code(status, holder)
+    if as_json:
+        print_json({"exit_code": code, **status_json(status, holder, settings, now)})
+    else:
+        for line in sheet(HEAD, [_row(each) for each in status.streams]):
+            click.echo(line)
+        click.echo(f"\n{_summary(status, now)}")
+    _say(status, holder, max_age)
+    return code
+
+
+def exit_code(status: Status, holder: Holding | None) -> int:
+    """Return the exit code that a status is worth."""
+    is_failed = status.of(FAILED) or status.of(LATE) or _broken_off(holder)
+    return worst([*[SourceError.exit_code] * bool(is_failed), *[QUARANTINED] * bool(status.quarantine)])
+
+
+def status_json(status: Status, holder: Holding | None, settings: Settings, now: datetime) -> dict[str, Any]:
+    """Return the status as `--json` prints it."""
+    works = holder if holder is not None and holder.is_alive else None
+    return {
+        "home": str(settings.home),
+        "checked_at": _iso(now),
+        "published_at": _iso(status.published_at),
+        "published_age_s": round((now - status.published_at).total_seconds(), 3),
+        "last_run": status.last_run and _plain(status.last_run),
+        "working": works and {"pid": works.pid, "since": works.since, "run_id": works.run_id},
+        "broken_off": _broken_off(holder),
+        "open_quarantine": status.quarantine,
+        "open_gaps": status.gaps,
+        "streams": [_plain(each) for each in status.streams],
+    }
+
+
+def _broken_off(holder: Holding | None) -> str | None:
+    """Return the run that was killed or failed as a whole, where no later one has ended well."""
+    return holder.run_id or None if holder is not None and not holder.is_alive else None
+
+
+def _plain(entry: RunStatus | StreamStatus) -> dict[str, Any]:
+    """Return what is known as JSON holds it: times in ISO 8601, seconds to the thousandth."""
+    return {name: _json_value(value) for name, value in asdict(entry).items()}
+
+
+def _json_value(value: object) -> object:
+    if isinstance(value, datetime):
+        return _iso(value)
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def _row(stream: StreamStatus) -> Sequence[str]:
+    return (
+        stream.source,
+        stream.stream,
+        " ".join(filter(None, [stream.partition, stream.name and f"({stream.name})"])),
+        stream.state,
+        _minute(stream.last_good_at) or "never",
+        spoken(stream.age_s),
+        _minute(stream.newest_record_at),
+        spoken(stream.lag_s),
+        f"{stream.gaps:,}",
+        f"{stream.quarantine:,}",
+    )
+
+
+def _summary(status: Status, now: datetime) -> str:
+    """Return what holds for all streams, on one line."""
+    run, age = status.last_run, spoken((now - status.published_at).total_seconds())
+    ended = f"; last {run.command} {run.run_id}: {run.status}" if run else ""
+    return shown(
+        f"published {_minute(status.published_at)} UTC, {age} ago{ended}; "
+        f"in quarantine {status.quarantine:,}, gaps {status.gaps:,}"
+    )
+
+
+def _say(status: Status, holder: Holding | None, max_age: timedelta | None) -> None:
+    """Tell people what is amiss, on standard error."""
+    if holder is not None and holder.is_alive:
+        tell(f"a run works (process {holder.pid}, since {holder.since})")
+    if broken := _broken_off(holder):
+        tell(f"run {broken} was killed or failed as a whole; the next run goes on from there")
+    for each in status.of(FAILED):
+        tell(f"{_named(each)} failed: {each.error}")
+    if max_age is not None and (late := status.of(LATE)):
+        tell(
+            f"{len(late):,} of {len(status.streams) - len(status.of(OFF)):,} streams had no good run within "
+            f"{spoken(max_age.total_seconds())}: see to cron, and to what runs said"
+        )
+    if status.quarantine:
+        tell(f"in quarantine, see `sightglass quarantine`: {status.quarantine:,}")
+
+
+def _named(stream: StreamStatus) -> str:
+    return " ".join(filter(None, [stream.source, stream.stream, stream.partition]))
+
+
+def _minute(moment: datetime | None) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}" if moment else ""
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if moment else None

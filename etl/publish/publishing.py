@@ -1,0 +1,154 @@
+"""Publish the warehouse: checked, written aside, and brought in at one moment, all tables together."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from etl import schema
+from etl.config import Settings
+from etl.errors import CheckFailedError
+from etl.load.warehouse import UNREAD_LOG_BYTES, Warehouse
+from etl.process import give_back_memory
+from etl.publish.bi import LAKE, remove_bi, write_bi
+from etl.publish.checks import check
+from etl.publish.lake import Change, Lake
+from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
+from etl.schema import LINEAGE_TIME, Table
+
+REBUILT = "rebuilt"
+"""A file that says that the tables were made anew: a row can hold something else by the same lineage."""
+NAMES_SHOWN = 5
+"""Damaged files that people are told the names of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What was published, and how much of it had to be written."""
+
+    version: str
+    """Since when readers see it: microseconds since 1970."""
+    tables: int
+    """Tables that were written, in whole or in part."""
+    files: int
+    rows: int
+    """Rows in these files."""
+    mended: list[str]
+    """Of these, the files that were damaged, by their names in the lake."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the same as `run --json` prints it."""
+        return {
+            "since": moment_of(self.version),
+            "tables": self.tables,
+            "files": self.files,
+            "rows": self.rows,
+            "mended": self.mended,
+        }
+
+    def warning(self) -> str:
+        """Return what people are told of files that were damaged; empty where none were."""
+        if not self.mended:
+            return ""
+        named = _few(self.mended)
+        return f"damaged files of the lake, written anew from the warehouse: {named}; see to the disk"
+
+    def __str__(self) -> str:
+        changed = (
+            f"{self.files:,} files of {self.tables:,} tables written" if self.files else "nothing changed"
+        )
+        return f"published as of {moment_of(self.version)}, {changed}"
+
+
+def moment_of(version: str) -> str:
+    """Since when a version of the lake is to be read, in ISO 8601."""
+    return f"{datetime.fromtimestamp(int(version) / 1_000_000, UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def _few(names: list[str]) -> str:
+    """Return the first of them, and how many more there are."""
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def publish(
+    warehouse: Warehouse, settings: Settings, *, force: bool = False, limits: PublishLimits = PUBLISH_LIMITS
+) -> Published:
+    """Let readers see the warehouse as it is now; CheckFailedError where a check fails, unless forced.
+
+    Only partitions that changed are written, or whose file is damaged. A publish that was killed is made
+    good by the next one.
+    """
+    lake = Lake(settings.home / LAKE, limits)
+    if lake.is_incomplete():
+        # Its views could not be read until all files are in place again.
+        remove_bi(settings)
+
+    damaged = lake.damaged()
+    names = [str(path.relative_to(settings.home / LAKE)) for path in damaged]
+    # While records are loaded, the other stages take the other cores.
+    warehouse.connection.execute("RESET threads")
+    warehouse.work_in_log(UNREAD_LOG_BYTES)
+    warehouse.give_back()
+    give_back_memory()
+    try:
+        change, loaded_until = warehouse.with_memory(
+            lambda: _written(warehouse, lake, settings, damaged, force=force)
+        )
+    except CheckFailedError as error:
+        if damaged:
+            raise CheckFailedError(f"{error}; until then these files stay damaged: {_few(names)}") from error
+        raise
+    version = lake.commit(_tables(), change, loaded_until) if change.files else lake.newest()
+    (settings.home / REBUILT).unlink(missing_ok=True)
+    lake.discard(damaged)
+    lake.link()
+    lake.clean(settings.lake_grace)
+    write_bi(settings)
+    return Published(version, sum(map(bool, change.changed.values())), change.files, change.rows, names)
+
+
+def _written(
+    warehouse: Warehouse,
+    lake: Lake,
+    settings: Settings,
+    damaged: list[Path],
+    *,
+    force: bool,
+) -> tuple[Change, int]:
+    """Return what has changed, written aside, and when the newest row of it was loaded."""
+    tables = _tables()
+    is_rebuilt = (settings.home / REBUILT).exists()
+    # Opened anew for want of memory, it has one thread, as while records are loaded.
+    warehouse.connection.execute("RESET threads")
+    with warehouse.transaction():
+        lake.clean(settings.lake_grace)
+        change = lake.compare(warehouse.connection, tables, damaged, anew=is_rebuilt)
+        if not force:
+            state = lake.state()
+            if is_rebuilt:
+                state = msgspec.structs.replace(state, loaded_until=0)
+            check(warehouse.connection, tables, change, state, lake.limits)
+        loaded_until = _loaded_until(warehouse.connection, tables)
+        lake.write(warehouse.connection, tables, change, warehouse.memory)
+    return change, loaded_until
+
+
+def _tables() -> dict[str, Table]:
+    return {table.qualified: table for source in schema.sources() for table in source.tables.values()}
+
+
+def _loaded_until(connection: duckdb.DuckDBPyConnection, tables: dict[str, Table]) -> int:
+    """When the newest row was loaded, in microseconds since 1970."""
+    moments = " UNION ALL ".join(
+        f"SELECT max({LINEAGE_TIME}) AS moment FROM {name}"
+        for name, table in tables.items()
+        if LINEAGE_TIME in table.columns
+    )
+    ((moment,),) = connection.execute(
+        f"SELECT coalesce(epoch_us(max(moment)), 0) FROM ({moments})"
+    ).fetchall()
+    return int(moment)
