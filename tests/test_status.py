@@ -13,7 +13,7 @@ import pytest
 from conftest import Ran, Sightglass, table
 from faults import Healthy
 from hostile import DETECTIONS, Placed, cogniac, of_cogniac, record, serving
-from support.kills import started
+from support.kills import PAUSED, started
 
 from etl.cli.durations import spoken
 from etl.errors import EnvironmentFaultError
@@ -22,17 +22,6 @@ from etl.publish.status import status_of
 
 HOUR = timedelta(hours=1)
 NO_LOGIN = {"COG_API_KEY": "", "NEURONS_API_KEY": ""}
-PAUSED = """
-import signal, sys
-from etl import cli
-from etl.pipeline import run as pipeline
-def paused(*_arguments, **_named):
-    sys.stderr.write("about to publish\\n")
-    sys.stderr.flush()
-    signal.pause()
-pipeline.publish = paused
-cli.main()"""
-"""A run that waits before it publishes, with the warehouse open and locked."""
 
 
 def states(ran: Ran) -> dict[str, str]:

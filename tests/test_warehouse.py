@@ -18,7 +18,7 @@ import pytest
 from support.warehouse import NOW, OPENED, Opener, message_of
 
 from etl.errors import BusyError, ConfigError, EnvironmentFaultError
-from etl.load import lock
+from etl.load import holder, lock
 from etl.load.duckdb_errors import MEMORY
 from etl.load.warehouse import NAME, Warehouse, open_for_reading, open_for_writing
 
@@ -225,7 +225,7 @@ def test_a_second_run_is_told_who_holds_the_warehouse(tmp_path: Path) -> None:
 def test_a_holder_that_is_not_named_is_another_run(tmp_path: Path, content: bytes) -> None:
     """Whatever stands in the file that names it, the lock alone decides."""
     with lock.hold(tmp_path, NOW):
-        (tmp_path / lock.HOLDER).write_bytes(content)
+        (tmp_path / holder.HOLDER).write_bytes(content)
         said = message_of(BusyError, lambda: lock.hold(tmp_path, NOW).__enter__())
 
     assert f"another run holds the warehouse {tmp_path}; its work goes on, this run did nothing" == said
@@ -238,7 +238,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
         process.wait()
 
         with lock.hold(tmp_path, NOW):
-            told = json.loads((tmp_path / lock.HOLDER).read_text())
+            told = json.loads((tmp_path / holder.HOLDER).read_text())
 
     assert (-signal.SIGKILL, os.getpid()) == (process.returncode, told["pid"])
 

@@ -7,7 +7,7 @@ import pytest
 from support.warehouse import NOW, OPENED, Opener, message_of
 
 from etl.errors import EnvironmentFaultError
-from etl.load import lock
+from etl.load import holder, lock
 from etl.load.duckdb_errors import is_damage
 from etl.load.warehouse import NAME, make_folder, open_for_writing, opened
 
@@ -77,7 +77,7 @@ def test_a_home_that_cannot_be_made_is_a_matter_of_settings(tmp_path: Path) -> N
 
     assert [
         f"cannot use the folder {home}: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME",
-        f"cannot lock {home / lock.LOCK}: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME",
+        f"cannot lock {home / holder.LOCK}: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME",
         f'{home / NAME} cannot be opened: IO Error: Cannot open file "{home / NAME}": Not a directory',
     ] == [
         message_of(EnvironmentFaultError, lambda: make_folder(home)),

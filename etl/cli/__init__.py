@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "Load what is new; the line for cron.",
     "status": "Show how each stream stands, and how old it is.",
+    "plan": "Show what a run would ask, and about how much it would bring.",
     "follow": "Run again and again, and at once when posts have come.",
     "backfill": "Load a range of time again.",
     "confirm": "Let the next run do what runs hold back.",

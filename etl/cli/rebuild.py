@@ -10,7 +10,7 @@ from etl.cli import json_option, print_json, takes_settings
 from etl.cli.output import FilePath, tell
 from etl.config import Settings
 from etl.pipeline.rebuild import Rebuilt, rebuild
-from etl.pipeline.run import known_source
+from etl.pipeline.sessions import known_source
 
 
 @click.command("rebuild")

@@ -1,6 +1,8 @@
-"""A table of plain text, as wide as what is in it."""
+"""A table of plain text, as wide as what is in it, and the same for programs."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
 from etl.cli.output import shown
 
@@ -18,3 +20,17 @@ def sheet(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
             for cell, width, is_right in zip(line, widths, right, strict=True)
         )
         yield BETWEEN.join(cells).rstrip()
+
+
+def minute(moment: datetime | None) -> str:
+    """Return a time in UTC as tables show it; empty for None."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}" if moment else ""
+
+
+def json_value(value: Any) -> Any:  # noqa: ANN401 -- any JSON
+    """Return a value as JSON holds it: times in ISO 8601, UTC, seconds to the thousandth."""
+    if isinstance(value, dict):
+        return {name: json_value(each) for name, each in value.items()}
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return round(value, 3) if isinstance(value, float) else value

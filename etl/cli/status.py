@@ -10,11 +10,11 @@ import click
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.durations import duration, spoken
 from etl.cli.output import shown, tell
-from etl.cli.sheet import sheet
+from etl.cli.sheet import json_value, minute, sheet
 from etl.config import Settings
 from etl.errors import QUARANTINED, SourceError, worst
 from etl.load.holder import Holding, holding
-from etl.publish.status import FAILED, LATE, OFF, RunStatus, Status, StreamStatus, status_of
+from etl.publish.status import FAILED, LATE, OFF, Status, StreamStatus, status_of
 
 HEAD = (
     *("source", "stream", "part", "state", "last good run", "age", "newest record", "lag"),
@@ -65,15 +65,15 @@ def status_json(status: Status, holder: Holding | None, settings: Settings, now:
     works = holder if holder is not None and holder.is_alive else None
     return {
         "home": str(settings.home),
-        "checked_at": _iso(now),
-        "published_at": _iso(status.published_at),
+        "checked_at": json_value(now),
+        "published_at": json_value(status.published_at),
         "published_age_s": round((now - status.published_at).total_seconds(), 3),
-        "last_run": status.last_run and _plain(status.last_run),
+        "last_run": status.last_run and json_value(asdict(status.last_run)),
         "working": works and {"pid": works.pid, "since": works.since, "run_id": works.run_id},
         "broken_off": _broken_off(holder),
         "open_quarantine": status.quarantine,
         "open_gaps": status.gaps,
-        "streams": [_plain(each) for each in status.streams],
+        "streams": [json_value(asdict(each)) for each in status.streams],
     }
 
 
@@ -82,26 +82,15 @@ def _broken_off(holder: Holding | None) -> str | None:
     return holder.run_id or None if holder is not None and not holder.is_alive else None
 
 
-def _plain(entry: RunStatus | StreamStatus) -> dict[str, Any]:
-    """Return what is known as JSON holds it: times in ISO 8601, seconds to the thousandth."""
-    return {name: _json_value(value) for name, value in asdict(entry).items()}
-
-
-def _json_value(value: object) -> object:
-    if isinstance(value, datetime):
-        return _iso(value)
-    return round(value, 3) if isinstance(value, float) else value
-
-
 def _row(stream: StreamStatus) -> Sequence[str]:
     return (
         stream.source,
         stream.stream,
         " ".join(filter(None, [stream.partition, stream.name and f"({stream.name})"])),
         stream.state,
-        _minute(stream.last_good_at) or "never",
+        minute(stream.last_good_at) or "never",
         spoken(stream.age_s),
-        _minute(stream.newest_record_at),
+        minute(stream.newest_record_at),
         spoken(stream.lag_s),
         f"{stream.gaps:,}",
         f"{stream.quarantine:,}",
@@ -113,7 +102,7 @@ def _summary(status: Status, now: datetime) -> str:
     run, age = status.last_run, spoken((now - status.published_at).total_seconds())
     ended = f"; last {run.command} {run.run_id}: {run.status}" if run else ""
     return shown(
-        f"published {_minute(status.published_at)} UTC, {age} ago{ended}; "
+        f"published {minute(status.published_at)} UTC, {age} ago{ended}; "
         f"in quarantine {status.quarantine:,}, gaps {status.gaps:,}"
     )
 
@@ -137,11 +126,3 @@ def _say(status: Status, holder: Holding | None, max_age: timedelta | None) -> N
 
 def _named(stream: StreamStatus) -> str:
     return " ".join(filter(None, [stream.source, stream.stream, stream.partition]))
-
-
-def _minute(moment: datetime | None) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}" if moment else ""
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}" if moment else None

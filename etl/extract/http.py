@@ -2,7 +2,6 @@
 
 import random
 import re
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ import stamina.instrumentation
 from etl.config import Settings
 from etl.errors import ClientError, SourceError
 from etl.extract.address import InvalidRequestError, Reach
+from etl.extract.clock import HostClock
 from etl.extract.deadline import is_over, left, within
 from etl.extract.limiter import AdaptiveLimiter, pace
 from etl.extract.memory import BodyMemory, Grow, TooLargeError
@@ -42,8 +42,6 @@ ONE_TRY_SECONDS = 60.0
 LONGEST_MESSAGE = 300
 LONGEST_READ = 4096
 """Characters of what an API says about an error that are shown, and that are looked at."""
-CLOCKS_DIFFER = timedelta(minutes=1)
-"""By how much two clocks may differ, and their bearers mean the same time."""
 QUERY = re.compile(r"(https?://[^\s?]+)\?\S*")
 """An address with a query, in which tokens and signatures travel."""
 
@@ -114,9 +112,8 @@ class Api:
             concurrency, self._judge, reach or Reach(base or ""), follows_links=follows_links
         )
         self._client = open_client(transport, auth=auth, follows_links=follows_links)
-        self._client.event_hooks = {"response": [self._note_clock]}
-        self._clock: tuple[str, float] | None = None
-        """What the host last said the time is, and when it said so by the monotonic clock."""
+        self.clock = HostClock()
+        self._client.event_hooks = {"response": [lambda response: self.clock.note(response.headers)]}
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -245,21 +242,6 @@ class Api:
         except (httpx.InvalidURL, httpx.RemoteProtocolError) as error:
             # The transport raises neither.
             raise InvalidRequestError("redirected to what is no address") from error
-
-    def _note_clock(self, response: httpx.Response) -> None:
-        if date := response.headers.get("date"):
-            self._clock = date, time.monotonic()
-
-    def ahead(self, now: datetime) -> timedelta:
-        """By how much the host's clock is ahead of a moment that is now by another; 0 where it is not."""
-        if self._clock is None:
-            return timedelta(0)
-        try:
-            said = parsedate_to_datetime(self._clock[0])
-            ahead = said + timedelta(seconds=time.monotonic() - self._clock[1]) - now
-        except (TypeError, ValueError, OverflowError, IndexError):
-            return timedelta(0)
-        return ahead if ahead > CLOCKS_DIFFER else timedelta(0)
 
     def _judge(self, url: str) -> None:
         """Refuse to send credentials anywhere but to the configured host, and anything in the clear."""

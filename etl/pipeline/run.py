@@ -37,13 +37,13 @@ from etl.load.run_store import (
 )
 from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.pipeline.log_applier import recover
+from etl.pipeline.sessions import connect, known_source
 from etl.pipeline.source_loader import LOAD_LIMITS, LoadLimits, Progress, RunContext, SourceLoader
 from etl.pipeline.stages import Stages
 from etl.process import code_if_told, interruptible, share_arenas, spare
 from etl.publish import Published, publish
 from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 from etl.redact import Redactor
-from etl.sources import source_module
 
 LATE_INTERRUPTS = 3
 """Interrupts that may still be under way when a run is told that none follows."""
@@ -98,7 +98,7 @@ def run(  # noqa: PLR0913 -- the last is given by tests alone
     """
     report = begun(now(), "backfill" if span else "run")
     with ExitStack() as stack:
-        sessions = _connect(settings, wanted, report)
+        sessions, report.skipped = connect(settings, wanted)
         _refuse_timeless(sessions if span else ())
         for session in sessions.values():
             stack.callback(session.close)
@@ -301,27 +301,6 @@ def _code(error: BaseException) -> int:
     return BUG
 
 
-def _connect(settings: Settings, wanted: Sequence[str], report: Report) -> dict[str, Session]:
-    """Return a session with each wanted source.
-
-    Those without credentials are skipped, unless asked for by name.
-    """
-    named = settings.sources
-    for name in [*wanted, *named]:
-        known_source(name, "" if name in wanted else "SIGHTGLASS_SOURCES: ")
-    chosen = list(dict.fromkeys(wanted or named or schema.names()))
-    sessions = {name: source_module(name).connect(settings) for name in chosen}
-    without = [name for name, session in sessions.items() if session is None]
-    if wanted or named:
-        for name in without:
-            raise ConfigError(f"{name} has no credentials: set {source_module(name).LOGIN}")
-    if len(without) == len(sessions):
-        each = "; for ".join(f"{name} set {source_module(name).LOGIN}" for name in schema.names())
-        raise ConfigError(f"no source has credentials: for {each}; or try `sightglass demo`")
-    report.skipped += without
-    return {name: session for name, session in sessions.items() if session is not None}
-
-
 def _refuse_timeless(names: Iterable[str]) -> None:
     """ConfigError where one of these sources cannot be read by a range of time."""
     for name in names:
@@ -330,12 +309,6 @@ def _refuse_timeless(names: Iterable[str]) -> None:
                 f"{name} cannot be read by a range of time: the cursor of its stream {stream} is declared as "
                 f"{schema.source(name).cursor_of(stream)}"
             )
-
-
-def known_source(name: str, where: str = "") -> None:
-    """ConfigError where there is no source of this name."""
-    if name not in schema.names():
-        raise ConfigError(f"{where}{name} is no source; known are {', '.join(schema.names())}")
 
 
 def _judge(report: Report) -> None:

@@ -51,6 +51,13 @@ class Version:
         self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.schema}")
         self._connection.execute(f"CREATE OR REPLACE VIEW {table.qualified} AS {query}")
 
+    def hold(self, table: Table) -> None:
+        """Make a table of one in memory, its rows in the order of their time: some queries go by `rowid`."""
+        self.show(table)
+        name, order = table.qualified, quote(table.by_month or table.key[0])
+        self._connection.execute(f"CREATE TEMP TABLE held AS FROM {name} ORDER BY {order}")
+        self._connection.execute(f"DROP VIEW {name}; CREATE TABLE {name} AS FROM held; DROP TABLE held")
+
     def show_mart(self, name: str) -> None:
         """Make a mart over tables that are shown."""
         view = views.read(schema.folder("sql") / "mart" / f"{name}.sql")
@@ -64,6 +71,11 @@ class Version:
     def query(self, text: str, **parameters: object) -> list[tuple[Any, ...]]:
         """Return the answer to a query."""
         return self._connection.execute(text, parameters or None).fetchall()
+
+
+def is_published(home: Path) -> bool:
+    """Whether anything is published in this folder."""
+    return bool(Layout(home / LAKE).newest())
 
 
 def of_newest(home: Path, names: Collection[str], look: Callable[[Version], T]) -> T:
@@ -118,6 +130,7 @@ def _looked(home: Path, names: Collection[str], since: str, look: Callable[[Vers
         raise EnvironmentFaultError(f"{path} is damaged: `sightglass publish` makes it anew")
     with closing(duckdb.connect()) as connection, interruptible(connection):
         connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY_MB}MB'; SET threads = 2")
+        connection.execute("SET temp_directory = ''")  # nothing is written anywhere
         version = Version(connection, int(since), state, home / LAKE)
         for name in names:
             source, _, table = name.partition(".")

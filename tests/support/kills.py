@@ -107,6 +107,19 @@ class Moment(NamedTuple):
         return f"{SMALL_BATCHES}{chosen}{self.code}\nfrom etl import cli\ncli.main()"
 
 
+PAUSED = """
+import signal, sys
+from etl import cli
+from etl.pipeline import run as pipeline
+def paused(*_arguments, **_named):
+    sys.stderr.write("about to publish\\n")
+    sys.stderr.flush()
+    signal.pause()
+pipeline.publish = paused
+cli.main()"""
+"""A run that waits before it publishes, with the warehouse open and locked."""
+
+
 def started(sightglass: Sightglass, program: str, *arguments: str) -> Popen[str]:
     """A process of Python that has begun this program, in the place of the command."""
     machine = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}

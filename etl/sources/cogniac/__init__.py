@@ -14,10 +14,11 @@ from etl.errors import ClientError, ConfigError, SourceError
 from etl.extract.paging import ListPage, by_next
 from etl.extract.ranges import RangeReader, unread
 from etl.extract.stream import Bundle, Checkpoint, Page, Query, RequestStats, SourceContext, Stream, in_parts
+from etl.extract.survey import Part, Survey
 from etl.inbox.reader import Inbox
 from etl.setting import Secret
 from etl.sources.cogniac.applications import Application, application_of
-from etl.sources.cogniac.pages import Records, linked, readable
+from etl.sources.cogniac.pages import PAGE, Records, linked, readable
 from etl.sources.cogniac.pushed import Postbacks
 from etl.sources.cogniac.records import ENRICH, redact
 from etl.sources.cogniac.scan import Scan
@@ -118,7 +119,7 @@ class Cogniac:
         if not self._reached:
             # The login or the host failed: one complaint says so.
             return
-        ahead = self._api.ahead(source_context.now()) // MICROSECOND
+        ahead = self._api.clock.ahead(source_context.now()) // MICROSECOND
         yield [
             Stream("subjects", self._subjects, is_list=True),
             *(
@@ -128,6 +129,20 @@ class Cogniac:
         ]
         if posts is not None and (last := posts.last()):
             yield last
+
+    def survey(self, context: SourceContext, stats: RequestStats) -> Survey:
+        """Return the tenant and the applications, of which alone it asks the list."""
+        count = sum(
+            self._find(record) for page in self._listed("applications", stats) for record in page.records
+        )
+        reading = list(dict.fromkeys([*self._to_read(), *self._wanted]))
+        parts = [
+            Part("applications", is_list=True, holds=count),
+            Part("subjects", is_list=True),
+            *(Part("detections", each, page=PAGE) for each in reading),
+        ]
+        sees = f"tenant {self._login.tenant}, applications: {count:,}, of which it reads {len(reading):,}"
+        return Survey(self._login.tenant, sees, parts, self._api.clock.skew(context.now()))
 
     def _to_read(self) -> list[str]:
         if self._wanted:

@@ -27,8 +27,9 @@ from etl.extract.stream import (
     Stream,
     as_received,
 )
+from etl.extract.survey import Survey
 from etl.sources.neurons import assets
-from etl.sources.neurons.account import fingerprint, shares_media
+from etl.sources.neurons.account import fingerprint, shares_media, surveyed
 from etl.sources.neurons.instead import sent_instead
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
 from etl.sources.neurons.metrics import enrich_medium
@@ -124,12 +125,20 @@ class Neurons:
         if source_context.span:
             yield [Stream("media", partial(self._within, *source_context.span), BACKFILL, is_list=True)]
             return
-        now = micros_of(source_context.now())
-        # A listing that is yet to come was done under another clock: how long ago, nobody knows.
-        if not any(0 <= now - swept < self._sweep for (swept,) in source_context.ask("neurons/last_sweep")):
+        if self._is_sweep_due(source_context):
             yield [Stream("media", self._all, is_list=True)]
         else:
             yield [Stream("media", self._tail, TAIL, is_list=True)]
+
+    def _is_sweep_due(self, context: SourceContext) -> bool:
+        now = micros_of(context.now())
+        # A listing that is yet to come was done under another clock: how long ago, nobody knows.
+        return not any(0 <= now - swept < self._sweep for (swept,) in context.ask("neurons/last_sweep"))
+
+    def survey(self, context: SourceContext, stats: RequestStats) -> Survey:
+        """Return how many media the first page of the list tells of; that page alone is asked for."""
+        page, partition = self._list.page(0, stats), "" if self._is_sweep_due(context) else TAIL
+        return surveyed(page, self._account, partition, self._api.clock.skew(context.now()))
 
     def _all(self, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
         """All media the list names, then those it does not any more: gone, or left out by mistake."""

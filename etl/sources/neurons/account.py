@@ -2,10 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Collection, Hashable
+from datetime import timedelta
 
+from etl.extract.list_page import ListPage
 from etl.extract.stream import Query
+from etl.extract.survey import Part, Survey
 from etl.setting import Secret
-from etl.sources.neurons.listing import read_one
+from etl.sources.neurons.listing import PAGE, read_one
 
 CONTEXT = b"sightglass: account of Neurons Predict"
 """Keeps the fingerprint of a key from being of use anywhere else."""
@@ -37,3 +40,12 @@ def shares_media(
         if medium is not None and medium.media_id == media_id:
             return True
     return False
+
+
+def surveyed(page: ListPage, account: str, partition: str, skew: timedelta | None) -> Survey:
+    """Return what the first page of the list tells of an account; a partition is its end alone."""
+    count = len(page.records)
+    total = page.total if page.total is not None else count if count < PAGE else None
+    sees = f"media: {total:,}" if total is not None else f"media: {count:,} or more"
+    part = Part("media", partition, is_list=True, holds=None if partition else total, page=PAGE)
+    return Survey(account, sees, [part], skew)
