@@ -21,12 +21,28 @@ CENTURY = 100 * YEAR
 LARGE = 10**9
 """Megabytes: more than any machine has."""
 
+DEFAULT = "the default"
+"""Where a setting is from that nobody gave."""
+
 LARGEST_FILE = 2**20
 """Bytes of a file of settings, or of a secret, beyond which it is none."""
 
 T = TypeVar("T")
 Places = Sequence[tuple[str, Mapping[str, str]]]
 """Where settings may be given, the strongest first, and what was given there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a setting was given."""
+
+    where: str
+    """The command line, the environment, the name of the settings file, or the default."""
+    path: Path | None = None
+    """The file that holds it, where it is a secret in one."""
+
+    def __str__(self) -> str:
+        return f"{self.path}, which {self.where} names" if self.path else self.where
 
 
 @dataclass(frozen=True)
@@ -81,6 +97,8 @@ class Settings:
     ]
     own: Mapping[type[Any], Any] = field(default_factory=dict)
     """The settings of each source, by the dataclass that declares them."""
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    """Where each was given, by its name."""
 
     def of(self, own: type[T]) -> T:
         """Return the settings that this dataclass of a source declares."""
@@ -126,28 +144,33 @@ def load(
             raise ConfigError(f"the environment: {name} is no setting{_nearest(name, given)}")
     for name in places[-1][1]:
         _allow(name, given, str(found))
-    return replace(_filled(Settings, places), own={area: _filled(area, places) for area in own})
+    origins: dict[str, Origin] = {}
+    made = _filled(Settings, places, origins)
+    return replace(made, own={area: _filled(area, places, origins) for area in own}, origins=origins)
 
 
-def _filled(area: Callable[..., T], places: Places) -> T:
-    """Return the dataclass with the values in force."""
-    values = {name: checked(each, *_given(each, places)) for name, each in declared(area).items()}
+def _filled(area: Callable[..., T], places: Places, origins: dict[str, Origin]) -> T:
+    """Return the dataclass with the values in force; it is noted where each was given."""
+    values = {}
+    for name, setting in declared(area).items():
+        value, origins[setting.name] = _given(setting, places)
+        values[name] = checked(setting, value, origins[setting.name].where)
     return area(**values)
 
 
-def _given(setting: Setting, places: Places) -> tuple[str, str]:
-    """Return the value of the first place that gives one, and what that place is called."""
+def _given(setting: Setting, places: Places) -> tuple[str, Origin]:
+    """Return the value of the first place that gives one, and which that is."""
     for where, values in places:
         value, path = values.get(setting.name), values.get(f"{setting.name}_FILE")
         if setting.kind is Secret and path is not None and not value:
-            return _kept(setting, path, where), where
+            return _kept(setting, path, where), Origin(where, Path(path).expanduser())
         if value is None or (not value and where == "the environment" and not setting.must_hold_text):
             continue  # an empty variable is a usual way to leave one out
         if setting.must_hold_text and not value.strip():
             raise ConfigError(f"{setting.name} from {where} is empty: give it a value, or leave it out")
         # What a service or a shell took from a file often ends in a line feed.
-        return value if setting.kind is Path else value.strip(), where
-    return setting.default, "the default"
+        return value if setting.kind is Path else value.strip(), Origin(where)
+    return setting.default, Origin(DEFAULT)
 
 
 def _kept(setting: Setting, path: str, where: str) -> str:

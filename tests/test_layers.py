@@ -68,8 +68,24 @@ MAY_IMPORT = {
         ),
         *("transform", "version"),
     },
+    "doctor": {
+        *(*VALUES, "config", "doctor", "extract", "inbox", "load", "pipeline", "publish", "setting"),
+        *("sources", "version"),
+    },
     "cli": {
-        *(*VALUES, "cli", "config", "demo", "extract", "files", "inbox", "listen", "load", "pipeline"),
+        *(
+            *VALUES,
+            "cli",
+            "config",
+            "demo",
+            "doctor",
+            "extract",
+            "files",
+            "inbox",
+            "listen",
+            "load",
+            "pipeline",
+        ),
         *("process", "publish", "sources", "transform", "version"),
     },
 }

@@ -14,7 +14,7 @@ import click
 
 from etl import __version__, process
 from etl.cli.output import FilePath, json_text, prepare_streams, readable, tell, tell_bug, tell_usage
-from etl.errors import BUG, EnvironmentFaultError, SightglassError
+from etl.errors import BUG, ConfigError, EnvironmentFaultError, SightglassError
 from etl.files import remedy
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": "Load what is new; the line for cron.",
     "status": "Show how each stream stands, and how old it is.",
+    "doctor": "Check settings, logins and this machine, and say what to do.",
     "plan": "Show what a run would ask, and about how much it would bring.",
     "follow": "Run again and again, and at once when posts have come.",
     "backfill": "Load a range of time again.",
@@ -107,7 +108,22 @@ def takes_settings(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Options given before a subcommand hold for it too; its own beat them.
     """
+    return _taking(function, settings_for)
 
+
+def takes_settings_or_fault(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Do the same, and let the command itself tell what is wrong with the settings: a ConfigError."""
+
+    def found(*given: Any) -> "Settings | ConfigError":  # noqa: ANN401 -- what `settings_for` takes
+        try:
+            return settings_for(*given)
+        except ConfigError as error:
+            return error
+
+    return _taking(function, found)
+
+
+def _taking(function: Callable[..., Any], settings: Callable[..., Any]) -> Callable[..., Any]:
     @home_option
     @config_option
     @set_option
@@ -117,7 +133,7 @@ def takes_settings(function: Callable[..., Any]) -> Callable[..., Any]:
         before, file = context.obj or ({}, None)
         flags, file = {**before, **_flags(home, pairs)}, config or file
         context.obj = flags, file
-        return function(settings=settings_for(flags, os.environ, file), **options)
+        return function(settings=settings(flags, os.environ, file), **options)
 
     return taking
 

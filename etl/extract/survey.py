@@ -31,6 +31,9 @@ class Survey:
     sees: str
     """What the login leads to, as told to people."""
     parts: Sequence[Part]
+    names_account: bool
+    """Whether the API itself names the account; else the name is made of the key, and another key of the same
+    account has another one."""
     skew: timedelta | None
     """By how much its clock is ahead of this machine's; None where it does not say what time it is."""
 

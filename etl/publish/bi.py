@@ -43,7 +43,7 @@ NOW = "epoch_us(now())"
 def write_bi(settings: Settings) -> bool:
     """Make `bi.duckdb` for readers who see the lake as the settings say; whether it had to be written."""
     lake, path = settings.home / LAKE, settings.home / NAME
-    prefix = _prefix(settings)
+    prefix = prefix_of(settings)
     statements = list(definitions(prefix))
     digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()
     record = lake / VERSIONS / DEFINED
@@ -95,7 +95,7 @@ def open_bi(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     not enough.
     """
     lake, path = settings.home / LAKE, settings.home / NAME
-    elsewhere = _prefix(settings) != str(lake)
+    elsewhere = prefix_of(settings) != str(lake)
     with readable(settings.home):
         is_there = not Lake(lake).is_incomplete() and (elsewhere or path.is_file())
     if not is_there:
@@ -153,7 +153,7 @@ def enough_memory(settings: Settings) -> Iterator[None]:
         ) from error
 
 
-def _prefix(settings: Settings) -> str:
+def prefix_of(settings: Settings) -> str:
     """Return what the path of the lake begins with where readers are."""
     given = settings.lake_uri.rstrip("/")
     if not given:

@@ -142,7 +142,8 @@ class Cogniac:
             *(Part("detections", each, page=PAGE) for each in reading),
         ]
         sees = f"tenant {self._login.tenant}, applications: {count:,}, of which it reads {len(reading):,}"
-        return Survey(self._login.tenant, sees, parts, self._api.clock.skew(context.now()))
+        skew = self._api.clock.skew(context.now())
+        return Survey(self._login.tenant, sees, parts, names_account=True, skew=skew)
 
     def _to_read(self) -> list[str]:
         if self._wanted:

@@ -48,4 +48,4 @@ def surveyed(page: ListPage, account: str, partition: str, skew: timedelta | Non
     total = page.total if page.total is not None else count if count < PAGE else None
     sees = f"media: {total:,}" if total is not None else f"media: {count:,} or more"
     part = Part("media", partition, is_list=True, holds=None if partition else total, page=PAGE)
-    return Survey(account, sees, [part], skew)
+    return Survey(account, sees, [part], names_account=False, skew=skew)
