@@ -204,6 +204,24 @@ def test_status_works_beside_a_run_and_tells_of_one_that_was_killed(loaded: Heal
     assert (0, 0) == again
 
 
+def test_a_check_that_holds_publishing_back_is_exit_code_4(loaded: Healthy) -> None:
+    """What is published cannot tell of it, so word is left, and taken back with the next version."""
+    loaded.restore()
+    sightglass = loaded.sightglass
+    with duckdb.connect(sightglass.home / "warehouse.duckdb") as warehouse:
+        warehouse.execute("UPDATE etl.run_streams SET unchanged = unchanged + 1")
+    ran = sightglass("run")
+    held = sightglass("status", "--json")
+    forced = sightglass("publish", "--force")
+    again = sightglass("status", "--json")
+
+    found = held.report["held_back"]
+    assert (4, 4, 4) == (ran.code, held.code, held.report["exit_code"])
+    assert f"sightglass: {found['error']}" in ran.err.splitlines()
+    assert held.err.startswith(f"sightglass: {found['error']} (seen ")
+    assert (0, 0, None) == (forced.code, again.code, again.report["held_back"])
+
+
 def test_the_holder_is_asked_without_touching_the_lock(tmp_path: Path) -> None:
     """Word of a process that does not hold the lock is word of a dead one, whatever its number."""
     (tmp_path / "run.lock").touch()
@@ -281,6 +299,26 @@ def test_an_age_that_is_none_is_wrong_usage(given: str, says: str, tmp_path: Pat
     ran = Sightglass(tmp_path)("status", "--max-age", given)
 
     assert (2, says) == (ran.code, ran.err.splitlines()[-1])
+
+
+LIGHT = """
+import sys
+sys.argv = ["sightglass", "status"]
+from etl import cli
+try:
+    cli.main()
+finally:
+    heavy = {"polars", "httpx", "stamina", "pyarrow.compute", "pyarrow.parquet", "filelock", "rich"}
+    sys.stderr.write(f"{sorted(heavy & set(sys.modules))}\\n")"""
+
+
+def test_status_imports_nothing_that_takes_long(loaded: Healthy) -> None:
+    """What asks APIs, makes rows or writes files is not waited for."""
+    loaded.restore()
+    with started(loaded.sightglass, LIGHT, "status") as process:
+        _, said = process.communicate(timeout=100)
+
+    assert (0, "[]\n") == (process.returncode, said)
 
 
 def test_spans_are_told_in_the_largest_unit_of_which_there_are_two() -> None:

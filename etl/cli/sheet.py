@@ -1,7 +1,7 @@
 """A table of plain text, as wide as what is in it, and the same for programs."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from etl.cli.output import shown
@@ -33,4 +33,6 @@ def json_value(value: Any) -> Any:  # noqa: ANN401 -- any JSON
         return {name: json_value(each) for name, each in value.items()}
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    if isinstance(value, date):
+        return value.isoformat()
     return round(value, 3) if isinstance(value, float) else value

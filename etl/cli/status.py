@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from etl.cli import json_option, print_json, takes_settings
+from etl.cli.disk import disk_lines, measured_disk
 from etl.cli.durations import duration, spoken
 from etl.cli.output import shown, tell
 from etl.cli.sheet import json_value, minute, sheet
 from etl.config import Settings
 from etl.errors import QUARANTINED, SourceError, worst
 from etl.load.holder import Holding, holding
+from etl.publish.held import Held, held
 from etl.publish.status import FAILED, LATE, OFF, Status, StreamStatus, status_of
 
 HEAD = (
@@ -29,35 +31,47 @@ HEAD = (
     metavar="AGE",
     help="Exit code 3 where the last good run of a stream is longer ago: 90m, 2h, 1d12h.",
 )
+@click.option("--disk", "with_disk", is_flag=True, help="Add what stands on the disk, and how it grows.")
 @json_option
 @takes_settings
-def command(settings: Settings, max_age: timedelta | None, *, as_json: bool) -> int:
+def command(settings: Settings, max_age: timedelta | None, *, with_disk: bool, as_json: bool) -> int:
     """Show each stream's last good run, age, newest record, lag, gaps and open quarantine.
 
     It reads what is published, also while a run works, and asks no API. Streams that runs leave out are off
     and never late: those of applications that are gone or switched off, and of backfills.
 
     Exit codes: 0 healthy; 3 a stream failed in its last run, or is older than --max-age, or the last run was
-    killed or failed as a whole; 4 something is in quarantine; 2 nothing is published, or it cannot be read.
+    killed or failed as a whole; 4 something is in quarantine, or a check holds publishing back; 2 nothing is
+    published, or it cannot be read.
     """
     now = datetime.now(UTC)
     holder = holding(settings.home)
     status = status_of(settings.home, now, max_age, settings.sources)
-    code = exit_code(status, holder)
+    check = held(settings.home)
+    code = exit_code(status, holder, check)
+    disk = measured_disk(settings, now) if with_disk else None
     if as_json:
-        print_json({"exit_code": code, **status_json(status, holder, settings, now)})
+        told = {"exit_code": code, **status_json(status, holder, settings, now)}
+        failed = check and {"error": check.error, "at": json_value(check.at)}
+        print_json({**told, "held_back": failed, "disk": disk and json_value(asdict(disk))})
     else:
         for line in sheet(HEAD, [_row(each) for each in status.streams]):
             click.echo(line)
         click.echo(f"\n{_summary(status, now)}")
+        for line in disk_lines(disk) if disk else ():
+            click.echo(line)
+    if check is not None:
+        tell(f"{check.error} (seen {minute(check.at)} UTC)")
     _say(status, holder, max_age)
     return code
 
 
-def exit_code(status: Status, holder: Holding | None) -> int:
+def exit_code(status: Status, holder: Holding | None, check: Held | None = None) -> int:
     """Return the exit code that a status is worth."""
     is_failed = status.of(FAILED) or status.of(LATE) or _broken_off(holder)
-    return worst([*[SourceError.exit_code] * bool(is_failed), *[QUARANTINED] * bool(status.quarantine)])
+    return worst(
+        [*[SourceError.exit_code] * bool(is_failed), *[QUARANTINED] * bool(status.quarantine or check)]
+    )
 
 
 def status_json(status: Status, holder: Holding | None, settings: Settings, now: datetime) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def _spoken(span: timedelta) -> str:
 
 
 def _asking(home: Path) -> Query:
-    """Return what answers queries about runs; with nothing where they cannot be read: another check says so."""
+    """Return what answers queries about runs; with nothing where none can be read: another check says so."""
     ask = asking(home)
 
     def answered(name: str, **parameters: object) -> list[tuple[Any, ...]]:

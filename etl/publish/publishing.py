@@ -15,6 +15,7 @@ from etl.load.warehouse import UNREAD_LOG_BYTES, Warehouse
 from etl.process import give_back_memory
 from etl.publish.bi import LAKE, remove_bi, write_bi
 from etl.publish.checks import check
+from etl.publish.held import forget_held, note_held
 from etl.publish.lake import Change, Lake
 from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 from etl.schema import LINEAGE_TIME, Table
@@ -99,11 +100,13 @@ def publish(
             lambda: _written(warehouse, lake, settings, damaged, force=force)
         )
     except CheckFailedError as error:
+        note_held(settings.home, str(error), datetime.now(UTC))
         if damaged:
             raise CheckFailedError(f"{error}; until then these files stay damaged: {_few(names)}") from error
         raise
     version = lake.commit(_tables(), change, loaded_until) if change.files else lake.newest()
     (settings.home / REBUILT).unlink(missing_ok=True)
+    forget_held(settings.home)
     lake.discard(damaged)
     lake.link()
     lake.clean(settings.lake_grace)

@@ -4,14 +4,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from math import inf
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import NamedTuple
 
 from etl import schema
-from etl.errors import EnvironmentFaultError
-from etl.publish.layout import Layout
-from etl.publish.state import decode
 from etl.publish.version import LAKE, Version, is_published, of_newest
 from etl.schema import Table
 
@@ -52,6 +50,16 @@ class Sizes:
         return LOG_BYTES + COPIES * max(self.raw_by_day.values(), default=0) + 2 * self.largest_file
 
 
+class Growth(NamedTuple):
+    """How many records there are, and how many more come."""
+
+    began: date | None
+    """The day of the first run; None before it."""
+    records_per_day: float
+    """Those that were new, over the last days, without the first, which loaded all that there was."""
+    records: int
+
+
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """How the folder grows, going by the last days; the first one, which loaded all, left out."""
@@ -88,20 +96,23 @@ def measured(home: Path) -> Sizes:
     return Sizes(warehouse, lake, raw, other, by_day, largest)
 
 
-def forecast(home: Path, sizes: Sizes, raw_days: float | None, free: int, now: datetime) -> Forecast | None:
-    """Return how the folder grows; None where there is no history of two days yet."""
+def forecast(
+    sizes: Sizes, growth: Growth, raw_days: float | None, free: int, now: datetime
+) -> Forecast | None:
+    """Return how the folder grows; None where there is no history of two whole days yet.
+
+    `raw_days` is how long the log is kept, None for ever; `free` the bytes that are left on the disk.
+    """
     today = now.astimezone(UTC).date()
-    began, per_day = _inserted(home, today)
-    days = (today - began).days if began else 0
-    if began is None or days < 1:
+    if growth.began is None or (today - growth.began).days <= 1:
         return None
-    rows = _root_rows(home)
-    tables = (sizes.warehouse + sizes.lake) / rows * per_day if rows else 0.0
-    since = max(began + timedelta(days=1), today - timedelta(days=DAYS))
+    tables = (sizes.warehouse + sizes.lake) / max(1, growth.records) * growth.records_per_day
+    since = max(growth.began + timedelta(days=1), today - timedelta(days=DAYS))
     whole = [since + timedelta(days=number) for number in range((today - since).days)]
-    raw = fmean(sizes.raw_by_day.get(day, 0) for day in whole) if whole else 0.0
+    raw = fmean(sizes.raw_by_day.get(day, 0) for day in whole)
     held = (today - min(sizes.raw_by_day, default=today)).days
-    left = float("inf") if raw_days is None else max(0.0, raw_days - held)
+    # Until the oldest of the log goes, it grows by what comes; from then on it stays as large.
+    left = inf if raw_days is None else max(0.0, raw_days - held)
 
     def grown(after: int) -> float:
         return tables * after + raw * min(after, left)
@@ -114,6 +125,20 @@ def forecast(home: Path, sizes: Sizes, raw_days: float | None, free: int, now: d
         sizes.total + grown(365),
         None if full is None else today + timedelta(days=full),
     )
+
+
+def growth_of(home: Path, now: datetime) -> Growth:
+    """Return how many records are published, and how many come; none where nothing is published."""
+    roots, today = _roots(), now.astimezone(UTC).date()
+
+    def look(version: Version) -> Growth:
+        streams = [f"{table.schema}.{table.declared.stream}" for table in roots]
+        ((began, per_day),) = version.ask("status/growth", today=today, days=DAYS, streams=streams)
+        return Growth(began, float(per_day), sum(map(version.state.rows, roots)))
+
+    if not is_published(home):
+        return Growth(None, 0.0, 0)
+    return of_newest(home, ("etl.runs", "etl.run_streams"), look)
 
 
 def spoken_size(size: float) -> str:
@@ -145,29 +170,6 @@ def _day(path: Path) -> date | None:
         except ValueError:
             continue
     return None
-
-
-def _inserted(home: Path, today: date) -> tuple[date | None, float]:
-    """Return the day of the first run, and the records a day that were new since, over the last days."""
-
-    def look(version: Version) -> list[tuple[Any, ...]]:
-        streams = [f"{table.schema}.{table.declared.stream}" for table in _roots()]
-        return version.ask("status/growth", today=today, days=DAYS, streams=streams)
-
-    if not is_published(home):
-        return None, 0.0
-    ((began, per_day),) = of_newest(home, ("etl.runs", "etl.run_streams"), look)
-    return began, float(per_day or 0)
-
-
-def _root_rows(home: Path) -> int:
-    """Return how many records are published: rows of tables whose rows stand for whole ones."""
-    at = Layout(home / LAKE)
-    try:
-        state = decode(at.commit(at.newest()).read_bytes())
-    except OSError as error:
-        raise EnvironmentFaultError(f"cannot read {at.folder}: {error.strerror}") from error
-    return sum(state.rows(table) for table in _roots()) if state else 0
 
 
 def _roots() -> list[Table]:
