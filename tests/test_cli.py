@@ -13,6 +13,9 @@ from etl import __version__
 
 COMMANDS = (
     "run",
+    "status",
+    "doctor",
+    "plan",
     "follow",
     "backfill",
     "confirm",

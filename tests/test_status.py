@@ -301,6 +301,19 @@ def test_an_age_that_is_none_is_wrong_usage(given: str, says: str, tmp_path: Pat
     assert (2, says) == (ran.code, ran.err.splitlines()[-1])
 
 
+def test_a_reader_that_has_enough_is_no_mistake(loaded: Healthy) -> None:
+    """`sightglass status | head -1` ends well, however much there is to tell."""
+    loaded.restore()
+    with loaded.sightglass.start("status", "--max-age", "0s") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+        process.wait(timeout=100)
+
+    assert (3, 1) == (process.returncode, len(said.splitlines()))
+
+
 LIGHT = """
 import sys
 sys.argv = ["sightglass", "status"]

@@ -9,6 +9,7 @@ import click
 from etl import __version__
 from etl.cli import json_option, print_json, takes_settings_or_fault
 from etl.cli.output import shown
+from etl.cli.sheet import show
 from etl.config import Settings
 from etl.doctor import examined, in_force
 from etl.doctor.check import Check, failed
@@ -31,7 +32,7 @@ def command(settings: Settings | ConfigError, *, as_json: bool) -> int:
     for check in _found(settings):
         told.append(check)
         if not as_json:
-            click.echo(shown(str(check)))
+            show([shown(str(check))])
     code = worst([check.code for check in told])
     if as_json:
         print_json(

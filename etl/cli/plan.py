@@ -8,7 +8,7 @@ import click
 
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.output import tell
-from etl.cli.sheet import json_value, minute, sheet
+from etl.cli.sheet import json_value, minute, sheet, show
 from etl.config import Settings
 from etl.errors import OK, SourceError
 from etl.pipeline.plan import Plan, PlannedStream, plan
@@ -35,8 +35,7 @@ def command(settings: Settings, sources: tuple[str, ...], *, as_json: bool) -> i
     if as_json:
         print_json({"exit_code": code, **_plan_json(settings, made)})
     else:
-        for line in sheet(HEAD, [_row(each) for each in made.streams]):
-            click.echo(line)
+        show(sheet(HEAD, [_row(each) for each in made.streams]))
     for name, error in made.failed.items():
         tell(f"{name} failed: {error}")
     for name in made.skipped:

@@ -1,8 +1,11 @@
 """A table of plain text, as wide as what is in it, and the same for programs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any
+
+import click
 
 from etl.cli.output import shown
 
@@ -20,6 +23,13 @@ def sheet(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
             for cell, width, is_right in zip(line, widths, right, strict=True)
         )
         yield BETWEEN.join(cells).rstrip()
+
+
+def show(lines: Iterable[str]) -> None:
+    """Print lines to standard output, each as soon as it is known; a reader that has gone is no mistake."""
+    for line in lines:
+        with suppress(BrokenPipeError):
+            click.echo(line)
 
 
 def minute(moment: datetime | None) -> str:

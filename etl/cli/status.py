@@ -11,7 +11,7 @@ from etl.cli import json_option, print_json, takes_settings
 from etl.cli.disk import disk_lines, measured_disk
 from etl.cli.durations import duration, spoken
 from etl.cli.output import shown, tell
-from etl.cli.sheet import json_value, minute, sheet
+from etl.cli.sheet import json_value, minute, sheet, show
 from etl.config import Settings
 from etl.errors import QUARANTINED, SourceError, worst
 from etl.load.holder import Holding, holding
@@ -55,11 +55,8 @@ def command(settings: Settings, max_age: timedelta | None, *, with_disk: bool, a
         failed = check and {"error": check.error, "at": json_value(check.at)}
         print_json({**told, "held_back": failed, "disk": disk and json_value(asdict(disk))})
     else:
-        for line in sheet(HEAD, [_row(each) for each in status.streams]):
-            click.echo(line)
-        click.echo(f"\n{_summary(status, now)}")
-        for line in disk_lines(disk) if disk else ():
-            click.echo(line)
+        show(sheet(HEAD, [_row(each) for each in status.streams]))
+        show(["", _summary(status, now), *(disk_lines(disk) if disk else ())])
     if check is not None:
         tell(f"{check.error} (seen {minute(check.at)} UTC)")
     _say(status, holder, max_age)
