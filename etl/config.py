@@ -80,6 +80,21 @@ class Settings:
         int | None,
         Setting("SIGHTGLASS_RAW_DAYS", "Days the log is kept in raw/, or forever; 0 keeps none.", "30"),
     ]
+    archive: Annotated[
+        str,
+        Setting("SIGHTGLASS_ARCHIVE", "Folder or s3://, gs://, az:// of pictures; archive in the home."),
+    ]
+    archive_disk: Annotated[
+        float,
+        Setting("SIGHTGLASS_ARCHIVE_DISK", "Megabytes the archive may take; 0: any.", "10000", most=LARGE),
+    ]
+    archive_rate: Annotated[
+        float, Setting("SIGHTGLASS_ARCHIVE_RATE", "Megabytes archived in a second; 0: any.", "0", most=LARGE)
+    ]
+    archive_minutes: Annotated[
+        float,
+        Setting("SIGHTGLASS_ARCHIVE_MINUTES", "Minutes of a run for archiving; 0: any.", "30", most=DAY),
+    ]
     sql_memory: Annotated[
         int, Setting("SIGHTGLASS_SQL_MEMORY", "Megabytes of a reader's query.", "1024", least=64, most=LARGE)
     ]

@@ -42,14 +42,15 @@ MAY_IMPORT = {
     "views": {"errors", "schema"},
     "dictionary": {"declaration", "schema", "views"},
     "reference": {"declaration"},
+    "archive": {"archive", "config", "errors", "extract", "files"},
     "inbox": {"errors", "files", "inbox", "version"},
     "listen": {"errors", "files", "inbox", "listen", "setting"},
     "extract": {"config", "errors", "extract", "files", "redact", "setting", "values", "version"},
-    "sources": {"config", "errors", "extract", "inbox", "schema", "setting", "values"},
+    "sources": {"archive", "config", "errors", "extract", "inbox", "schema", "setting", "values"},
     "transform": {*VALUES, "extract.log", "extract.stream", "transform", "version"},
     "load": {*VALUES, "extract.log", "extract.stream", "files", "load", "transform", "version"},
     "publish": {
-        *(*VALUES, "config", "files", "process", "publish", "views"),
+        *(*VALUES, "archive", "config", "files", "process", "publish", "views"),
         *("load.duckdb_errors", "load.relation", "load.sql", "load.warehouse"),
     },
     "pipeline": {
@@ -75,6 +76,7 @@ MAY_IMPORT = {
     "cli": {
         *(
             *VALUES,
+            "archive",
             "cli",
             "config",
             "demo",
@@ -194,6 +196,7 @@ ALLOWED = {
     ("cli.run", "etl.run_streams"): REPORT,
     ("load.run_store", "etl.quarantine"): MADE_HERE,
     ("sources.cogniac.records", "cogniac.detection_boxes"): ROWS,
+    ("archive.archive", "neurons.assets"): ROWS,
     ("sources.neurons", "neurons.assets"): ROWS,
     ("sources.neurons.metrics", "neurons.media_metrics"): ROWS,
     ("sources.neurons.assets", "neurons.frame_metrics"): ROWS,

@@ -17,7 +17,7 @@ import duckdb
 from etl import schema
 from etl.cli import settings_for
 from etl.cli.progress import watched
-from etl.cli.report import write_page
+from etl.cli.report import pictures_of, write_page
 from etl.cli.run import say
 from etl.config import Settings
 from etl.errors import ConfigError, EnvironmentFaultError, worst
@@ -30,6 +30,8 @@ from etl.publish.report import page
 HOME = "demo-warehouse"
 MARK = ".made-by-sightglass-demo"
 AMOUNT = click.IntRange(0, 10**7)
+ARCHIVED = {"SIGHTGLASS_NEURONS_ARCHIVE": "formatted,heat"}
+"""What of Neurons' pictures the report shows."""
 
 
 @click.command("demo")
@@ -64,7 +66,7 @@ def command(home: str, records: int, media: int, seed: int) -> int:
         _show_tables(connection)
         _answer_questions(connection)
         report = folder / "report.html"
-        write_page(report, page(connection, datetime.now(UTC)))
+        write_page(report, page(connection, datetime.now(UTC), pictures_of(settings)))
     program = "sightglass" if shutil.which("sightglass") else sys.argv[0]
     click.echo(f"\nThe report:           {report}")
     click.echo(f"For BI tools:         {folder / NAME}")
@@ -143,7 +145,7 @@ def _simulated(
             _wait_for_inbox(folder)
             return sum(each.is_answered for each in posted)
 
-        yield settings_for({}, environ, Path(os.devnull)), advance
+        yield settings_for(ARCHIVED, environ, Path(os.devnull)), advance
 
 
 def _wait_for_inbox(folder: Path) -> None:

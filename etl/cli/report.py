@@ -5,13 +5,15 @@ from pathlib import Path
 
 import click
 
+from etl.archive.archive import place_of
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.output import FilePath, tell
 from etl.config import Settings
-from etl.errors import EnvironmentFaultError
+from etl.errors import ConfigError, EnvironmentFaultError, SourceError
 from etl.process import scratch
 from etl.publish.bi import open_bi
 from etl.publish.report import page
+from etl.publish.thumbnails import Read
 
 
 @click.command("report")
@@ -23,12 +25,31 @@ from etl.publish.report import page
 def command(settings: Settings, file: Path, *, as_json: bool) -> None:
     """Make an HTML page of what is published, as report.html or FILE; it needs no network to be read."""
     with open_bi(settings) as connection:
-        text = page(connection, datetime.now(UTC))
+        text = page(connection, datetime.now(UTC), pictures_of(settings))
     path = file.absolute()
     write_page(path, text)
     if as_json:
         print_json({"report": str(path)})
     tell(f"wrote {path}")
+
+
+def pictures_of(settings: Settings) -> Read:
+    """Return what reads the pictures of the archive, if there are any to be read.
+
+    The report is made without those that cannot be read, which is told once.
+    """
+    is_told = False
+
+    def read(path: str, most: int) -> bytes | None:
+        nonlocal is_told
+        try:
+            return None if is_told else place_of(settings).read(path, most)
+        except (ConfigError, SourceError) as error:
+            is_told = True
+            tell(f"the report has no pictures: {error}")
+            return None
+
+    return read
 
 
 def write_page(path: Path, text: str) -> None:

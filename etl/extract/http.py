@@ -4,8 +4,7 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from http import HTTPStatus
 from typing import NamedTuple, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -18,30 +17,28 @@ import stamina.instrumentation
 from etl.config import Settings
 from etl.errors import ClientError, SourceError
 from etl.extract.address import InvalidRequestError, Reach
+from etl.extract.body import Sink
 from etl.extract.clock import HostClock
 from etl.extract.deadline import is_over, left, within
 from etl.extract.limiter import AdaptiveLimiter, pace
 from etl.extract.memory import BodyMemory, Grow, TooLargeError
+from etl.extract.refusal import retry_after, vendor_message
 from etl.extract.stream import RequestStats
 from etl.extract.tolerant import mended_page, mended_record
 from etl.extract.transport import MOST_REDIRECTS, Exchange, Transport, open_client
 from etl.redact import Redactor
 from etl.setting import Secret, is_loopback
-from etl.values import UNREADABLE, text_of
+from etl.values import UNREADABLE
 
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 LONG = 8
 """Characters from which on a value that a request carried may be a token or a signature."""
-LONGEST_WAIT = 10**9  # seconds; more than any budget, less than overflows
-DIGITS = 20
 SHORTEST_WAIT = timedelta(seconds=1)
 LONGEST_PAUSE = 30.0
 """Seconds between two attempts, at most, where the API names no time."""
 ONE_TRY_SECONDS = 60.0
 """How long a request may take that is not to be tried again."""
 LONGEST_MESSAGE = 300
-LONGEST_READ = 4096
-"""Characters of what an API says about an error that are shown, and that are looked at."""
 QUERY = re.compile(r"(https?://[^\s?]+)\?\S*")
 """An address with a query, in which tokens and signatures travel."""
 
@@ -136,6 +133,14 @@ class Api:
         asked = Asked(self._full(url))
         return self._retried(asked, stats, lambda: self._ask(asked, stats, self._memory.grow_file))
 
+    def save(self, url: str, stats: RequestStats, sink: Sink) -> str:
+        """Have a sink take in the body of a GET, however large it is; its content type."""
+        asked = Asked(self._full(url))
+        _, content_type = self._retried(
+            asked, stats, lambda: self._ask(asked, stats, self._memory.grow_file, sink)
+        )
+        return content_type
+
     def _full(self, url: str) -> str:
         return url if "://" in url else f"{self.base}/{url.lstrip('/')}"
 
@@ -201,8 +206,10 @@ class Api:
         except TimeoutError as error:
             raise RetryableError(f"{self._named(*asked)} failed: {error}") from error
 
-    def _ask(self, asked: Asked, stats: RequestStats, grow: Grow) -> tuple[bytes, str]:
-        exchange = Exchange(grow)
+    def _ask(
+        self, asked: Asked, stats: RequestStats, grow: Grow, sink: Sink | None = None
+    ) -> tuple[bytes, str]:
+        exchange = Exchange(grow, sink)
         try:
             response = self._send(asked, exchange)
         except httpx.TransportError as error:
@@ -218,7 +225,7 @@ class Api:
             raise ClientError(f"{self._named(*asked)} failed: {error}", 0) from error
         except TooLargeError as error:
             raise SourceError(f"{self._named(*asked)} {error}") from error
-        stats.add(received=len(response.content))
+        stats.add(received=sink.size if sink else len(response.content))
         if response.status_code == HTTPStatus.OK:
             return response.content, response.headers.get("content-type", "").split(";")[0].strip()
         hint = self._hint if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else ""
@@ -251,11 +258,11 @@ class Api:
 
     def _complaint(self, response: httpx.Response, exchange: Exchange, hint: str) -> SourceError:
         status = response.status_code
-        said = self._scrubbed(_vendor_message(response.content), exchange.sent())[:LONGEST_MESSAGE]
+        said = self._scrubbed(vendor_message(response.content), exchange.sent())[:LONGEST_MESSAGE]
         named = self._named(str(response.url), response.request.content)
         message = f"{named} answered {status}{': ' if said else ''}{said}"
         if status in RETRYABLE:
-            wait = _retry_after(response.headers.get("retry-after", ""))
+            wait = retry_after(response.headers.get("retry-after", ""))
             return RetryableError(message, wait, status)
         return ClientError(message + (f"; {hint}" if hint else ""), status)
 
@@ -303,30 +310,3 @@ def origin(url: str) -> tuple[str, str, int]:
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise SourceError(f"the API named an address that is not https, on {host or 'no host'}: refused")
     return parts.scheme, host, port or (443 if parts.scheme == "https" else 80)
-
-
-def _retry_after(value: str) -> timedelta | None:
-    """Return what a Retry-After header asks for, in seconds or as a date.
-
-    None where it says nothing usable.
-    """
-    if value.isdecimal():
-        # Of so many digits Python makes no number.
-        return timedelta(seconds=LONGEST_WAIT if len(value) > DIGITS else min(int(value), LONGEST_WAIT))
-    try:
-        wait = parsedate_to_datetime(value) - datetime.now(UTC)
-    except (TypeError, ValueError, OverflowError, IndexError):
-        return None
-    return max(wait, timedelta(0))
-
-
-def _vendor_message(body: bytes) -> str:
-    """Return what the API said about an error, on one short line; empty where it said nothing readable."""
-    try:
-        said = msgspec.json.decode(body)
-    except UNREADABLE:
-        return ""
-    if isinstance(said, dict):
-        said = said.get("message") or said.get("detail") or ""
-    text = said if isinstance(said, str) else text_of(said) or ""
-    return " ".join(text[:LONGEST_READ].split())

@@ -2,7 +2,6 @@
 
 import base64
 import http.client
-import io
 import logging
 import os
 import ssl
@@ -10,7 +9,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -20,8 +18,9 @@ import msgspec
 
 from etl import __version__
 from etl.extract.address import InvalidRequestError, Reach, literal
+from etl.extract.body import Sink, read_body
 from etl.extract.connection import Admit, Connection, DeadlineTLS, Proxy, Route
-from etl.extract.encoding import ACCEPTED, CHUNK, decoder_of
+from etl.extract.encoding import ACCEPTED
 from etl.extract.memory import Grow
 
 MOST_REDIRECTS = 20
@@ -55,6 +54,8 @@ class Exchange:
 
     grow: Grow
     """Told how large a body is while it comes; raises what it thinks of that."""
+    sink: Sink | None = None
+    """What takes in the body of an answer that is no refusal, in place of the memory."""
     requests: list[httpx.Request] = field(default_factory=list)
     """Those that were sent, or were about to be."""
 
@@ -150,7 +151,7 @@ class Transport(httpx.BaseTransport):
             _send(connection, request, host.route)
             with connection.getresponse() as response:
                 try:
-                    body = _body(response, exchange.grow)
+                    body = read_body(response, exchange.grow, exchange.sink)
                     is_kept = response.isclosed()
                 finally:
                     # What is damaged inside can have been received to its end all the same.
@@ -254,32 +255,6 @@ def _send(connection: Connection, request: httpx.Request, route: Route) -> None:
     for name, value in headers:
         connection.putheader(name, value)
     connection.endheaders(request.read() or None)
-
-
-def _body(response: http.client.HTTPResponse, grow: Grow) -> bytes:
-    """Return the body, whole and unpacked."""
-    if response.status < HTTPStatus.OK:
-        # Of these http.client knows one only, and takes what follows for the answer to the next request.
-        raise ValueError(f"answered {response.status}, and what follows was not waited for")
-    decoder = decoder_of(", ".join(response.headers.get_all("content-encoding", [])))
-    received, chunk = 0, response.read(CHUNK)
-    if decoder is None and response.isclosed() and not response.length:
-        # Nearly all pages: nothing is to be joined.
-        grow(len(chunk))
-        return chunk
-    # Parts that are joined at the end would be there twice.
-    body = io.BytesIO()
-    while chunk:
-        received += len(chunk)
-        for piece in (chunk,) if decoder is None else decoder.decoded(chunk):
-            grow(body.tell() + len(piece))
-            body.write(piece)
-        chunk = response.read(CHUNK)
-    if response.length:
-        raise ValueError(f"IncompleteRead({received} bytes read, {response.length} more expected)")
-    if decoder is not None and not decoder.is_whole and (body.tell() or response.status == HTTPStatus.OK):
-        raise ValueError("the compressed body breaks off")
-    return body.getvalue()
 
 
 def _texts(body: bytes) -> list[str]:

@@ -15,6 +15,7 @@ import msgspec
 
 from etl.errors import EnvironmentFaultError
 from etl.load.duckdb_errors import first_line
+from etl.publish.thumbnails import Read, thumbnails
 from etl.schema import folder, statement
 
 PAGE = Path(__file__).parent / "page"
@@ -23,17 +24,23 @@ UNSAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 """What could end the block of data in the page, or a line of it, and how JSON writes it instead."""
 
 
-def page(connection: duckdb.DuckDBPyConnection, made_at: datetime) -> str:
-    """Return the page as it stands in its file.
+def no_pictures(_path: str, _most: int) -> None:
+    """Read no picture, as where there is no archive."""
+
+
+def page(connection: duckdb.DuckDBPyConnection, made_at: datetime, read: Read = no_pictures) -> str:
+    """Return the page as it stands in its file, with pictures that are read from the archive.
 
     EnvironmentFaultError where the charting library is missing.
     """
     library = _library()
     code = "".join(_part(name) for name in CODE)
+    answers = _answers(connection, made_at)
+    pictures = thumbnails(answers["creatives"]["thumbnail_path"], read)
     parts = {
         "policy": _policy(code.encode(), library),
         "style": _part("page.css"),
-        "answers": _embedded({"made_at": made_at, "answers": _answers(connection, made_at)}),
+        "answers": _embedded({"made_at": made_at, "answers": answers, "pictures": pictures}),
         # Packed it takes 2 MB instead of 5; the page unpacks it.
         "library": b64encode(compress(library, compresslevel=6, mtime=0)).decode(),
         "code": code,

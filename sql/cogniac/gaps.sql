@@ -1,5 +1,5 @@
--- What is missing of Cogniac besides streams that failed: records that its paging skips stay missing, and posts until
--- polling shows what they say.
+-- What is missing of Cogniac besides streams that failed: records that its paging skips stay missing, posts until
+-- polling shows what they say, and files that are wanted in the archive until they are there.
 SELECT source, stream, key, what, error
 FROM etl.gaps
 WHERE source = 'cogniac'
@@ -18,3 +18,18 @@ JOIN cogniac.postbacks AS posts
 WHERE gaps.source = 'cogniac'
     AND gaps.stream = 'postbacks'
     AND posts.polled_at IS NULL
+UNION ALL
+SELECT
+    'cogniac',
+    'media_files',
+    media_id || '/' || size,
+    'file in the archive',
+    error
+FROM cogniac.media_files
+WHERE state = 'missing'
+UNION ALL
+SELECT source, stream, key, what, error
+FROM etl.gaps
+WHERE source = 'cogniac'
+    AND stream = 'media_files'
+    AND key = 'archive'

@@ -25,6 +25,24 @@ ANTI JOIN neurons.assets AS assets USING (media_id, asset)
 UNION ALL
 SELECT
     'neurons',
+    'assets',
+    assets.media_id || '/' || assets.asset,
+    'picture or film in the archive',
+    assets.error
+FROM neurons.assets AS assets
+JOIN neurons.media AS media USING (media_id)
+WHERE assets.state = 'skipped'
+    AND assets.error IS NOT NULL
+    AND media.deleted_at IS NULL
+UNION ALL
+SELECT source, stream, key, what, error
+FROM etl.gaps
+WHERE source = 'neurons'
+    AND stream = 'assets'
+    AND key = 'archive'
+UNION ALL
+SELECT
+    'neurons',
     'media',
     media_id,
     'final results: the prediction is ' || coalesce(status, 'without a status'),

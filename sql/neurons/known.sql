@@ -1,5 +1,5 @@
 -- What is stored of these media: their states, their last change, the files that need not be fetched again or not
--- yet, and whether they were found to be gone. No pause is longer than a day: a longer one was set by a clock that was
+-- yet, whether they were found to be gone, and which files are archived. No pause is longer than a day: a longer one was set by a clock that was
 -- ahead, and is over.
 WITH clock AS (
     SELECT make_timestamptz(CAST($now_us AS BIGINT)) AS now
@@ -17,7 +17,11 @@ SELECT
         ),
         []
     ) AS settled,
-    media.deleted_at IS NOT NULL AS deleted
+    media.deleted_at IS NOT NULL AS deleted,
+    coalesce(
+        list(assets.asset) FILTER (WHERE assets.state = 'archived' AND assets.archive_path IS NOT NULL),
+        []
+    ) AS archived
 FROM neurons.media AS media
 CROSS JOIN clock
 LEFT JOIN neurons.assets AS assets USING (media_id)

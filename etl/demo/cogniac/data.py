@@ -53,7 +53,8 @@ class CogniacData:
         self._late = 0
         self._album = Album(seed)
         self._plan = Plan(seed, self._album, list(self._ledgers.values()), size.records)
-        self._renderer = Renderer(seed, self._album, Camera(seed, self._album, tenant_id), self._plan.taken)
+        self.camera = Camera(seed, self._album, tenant_id)
+        self._renderer = Renderer(seed, self._album, self.camera, self._plan.taken)
 
     # What changes it
 

@@ -113,11 +113,13 @@ class Camera:
         self._seed = seed
         self._album = album
         self._tenant_id = tenant_id
+        self.files_url = "https://media.example.com/"
+        """What links begin with; may be changed at any time."""
 
     def medium(self, number: int, look: Look, media_id: str, taken: int) -> JsonDict:
         """Return the full media object."""
         rng = random.Random(f"{self._seed}:media:{number}")
-        url = f"https://media.example.com/{media_id}"
+        url = f"{self.files_url}{media_id}"
         medium = _BLANK | {
             "created_at": timeline.seconds(taken + rng.randrange(20_000, 900_000)),
             "image_height": look.height,

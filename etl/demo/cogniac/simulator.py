@@ -17,6 +17,7 @@ from etl.demo.cogniac.pages import Listing, Pages, listed
 from etl.demo.cogniac.query import Limits, Query, View, parse
 from etl.demo.cogniac.variants import ApiVariant
 from etl.demo.cogniac.views import association, filtered
+from etl.demo.picture import picture
 from etl.demo.watch import Watch, json_response
 
 DETECTIONS = Limits(usual=10, most=100)
@@ -45,6 +46,9 @@ class CogniacSimulator(Watch, CogniacData):
         """`record_served` keeps every version that was ever sent, for `served`; that grows without end."""
         Watch.__init__(self, self._routes(), _refuse)
         CogniacData.__init__(self, seed, size or CogniacSize(), tenants[0])
+        self.file_watch = Watch([Route("/{name}", self._file)], _refuse)
+        self.files = self.file_watch.app
+        """Another host, of the files of media: serve it, and set `camera.files_url` to where it is."""
         self.variant = variant or ApiVariant()
         """May be replaced at any time."""
         self.tenant_id = tenants[0]
@@ -196,6 +200,18 @@ class CogniacSimulator(Watch, CogniacData):
 
     async def _medium(self, request: Request) -> Response:
         return json_response(self._own_medium(request))
+
+    async def _file(self, request: Request) -> Response:
+        """Return a small picture, whatever its size is called; of a film a few bytes."""
+        name = request.path_params["name"]
+        medium = self.medium(name.partition("_")[0])
+        if medium is None:
+            raise HTTPException(404, "There is no such file")
+        if medium["video"] and "_" not in name:
+            return Response(
+                b"\x00\x00\x00\x10ftypisom\x00\x00\x02\x00" + name.encode(), media_type="video/mp4"
+            )
+        return Response(picture(name), media_type="binary/octet-stream")
 
     async def _medium_detections(self, request: Request) -> Response:
         media_id = self._own_medium(request)["media_id"]

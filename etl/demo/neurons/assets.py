@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from etl.demo.neurons.film import FELT, FPS, SEEN, Brand, Film
+from etl.demo.picture import picture
 
 OLD_SPELLING = {"intent": "buy", "trust": "trustworthy", "avoidance": "annoying"}
 ROW_LABELS: tuple[tuple[str, ...], ...] = (
@@ -99,14 +100,13 @@ def aoi_scores(film: Film, style: int, *, media_id: str) -> bytes:
     return out.getvalue().encode("utf-8-sig" if style % 2 else "utf-8")
 
 
-def picture(media_id: str, asset: str, run: int) -> bytes:
-    """Return a few bytes that begin as a JPEG or MP4 does and say whose they are."""
-    note = f"simulated {asset} of {media_id}, run {run}".encode()
-    return b"\xff\xd8\xff\xfe" + (len(note) + 2).to_bytes(2) + note + b"\xff\xd9"
+def still(media_id: str, asset: str, run: int) -> bytes:
+    """Return a small JPEG that says whose it is."""
+    return picture(f"simulated {asset} of {media_id}, run {run}")
 
 
 def clip(media_id: str, asset: str, run: int) -> bytes:
-    """Return the same for a video."""
+    """Return a few bytes that begin as a MP4 does and say whose they are."""
     note = f"simulated {asset} of {media_id}, run {run}".encode()
     return b"\x00\x00\x00\x10ftypisom\x00\x00\x02\x00" + (len(note) + 8).to_bytes(4) + b"free" + note
 

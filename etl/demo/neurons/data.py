@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from etl.demo import timeline
-from etl.demo.neurons.assets import clip, picture, spelled, video_asset
+from etl.demo.neurons.assets import clip, spelled, still, video_asset
 from etl.demo.neurons.film import FELT, SEEN, Subject, film, film_metrics
 from etl.demo.neurons.media import CLIPS, CONTENT_TYPES, OPEN, Medium, Stage, image_metrics
 
@@ -177,7 +177,7 @@ class NeuronsData:
         if asset not in one.assets:
             raise KeyError(asset)
         if one.style is None:
-            return picture(media_id, asset, one.run), kind
+            return still(media_id, asset, one.run), kind
         if asset in CLIPS:
             return clip(media_id, asset, one.run), kind
         return video_asset(asset, film(self._subject(one)), one.style, media_id=media_id, old=one.old), kind

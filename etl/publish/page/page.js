@@ -1,6 +1,6 @@
 // Filling the page: every number in it comes from an answer of sql/report, every text goes in as text.
 
-const { made_at: madeAt, answers } = JSON.parse(document.getElementById("answers").textContent);
+const { made_at: madeAt, answers, pictures } = JSON.parse(document.getElementById("answers").textContent);
 
 // The rows of an answer.
 function rows(name) {
@@ -484,12 +484,46 @@ function showScores(scores) {
     document.getElementById("scores").replaceChildren(...made);
 }
 
+const HEADLINES = ["focus", "cognitive_demand", "engagement", "memory", "intent", "trust", "avoidance"];
+
+// The name of a medium, below its picture where there is one.
+function portrait({ medium, thumbnail_path: path }) {
+    const made = element("span", medium, "portrait");
+    if (Object.hasOwn(pictures, path ?? "")) {
+        const picture = element("img");
+        picture.src = pictures[path];
+        picture.alt = "";
+        picture.width = 120;
+        made.prepend(picture);
+    }
+    return made;
+}
+
+function fillCreatives() {
+    const list = rows("creatives");
+    if (!found("creatives", list)) return;
+    const lines = list.map((each) => [
+        portrait(each),
+        each.media_type,
+        each.handed_in_on,
+        ...HEADLINES.map((metric) => each[metric] && Number(each[metric].toFixed(1))),
+    ]);
+    part("creatives", ".sheet").replaceChildren(table(["medium", "type", "handed in", ...HEADLINES.map(words)], lines));
+    const seen = list.filter((each) => Object.hasOwn(pictures, each.thumbnail_path ?? "")).length;
+    part("creatives", ".answer").textContent =
+        `${counted(list.length, "image or video", "images and videos")}, ${counted(seen, "with a picture", "with pictures")}.`;
+    if (list[0].media > list.length) {
+        part("creatives", ".cut").textContent = `The newest ${list.length} of ${number(list[0].media)} are shown.`;
+    }
+}
+
 fillHeader();
 fillHealth();
 fillVolume();
 fillCertainty();
 fillAgreement();
 fillRanking();
+fillCreatives();
 fillVideo();
 startDrawing("library")
     .catch(() => {

@@ -9,8 +9,10 @@ from urllib.parse import quote
 
 import msgspec
 
+from etl.archive.archive import Archive, place_of
 from etl.config import Settings
 from etl.errors import ClientError, ConfigError, SourceError
+from etl.extract.address import Reach
 from etl.extract.paging import ListPage, by_next
 from etl.extract.ranges import RangeReader, unread
 from etl.extract.stream import Bundle, Checkpoint, Page, Query, RequestStats, SourceContext, Stream, in_parts
@@ -18,6 +20,7 @@ from etl.extract.survey import Part, Survey
 from etl.inbox.reader import Inbox
 from etl.setting import Secret
 from etl.sources.cogniac.applications import Application, application_of
+from etl.sources.cogniac.archive import MediaArchive, wanted_sizes
 from etl.sources.cogniac.pages import PAGE, Records, linked, readable
 from etl.sources.cogniac.pushed import Postbacks
 from etl.sources.cogniac.records import ENRICH, redact
@@ -67,13 +70,21 @@ class Cogniac:
         own = settings.of(OwnSettings)
         base = re.sub(r"/+(1/*)?$", "", own.url_prefix)
         self._login = Login(base, credentials, own.tenant)
+        # A link to this machine, or into its network, is followed only where the API is there too.
+        reach = Reach(base)
         self._api = Api(
             base,
             settings,
             auth=self._login,
             secrets=secrets,
             hint=f"check {LOGIN}",
+            reach=reach,
         )
+        sizes = wanted_sizes(own.archive)
+        archive = Archive(place_of(settings), "cogniac", settings) if sizes else None
+        # Links are for anybody who holds them: the token must not travel along.
+        files = Api(None, settings, reach=reach)
+        self._archive = MediaArchive(archive, sizes, self._medium, files, settings.concurrency)
         self._wanted = own.applications
         self._readers = RangeReader(settings.concurrency)
         self._found: dict[str, Application] = {}
@@ -85,6 +96,7 @@ class Cogniac:
 
     def close(self) -> None:
         """Let go of all connections."""
+        self._archive.close()
         self._api.close()
 
     def account(self) -> str:
@@ -129,6 +141,9 @@ class Cogniac:
         ]
         if posts is not None and (last := posts.last()):
             yield last
+        if source_context.span is None:
+            for stream in self._archive.streams(source_context):
+                yield [stream]
 
     def survey(self, context: SourceContext, stats: RequestStats) -> Survey:
         """Return the tenant and the applications, of which alone it asks the list."""
@@ -245,6 +260,10 @@ class Cogniac:
             for bundle in self._readers.read(time_range, scan.bundles):
                 yield from in_parts(bundle)
         yield [scan.watermark()]
+
+    def _medium(self, media_id: str, stats: RequestStats) -> bytes:
+        """Return a medium as it is now."""
+        return self._api.get(msgspec.Raw, f"/1/media/{quote(media_id, safe='')}", stats)
 
     def _tenant(self) -> dict[str, str]:
         return {"tenant_id": self._login.tenant}

@@ -24,3 +24,10 @@ class OwnSettings:
             "Comma-separated application ids; all active ones by default.",
         ),
     ]
+    archive: Annotated[
+        tuple[str, ...],
+        Setting(
+            "SIGHTGLASS_COGNIAC_ARCHIVE",
+            "Comma-separated sizes of media to archive, such as 454,original.",
+        ),
+    ]

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from etl.archive.archive import Archive, place_of
 from etl.config import Settings
 from etl.errors import ClientError, SourceError
 from etl.extract.address import Reach
@@ -30,10 +31,11 @@ from etl.extract.stream import (
 from etl.extract.survey import Survey
 from etl.sources.neurons import assets
 from etl.sources.neurons.account import fingerprint, shares_media, surveyed
+from etl.sources.neurons.archive import PictureArchive
 from etl.sources.neurons.instead import sent_instead
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
 from etl.sources.neurons.metrics import enrich_medium
-from etl.sources.neurons.pictures import is_picture
+from etl.sources.neurons.pictures import is_picture, wanted_names
 from etl.sources.neurons.settings import OwnSettings as OwnSettings
 from etl.sources.neurons.signed_links import SignedLinks
 from etl.sources.neurons.signed_links import redact as redact
@@ -55,6 +57,8 @@ class Known(NamedTuple):
     settled: Sequence[str]
     """Files that need not be fetched again, or not yet."""
     deleted: bool
+    archived: Sequence[str] = ()
+    """Files that are in the archive."""
 
 
 MOST_GONE = 0.1
@@ -62,8 +66,6 @@ MOST_GONE = 0.1
 FEW_GONE = 1
 """So many it may mark in any case: of few media one is more than that part."""
 NEVER = Known((), (), deleted=False)
-EXPIRED = frozenset({403, 404, 410})
-"""How a file server may say that a link has expired; no document does."""
 
 
 def connect(settings: Settings) -> "Neurons | None":
@@ -94,6 +96,9 @@ class Neurons:
         # Links are for anybody who holds them: the key must not travel along.
         self._files = Api(None, settings, reach=reach)
         self._pool = ThreadPoolExecutor(self._at_once, "neurons")
+        wanted = wanted_names(own.archive)
+        archive = Archive(place_of(settings), "neurons", settings) if wanted else None
+        self._pictures = PictureArchive(archive, wanted, self._files, self._links)
 
     def close(self) -> None:
         """Let go of all connections."""
@@ -129,6 +134,8 @@ class Neurons:
             yield [Stream("media", self._all, is_list=True)]
         else:
             yield [Stream("media", self._tail, TAIL, is_list=True)]
+        for stream in self._pictures.streams(source_context, self._pool):
+            yield [stream]
 
     def _is_sweep_due(self, context: SourceContext) -> bool:
         now = micros_of(context.now())
@@ -219,11 +226,14 @@ class Neurons:
     ) -> Iterator[Bundle]:
         """Yield the media of a page a few at a time, each few with the files that must be fetched for them.
 
-        With `again` these are all files, whatever is known of them.
+        With `again` these are all files that are not archived, whatever is known of them.
         """
         known = self._known(readable(page))
         asked: deque[tuple[Page, Iterator[File], list[Action]]] = deque()
-        for records, wanted in self._few(page, {} if again else known, stats):
+        if again:
+            # What is archived of a medium that is the same is archived still.
+            known = {key: each._replace(settled=each.archived) for key, each in known.items()}
+        for records, wanted in self._few(page, known, stats):
             files = self._pool.map(lambda each: self._file(*each, stats=stats), wanted)
             ids = [medium.media_id for medium in readable(records)]
             back = [media_id for media_id in ids if known.get(media_id, NEVER).deleted]
@@ -281,7 +291,7 @@ class Neurons:
             ids=[medium.media_id for medium in media],
             now_us=micros_of(self._source_context.started),
         )
-        return {row[0]: Known(row[1:4], row[4], row[5]) for row in rows}
+        return {row[0]: Known(row[1:4], *row[4:]) for row in rows}
 
     def _wanted(self, medium: Listed, known: Known | None) -> list[str]:
         """Return the files to look at: all of a new or changed medium, else the unsettled."""
@@ -298,7 +308,9 @@ class Neurons:
         if is_picture(name, link if isinstance(link, str) else ""):
             return File("assets", path, {**row, "state": "skipped"})
         try:
-            body, content_type = self._download(signed_links, name, stats)
+            body, content_type = signed_links.fetched(
+                name, self._source_context.now, lambda each: self._believed(each, stats)
+            )
         except SourceError as error:
             return File("assets", path, {**row, "state": "missing", "error": str(error)})
         row |= {
@@ -309,19 +321,6 @@ class Neurons:
             "fetched_at": self._source_context.now().timestamp(),
         }
         return File("assets", path, row, body)
-
-    def _download(self, signed_links: SignedLinks, name: str, stats: RequestStats) -> tuple[bytes, str]:
-        """Return the file by its link, or by a new one where that has expired, however the server says so."""
-        link = signed_links.link(name, self._source_context.now())
-        try:
-            return self._believed(link, stats)
-        except ClientError as refused:
-            if refused.status not in EXPIRED:
-                raise
-            newer = signed_links.instead_of(link, name, self._source_context.now())
-            if newer is None:
-                raise
-            return self._believed(newer, stats)
 
     def _believed(self, link: str, stats: RequestStats) -> tuple[bytes, str]:
         """Return the file; ClientError where something else came, such as a login page."""

@@ -8,7 +8,7 @@ from etl.setting import Secret, Setting, Url
 
 @dataclass(frozen=True)
 class OwnSettings:
-    """Who logs in to Neurons, where it is, and how often all of it is listed."""
+    """Who logs in to Neurons, where it is, how often all of it is listed, and which pictures are archived."""
 
     api_key: Annotated[Secret, Setting("NEURONS_API_KEY", "Neurons API key.")]
     url: Annotated[
@@ -21,5 +21,12 @@ class OwnSettings:
             "Hours between full listings of media, which alone find late changes; 0: every run.",
             "0",
             most=100 * 365 * 24,
+        ),
+    ]
+    archive: Annotated[
+        tuple[str, ...],
+        Setting(
+            "SIGHTGLASS_NEURONS_ARCHIVE",
+            "Comma-separated pictures and films to archive, such as heat,fog; or all.",
         ),
     ]

@@ -4,15 +4,20 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-from etl.errors import SourceError
+from etl.errors import ClientError, SourceError
 
 LINK = re.compile(rb'(https?:(?:\\?/){2}[^\s"?]+?)(?:\?|\\u003[fF])[^\s"]*')
 """An address with a query, whichever of its characters are escaped."""
 
+EXPIRED = frozenset({403, 404, 410})
+"""How a file server may say that a link has expired; no document does."""
 LIFE = timedelta(minutes=4)
 """How long a link is trusted; the documents promise at most five minutes."""
+
+
+T = TypeVar("T")
 
 
 class SignedLinks:
@@ -44,6 +49,22 @@ class SignedLinks:
                 self._ask(now)
             link = self.links.get(name)
         return link if isinstance(link, str) and link not in ("", expired) else None
+
+    def fetched(self, name: str, now: Callable[[], datetime], fetch: Callable[[str], T]) -> T:
+        """Return what is fetched by the link, or by a new one where that has expired.
+
+        SourceError where there is none, and what `fetch` raises.
+        """
+        link = self.link(name, now())
+        try:
+            return fetch(link)
+        except ClientError as refused:
+            if refused.status not in EXPIRED:
+                raise
+            newer = self.instead_of(link, name, now())
+            if newer is None:
+                raise
+            return fetch(newer)
 
     def _ask(self, now: datetime) -> None:
         if not self._renewed:

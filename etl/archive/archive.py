@@ -1,0 +1,174 @@
+"""Fetch pictures and films into the archive, each content once."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from io import FileIO
+from itertools import count
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from etl.archive.bucket import SCHEMES, Bucket
+from etl.archive.kinds import HEAD, kind_of, sent_instead
+from etl.archive.limits import Pace, Room, TimeLimit
+from etl.archive.places import Folder, Place, clear, writing
+from etl.config import Settings
+from etl.errors import ClientError, ConfigError
+from etl.extract.stream import RequestStats
+from etl.files import make_private, sync
+
+if TYPE_CHECKING:
+    from etl.extract.http import Api
+
+ARCHIVE = "archive"
+"""Folder of the archive, below that of the warehouse, where no other is set."""
+
+
+class Kept(NamedTuple):
+    """A file that is in the archive."""
+
+    path: str
+    """Below the folder, or the prefix, of the archive."""
+    size: int
+    sha256: str
+    content_type: str
+
+    def row(self) -> dict[str, Any]:
+        """Return what tables say of it."""
+        return {
+            "archive_path": self.path,
+            "bytes": self.size,
+            "sha256": self.sha256,
+            "content_type": self.content_type,
+        }
+
+
+def place_of(settings: Settings) -> Place:
+    """Return where the archive is, without having looked there; ConfigError where no such place can be."""
+    named = settings.archive
+    if "://" not in named:
+        root = Path(named).expanduser().absolute() if named else settings.home / ARCHIVE
+        return Folder(root, settings.home)
+    if not named.startswith(SCHEMES):
+        raise ConfigError(f"SIGHTGLASS_ARCHIVE must be a folder, or begin with {', '.join(SCHEMES)}")
+    return Bucket(named, settings.home / f"{ARCHIVE}.incoming")
+
+
+class Archive:
+    """The archive of one source, for one run; safe to use from any thread."""
+
+    def __init__(self, place: Place, source: str, settings: Settings) -> None:
+        self._place = place
+        self._source = source
+        self._room = Room(settings.archive_disk, place.used)
+        self._pace = Pace(settings.archive_rate)
+        self._time = TimeLimit(settings.archive_minutes)
+        self._numbers = count()
+        self._opening = Lock()
+        self._is_open = False
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether it costs nothing to look what is still there."""
+        return self._place.is_watched
+
+    def has(self, path: str, size: int) -> bool:
+        """Whether a file of this size is there."""
+        return self._place.has(path, size)
+
+    def fetch(self, files: "Api", link: str, stats: RequestStats) -> Kept:
+        """Return what a link leads to, once it is archived.
+
+        ClientError where it is no picture or film, else what `Api.save` raises; ArchiveLimitError and
+        ArchiveFaultError where nothing more can be archived.
+        """
+        self._time.check()
+        with self._draft() as draft:
+            content_type = files.save(link, stats, draft)
+            kind = kind_of(draft.head, content_type)
+            if kind is None:
+                instead = sent_instead(draft.head, content_type)
+                raise ClientError(f"the server sent {instead} in place of the file", HTTPStatus.GONE)
+            digest = draft.finish()
+            path = f"{self._source}/{digest[:2]}/{digest}.{kind.ending}"
+            if not self._place.has(path, draft.size):
+                self._place.take(draft.path, path, draft.size)
+                draft.is_kept = True
+            return Kept(path, draft.size, digest, kind.content_type)
+
+    @contextmanager
+    def _draft(self) -> Iterator["Draft"]:
+        incoming = self._place.incoming
+        with self._opening:
+            if not self._is_open:
+                with writing(incoming):
+                    make_private(incoming)
+                    clear(incoming)
+                self._is_open = True
+        draft = Draft(incoming / f"{next(self._numbers)}.part", self._room, self._pace.spend)
+        try:
+            yield draft
+        finally:
+            draft.close()
+
+
+class Draft:
+    """A file that is being received; a sink."""
+
+    def __init__(self, path: Path, room: Room, spend: Callable[[int], None]) -> None:
+        self.path = path
+        self.size = 0
+        self.head = b""
+        """The first bytes of it."""
+        self.is_kept = False
+        """Whether it is in the archive, and has taken its room for good."""
+        self._room = room
+        self._spend = spend
+        self._digest = hashlib.sha256()
+        self._file: FileIO | None = None
+
+    def begin(self) -> None:
+        """Forget what has come: a body follows from its beginning."""
+        self._room.give_back(self.size)
+        self.size, self.head, self._digest = 0, b"", hashlib.sha256()
+        with writing(self.path.parent):
+            if self._file is None:
+                self._file = FileIO(self.path, "xb", opener=_private)
+            self._file.seek(0)
+            self._file.truncate()
+
+    def write(self, piece: bytes) -> None:
+        """Take in what comes next."""
+        if self._file is None:
+            raise AssertionError("a body begins before it is written")
+        self._room.take(len(piece))
+        self.size += len(piece)
+        self.head += piece[: HEAD - len(self.head)]
+        self._digest.update(piece)
+        with writing(self.path.parent):
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        self._spend(len(piece))
+
+    def finish(self) -> str:
+        """Return the hash of the content, once all of it is on disk."""
+        with writing(self.path.parent):
+            sync(self.path)
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        """Remove it, unless it is in the archive."""
+        if self._file is not None:
+            self._file.close()
+        if not self.is_kept:
+            self._room.give_back(self.size)
+            with suppress(OSError):
+                self.path.unlink(missing_ok=True)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

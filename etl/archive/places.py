@@ -1,0 +1,121 @@
+"""Where archived files are: a folder of this machine, or an object store."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+from etl.archive.limits import ArchiveFaultError
+from etl.files import make_private, reason, remedy, sync
+
+INCOMING = "incoming"
+"""Folder of what is not complete yet."""
+
+
+class Place(Protocol):
+    """Keeps complete files under relative paths."""
+
+    incoming: Path
+    """Folder of this machine for what is not complete yet, of one warehouse alone."""
+    is_watched: bool
+    """Whether it costs nothing to look what of it is still there."""
+
+    def has(self, path: str, size: int) -> bool:
+        """Whether a file of this size is there."""
+
+    def take(self, complete: Path, path: str, size: int) -> None:
+        """Take in a complete file, which is on disk; it may have its name only once all of it has come."""
+
+    def used(self) -> int:
+        """Bytes that it holds."""
+
+    def read(self, path: str, most: int) -> bytes | None:
+        """Return a file; None where there is none, or a larger one."""
+
+
+class Folder:
+    """A folder of this machine, for the owner alone."""
+
+    is_watched = True
+
+    def __init__(self, root: Path, home: Path) -> None:
+        self.root = root
+        # Several warehouses may share it: what one has left of a run that was killed, it alone removes.
+        self.incoming = root / INCOMING / sha256(os.fsencode(home)).hexdigest()[:16]
+
+    def has(self, path: str, size: int) -> bool:
+        """Whether a file of this size is there."""
+        with self._looking():
+            try:
+                return (self.root / path).stat().st_size == size
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+
+    def take(self, complete: Path, path: str, size: int) -> None:
+        """Take in a complete file by renaming it."""
+        del size
+        target = self.root / path
+        with writing(self.root):
+            make_private(target.parent)
+            complete.replace(target)
+            sync(target.parent)
+
+    def used(self) -> int:
+        """Bytes of all files below the folder."""
+        with self._looking():
+            return sum(_sizes(self.root))
+
+    def read(self, path: str, most: int) -> bytes | None:
+        """Return a file; None where there is none, or a larger one."""
+        found = self.root / path
+        try:
+            if found.stat().st_size > most or self.root.resolve() not in found.resolve().parents:
+                return None
+            return found.read_bytes()
+        except OSError:
+            return None
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ArchiveFaultError(
+                f"cannot read the archive {self.root}: {reason(error)}; {remedy(error)}"
+            ) from error
+
+
+@contextmanager
+def writing(folder: Path, undo: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Say what can be done where writing fails."""
+    try:
+        yield
+    except OSError as error:
+        undo()
+        raise ArchiveFaultError(
+            f"cannot write the archive {folder}: {reason(error)}; {remedy(error)}"
+        ) from error
+
+
+def clear(incoming: Path) -> None:
+    """Remove what a run that was killed has left."""
+    with suppress(OSError):
+        for path in incoming.iterdir():
+            path.unlink()
+
+
+def _sizes(folder: Path) -> Iterator[int]:
+    """Yield the sizes of all files below a folder; none where there is none."""
+    try:
+        found = os.scandir(folder)
+    except FileNotFoundError:
+        return
+    with found:
+        for each in found:
+            if each.is_dir(follow_symlinks=False):
+                yield from _sizes(Path(each.path))
+            else:
+                with suppress(FileNotFoundError):
+                    yield each.stat().st_size

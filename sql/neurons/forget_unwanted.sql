@@ -1,0 +1,7 @@
+-- Pictures and films that nobody wants to be archived any more are not missing.
+UPDATE neurons.assets
+SET error = NULL
+WHERE state = 'skipped'
+    AND error IS NOT NULL
+    AND NOT CAST($all_wanted AS BOOLEAN)
+    AND NOT list_contains(CAST($wanted AS VARCHAR[]), asset)

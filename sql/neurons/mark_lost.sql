@@ -1,0 +1,7 @@
+-- Files that are not in the archive any more, though they once were.
+UPDATE neurons.assets
+SET
+    state = 'skipped',
+    archive_path = NULL,
+    error = 'it is not in the archive any more'
+WHERE archive_path IN (SELECT unnest(CAST($paths AS VARCHAR[])))

@@ -1,0 +1,21 @@
+-- How do images and videos compare, and what do they look like?
+-- The 40 newest that have any metric or picture; `media` says of how many.
+SELECT
+    media_id,
+    coalesce(media_name, media_id) AS medium,
+    media_type,
+    strftime(created_at, '%Y-%m-%d') AS handed_in_on,
+    focus,
+    cognitive_demand,
+    engagement,
+    memory,
+    intent,
+    trust,
+    avoidance,
+    thumbnail_path,
+    count(*) OVER () AS media
+FROM mart.creative_compare
+WHERE coalesce(focus, cognitive_demand, engagement, memory, intent, trust, avoidance) IS NOT NULL
+    OR archived_files > 0
+ORDER BY created_at DESC NULLS LAST, media_id
+LIMIT 40

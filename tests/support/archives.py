@@ -1,0 +1,48 @@
+"""What tests of the archive share."""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from conftest import table
+
+PICTURE = b"\xff\xd8\xff\xfe\x00\x0ba picture\xff\xd9"
+"""What begins and ends as a JPEG does."""
+ASSETS = """
+    SELECT media_id, asset, state, archive_path, bytes, sha256, content_type, error
+    FROM neurons.assets WHERE asset IN ({}) ORDER BY ALL
+"""
+GAPS = """
+    SELECT source, stream, key, what, error
+    FROM etl.gaps WHERE key = 'archive' OR what LIKE '%archive' ORDER BY ALL
+"""
+
+
+def archived(home: Path) -> dict[str, bytes]:
+    """The complete files of an archive, and whatever else is in its folder."""
+    root = home / "archive"
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def path_of(content: bytes, source: str = "neurons", ending: str = "jpg") -> str:
+    """Where content is archived."""
+    digest = sha256(content).hexdigest()
+    return f"{source}/{digest[:2]}/{digest}.{ending}"
+
+
+def row_of(
+    media_id: str, asset: str, content: bytes, ending: str = "jpg", kind: str = "image/jpeg"
+) -> tuple[Any, ...]:
+    """The row of an archived file, as `assets` shows it."""
+    path, digest = path_of(content, ending=ending), sha256(content).hexdigest()
+    return media_id, asset, "archived", path, len(content), digest, kind, None
+
+
+def assets(home: Path, *names: str) -> list[tuple[Any, ...]]:
+    """The rows of these assets."""
+    return table(home, ASSETS.format(", ".join(f"'{name}'" for name in names)))
+
+
+def gaps(home: Path) -> list[tuple[Any, ...]]:
+    """What is named as missing in the archive."""
+    return table(home, GAPS)
