@@ -334,3 +334,30 @@ def test_an_archive_that_cannot_be_written_fails_alone(plant: Plant, tmp_path: P
     assert "Permission denied" in ran.err
     assert "make it writable" in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_a_host_that_is_down_does_not_hold_up_the_run(plant: Plant, sightglass: Sightglass) -> None:
+    """After so many downloads that failed in a row the rest is left to later runs."""
+    put(plant, **{f"m{number:02}": PICTURE for number in range(20)})
+    plant.neurons.file_watch.fault = Script(Rule(path="heat", times=FOREVER, answer=Answer(status=503)))
+    ran = sightglass("run", SIGHTGLASS_RETRY_BUDGET="0", SIGHTGLASS_CONCURRENCY="1")
+
+    named = [gap[3:] for gap in gaps(sightglass.home) if gap[2] == "archive"]
+    why = "16 downloads in a row have failed: whose files these are is down"
+    assert (0, 16) == (ran.code, len(plant.neurons.file_requests))
+    assert [("20 pictures and films in the archive", why)] == named
+
+
+def test_an_archive_that_cannot_be_looked_into_fails_alone(plant: Plant, sightglass: Sightglass) -> None:
+    """Though nothing is to be fetched: nobody could tell whether all is there."""
+    put(plant, a=PICTURE)
+    assert sightglass("run").code == 0
+    folder = (sightglass.home / "archive" / path_of(PICTURE)).parent
+    bound = Sightglass(sightglass.folder, sightglass.settings, bound=True)
+    folder.chmod(0)
+    ran = bound("run")
+    folder.chmod(0o700)
+
+    assert 3 == ran.code
+    assert f"cannot read the archive {sightglass.home / 'archive'}: Permission denied" in ran.err
+    assert [row_of("a", "heat", PICTURE)] == assets(sightglass.home, "heat")

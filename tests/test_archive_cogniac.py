@@ -16,7 +16,7 @@ from etl.demo.script import FOREVER, LOGIN_PAGE, Answer, Rule, Script
 from etl.demo.server import serve
 
 FILES = """
-    SELECT media_id, size, state, archive_path, content_type, bytes, error
+    SELECT media_id, rendition, state, archive_path, content_type, bytes, error
     FROM cogniac.media_files ORDER BY ALL
 """
 SIZE = CogniacSize(applications=1, records=6)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from etl.archive.bucket import SCHEMES, Bucket
 from etl.archive.kinds import HEAD, kind_of, sent_instead
-from etl.archive.limits import Pace, Room, TimeLimit
+from etl.archive.limits import ArchiveFaultError, ArchiveLimitError, Pace, Room, TimeLimit
 from etl.archive.places import Folder, Place, clear, writing
 from etl.config import Settings
-from etl.errors import ClientError, ConfigError
+from etl.errors import ClientError, ConfigError, SourceError
 from etl.extract.stream import RequestStats
 from etl.files import make_private, sync
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ARCHIVE = "archive"
 """Folder of the archive, below that of the warehouse, where no other is set."""
+MOST_FAILED = 16
+"""Downloads that may fail one after the other, each after all of its retries."""
 
 
 class Kept(NamedTuple):
@@ -50,7 +52,10 @@ def place_of(settings: Settings) -> Place:
     """Return where the archive is, without having looked there; ConfigError where no such place can be."""
     named = settings.archive
     if "://" not in named:
-        root = Path(named).expanduser().absolute() if named else settings.home / ARCHIVE
+        try:
+            root = Path(named).expanduser().absolute() if named else settings.home / ARCHIVE
+        except RuntimeError as error:
+            raise ConfigError(f"SIGHTGLASS_ARCHIVE names no folder: {error}") from error
         return Folder(root, settings.home)
     if not named.startswith(SCHEMES):
         raise ConfigError(f"SIGHTGLASS_ARCHIVE must be a folder, or begin with {', '.join(SCHEMES)}")
@@ -69,6 +74,9 @@ class Archive:
         self._numbers = count()
         self._opening = Lock()
         self._is_open = False
+        self._failed = 0
+        self.fault: ArchiveFaultError | None = None
+        """Why it could not be looked into."""
 
     @property
     def is_watched(self) -> bool:
@@ -77,7 +85,11 @@ class Archive:
 
     def has(self, path: str, size: int) -> bool:
         """Whether a file of this size is there."""
-        return self._place.has(path, size)
+        try:
+            return self._place.has(path, size)
+        except ArchiveFaultError as fault:
+            self.fault = fault
+            raise
 
     def fetch(self, files: "Api", link: str, stats: RequestStats) -> Kept:
         """Return what a link leads to, once it is archived.
@@ -86,8 +98,12 @@ class Archive:
         ArchiveFaultError where nothing more can be archived.
         """
         self._time.check()
+        if self._failed >= MOST_FAILED:
+            raise ArchiveLimitError(
+                f"{MOST_FAILED} downloads in a row have failed: whose files these are is down"
+            )
         with self._draft() as draft:
-            content_type = files.save(link, stats, draft)
+            content_type = self._saved(files, link, stats, draft)
             kind = kind_of(draft.head, content_type)
             if kind is None:
                 instead = sent_instead(draft.head, content_type)
@@ -98,6 +114,19 @@ class Archive:
                 self._place.take(draft.path, path, draft.size)
                 draft.is_kept = True
             return Kept(path, draft.size, digest, kind.content_type)
+
+    def _saved(self, files: "Api", link: str, stats: RequestStats, draft: "Draft") -> str:
+        """Have a draft take in what a link leads to; its content type."""
+        try:
+            content_type = files.save(link, stats, draft)
+        except (ClientError, ArchiveLimitError, ArchiveFaultError):
+            raise
+        except SourceError:
+            # Each has waited for as long as a request may: a host that is down would hold up the run.
+            self._failed += 1
+            raise
+        self._failed = 0
+        return content_type
 
     @contextmanager
     def _draft(self) -> Iterator["Draft"]:

@@ -56,12 +56,15 @@ def newest_first(ask: Query, query: str, **parameters: object) -> Iterator[Seque
 
 
 def fetched(
-    pool: Executor, media: Iterator[Sequence[Medium]], fetch: Callable[[Medium], Outcome]
+    archive: Archive, pool: Executor, media: Iterator[Sequence[Medium]], fetch: Callable[[Medium], Outcome]
 ) -> Generator[Bundle, None, SourceError | None]:
     """Yield what became of media, until there are no more, or nothing more can be archived: why that is.
 
     ArchiveFaultError is raised, after all that could be archived.
     """
+    if archive.fault:
+        # Of two streams of one name, this one says how it went.
+        raise archive.fault
     ended: SourceError | None = None
     for some in media:
         for outcome in pool.map(fetch, some):

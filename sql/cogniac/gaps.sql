@@ -22,7 +22,7 @@ UNION ALL
 SELECT
     'cogniac',
     'media_files',
-    media_id || '/' || size,
+    media_id || '/' || rendition,
     'file in the archive',
     error
 FROM cogniac.media_files

@@ -14,7 +14,7 @@ USING (
     CROSS JOIN (SELECT unnest(CAST($sizes AS VARCHAR[])) AS size) AS wanted
     LEFT JOIN cogniac.media_files AS files
         ON files.media_id = media.media_id
-        AND files.size = wanted.size
+        AND files.rendition = wanted.size
     WHERE media.created_at IS NOT NULL
         AND coalesce(files.state = 'missing', TRUE)
     HAVING count(*) > 0

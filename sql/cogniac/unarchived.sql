@@ -27,7 +27,7 @@ CROSS JOIN clock
 CROSS JOIN (SELECT unnest(CAST($sizes AS VARCHAR[])) AS size) AS wanted
 LEFT JOIN cogniac.media_files AS files
     ON files.media_id = media.media_id
-    AND files.size = wanted.size
+    AND files.rendition = wanted.size
 LEFT JOIN etl.gaps AS gaps
     ON gaps.source = 'cogniac'
     AND gaps.stream = 'media_files'

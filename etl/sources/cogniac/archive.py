@@ -104,7 +104,9 @@ class MediaArchive:
         about = {"sizes": self._sizes}
         now_us = micros_of(context.started)
         media = newest_first(context.ask, "cogniac/unarchived", **about, now_us=now_us)
-        ended = yield from fetched(self._pool, media, partial(self._of_medium, archive, context, stats))
+        ended = yield from fetched(
+            archive, self._pool, media, partial(self._of_medium, archive, context, stats)
+        )
         if ended:
             yield [Action("list_unarchived", {**about, "error": str(ended)})]
         elif context.ask("cogniac/has_unarchived"):
@@ -125,7 +127,7 @@ class MediaArchive:
                 break
             except SourceError as error:
                 row = {"state": "missing", "error": str(error)}
-            about = {"media_id": medium.media_id, "size": each["size"]}
+            about = {"media_id": medium.media_id, "rendition": each["size"]}
             rows.append(msgspec.json.encode({**about, "fetched_at": context.now().timestamp(), **row}))
         return Outcome([Page(STREAM, rows)] if rows else [], ended)
 

@@ -67,7 +67,7 @@ class PictureArchive:
         """Yield what was archived, the newest media first, until a limit ends it."""
         now_us = micros_of(context.started)
         media = newest_first(context.ask, "neurons/unarchived", **self._wanted, now_us=now_us)
-        ended = yield from fetched(pool, media, partial(self._of_medium, archive, context, stats))
+        ended = yield from fetched(archive, pool, media, partial(self._of_medium, archive, context, stats))
         if ended:
             yield [Action("list_unarchived", {**self._wanted, "error": str(ended)})]
         elif context.ask("neurons/has_unarchived"):
