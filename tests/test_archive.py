@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 from conftest import Plant, Row, Sightglass, serving, table
 from support.archives import PICTURE, archived, assets, gaps, path_of, row_of
@@ -343,9 +344,19 @@ def test_a_host_that_is_down_does_not_hold_up_the_run(plant: Plant, sightglass: 
     ran = sightglass("run", SIGHTGLASS_RETRY_BUDGET="0", SIGHTGLASS_CONCURRENCY="1")
 
     named = [gap[3:] for gap in gaps(sightglass.home) if gap[2] == "archive"]
-    why = "16 downloads in a row have failed: whose files these are is down"
+    why = "16 requests in a row have failed: the rest is left"
     assert (0, 16) == (ran.code, len(plant.neurons.file_requests))
     assert [("20 pictures and films in the archive", why)] == named
+
+
+def test_an_api_that_is_down_does_not_hold_up_the_run(plant: Plant, sightglass: Sightglass) -> None:
+    """Neither where links are minted: no file is asked for, and none is held to be missing."""
+    put(plant, **{f"m{number:02}": PICTURE for number in range(20)})
+    plant.neurons.fault = Script(Rule(path="/media/", times=FOREVER, answer=Answer(status=503)))
+    ran = sightglass("run", SIGHTGLASS_RETRY_BUDGET="0", SIGHTGLASS_CONCURRENCY="1")
+
+    assert (0, 1 + 16, []) == (ran.code, len(plant.neurons.requests), paths(plant))
+    assert "archive" in {gap[2] for gap in gaps(sightglass.home)}
 
 
 def test_an_archive_that_cannot_be_looked_into_fails_alone(plant: Plant, sightglass: Sightglass) -> None:
@@ -361,3 +372,17 @@ def test_an_archive_that_cannot_be_looked_into_fails_alone(plant: Plant, sightgl
     assert 3 == ran.code
     assert f"cannot read the archive {sightglass.home / 'archive'}: Permission denied" in ran.err
     assert [row_of("a", "heat", PICTURE)] == assets(sightglass.home, "heat")
+
+
+def test_a_warehouse_of_an_earlier_version_gets_what_is_new(plant: Plant, sightglass: Sightglass) -> None:
+    """Its tables get the columns, and what was skipped there is archived."""
+    put(plant, a=PICTURE)
+    assert sightglass.but_for({"SIGHTGLASS_NEURONS_ARCHIVE": ""})("run").code == 0
+    with duckdb.connect(sightglass.home / "warehouse.duckdb") as connection:
+        connection.execute("ALTER TABLE neurons.assets DROP COLUMN archive_path")
+        connection.execute("DROP TABLE cogniac.media_files")
+    ran = sightglass("run")
+    shown = sightglass("sql", "--json", "SELECT heat_path, archived_files FROM mart.creative_compare")
+
+    assert (0, [row_of("a", "heat", PICTURE)]) == (ran.code, assets(sightglass.home, "heat"))
+    assert [{"heat_path": path_of(PICTURE), "archived_files": 1}] == shown.report["rows"]

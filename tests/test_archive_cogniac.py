@@ -122,6 +122,20 @@ def test_a_size_that_there_is_not_is_no_gap(plant: Plant, sightglass: Sightglass
     assert len(every) == asked == sum("/1/media/" in seen.path for seen in plant.cogniac.requests)
 
 
+def test_a_medium_that_is_gone_is_no_gap(plant: Plant, sightglass: Sightglass) -> None:
+    """Neither its file nor itself is there any more: nothing can be missing, and nobody asks again."""
+    gone = media(plant)[0]
+    plant.cogniac.file_watch.fault = Script(Rule(path=gone, times=FOREVER, answer=Answer(status=404)))
+    plant.cogniac.fault = Script(Rule(path=f"/1/media/{gone}", times=FOREVER, answer=Answer(status=404)))
+    first = sightglass("run")
+    asked = len(plant.cogniac.file_watch.requests)
+    second = sightglass("run")
+
+    assert (0, 0, []) == (first.code, second.code, gaps(sightglass.home))
+    assert (gone, "454", "absent", *4 * (None,)) == table(sightglass.home, FILES)[0]
+    assert asked == len(plant.cogniac.file_watch.requests)
+
+
 def test_what_cannot_be_had_is_a_gap_until_it_is_there(plant: Plant, sightglass: Sightglass) -> None:
     """It fails no run; the next one asks again; where it is wanted no more, it is missing no more."""
     gone = media(plant)[0]

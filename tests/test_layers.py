@@ -175,6 +175,18 @@ def test_nothing_but_the_listener_imports_a_server() -> None:
     assert {"listen.receiver", "listen.server"} == found
 
 
+def test_nothing_but_an_archive_there_imports_object_stores() -> None:
+    """All commands work where the extra `store` is not installed."""
+    found = {
+        module
+        for module in MODULES
+        for name in imported(module, FILES[module].read_text(encoding="utf-8"))
+        if name.partition(".")[0] == "obstore"
+    }
+
+    assert {"archive.bucket"} == found
+
+
 def test_every_part_has_its_rule() -> None:
     """No part of the package is without a rule, and no rule without its part."""
     assert set(MAY_IMPORT) == {module.partition(".")[0] for module in MODULES}

@@ -1,11 +1,32 @@
 """The pictures that the report embeds."""
 
 from base64 import b64encode
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from report_page import browser, empty, opened, written
 
 from etl.archive.places import Folder
+from etl.demo.picture import picture
+from etl.publish.report import page
 from etl.publish.thumbnails import LARGEST, MOST, thumbnails
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+__all__ = ["browser"]  # a fixture
+
+ROWS = """
+    INSERT INTO neurons.media BY NAME
+    SELECT unnest(['a', 'b']) AS media_id, unnest(['<b>first', 'second']) AS name, 'image' AS type;
+    INSERT INTO neurons.media_metrics BY NAME
+    SELECT unnest(['a', 'b']) AS media_id, 'focus' AS metric, 'total' AS time_window, 71.25 AS value;
+    INSERT INTO neurons.assets BY NAME
+    SELECT
+        unnest(['a', 'b']) AS media_id, 'heat' AS asset, 'archived' AS state, 'image/jpeg' AS content_type,
+        unnest(['a.jpg', 'gone.jpg']) AS archive_path
+"""
 PICTURE = b"\x89PNG\r\n\x1a\n."
 
 
@@ -52,3 +73,20 @@ def test_a_page_takes_so_many_bytes_and_no_more() -> None:
         return PICTURE.ljust(sizes[path]) if sizes[path] <= most else None
 
     assert sizes.keys() - {"no-room.png"} == thumbnails(sizes, read).keys()
+
+
+def test_the_report_shows_a_medium_below_its_picture(browser: "Browser", tmp_path: Path) -> None:
+    """One that is not to be had is left out; the page asks nobody for anything."""
+    connection = empty()
+    connection.execute(ROWS)
+    (tmp_path / "a.jpg").write_bytes(picture("of a"))
+    text = page(connection, datetime.now(UTC), Folder(tmp_path, tmp_path).read)
+
+    with opened(browser, written(tmp_path, text)) as shown:
+        widths = shown.page.evaluate("[...document.querySelectorAll('img')].map(each => each.naturalWidth)")
+        cells = [line[0::3][:2] for line in shown.cells("#creatives .sheet")[1:]]
+        said = shown.text("#creatives .answer")
+
+    assert ([128], "2 images and videos, 1 with a picture.") == (widths, said)
+    assert [["<b>first", "71.3"], ["second", "71.3"]] == cells
+    assert ([], [shown.address]) == (shown.said, shown.asked)

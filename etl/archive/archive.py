@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
@@ -9,7 +10,7 @@ from io import FileIO
 from itertools import count
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from etl.archive.bucket import SCHEMES, Bucket
 from etl.archive.kinds import HEAD, kind_of, sent_instead
@@ -23,10 +24,14 @@ from etl.files import make_private, sync
 if TYPE_CHECKING:
     from etl.extract.http import Api
 
+T = TypeVar("T")
+
 ARCHIVE = "archive"
 """Folder of the archive, below that of the warehouse, where no other is set."""
+API, FILES = "API", "files"
+"""The two hosts that are asked."""
 MOST_FAILED = 16
-"""Downloads that may fail one after the other, each after all of its retries."""
+"""Requests that may fail one after the other, each after all of its retries."""
 
 
 class Kept(NamedTuple):
@@ -74,7 +79,7 @@ class Archive:
         self._numbers = count()
         self._opening = Lock()
         self._is_open = False
-        self._failed = 0
+        self._failed = Counter[str]()
         self.fault: ArchiveFaultError | None = None
         """Why it could not be looked into."""
 
@@ -97,13 +102,8 @@ class Archive:
         ClientError where it is no picture or film, else what `Api.save` raises; ArchiveLimitError and
         ArchiveFaultError where nothing more can be archived.
         """
-        self._time.check()
-        if self._failed >= MOST_FAILED:
-            raise ArchiveLimitError(
-                f"{MOST_FAILED} downloads in a row have failed: whose files these are is down"
-            )
         with self._draft() as draft:
-            content_type = self._saved(files, link, stats, draft)
+            content_type = self.asked(FILES, lambda: files.save(link, stats, draft))
             kind = kind_of(draft.head, content_type)
             if kind is None:
                 instead = sent_instead(draft.head, content_type)
@@ -115,18 +115,25 @@ class Archive:
                 draft.is_kept = True
             return Kept(path, draft.size, digest, kind.content_type)
 
-    def _saved(self, files: "Api", link: str, stats: RequestStats, draft: "Draft") -> str:
-        """Have a draft take in what a link leads to; its content type."""
+    def asked(self, host: str, ask: Callable[[], T]) -> T:
+        """Return what a host is asked for in order to archive something, and raise what asking raises.
+
+        ArchiveLimitError where the time is over, or so many requests in a row have failed that the host is
+        down: each has waited for as long as a request may.
+        """
+        self._time.check()
+        if self._failed[host] >= MOST_FAILED:
+            raise ArchiveLimitError(f"{MOST_FAILED} requests in a row have failed: the rest is left")
         try:
-            content_type = files.save(link, stats, draft)
+            answer = ask()
         except (ClientError, ArchiveLimitError, ArchiveFaultError):
+            self._failed[host] = 0
             raise
         except SourceError:
-            # Each has waited for as long as a request may: a host that is down would hold up the run.
-            self._failed += 1
+            self._failed[host] += 1
             raise
-        self._failed = 0
-        return content_type
+        self._failed[host] = 0
+        return answer
 
     @contextmanager
     def _draft(self) -> Iterator["Draft"]:

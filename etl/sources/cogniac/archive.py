@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from etl.archive.archive import Archive
+from etl.archive.archive import API, Archive
 from etl.archive.limits import ArchiveFaultError, ArchiveLimitError
 from etl.archive.streams import Medium, Outcome, fetched, lost, newest_first
 from etl.errors import ClientError, ConfigError, SourceError
@@ -116,7 +116,8 @@ class MediaArchive:
         self, archive: Archive, context: SourceContext, stats: RequestStats, medium: Medium
     ) -> Outcome:
         """Return what became of the sizes of a medium."""
-        links = _MediumLinks(medium, partial(self._medium, medium.media_id, stats))
+        ask = partial(self._medium, medium.media_id, stats)
+        links = _MediumLinks(medium, partial(archive.asked, API, ask))
         rows: list[bytes] = []
         ended: SourceError | None = None
         for each in medium.wanted:
@@ -148,7 +149,7 @@ class _MediumLinks:
             if link is not None:
                 return {"state": "archived", **fetch(link)}
         except ClientError as refused:
-            if refused.status not in EXPIRED or self._newer(size) in (None, link):
+            if refused.status not in EXPIRED or self._newer(size) == link:
                 raise
         newer = self._newer(size)
         if newer is None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from etl.archive.archive import Archive
+from etl.archive.archive import API, Archive
 from etl.archive.limits import ArchiveFaultError, ArchiveLimitError
 from etl.archive.streams import Medium, Outcome, fetched, lost, newest_first
 from etl.errors import SourceError
@@ -79,10 +79,12 @@ class PictureArchive:
         """Return what became of the files of a medium."""
         media_id = medium.media_id
         files: list[File] = []
-        renew = partial(self._links, media_id, stats)
+        renew = partial(archive.asked, API, partial(self._links, media_id, stats))
         minted = context.now()
         try:
             signed_links = SignedLinks(renew(), minted, renew)
+        except ArchiveLimitError as error:
+            return Outcome([], error)
         except SourceError as error:
             return Outcome([_file(media_id, name, {"error": str(error)}) for name in medium.wanted])
         for name in medium.wanted:
