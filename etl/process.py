@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
@@ -69,6 +69,8 @@ class _State:
     has_raised = threading.Event()
     is_spared = False
     """Whether those that are wanted after the signal are interrupted no more."""
+    word: Callable[[str], str] = str
+    """How the line looks that tells of it."""
     connections: dict[Connection, bool] = {}  # noqa: RUF012 -- there is one process
     """Those at work, and whether they are wanted after a signal."""
     scratch: set[Path] = set()  # noqa: RUF012
@@ -116,6 +118,11 @@ def interruptible(connection: C, *, is_wanted_after: bool = False) -> Iterator[C
 def obey() -> None:
     """Let the process end as it says itself, for it was told to stop where nothing is left half done."""
     _State.is_obeyed = True
+
+
+def leave_with(word: Callable[[str], str]) -> None:
+    """Let the line that tells of a signal look as this function has it."""
+    _State.word = staticmethod(word)
 
 
 def spare() -> None:
@@ -233,7 +240,7 @@ def _leave() -> NoReturn:
     for path in tuple(_State.scratch):
         remove(path)
     # After ^C, on a line of its own.
-    line = "\n" * (_State.code == 128 + signal.SIGINT and os.isatty(STDERR)) + TOLD
+    line = "\n" * (_State.code == 128 + signal.SIGINT and os.isatty(STDERR)) + _State.word(TOLD)
     with suppress(OSError):
         os.write(STDERR, line.encode())
     os._exit(_State.code)

@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "__main__": {"cli", "process"},
     "process": set[str](),
     "errors": set[str](),
+    "event": set[str](),
     "values": set[str](),
     "setting": {"errors"},
     "config": {"errors", "setting"},
@@ -45,18 +46,19 @@ MAY_IMPORT = {
     "archive": {"archive", "config", "errors", "extract", "files"},
     "inbox": {"errors", "files", "inbox", "version"},
     "listen": {"errors", "files", "inbox", "listen", "setting"},
-    "extract": {"config", "errors", "extract", "files", "redact", "setting", "values", "version"},
+    "extract": {"config", "errors", "event", "extract", "files", "redact", "setting", "values", "version"},
     "sources": {"archive", "config", "errors", "extract", "inbox", "schema", "setting", "values"},
     "transform": {*VALUES, "extract.log", "extract.stream", "transform", "version"},
     "load": {*VALUES, "extract.log", "extract.stream", "files", "load", "transform", "version"},
     "publish": {
-        *(*VALUES, "archive", "config", "files", "process", "publish", "views"),
+        *(*VALUES, "archive", "config", "event", "files", "process", "publish", "views"),
         *("load.duckdb_errors", "load.relation", "load.sql", "load.warehouse"),
     },
     "pipeline": {
         *(
             *VALUES,
             "config",
+            "event",
             "extract",
             "files",
             "load",
@@ -81,6 +83,7 @@ MAY_IMPORT = {
             "config",
             "demo",
             "doctor",
+            "event",
             "extract",
             "files",
             "inbox",
@@ -88,7 +91,7 @@ MAY_IMPORT = {
             "load",
             "pipeline",
         ),
-        *("process", "publish", "sources", "transform", "version"),
+        *("process", "publish", "redact", "sources", "transform", "version"),
     },
 }
 """What each part of the package may import of it; a source also its own modules, never another source."""

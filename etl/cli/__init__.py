@@ -1,6 +1,7 @@
 """The command line: one module per command, the only place that prints."""
 
 import importlib
+import logging
 import os
 import sys
 import traceback
@@ -13,8 +14,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from etl import __version__, process
-from etl.cli.output import FilePath, json_text, prepare_streams, readable, tell, tell_bug, tell_usage
-from etl.errors import BUG, ConfigError, EnvironmentFaultError, SightglassError
+from etl.cli.output import (
+    FilePath,
+    hide_secrets,
+    json_text,
+    prepare_streams,
+    readable,
+    tell,
+    tell_bug,
+    tell_usage,
+)
+from etl.errors import BUG, BusyError, ConfigError, EnvironmentFaultError, SightglassError
 from etl.files import remedy
 
 if TYPE_CHECKING:
@@ -81,7 +91,9 @@ def main() -> None:
         tell_usage(error)
         sys.exit(error.exit_code)
     except SightglassError as error:
-        tell(str(error), getattr(error, "__notes__", ()))
+        # That another run is at work is no fault: cron's next one does what this one did not.
+        level = logging.INFO if isinstance(error, BusyError) else logging.ERROR
+        tell(str(error), getattr(error, "__notes__", ()), level=level)
         # Not sys.exit: DuckDB would complain of what an error that is still alive holds on to.
         with suppress(EnvironmentFaultError, BrokenPipeError):
             sys.stdout.flush()
@@ -133,7 +145,10 @@ def _taking(function: Callable[..., Any], settings: Callable[..., Any]) -> Calla
         before, file = context.obj or ({}, None)
         flags, file = {**before, **_flags(home, pairs)}, config or file
         context.obj = flags, file
-        return function(settings=settings(flags, os.environ, file), **options)
+        given = settings(flags, os.environ, file)
+        if not isinstance(given, ConfigError):
+            hide_secrets(lambda: _redactor(given))
+        return function(settings=given, **options)
 
     return taking
 
@@ -144,6 +159,13 @@ def settings_for(flags: Mapping[str, str], environ: Mapping[str, str], file: Pat
     from etl.sources import own_settings  # noqa: PLC0415
 
     return load(own_settings(), environ, flags, file)
+
+
+def _redactor(settings: "Settings") -> Callable[[str], str]:
+    """Return what takes the secrets out of a text."""
+    from etl.redact import Redactor  # noqa: PLC0415 -- most commands have nothing to say
+
+    return Redactor(each.reveal() for each in settings.secrets)
 
 
 def _flags(home: str | None, pairs: tuple[str, ...]) -> dict[str, str]:

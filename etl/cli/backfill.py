@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import click
 
 from etl.cli import json_option, print_json, takes_settings
+from etl.cli.logs import takes_logs
 from etl.cli.progress import watched
 from etl.cli.run import report_json, say
 from etl.config import Settings
@@ -18,6 +19,7 @@ from etl.values import micros_of
 @click.option("--since", metavar="TIME", required=True, help="Load what changed at or after this time.")
 @click.option("--until", metavar="TIME", help="And before this time; by default until now.")
 @takes_settings
+@takes_logs
 @json_option
 def command(settings: Settings, source: str, since: str, until: str | None, *, as_json: bool) -> int:
     """Load again what changed in a range of time at SOURCE (cogniac, neurons), side by side.

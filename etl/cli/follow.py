@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import click
 
 from etl.cli import takes_settings
+from etl.cli.logs import log_options, takes_logs
 from etl.cli.output import tell
 from etl.config import Settings
 from etl.errors import OK, ConfigError
@@ -31,6 +32,7 @@ POSTS_SECONDS = 5.0
     help="From the beginning of one run to that of the next.",
 )
 @takes_settings
+@takes_logs
 def command(settings: Settings, sources: tuple[str, ...], every: float) -> int:
     """Run again and again: every so often, and at once when posts have come (see `listen`).
 
@@ -40,7 +42,8 @@ def command(settings: Settings, sources: tuple[str, ...], every: float) -> int:
     """
     flags, file = click.get_current_context().obj
     named = [f"--set={name}={value}" for name, value in flags.items()]
-    arguments = ["run", *sources, *named, *([f"--config={file}"] if file else [])]
+    logs = log_options().arguments()
+    arguments = ["run", *sources, *named, *logs, *([f"--config={file}"] if file else [])]
     inbox, is_first = Inbox(settings.home), True
     try:
         while True:

@@ -1,14 +1,17 @@
 """`sightglass listen`: receive what Cogniac posts, until told to stop."""
 
+import logging
 import os
 import socket
 import ssl
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from etl.cli import takes_settings
+from etl.cli.logs import takes_logs
 from etl.cli.output import FilePath, tell
 from etl.config import Settings
 from etl.errors import ConfigError, EnvironmentFaultError
@@ -18,6 +21,7 @@ from etl.listen.access import Access
 from etl.listen.address import handed_over, is_local, listening, parsed, url
 
 MB = 2**20
+warn = partial(tell, level=logging.WARNING)
 FILE = FilePath(dir_okay=False, path_type=Path)
 
 
@@ -27,6 +31,7 @@ FILE = FilePath(dir_okay=False, path_type=Path)
 @click.option("--tls-cert", type=FILE, metavar="FILE", help="Certificate chain (PEM), for https.")
 @click.option("--tls-key", type=FILE, metavar="FILE", help="Its private key (PEM, not encrypted).")
 @takes_settings
+@takes_logs
 def command(
     settings: Settings, host: str | None, port: int | None, tls_cert: Path | None, tls_key: Path | None
 ) -> None:
@@ -49,12 +54,12 @@ def command(
     writer = InboxWriter(settings.home)
     _make(writer.folder)
     if not tls and not all(map(is_local, listeners)):
-        tell("without TLS the secret travels in the clear; see docs/listening.md")
+        warn("without TLS the secret travels in the clear; see docs/listening.md")
     for each in listeners:
         tell(f"listening on {url(each, 'https' if tls else 'http')}")
-    commit = GroupCommit(writer, tell)
+    commit = GroupCommit(writer, warn)
     limits = Limits(settings.listen_body * MB, settings.listen_rate)
-    listen(listeners, Receiver(access, limits, commit.store, tell), commit, tls)
+    listen(listeners, Receiver(access, limits, commit.store, warn), commit, tls)
     tell("stopped; what was answered is in the inbox")
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from etl.errors import EnvironmentFaultError
+from etl.event import event
 from etl.process import open_nowhere
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from _typeshed import ReadableBuffer
 
@@ -34,6 +36,31 @@ DECEIVING = [
 ESCAPES = {each: chr(each).encode("unicode_escape").decode() for each in DECEIVING}
 JSON_ESCAPES = {each: f"\\u{each:04x}" for each in DECEIVING if each > SPACE}
 """The same in JSON, where they stand in texts alone; what comes before them is always escaped there."""
+
+
+MESSAGE = "message"
+"""The event that people are told something."""
+NOBODY = logging.CRITICAL + 1
+"""The level that nothing has."""
+
+
+class Voice:
+    """How people are told something by this process."""
+
+    least = logging.NOTSET
+    """The level from which on they are."""
+    redactor: "Callable[[], Callable[[str], str]] | None" = None
+    """What makes the function that takes out secrets; made where there is something to say."""
+
+
+def hide_secrets(made: "Callable[[], Callable[[str], str]]") -> None:
+    """Let a function take the secrets out of all that is told from now on."""
+    Voice.redactor = cache(made)
+
+
+def hidden(text: str) -> str:
+    """Return the text without secrets."""
+    return Voice.redactor()(text) if Voice.redactor else text
 
 
 class Output(io.FileIO):
@@ -80,11 +107,14 @@ def _escapes(kept: str) -> dict[int, str]:
     return {each: escape for each, escape in ESCAPES.items() if chr(each) not in kept}
 
 
-def tell(message: str, more: "Iterable[str]" = ()) -> None:
+def tell(message: str, more: "Iterable[str]" = (), *, level: int = logging.INFO) -> None:
     """Tell people something: one line on standard error, and what there is to add in lines below it."""
-    click.echo(f"sightglass: {shown(message)}", err=True)
-    for line in more:
-        click.echo(f"  {shown(line)}", err=True)
+    lines = [hidden(each) for each in more]
+    event(MESSAGE, level, message=hidden(message), more=lines)
+    if level >= Voice.least:
+        click.echo(f"sightglass: {shown(hidden(message))}", err=True)
+        for line in lines:
+            click.echo(f"  {shown(line)}", err=True)
 
 
 def tell_usage(error: click.ClickException) -> None:
@@ -103,7 +133,9 @@ def tell_usage(error: click.ClickException) -> None:
 
 def tell_bug(trace: str) -> None:
     """Tell people where a bug showed."""
-    click.echo(shown(trace, kept="\n"), nl=False, err=True)
+    event("bug", logging.CRITICAL, traceback=trace)
+    if Voice.least <= logging.CRITICAL:
+        click.echo(shown(hidden(trace), kept="\n"), nl=False, err=True)
 
 
 def json_text(value: object) -> str:

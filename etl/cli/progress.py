@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from etl.cli.output import shown
+from etl.cli.output import Voice, shown
 from etl.load.run_store import StreamStats
 from etl.pipeline.source_loader import Progress
 
@@ -13,9 +13,9 @@ from etl.pipeline.source_loader import Progress
 def watched() -> Iterator[Progress]:
     """Provide a function to tell the counts to.
 
-    It draws them where standard error is a terminal, and only there.
+    It draws them where standard error is a terminal that is told all, and only there.
     """
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or Voice.least:
         yield lambda _stats, _pending: None
         return
     from rich import progress  # noqa: PLC0415

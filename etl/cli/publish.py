@@ -1,10 +1,12 @@
 """`sightglass publish`: let readers see the warehouse as it is."""
 
 from datetime import UTC, datetime
+from logging import WARNING
 
 import click
 
 from etl.cli import json_option, print_json, takes_settings
+from etl.cli.logs import takes_logs
 from etl.cli.output import tell
 from etl.config import Settings
 from etl.pipeline.run import publish_again
@@ -12,8 +14,9 @@ from etl.pipeline.run import publish_again
 
 @click.command("publish")
 @click.option("--force", is_flag=True, help="Publish although a check fails.")
-@json_option
 @takes_settings
+@takes_logs
+@json_option
 def command(settings: Settings, *, force: bool, as_json: bool) -> None:
     """Publish the warehouse: the lake, and bi.duckdb. Every run does so; this makes good what one could not.
 
@@ -24,5 +27,5 @@ def command(settings: Settings, *, force: bool, as_json: bool) -> None:
     if as_json:
         print_json(published.as_json())
     if published.mended:
-        tell(published.warning())
+        tell(published.warning(), level=WARNING)
     tell(str(published))

@@ -2,11 +2,13 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
+from logging import WARNING
 from pathlib import Path
 
 import click
 
 from etl.cli import json_option, print_json, takes_settings
+from etl.cli.logs import takes_logs
 from etl.cli.output import FilePath, tell
 from etl.config import Settings
 from etl.pipeline.rebuild import Rebuilt, rebuild
@@ -23,6 +25,7 @@ from etl.pipeline.sessions import known_source
 )
 @click.option("--log-alone", is_flag=True, help="Take nothing from the warehouse, which may be damaged.")
 @takes_settings
+@takes_logs
 @json_option
 def command(
     settings: Settings, sources: tuple[str, ...], into: Path | None, *, log_alone: bool, as_json: bool
@@ -46,13 +49,16 @@ def command(
 def say(report: Rebuilt) -> None:
     """Tell people what was rebuilt, on standard error."""
     for why in report.damaged:
-        tell(f"the log is damaged: {why}")
+        tell(f"the log is damaged: {why}", level=WARNING)
     for name in report.incomplete:
-        tell(f"the log of {name} does not begin with its first load: what came before is missing")
+        tell(
+            f"the log of {name} does not begin with its first load: what came before is missing",
+            level=WARNING,
+        )
     if report.taken:
         tables = ", ".join(f"{count:,} of {table}" for table, count in sorted(report.taken.items()))
         tell(f"rows that the log does not hold any more, taken from the warehouse: {tables}")
     if report.failed_checks:
-        tell(report.failed_checks)
+        tell(report.failed_checks, level=WARNING)
     parts = ", ".join(f"{count:,} of {name}" for name, count in report.parts.items())
     tell(f"rebuilt from parts of the log: {parts}; {report.published or 'not published'}")

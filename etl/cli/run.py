@@ -3,11 +3,13 @@
 import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from logging import INFO, WARNING
 from typing import Any
 
 import click
 
 from etl.cli import json_option, print_json, takes_settings
+from etl.cli.logs import takes_logs
 from etl.cli.output import tell
 from etl.cli.progress import watched
 from etl.config import Settings
@@ -23,6 +25,7 @@ LONGEST_NAME = 100
 @click.command("run")
 @click.argument("sources", nargs=-1, metavar="[SOURCE ...]")
 @takes_settings
+@takes_logs
 @json_option
 def command(settings: Settings, sources: tuple[str, ...], *, as_json: bool) -> int:
     """Load what is new from all sources that have credentials, or from those named (cogniac, neurons).
@@ -60,22 +63,22 @@ def report_json(report: Report) -> dict[str, Any]:
 
 
 def say(report: Report) -> None:
-    """Tell people what the run did, on standard error."""
+    """Tell people what the run did, on standard error; warnings are what somebody should see to."""
     for name in report.skipped:
-        tell(f"{name} skipped, it has no credentials{_lapsed(name, report)}")
+        tell(f"{name} skipped, it has no credentials{_lapsed(name, report)}", level=_level(report.lapsed))
     for stats in report.streams:
         said = [f" failed: {stats.error}"] * bool(stats.error) + [f": {stats.notice}"] * bool(stats.notice)
         for odd in said:
-            tell(f"{_named(stats)}{odd}")
+            tell(f"{_named(stats)}{odd}", level=WARNING)
     if report.newly_quarantined:
-        tell(f"newly quarantined, see etl.quarantine: {report.newly_quarantined:,}")
+        tell(f"newly quarantined, see etl.quarantine: {report.newly_quarantined:,}", level=WARNING)
     if report.unknown:
         tell(f"undeclared fields, kept in _extra: {_few(report.unknown)}")
     if report.failed_checks:
-        tell(report.failed_checks)
+        tell(report.failed_checks, level=WARNING)
     mended = [report.published.warning()] if report.published and report.published.mended else []
     for each in [*report.log_notices, *mended, *report.held_back]:
-        tell(str(each))
+        tell(str(each), level=WARNING)
     if report.gaps:
         tell(f"gaps, listed in etl.gaps: {report.gaps:,}")
     total = {
@@ -84,7 +87,12 @@ def say(report: Report) -> None:
     }
     counts = ", ".join(f"{count:,} {name}" for name, count in total.items())
     changed = "" if total["inserted"] + total["updated"] else ", nothing changed"
-    tell(f"run {report.run_id} {report.status}: {counts}{changed}")
+    tell(f"run {report.run_id} {report.status}: {counts}{changed}", level=_level(report.exit_code))
+
+
+def _level(wrong: object) -> int:
+    """Return the level of what is told where something is wrong, or nothing is."""
+    return WARNING if wrong else INFO
 
 
 def _few(names: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """One way to ask an API: timed out, retried, refused elsewhere, and named without its secrets."""
 
+import logging
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ import stamina.instrumentation
 
 from etl.config import Settings
 from etl.errors import ClientError, SourceError
+from etl.event import event
 from etl.extract.address import InvalidRequestError, Reach
 from etl.extract.body import Sink
 from etl.extract.clock import HostClock
@@ -185,6 +187,7 @@ class Api:
                             # An attempt that was cut short says less than the one before it.
                             raise last from error
                         last = error
+                        event("request.failed", logging.DEBUG, attempt=attempt.num, error=str(error))
                         raise
         raise AssertionError("a retry loop ended without a result")
 

@@ -36,6 +36,7 @@ from etl.load.run_store import (
     quarantine_entries,
 )
 from etl.load.warehouse import NAME, Warehouse, make_folder, opened
+from etl.pipeline import run_events
 from etl.pipeline.log_applier import recover
 from etl.pipeline.sessions import connect, known_source
 from etl.pipeline.source_loader import LOAD_LIMITS, LoadLimits, Progress, RunContext, SourceLoader
@@ -109,12 +110,14 @@ def run(  # noqa: PLR0913 -- the last is given by tests alone
             report.lapsed = [name for name in report.skipped if loaded_before(warehouse, name)]
 
         warehouse, run_store = stack.enter_context(entered(settings, report, now, admit))
+        run_events.begun(report.run_id, sessions)
         context = RunContext(
             settings, warehouse, run_store, now, report.started_at, progress, span, report.stages, limits
         )
         for name, session in sessions.items():
             _read(SourceLoader(context, name), session, report)
         _judge(report)
+    run_events.ended(report)
     return report
 
 
@@ -246,6 +249,7 @@ def entered(
         except BaseException as error:
             if not is_entered and isinstance(error, (ConfigError, EnvironmentFaultError)):
                 raise
+            run_events.failed(report.run_id, _code(error))
             spare()
             warehouse.roll_back()
             # Where even this cannot be written, the next run enters it.
@@ -288,6 +292,7 @@ def _read(loader: SourceLoader, session: Session, report: Report) -> None:
         loader.read(session)
     finally:
         report.streams += loader.all_stats
+        run_events.streams_ended(report.run_id, loader.all_stats)
         report.newly_quarantined += loader.newly_quarantined
         report.unknown += loader.unknown
 

@@ -11,6 +11,7 @@ import msgspec
 from etl import schema
 from etl.config import Settings
 from etl.errors import CheckFailedError
+from etl.event import event
 from etl.load.warehouse import UNREAD_LOG_BYTES, Warehouse
 from etl.process import give_back_memory
 from etl.publish.bi import LAKE, remove_bi, write_bi
@@ -111,7 +112,9 @@ def publish(
     lake.link()
     lake.clean(settings.lake_grace)
     write_bi(settings)
-    return Published(version, sum(map(bool, change.changed.values())), change.files, change.rows, names)
+    published = Published(version, sum(map(bool, change.changed.values())), change.files, change.rows, names)
+    event("publish.ended", **published.as_json())
+    return published
 
 
 def _written(
