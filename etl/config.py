@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from etl.errors import ConfigError
-from etl.setting import Secret, Setting, check_secret, checked, declared, reason_of
+from etl.setting import Secret, Setting, check_secret, checked, declared, reason_of, secrets_of_address
 
 FILE = "sightglass.toml"
 PREFIX = "SIGHTGLASS_"
@@ -110,6 +110,16 @@ class Settings:
     listen_rate: Annotated[
         int, Setting("SIGHTGLASS_LISTEN_RATE", "Posts received in a second.", "2000", least=1, most=LARGE)
     ]
+    on_failure: Annotated[
+        str, Setting("SIGHTGLASS_ON_FAILURE", "Command that is given the report of a run that went wrong.")
+    ]
+    ping_url: Annotated[
+        Secret,
+        Setting("SIGHTGLASS_PING_URL", "Address of a heartbeat service, asked after a run.", is_address=True),
+    ]
+    metrics_file: Annotated[
+        str, Setting("SIGHTGLASS_METRICS_FILE", "File for Prometheus, written after each run.")
+    ]
     own: Mapping[type[Any], Any] = field(default_factory=dict)
     """The settings of each source, by the dataclass that declares them."""
     origins: Mapping[str, Origin] = field(default_factory=dict)
@@ -126,7 +136,8 @@ class Settings:
         values = [getattr(each, name) for area, each in self.own.items() for name in declared(area)]
         given = [each for each in values if isinstance(each, Secret) and each]
         given += [self.listen_secret] * bool(self.listen_secret)
-        return [*given, *(Secret(each.reveal().partition(":")[2]) for each in given)]
+        paired = (Secret(each.reveal().partition(":")[2]) for each in given)
+        return [*given, *paired, *secrets_of_address(self.ping_url)]
 
     def at(self, home: Path) -> "Settings":
         """Return the same settings for another folder of a warehouse."""

@@ -12,6 +12,8 @@ from etl.errors import ConfigError
 
 FOREVER = "forever"
 """The value of a setting of days that never end."""
+LONG_WORD = 8
+"""Characters from which on a part of an address may be a secret by itself."""
 SHOWN = 60
 """Characters of a value that a message repeats."""
 
@@ -56,6 +58,8 @@ class Setting:
     """Beyond which a number means nothing more."""
     is_password: bool = False
     """A secret that is packed before it is sent: it may hold any characters in one line."""
+    is_address: bool = False
+    """A secret that is the address of a web service."""
     filled: bool = False
     """Refused where it is given and empty, as secrets and folders always are."""
     kind: Any = str
@@ -100,7 +104,36 @@ def checked(setting: Setting, value: str, where: str) -> Any:  # noqa: ANN401 --
 
 def _secret(setting: Setting, value: str, where: str) -> Secret:
     check_secret(setting, value, f"{setting.name} from {where}")
+    if setting.is_address and value and not _is_safe(value):
+        raise ConfigError(
+            f"{setting.name} from {where} must be an address that begins with https:// ; "
+            "plain http is accepted for this machine alone"
+        )
     return Secret(value)
+
+
+def _is_safe(address: str) -> bool:
+    """Whether nobody on the way to an address sees what is in it."""
+    try:
+        parts = urlsplit(address)
+        is_address = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return is_address and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    )
+
+
+def secrets_of_address(address: Secret) -> list[Secret]:
+    """Return what in an address must not be seen: its path, its query, and each long part of them.
+
+    What precedes them begins many an address that is no secret.
+    """
+    parts = urlsplit(address.reveal())
+    path = parts.path.strip("/")
+    words = [*path.split("/"), *(pair.partition("=")[2] for pair in parts.query.split("&"))]
+    long = [word for word in words if len(word) >= LONG_WORD]
+    return [Secret(text) for text in (*(long or [path]), parts.query, parts.password or "") if text]
 
 
 def _days(setting: Setting, value: str, where: str) -> float | None:

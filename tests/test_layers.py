@@ -54,6 +54,9 @@ MAY_IMPORT = {
         *(*VALUES, "archive", "config", "event", "files", "process", "publish", "views"),
         *("load.duckdb_errors", "load.relation", "load.sql", "load.warehouse"),
     },
+    "notify": {
+        *("config", "errors", "files", "load.warehouse", "notify", "publish", "schema", "setting", "version"),
+    },
     "pipeline": {
         *(
             *VALUES,
@@ -91,7 +94,7 @@ MAY_IMPORT = {
             "load",
             "pipeline",
         ),
-        *("process", "publish", "redact", "sources", "transform", "version"),
+        *("notify", "process", "publish", "redact", "setting", "sources", "transform", "version"),
     },
 }
 """What each part of the package may import of it; a source also its own modules, never another source."""

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from etl.cli import json_option, print_json, takes_settings
+from etl.cli.announce import announcing
 from etl.cli.logs import takes_logs
 from etl.cli.output import tell
 from etl.cli.progress import watched
@@ -33,11 +34,14 @@ def command(settings: Settings, sources: tuple[str, ...], *, as_json: bool) -> i
     Exit codes: 0 all went well, 2 fix the settings, 3 a source kept failing, 4 data was quarantined,
     75 another run works on the warehouse, 1 a bug.
     """
-    with watched() as progress:
-        report = run(settings, sources, lambda: datetime.now(UTC), progress)
-    if as_json:
-        print_json(report_json(report))
-    say(report)
+    with announcing(settings) as announced:
+        with watched() as progress:
+            report = run(settings, sources, lambda: datetime.now(UTC), progress)
+        found = report_json(report)
+        if as_json:
+            print_json(found)
+        say(report)
+        announced.report, announced.exit_code, announced.stages = found, report.exit_code, report.stages
     return report.exit_code
 
 

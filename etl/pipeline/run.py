@@ -289,7 +289,8 @@ def _conclude(
 def _read(loader: SourceLoader, session: Session, report: Report) -> None:
     """Load one source, and report what came of it however it ends."""
     try:
-        loader.read(session)
+        with report.stages.reading(loader.name):
+            loader.read(session)
     finally:
         report.streams += loader.all_stats
         run_events.streams_ended(report.run_id, loader.all_stats)

@@ -109,6 +109,11 @@ class SourceLoader:
         self._batch_since: datetime | None = None
 
     @property
+    def name(self) -> str:
+        """The source."""
+        return self._declared.name
+
+    @property
     def all_stats(self) -> list[StreamStats]:
         """The counts of each stream so far."""
         return self._committer.all_stats
