@@ -161,7 +161,7 @@ def load(
     places: Places = [
         ("the command line", flags or {}),
         ("the environment", environ),
-        (found.name, _file(found) if file or found.exists() else {}),
+        (found.name, read_file(found) if file or found.exists() else {}),
     ]
     for name in flags or {}:
         _allow(name, given, "the command line")
@@ -226,7 +226,7 @@ def _text(path: Path) -> str:
     return content.decode("utf-8-sig")
 
 
-def _file(found: Path) -> dict[str, str]:
+def read_file(found: Path) -> dict[str, str]:
     """Return what the settings file says."""
     try:
         written = tomllib.loads(_text(found))

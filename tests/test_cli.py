@@ -26,6 +26,7 @@ COMMANDS = (
     "snapshot",
     "publish",
     "rebuild",
+    "install-timer",
     "quarantine",
 )
 
@@ -35,7 +36,7 @@ def test_help_names_every_command(tmp_path: Path, arguments: list[str]) -> None:
     """Each command is listed with what it does."""
     ran = Sightglass(tmp_path)(*arguments)
 
-    listed = re.findall(r"^  (\w+) +\w", (ran.out + ran.err).partition("Commands:")[2], re.MULTILINE)
+    listed = re.findall(r"^  ([\w-]+) +\w", (ran.out + ran.err).partition("Commands:")[2], re.MULTILINE)
     assert list(COMMANDS) == listed
 
 

@@ -18,7 +18,7 @@ README, CONTRIBUTING = (
 
 def test_every_command_is_in_the_readme_and_every_command_there_exists() -> None:
     """The commands named as `sightglass <command>` are those of the program."""
-    named = set(re.findall(r"sightglass ([a-z]+)\b", README)) - {"opens"}
+    named = set(re.findall(r"sightglass ([a-z]+(?:-[a-z]+)*)\b", README)) - {"opens"}
 
     assert set(COMMANDS) == named
 

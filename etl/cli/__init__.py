@@ -45,6 +45,7 @@ COMMANDS = {
     "snapshot": "Write all that is published into one DuckDB file.",
     "publish": "Publish the warehouse again, as every run does.",
     "rebuild": "Make the tables anew from what was received.",
+    "install-timer": "Print what starts runs from cron or systemd.",
     "quarantine": "List, show, replay or dismiss what was refused.",
 }
 
@@ -60,7 +61,7 @@ class Lazy(click.Group):
         """Return the command of this name."""
         if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"etl.cli.{name}").command
+        command: click.Command = importlib.import_module(f"etl.cli.{name.replace('-', '_')}").command
         return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
