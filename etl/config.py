@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from etl.errors import ConfigError
-from etl.setting import Secret, Setting, check_secret, checked, declared, reason_of, secrets_of_address
+from etl.setting import (
+    Secret,
+    Setting,
+    check_folder,
+    check_secret,
+    checked,
+    declared,
+    reason_of,
+    secrets_of_address,
+)
 
 FILE = "sightglass.toml"
 PREFIX = "SIGHTGLASS_"
@@ -140,7 +149,8 @@ class Settings:
         return [*given, *paired, *secrets_of_address(self.ping_url)]
 
     def at(self, home: Path) -> "Settings":
-        """Return the same settings for another folder of a warehouse."""
+        """Return the same settings for another folder of a warehouse; ConfigError where none can be there."""
+        check_folder(home.absolute(), "the folder")
         return replace(self, home=home.absolute())
 
 

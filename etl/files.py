@@ -2,6 +2,8 @@
 
 import errno
 import os
+import pwd
+from contextlib import suppress
 from pathlib import Path
 
 IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY, errno.ENOENT}
@@ -31,10 +33,32 @@ def remedy(error: OSError) -> str:
     if error.errno in FULL:
         return "make room"
     if error.errno in FORBIDDEN:
-        return "make it writable"
+        owner = _other_owner(error)
+        return (
+            f"it belongs to {owner}: run as that user, or give it to this one"
+            if owner
+            else "make it writable"
+        )
     if error.errno in IN_THE_WAY:
         return "move away what stands in its place"
     return "see to the disk"
+
+
+def _other_owner(error: OSError) -> str:
+    """Return who owns what could not be used, or the nearest folder above it; empty where that is us."""
+    named = Path(os.fsdecode(error.filename2 or error.filename or ""))
+    for path in (named, *named.parents):
+        with suppress(OSError):
+            owner = path.lstat().st_uid
+            return "" if owner == os.geteuid() else _name(owner)
+    return ""
+
+
+def _name(number: int) -> str:
+    """Return the name of a user, where it has one."""
+    with suppress(KeyError):
+        return f"the user {pwd.getpwuid(number).pw_name}"
+    return f"the user with number {number}"
 
 
 def reason(error: OSError) -> str:

@@ -14,6 +14,7 @@ FOREVER = "forever"
 """The value of a setting of days that never end."""
 LONG_WORD = 8
 """Characters from which on a part of an address may be a secret by itself."""
+QUOTES = "\"'"
 SHOWN = 60
 """Characters of a value that a message repeats."""
 
@@ -141,7 +142,9 @@ def _days(setting: Setting, value: str, where: str) -> float | None:
 
 
 def check_secret(setting: Setting, secret: str, what: str) -> None:
-    """Refuse a secret that no request can carry as it is; nothing of it is shown."""
+    """Refuse a secret that no request can carry as it is, or that no key is; nothing of it is shown."""
+    if not setting.is_password and len(secret) > 1 and secret[0] in QUOTES and secret[-1] == secret[0]:
+        raise ConfigError(f"{what} stands in quotation marks, which no shell took away: leave them out")
     for place, sign in enumerate(secret, start=1):
         if not sign.isprintable() or (not setting.is_password and (sign.isspace() or not sign.isascii())):
             kind = "white space" if sign.isspace() else "what no key holds"
@@ -168,7 +171,14 @@ def _folder(setting: Setting, value: str, where: str) -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         # RuntimeError: a home folder that nobody has; FileNotFoundError: the current folder was removed.
         raise ConfigError(f"{setting.name} from {where} names no folder: {reason_of(error)}") from error
+    check_folder(path, f"{setting.name} from {where}")
     return path
+
+
+def check_folder(path: Path, what: str) -> None:
+    """Refuse a folder in which DuckDB cannot keep its log: it looks for what follows `?` elsewhere."""
+    if "?" in os.path.realpath(path):
+        raise ConfigError(f"{what}: DuckDB can keep no warehouse in a folder with a question mark: {path}")
 
 
 def _number(setting: Setting, value: str, where: str) -> float:

@@ -105,6 +105,14 @@ def test_files_of_media_in_the_range_are_fetched_again(tmp_path: Path) -> None:
             "sightglass: --since must be a date or a time in ISO 8601, not yesterday",
         ),
         (
+            "cogniac --since 2999-02-01",
+            "sightglass: --since must be in the past, which 2999-02-01 is not",
+        ),
+        (
+            "cogniac --since 2999-02-01 --until 2999-03-01",
+            "sightglass: --since must be in the past, which 2999-02-01 is not",
+        ),
+        (
             "cogniac --since 2026-02-01 --until 2026-01-01T12:00:00+02:00",
             "sightglass: --since must be earlier than --until, which 2026-02-01 is not",
         ),

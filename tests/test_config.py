@@ -371,3 +371,13 @@ def test_secret_never_shows_itself() -> None:
 
     assert ["***"] * 5 + ["secret=***", "[***]"] == shown
     assert ("word" in repr(settings), "***" in repr(settings)) == (False, True)
+
+
+@pytest.mark.parametrize("value", ['"id:secret"', "'id:secret'"])
+def test_a_key_in_quotation_marks_is_told_what_is_wrong(value: str) -> None:
+    """A file of a service keeps them where a shell takes them away; a password may have some."""
+    said = "stands in quotation marks, which no shell took away: leave them out"
+    assert f"ACME_KEY from the environment {said}" == complaint({"ACME_KEY": value})
+    Path("key").write_text(value, encoding="utf-8")
+    assert f"ACME_KEY_FILE: key {said}" == complaint({"ACME_KEY_FILE": "key"})
+    assert value == load([AcmeUser], {"ACME_PASS": value}).of(AcmeUser).password.reveal()

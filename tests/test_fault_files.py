@@ -13,6 +13,7 @@ from faults import Fault, Healthy, meets
 NOBODY = 65_534
 IN_ITS_PLACE = "move away what stands in its place"
 WRITABLE = "make it writable"
+OWNED = "it belongs to the user nobody: run as that user, or give it to this one"
 
 
 def clear(path: Path) -> None:
@@ -177,10 +178,11 @@ FAULTS = {
     "files that may not be written": Fault(only_read, bound=True),
 }
 OTHERS = {
-    "the home": of_another(".", f"run.lock: Permission denied; {WRITABLE}"),
-    "the lake": of_another("lake", f"/lake/.versions: Permission denied; {WRITABLE}"),
+    "the home": of_another(".", f"run.lock: Permission denied; {OWNED}"),
+    "the lake": of_another("lake", f"/lake/.versions: Permission denied; {OWNED}"),
     "leftovers in the log": of_another("raw/cogniac/detections/2020-01-01", "cannot read the log"),
-    "a stream of the log": of_another("raw/cogniac/detections", WRITABLE),
+    "the log": of_another("raw", OWNED),
+    "a stream of the log": of_another("raw/cogniac/detections", OWNED),
 }
 
 

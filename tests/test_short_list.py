@@ -30,3 +30,16 @@ def test_a_list_without_results_is_completed_one_by_one(plant: Plant, tmp_path: 
     assert (0, 0, True) == (first.code, second.code, second.err.rstrip().endswith("nothing changed"))
     for name in ("neurons.media", "neurons.assets", "neurons.frame_metrics"):
         assert in_order(rows(whole.home, name)) == in_order(rows(short.home, name))
+
+
+def test_a_run_that_marks_a_medium_as_deleted_says_so(plant: Plant, tmp_path: Path) -> None:
+    """It has changed something, though no record came that did; the run after it has not."""
+    sightglass = Sightglass(tmp_path, plant.neurons_login)
+    sightglass("run")
+    plant.neurons.remove(min(each["media_id"] for each in plant.neurons.truth()))
+    ran, after = sightglass("run", "--json"), sightglass("run")
+
+    last, later = (each.err.splitlines()[-1] for each in (ran, after))
+    assert (0, {"deleted": 1}) == (ran.code, ran.report["marked"])
+    assert (", 1 marked as deleted", ", nothing changed") == (last[-21:], later[-17:])
+    assert 1 == sum("deleted_at" in row for row in rows(sightglass.home, "neurons.media"))

@@ -27,7 +27,10 @@ def command(settings: Settings, source: str, since: str, until: str | None, *, a
     TIME is a date or a time in ISO 8601, in UTC where it names no offset. The range is read whatever is known
     of it, what is newer in the warehouse stays, and no cursor moves. Exit codes are those of `run`.
     """
-    start, end = _micros("--since", since), _micros("--until", until or datetime.now(UTC).isoformat())
+    now = datetime.now(UTC)
+    start, end = _micros("--since", since), _micros("--until", until or now.isoformat())
+    if start >= micros_of(now):
+        raise ConfigError(f"--since must be in the past, which {since} is not")
     if start >= end:
         raise ConfigError(f"--since must be earlier than --until, which {since} is not")
     with watched() as progress:

@@ -23,9 +23,12 @@ SECRETS = "/etc/sightglass"
 """Where the files of secrets are looked for that were given in the environment."""
 USUAL = ("COG_API_KEY", "NEURONS_API_KEY")
 """The secrets that are named where none is given yet."""
-NETWORK = tuple(
-    name for each in ("https_proxy", "http_proxy", "all_proxy", "no_proxy") for name in (each, each.upper())
-) + ("SSL_CERT_FILE", "SSL_CERT_DIR", "OTEL_EXPORTER_OTLP_ENDPOINT")
+PROXIES = ("https_proxy", "http_proxy", "all_proxy", "no_proxy")
+NETWORK = (
+    *PROXIES,
+    *map(str.upper, PROXIES),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+)
 """What else of the environment a run goes by, and cron does not know."""
 HOME = "SIGHTGLASS_HOME"
 

@@ -57,6 +57,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "published": report.published and report.published.as_json(),
         "gaps": report.gaps,
         "newly_quarantined": report.newly_quarantined,
+        "marked": report.marked,
         "unknown_fields": report.unknown,
         "held_back": [dataclasses.asdict(each) for each in report.held_back],
         "skipped": report.skipped,
@@ -90,7 +91,8 @@ def say(report: Report) -> None:
         for name in ("fetched", "inserted", "updated", "unchanged", "quarantined")
     }
     counts = ", ".join(f"{count:,} {name}" for name, count in total.items())
-    changed = "" if total["inserted"] + total["updated"] else ", nothing changed"
+    marked = "".join(f", {count:,} marked as {what}" for what, count in sorted(report.marked.items()))
+    changed = marked if marked or total["inserted"] + total["updated"] else ", nothing changed"
     tell(f"run {report.run_id} {report.status}: {counts}{changed}", level=_level(report.exit_code))
 
 

@@ -22,6 +22,9 @@ from etl.transform.batch import BEGINNING, RejectedRecord, Transformer, Transfor
 from etl.transform.part_rows import Contribution, RowSet, StreamBatch
 from etl.values import Cursor, datetime_of, fits, furthest
 
+MARK = "mark_"
+"""How the name of an action of a source begins that marks rows; what follows is as what."""
+
 
 @dataclass(slots=True)
 class Batch:
@@ -54,6 +57,8 @@ class Committer:
         self._all_stats: dict[tuple[str, str], StreamStats] = {}
         self._feeds: dict[tuple[str, str], set[str]] = {}
         """By stream and partition, the streams that it feeds, itself among them."""
+        self.marked: dict[str, int] = {}
+        """Rows that actions of the source have marked, by as what (deleted, listed)."""
         self.newly_quarantined = 0
         """Records and files refused that never were before."""
 
@@ -126,13 +131,13 @@ class Committer:
     def _counted(self) -> Iterator[None]:
         """Count what is committed inside; where it fails, count nothing: it may be tried again."""
         all_stats = {key: replace(stats) for key, stats in self._all_stats.items()}
-        new = self.newly_quarantined
+        new, marked = self.newly_quarantined, dict(self.marked)
         try:
             yield
         except BaseException:
             for key, stats in self._all_stats.items():
                 stats.count_as(all_stats.get(key, StreamStats(self._declared.name, *key)))
-            self.newly_quarantined = new
+            self.newly_quarantined, self.marked = new, marked
             raise
 
     def _save(
@@ -170,7 +175,11 @@ class Committer:
         elif action.name == SETTLE_QUARANTINE:
             self._run_store.mark(**action.parameters)
         else:
-            self._warehouse.run(self._statement(action.name), **action.parameters, now=lineage.loaded_at)
+            name = self._statement(action.name)
+            done = self._warehouse.run(name, **action.parameters, now=lineage.loaded_at)
+            word = name.removeprefix(f"{self._declared.name}/{MARK}")
+            if word != name and done and done[0][0]:
+                self.marked[word] = self.marked.get(word, 0) + int(done[0][0])
 
     def _statement(self, name: str) -> str:
         own = f"{self._declared.name}/{name}"

@@ -63,6 +63,8 @@ class Report:
     exit_code: int = OK
     streams: list[StreamStats] = field(default_factory=list)
     newly_quarantined: int = 0
+    marked: dict[str, int] = field(default_factory=dict)
+    """Rows that were marked, by as what: deleted, listed again."""
     unknown: list[str] = field(default_factory=list)
     """Undeclared fields met, as source.stream:place/field."""
     gaps: int = 0
@@ -295,6 +297,7 @@ def _read(loader: SourceLoader, session: Session, report: Report) -> None:
         report.streams += loader.all_stats
         run_events.streams_ended(report.run_id, loader.all_stats)
         report.newly_quarantined += loader.newly_quarantined
+        report.marked |= loader.marked
         report.unknown += loader.unknown
 
 

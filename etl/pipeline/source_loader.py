@@ -124,6 +124,11 @@ class SourceLoader:
         return self._committer.newly_quarantined
 
     @property
+    def marked(self) -> dict[str, int]:
+        """How many rows were marked, by as what."""
+        return self._committer.marked
+
+    @property
     def unknown(self) -> list[str]:
         """Undeclared fields met so far, as source.stream:place/field."""
         found = {*self._transformer.unknown(), *self._worker.unknown()}

@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 import httpx
 import msgspec
 
-from etl.errors import SourceError
+from etl.errors import ConfigError, SourceError
 from etl.extract.token_login import Flow, TokenLogin, content, question
 
 
@@ -51,9 +51,10 @@ class Login(TokenLogin):
         tenants = msgspec.json.decode(content(response), type=Tenants).tenants
         if len(tenants) == 1:
             return tenants[0].tenant_id
+        if not tenants:
+            raise SourceError("the user of these credentials has no tenant at Cogniac")
         listed = ", ".join(f"{tenant.tenant_id} ({tenant.name})" for tenant in tenants)
-        message = f"set COG_TENANT to one of this user's tenants: {listed or 'there is none'}"
-        raise SourceError(message)
+        raise ConfigError(f"set COG_TENANT to one of this user's tenants: {listed}")
 
     def _asking(self, request: httpx.Request, path: str) -> httpx.Request:
         """Return a question with the credentials, on behalf of a request."""
