@@ -104,6 +104,10 @@ class Settings:
         float,
         Setting("SIGHTGLASS_ARCHIVE_MINUTES", "Minutes of a run for archiving; 0: any.", "30", most=DAY),
     ]
+    run_days: Annotated[
+        int | None,
+        Setting("SIGHTGLASS_RUN_DAYS", "Days each run is kept by itself, or forever.", "400", least=31),
+    ]
     sql_memory: Annotated[
         int, Setting("SIGHTGLASS_SQL_MEMORY", "Megabytes of a reader's query.", "1024", least=64, most=LARGE)
     ]

@@ -14,7 +14,7 @@ from etl.schema import SYSTEM, Source, Table, literal, quote
 
 FORMER = "former"
 """Name under which the former warehouse is attached."""
-RUN_TABLES = ("runs", "run_streams", "accounts", "confirmations")
+RUN_TABLES = ("runs", "run_streams", "run_days", "accounts", "confirmations")
 """Tables of the system that tell of runs, also of those that brought nothing to be logged."""
 BY_SOURCE = ("cursors", "gaps", "stretches")
 """Tables of the system whose rows follow from the parts of a source, as long as none of them is missing."""

@@ -23,6 +23,10 @@ INSERT_BYTES = 16 * 2**20
 """Bytes of them, of which a statement holds several copies."""
 
 
+SUM_UP = ("find_old_runs", "sum_up_streams", "delete_old_streams", "sum_up_runs", "delete_old_runs")
+"""The statements that sum up old runs, in order."""
+
+
 @dataclass(slots=True)
 class StreamStats:
     """The counts of one stream in one run; fetched = inserted + updated + unchanged + quarantined."""
@@ -176,6 +180,12 @@ class RunStore:
     def day_before(self) -> date | None:
         """On what day, in UTC, the run before this one began; None where it is the first."""
         return next((day for (day,) in self._warehouse.run("etl/run_before", run_id=self.run_id)), None)
+
+    def sum_up(self, before: datetime) -> None:
+        """Keep of the runs before a time the sums of each day, and what tells how each stream stands."""
+        with self._warehouse.transaction():
+            for name in SUM_UP:
+                self._warehouse.run(f"etl/{name}", before=before)
 
     def cursor(self, source: str, stream: str, partition: str) -> Cursor | None:
         """Where the stream stands; None before its first load, or where that was told in another kind."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 from etl import __version__, schema
 from etl.config import Settings
@@ -292,13 +292,18 @@ class SourceLoader:
         return [each for each in found if not is_accepted[each.quarantine_id]]
 
     def _prune(self) -> None:
+        """Let go of what is older than the settings say, by the older of two clocks: one may be ahead."""
+        today = self._context.started.date()
+        before = self._run_store.day_before() or today
+        oldest = min(today, before)
         if self._days is not None and self._days < FOREVER_DAYS:
-            oldest = min(
-                self._context.started.date(), self._run_store.day_before() or self._context.started.date()
-            )
             self._log.prune(
                 oldest - timedelta(days=self._days), self._run_store.log_applied(self._declared.name)
             )
+        days = self._context.settings.run_days
+        # All runs are looked through: once a day is enough.
+        if days is not None and days < FOREVER_DAYS and before != today:
+            self._run_store.sum_up(datetime.combine(oldest - timedelta(days=days), time(), UTC))
 
 
 def _or_beginning(cursor: Cursor | None) -> Cursor:
