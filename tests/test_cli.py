@@ -27,6 +27,7 @@ COMMANDS = (
     "publish",
     "rebuild",
     "install-timer",
+    "undo",
     "quarantine",
 )
 

@@ -46,6 +46,7 @@ COMMANDS = {
     "publish": "Publish the warehouse again, as every run does.",
     "rebuild": "Make the tables anew from what was received.",
     "install-timer": "Print what starts runs from cron or systemd.",
+    "undo": "Make the tables what they were before a run.",
     "quarantine": "List, show, replay or dismiss what was refused.",
 }
 

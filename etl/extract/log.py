@@ -15,7 +15,7 @@ Numbers rise by one from part to part and are never used twice. What has a numbe
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from etl.errors import EnvironmentFaultError
+from etl.extract.undone import undone_runs, write_undone
 from etl.files import remedy
 from etl.values import Cursor
 
@@ -163,18 +164,32 @@ class Part(NamedTuple):
     number: int
     run_id: str
     entry: Path
+    is_undone: bool = False
+    """Whether its run was undone: nothing is made of it any more."""
 
 
 class Log:
     """The parts in the folder of one source; EnvironmentFaultError where it cannot be looked into."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, undone: Collection[str] = ()) -> None:
+        """`undone` are runs that are taken to be undone, besides those that are."""
         self.folder = folder
+        self._undone = undone
 
     def parts(self, after: int = 0) -> list[Part]:
-        """Return the sealed parts with numbers beyond this one, in order."""
+        """Return the sealed parts with numbers beyond this one, in order, those of undone runs too."""
         found = (part_of(path) for path in self._in_days(ENTRIES) if path.name.endswith(LINES))
-        return sorted(part for part in found if part and part.number > after)
+        undone = {*self._undone, *undone_runs(self.folder)}
+        return sorted(
+            part._replace(is_undone=part.run_id in undone) for part in found if part and part.number > after
+        )
+
+    def undo(self, runs: Collection[str]) -> None:
+        """See to it that nothing is made of the parts of these runs any more; they stay where they are."""
+        known = undone_runs(self.folder)
+        new = {part.run_id for part in self.parts() if part.run_id in runs} if runs else set[str]()
+        if not new <= known:
+            write_undone(self.folder, known | new)
 
     def highest(self) -> int:
         """Return the highest number of any file, sealed or not; 0 where there is none."""

@@ -2,9 +2,10 @@
 
 import base64
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from etl.config import Settings
@@ -288,6 +289,16 @@ class FileSource(Source, Protocol):
 
     def refuse(self, file: File, reason: str) -> File:
         """Return the same file, marked as one that could not be read."""
+
+
+class PushedSource(Source, Protocol):
+    """What a module offers besides when some of what it loads was sent by itself, and is sent only once."""
+
+    def give_back(self, home: Path, pages: Iterable[Page]) -> int:
+        """Put what was pushed among these records to where the next run takes it from; how many.
+
+        What is given back twice is loaded once. OSError where it cannot be written.
+        """
 
 
 STAND_IN = b'{"+received of d2f0a6c4-8a44-4c1e-9d43-6c0a1c1f7b52":"'

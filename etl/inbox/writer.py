@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
+import msgspec
+import xxhash
+
 from etl import __version__
 from etl.files import make_private, sync
 from etl.inbox.segment import CLOSED, FOLDER, FORMAT, OPEN, Entry, Head, Seal, encode
@@ -230,6 +233,23 @@ class InboxWriter:
             if not segment.end:
                 segment.path.unlink()
         _close(segment.file)
+
+
+def give_back(home: Path, posts: Sequence[Post]) -> None:
+    """Put posts into the inbox again, as a segment that is finished: the same ones into the same segment.
+
+    OSError where it cannot be written.
+    """
+    digest = xxhash.xxh3_64_hexdigest(b"".join(msgspec.json.encode(each) for each in posts))
+    make_private(home / FOLDER)
+    path = home / FOLDER / f"{posts[0].received_at:016}-{digest[:12]}{CLOSED}"
+    aside = path.with_suffix(".part")
+    entries = [encode(Entry(f"{path.stem}-{number:06}", *post)) for number, post in enumerate(posts, 1)]
+    aside.touch(mode=0o600)
+    aside.write_bytes(b"".join([encode(Head(FORMAT, __version__)), *entries, encode(Seal(len(posts)))]))
+    sync(aside)
+    aside.rename(path)
+    sync(path.parent)
 
 
 def _is_locked(file: int, path: Path) -> bool:

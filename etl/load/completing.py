@@ -83,6 +83,22 @@ def copy_runs(warehouse: Warehouse) -> None:
         _copy(warehouse, name, "true")
 
 
+def copy_runs_but(warehouse: Warehouse, undone: Sequence[str], replayed: Collection[str]) -> None:
+    """Take from the former warehouse what is known of its runs, of which some are undone.
+
+    What these have done to accounts and confirmations is not taken, of the sources whose log was replayed.
+    """
+    for name in ("runs", "run_streams"):
+        _copy(warehouse, name, "true")
+    for name in ("accounts", "confirmations"):
+        _copy(warehouse, name, f"source NOT IN {_list(replayed)}")
+    for name in ("runs", "streams"):
+        warehouse.run(f"etl/undo_{name}", runs=list(undone))
+    for source in replayed:
+        for name in ("confirmations", "quarantine"):
+            warehouse.run(f"etl/undo_{name}", source=source, runs=list(undone))
+
+
 def _roots(source: Source) -> Iterator[Table]:
     """Yield the tables whose rows are written for themselves, not as something that belongs to others."""
     for table in source.tables.values():

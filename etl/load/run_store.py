@@ -164,6 +164,10 @@ class RunStore:
         """Enter the run, where it is not entered yet."""
         self._warehouse.run("etl/know_run", run_id=self.run_id, started_at=started, version=version)
 
+    def undone(self) -> list[str]:
+        """Return the runs that were undone."""
+        return [run_id for (run_id,) in self._warehouse.run("etl/undone_runs")]
+
     def finish(self, now: datetime, status: str, exit_code: int, unknown: list[str]) -> None:
         """Enter how the run ended."""
         with self._warehouse.transaction():

@@ -49,15 +49,24 @@ class LogApplier:
         """
         pending: list[tuple[Part, PartRows]] = []
         for part in parts:
-            if pending and pending[-1][0].run_id != part.run_id:
+            if pending and (part.is_undone or pending[-1][0].run_id != part.run_id):
                 yield self._commit(pending, moves_cursors=moves_cursors)
                 pending = []
+            if part.is_undone:
+                yield self._pass_over(part)
+                continue
             pending.append((part, self._rows(part)))
             if pending[-1][1].head.ends_batch:
                 yield self._commit(pending, moves_cursors=moves_cursors)
                 pending = []
         if pending:
             yield self._commit(pending, moves_cursors=moves_cursors)
+
+    def _pass_over(self, part: Part) -> Part:
+        """Leave out what an undone run has received."""
+        with self.warehouse.transaction():
+            RunStore(self.warehouse, part.run_id).apply_log(self.source.name, part.number)
+        return part
 
     def _rows(self, part: Part) -> PartRows:
         """Return the rows, and all else, in a part."""
@@ -97,6 +106,8 @@ def recover(warehouse: Warehouse, log: Log, source: str, redact: Redactor) -> Re
     run_store = RunStore(warehouse, "")
     applied = run_store.log_applied(source)
     log.clean(applied)
+    # An undo that was killed has taken them out of the tables, and may not have come to this.
+    log.undo(run_store.undone())
     recovery, left = Recovery(applied), log.parts(applied)
     if not left:
         return recovery

@@ -27,7 +27,7 @@ from etl.load.run_store import RunStore
 from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.pipeline.log_applier import LogApplier, recover
 from etl.process import interruptible
-from etl.publish import REBUILT, Published, publish
+from etl.publish import FEWER, REBUILT, Published, publish
 from etl.redact import Redactor
 from etl.schema import literal
 
@@ -86,13 +86,13 @@ def rebuild(
                 f"there is neither a warehouse nor a log in {home}: run `sightglass run`"
             )
         folder = into or home / ASIDE
-        _clear(folder, new=into is None)
+        clear_aside(folder, new=into is None)
         with opened(folder) as warehouse, interruptible(warehouse, is_wanted_after=True):
             _fill(warehouse, settings, logs, report, has_former=has_former)
             RunStore(warehouse, "").close_dead(now())
             warehouse.connection.execute("CHECKPOINT")
         if into is None:
-            _bring_in(home, folder, alone=alone)
+            bring_in(home, folder, alone=alone)
         _publish(settings if into is None else settings.at(into), report)
     if report.incomplete:
         report.exit_code = QUARANTINED
@@ -198,7 +198,7 @@ def _held_too(into: Path | None, home: Path, now: datetime) -> Iterator[None]:
         yield
 
 
-def _clear(folder: Path, *, new: bool) -> None:
+def clear_aside(folder: Path, *, new: bool) -> None:
     """Remove what a rebuild that was killed has left, and make room for this one."""
     if new:
         shutil.rmtree(folder, ignore_errors=True)
@@ -220,15 +220,19 @@ def _take_place(made: Path, former: Path) -> None:
         ) from error
 
 
-def _bring_in(home: Path, folder: Path, *, alone: bool) -> None:
-    """Let what was made take the place of the former warehouse, and have all of it published anew."""
-    (home / REBUILT).touch()
+def bring_in(home: Path, folder: Path, *, alone: bool = False, fewer: bool = False) -> None:
+    """Let what was made take the place of the former warehouse, and have all of it published anew.
+
+    `fewer` says that rows were taken away on purpose.
+    """
+    for name in (REBUILT, *([FEWER] if fewer else ())):
+        (home / name).touch()
     if alone:
         # The log may not hold all that was in it.
         with suppress(FileNotFoundError):
             (home / NAME).replace(home / f"{NAME}{KEPT}")
     _take_place(folder / NAME, home / NAME)
-    _clear(folder, new=True)
+    clear_aside(folder, new=True)
 
 
 def _publish(settings: Settings, report: Rebuilt) -> None:

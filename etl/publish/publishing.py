@@ -23,6 +23,8 @@ from etl.schema import LINEAGE_TIME, Table
 
 REBUILT = "rebuilt"
 """A file that says that the tables were made anew: a row can hold something else by the same lineage."""
+FEWER = "fewer"
+"""A file that says that rows were taken away on purpose: then no table is held to the rows it had."""
 NAMES_SHOWN = 5
 """Damaged files that people are told the names of."""
 
@@ -106,7 +108,8 @@ def publish(
             raise CheckFailedError(f"{error}; until then these files stay damaged: {_few(names)}") from error
         raise
     version = lake.commit(_tables(), change, loaded_until) if change.files else lake.newest()
-    (settings.home / REBUILT).unlink(missing_ok=True)
+    for name in (REBUILT, FEWER):
+        (settings.home / name).unlink(missing_ok=True)
     forget_held(settings.home)
     lake.discard(damaged)
     lake.link()
@@ -137,6 +140,8 @@ def _written(
             state = lake.state()
             if is_rebuilt:
                 state = msgspec.structs.replace(state, loaded_until=0)
+            if (settings.home / FEWER).exists():
+                state = msgspec.structs.replace(state, tables={})
             check(warehouse.connection, tables, change, state, lake.limits)
         loaded_until = _loaded_until(warehouse.connection, tables)
         lake.write(warehouse.connection, tables, change, warehouse.memory)

@@ -136,9 +136,9 @@ def started(sightglass: Sightglass, program: str, *arguments: str) -> Popen[str]
     )
 
 
-def died(sightglass: Sightglass, moment: Moment, command: str = "run") -> bool:
-    """Whether a command with this death in it was killed; else it must have gone well."""
-    with started(sightglass, moment.program, command) as process:
+def died(sightglass: Sightglass, moment: Moment, *command: str) -> bool:
+    """Whether a command, `run` by default, with this death in it was killed; else it must have gone well."""
+    with started(sightglass, moment.program, *(command or ("run",))) as process:
         _, said = process.communicate(timeout=100)
     if process.returncode not in (0, -signal.SIGKILL):
         raise AssertionError(said)

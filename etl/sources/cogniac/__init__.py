@@ -21,13 +21,14 @@ from etl.inbox.reader import Inbox
 from etl.setting import Secret
 from etl.sources.cogniac.applications import Application, application_of
 from etl.sources.cogniac.archive import MediaArchive, wanted_sizes
+from etl.sources.cogniac.given_back import give_back
 from etl.sources.cogniac.pages import PAGE, Records, linked, readable
 from etl.sources.cogniac.pushed import Postbacks
 from etl.sources.cogniac.records import ENRICH, redact
 from etl.sources.cogniac.scan import Scan
 from etl.sources.cogniac.settings import OwnSettings
 
-__all__ = ["ENRICH", "LOGIN", "OwnSettings", "connect", "redact"]
+__all__ = ["ENRICH", "LOGIN", "OwnSettings", "connect", "give_back", "redact"]
 
 LOGIN = "COG_API_KEY, or COG_USER and COG_PASS"
 """Which settings must be given to log in, as told to people."""
