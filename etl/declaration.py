@@ -54,6 +54,9 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether only Sightglass writes the column; it is looked for in no record."""
     large: bool = False
     """Whether it may hold megabytes, of which the key is a fingerprint: it is not read to find changes."""
+    identifies: Literal["", "medium", "person"] = ""
+    """What the value is the id of: who asks that a medium or a person be forgotten names one. A row goes
+    with the medium that a column of its key, or a required one, names."""
     forms: tuple[Form, ...] = FORMS
     """How a timestamp may be written: `number` (seconds since 1970), `iso` (ISO 8601 with an offset),
     `digits` (seconds since 1970 as text, of nine digits or more)."""

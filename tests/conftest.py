@@ -43,6 +43,7 @@ SLOW = {
     "test_cursors.py",
     "test_disk.py",
     "test_failures.py",
+    "test_forget.py",
     "test_found.py",
     "test_fault_damage.py",
     "test_fault_files.py",

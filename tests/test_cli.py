@@ -28,6 +28,7 @@ COMMANDS = (
     "rebuild",
     "install-timer",
     "undo",
+    "forget",
     "quarantine",
 )
 

@@ -47,6 +47,7 @@ COMMANDS = {
     "rebuild": "Make the tables anew from what was received.",
     "install-timer": "Print what starts runs from cron or systemd.",
     "undo": "Make the tables what they were before a run.",
+    "forget": "Take a medium or a person out of everything.",
     "quarantine": "List, show, replay or dismiss what was refused.",
 }
 

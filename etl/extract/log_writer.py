@@ -75,8 +75,12 @@ class _Open:
 class LogWriter:
     """Writes the parts of one run; safe to use from one thread at a time."""
 
-    def __init__(self, log: Log, run: Run, day: str, after: int) -> None:
-        """`day` names the folder of all of its parts, `after` is the last number that was used."""
+    def __init__(self, log: Log, run: Run, day: str, after: int, mark: str = "") -> None:
+        """`day` names the folder of all of its parts, `after` is the last number that was used.
+
+        `mark` tells the files of a part that is written once more from those that it had.
+        """
+        self._mark = mark
         self._log = log
         self._run = run
         self._day = day
@@ -141,9 +145,9 @@ class LogWriter:
         name = f"{stream}{ending}"
         if name not in part.files:
             folder = self._log.folder / stream / self._day
-            file = _File(folder / f"{part.number:08}-{self._run.run_id}{ending}")
             if stream == ENTRIES:
-                return file
+                return _File(folder / f"{part.number:08}-{self._run.run_id}{ending}")
+            file = _File(folder / f"{part.number:08}-{self._run.run_id}{self._mark}{ending}")
             part.files[name] = file
         return part.files[name]
 

@@ -190,6 +190,8 @@ class SourceContext:
     """When the run began: by this it is decided what is due to be asked for again."""
     span: tuple[int, int] | None = None
     """What changed within these times is to be read again, in microseconds since 1970; None in a run."""
+    is_forgotten: Callable[[str], bool] = lambda _id: False
+    """Whether a medium is to be forgotten: what belongs to it need not be asked for."""
 
 
 class Block(Protocol):

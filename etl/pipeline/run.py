@@ -23,6 +23,7 @@ from etl.errors import (
     SourceError,
     worst,
 )
+from etl.extract.forgotten import load
 from etl.extract.log import RAW, Log
 from etl.extract.stream import SETTLE_QUARANTINE, Action, Session
 from etl.load import lock
@@ -195,6 +196,10 @@ def _recover(warehouse: Warehouse, settings: Settings) -> tuple[list[str], bool]
     redact = Redactor(each.reveal() for each in settings.secrets)
     found = [recover(warehouse, Log(settings.home / RAW / name), name, redact) for name in schema.names()]
     notices = [notice for each in found for notice in each.notices]
+    if load(settings.home).pending:
+        notices.append(
+            "what was to be forgotten may still be there: `sightglass forget` was killed; run it again"
+        )
     return notices, any(each.is_damaged for each in found)
 
 

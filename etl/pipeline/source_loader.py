@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from etl import __version__, schema
 from etl.config import Settings
+from etl.extract.forgotten import load
 from etl.extract.log import RAW, Log, Run, StreamHead
 from etl.extract.log_writer import LogWriter, Received
 from etl.extract.stream import (
@@ -34,6 +35,7 @@ from etl.pipeline.transform_worker import TransformWorker
 from etl.redact import Redactor
 from etl.sources import source_module
 from etl.transform.batch import Transformer
+from etl.transform.forgetting import Forgetter
 from etl.transform.part_rows import StreamBatch
 from etl.transform.recognize import Recognizer, RecordHasher
 from etl.values import Cursor, chunked, datetime_of, micros_of, moment
@@ -99,6 +101,8 @@ class SourceLoader:
         )
         self._log = Log(context.settings.home / RAW / name)
         self._worker = TransformWorker(self._log, name)
+        self._forgotten = load(context.settings.home)
+        self._forgetter = Forgetter(self._declared, self._forgotten) if self._forgotten else None
         self._days = context.settings.raw_days
         run = Run(context.run_store.run_id, micros_of(context.started), __version__)
         # The first number is left out where something was loaded before there was a log.
@@ -140,7 +144,9 @@ class SourceLoader:
         context = self._context
         with closing(self._worker):
             for group in session.streams(
-                SourceContext(self._now, self._warehouse.ask, context.started, context.span)
+                SourceContext(
+                    self._now, self._warehouse.ask, context.started, context.span, self._forgotten.is_medium
+                )
             ):
                 self._read_group(group)
         if context.span is None:
@@ -150,7 +156,10 @@ class SourceLoader:
     def _read_group(self, group: Sequence[Stream]) -> None:
         """Read streams side by side."""
         self._batch_bytes, self._batch_since = 0, None
-        buffers = {id(stream): StreamBuffer(stream, self._stats(stream), Recognizer()) for stream in group}
+        buffers = {
+            id(stream): StreamBuffer(stream, self._stats(stream), Recognizer(), forgetter=self._forgetter)
+            for stream in group
+        }
         checkpoints = {key: self._open(each) for key, each in buffers.items()}
         at_once = self._context.settings.concurrency
         steps = Steps(

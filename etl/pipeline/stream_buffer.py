@@ -17,6 +17,7 @@ from etl.extract.stream import (
     size_of,
 )
 from etl.load.run_store import StreamStats
+from etl.transform.forgetting import Forgetter
 from etl.transform.part_rows import is_content
 from etl.transform.recognize import Recognizer
 from etl.values import Cursor, CursorKind, fits, furthest, micros_of
@@ -34,6 +35,8 @@ class StreamBuffer:
     end: int | None = 0
     """Up to when the stream was asked for, in microseconds since 1970: the cursor never passes it. None where
     its cursor is no time."""
+    forgetter: Forgetter | None = None
+    """Takes out of it what is to be forgotten."""
     starts_over: bool = False
     """Whether the cursor is not believed; the first part alone says so."""
     records: int = 0
@@ -50,12 +53,14 @@ class StreamBuffer:
     _repeats: dict[str, int] = field(default_factory=dict)
     _newest: Cursor | None = None
     _count: int = 0
+    _left_out: int = 0
 
     def add(self, bundle: Bundle, now: datetime) -> None:
         """Add a bundle, without the records that came just as they are stored."""
         count = sum(len(each.records) for each in bundle if isinstance(each, Page))
         self.records += count
         self._count += count
+        bundle = self._without_forgotten(bundle)
         read = [self._without_repeats(each) if isinstance(each, Page) else each for each in bundle]
         new = self._with_watermark([each for each in read if not isinstance(each, Page) or each.records])
         self.since = self.since or now
@@ -97,6 +102,19 @@ class StreamBuffer:
             return watermark
         notice = f"it was read up to what is no {self.kind}, so the cursor stays"
         return Watermark(None, holds=True, notice="; ".join(filter(None, [watermark.notice, notice])))
+
+    def _without_forgotten(self, bundle: Bundle) -> Bundle:
+        """Leave out what is about media that are to be forgotten: it counts as unchanged, and is told."""
+        if self.forgetter is None:
+            return bundle
+        left, left_out = self.forgetter.bundle(bundle)
+        for name, count in left_out.items():
+            self._repeats[name] = self._repeats.get(name, 0) + count
+            self._left_out += count
+        if self._left_out and any(isinstance(each, End) for each in bundle):
+            told = f"left out, for it is about media that are to be forgotten: {self._left_out:,}"
+            self.stats.notice = "; ".join(filter(None, [self.stats.notice, told]))
+        return left
 
     def _without_repeats(self, page: Page) -> Page:
         new, versions = self.recognizer.split(page)

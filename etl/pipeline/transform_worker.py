@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 
 from etl import schema
 from etl.errors import EnvironmentFaultError
+from etl.extract.forgotten import load
 from etl.extract.log import Log, Part
 from etl.extract.log_reader import DamagedPartError, read
 from etl.extract.log_writer import Received
@@ -30,6 +31,7 @@ from etl.extract.stream import SETTLE_QUARANTINE, Action, Delivery
 from etl.setting import declared
 from etl.sources import own_settings, source_module
 from etl.transform.batch import Transformer
+from etl.transform.forgetting import Forgetter
 from etl.transform.part_rows import (
     Contribution,
     PartRows,
@@ -68,13 +70,15 @@ class PartTransformer:
         self._log = log
         self._declared = schema.source(source)
         self.transformer = Transformer(source_module(source), self._declared)
+        # What the log holds of whom is to be forgotten is an old copy of it that was brought back.
+        self._forgetter = Forgetter(self._declared, load(log.folder.parents[1]))
 
     def rows(self, part: Part) -> PartRows:
         """Return the rows, and all else, in a part; DamagedPartError where it is not as it was written."""
         head, received = read(self._log, part)
         delivered: list[list[Delivery]] = [[] for _ in head.streams]
         for each in received:
-            delivered[each.by] += each.bundle
+            delivered[each.by] += self._forgetter.bundle(each.bundle)[0]
         batches, rows = [stream_batch(each) for each in head.streams], RowSet()
         for batch, some in zip(batches, delivered, strict=True):
             self._take(batch, batch.take(some), rows)

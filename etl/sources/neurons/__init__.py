@@ -296,6 +296,8 @@ class Neurons:
     def _wanted(self, medium: Listed, known: Known | None) -> list[str]:
         """Return the files to look at: all of a new or changed medium, else the unsettled."""
         names = list(medium.results or {})
+        if self._source_context.is_forgotten(medium.media_id):
+            return []
         if known is None or known.marks != (medium.status, medium.aoi_status, changed_at(medium)):
             return names
         return [name for name in names if name not in known.settled]

@@ -1,0 +1,269 @@
+"""Media and people that are to be forgotten: known by keyed hashes, and taken out of whatever names them.
+
+`forgotten.json` in the folder of the warehouse holds the hashes (HMAC-SHA256), `forgotten.key` the key.
+Without the key nobody can tell whom a hash stands for; with it, only who knows the id already.
+"""
+
+import hmac
+import re
+import secrets
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote
+
+import msgspec
+
+from etl.errors import EnvironmentFaultError
+from etl.files import remedy, sync
+from etl.values import UNREADABLE, canonical
+
+NAME, KEY = "forgotten.json", "forgotten.key"
+KEY_BYTES = 32
+LONGEST_ID = 400
+"""Characters beyond which a text is no id."""
+CERTAIN = 8
+"""Characters from which on an id is taken out wherever it stands, in the midst of other letters too."""
+WORD = "[forgotten]"
+"""What stands for a medium in a text that names it."""
+REMEMBERED = 200_000
+"""Texts of which it is remembered whether they name anybody."""
+WORDS = tuple(map(re.compile, (r"""[^\s/?&=#,;:"'<>()\[\]{}|\\]+""", r"[\w.@+-]+", r"[\w-]+", r"[^\W_]+")))
+"""What may be an id in a text: the longest first."""
+GONE = object()
+"""What is left of a value that is the id of a medium."""
+
+Kind = Literal["medium", "person"]
+
+
+class Listed(msgspec.Struct, frozen=True):
+    """What the file holds."""
+
+    check: str
+    """The hash of nothing, by which the key is known to be the right one."""
+    hashes: list[str]
+    pending: list[str] = []
+    """Those of them that may not be out of everything yet."""
+
+
+class Forgotten:
+    """Knows a medium or a person that is to be forgotten when it sees one, and takes them out of values."""
+
+    def __init__(
+        self,
+        key: bytes = b"",
+        hashes: Collection[str] = (),
+        pending: Collection[str] = (),
+        plain: Sequence[tuple[Kind, str]] = (),
+    ) -> None:
+        """`plain` are those whose ids are known now: they are found in the midst of other letters too."""
+        self._key = key
+        self.hashes = frozenset(hashes)
+        self.pending = frozenset(pending)
+        self._plain = [(kind, text) for kind, text in plain if len(text) >= CERTAIN]
+        self._seen: dict[str, tuple[Any, bool]] = {}
+        self.media_met = 0
+        """How many texts named a medium so far."""
+
+    def __bool__(self) -> bool:
+        """Whether there is anybody to forget."""
+        return bool(self.hashes)
+
+    def hash_of(self, kind: Kind, text: str) -> str:
+        """Return the keyed hash of an id; people's ids are the same in capitals."""
+        return hmac.digest(self._key, f"{kind}\0{_normal(kind, text)}".encode(), "sha256").hex()
+
+    def pseudonym(self, text: str) -> str:
+        """Return what stands for a person from now on: the same wherever the person is named."""
+        return f"forgotten-{self.hash_of('person', 'pseudonym of ' + text)[:16]}"
+
+    def with_one(self, kind: Kind, text: str) -> "Forgotten":
+        """Return what knows one more, by its id too, which is not out of everything yet."""
+        own = self.hash_of(kind, text)
+        return Forgotten(self._key, self.hashes | {own}, self.pending | {own}, [(kind, text)])
+
+    def finished(self, kind: Kind, text: str) -> "Forgotten":
+        """Return what knows that this one is out of everything."""
+        return Forgotten(self._key, self.hashes, self.pending - {self.hash_of(kind, text)})
+
+    def knows(self, kind: Kind, text: str) -> bool:
+        """Whether this one is to be forgotten already."""
+        return self.hash_of(kind, text) in self.hashes
+
+    def content(self, content: bytes) -> bytes:
+        """Return the bytes of a file without those whose ids are known now."""
+        for kind, plain in self._plain:
+            # Neither a pseudonym nor the word holds anything that `sub` would read as more than itself.
+            instead = self.pseudonym(plain) if kind == "person" else WORD
+            found = re.compile(re.escape(plain.encode()), re.IGNORECASE)
+            if found.search(content):
+                content = found.sub(instead.encode(), content)
+        return content
+
+    def is_medium(self, text: object) -> bool:
+        """Whether this is the id of a medium that is to be forgotten."""
+        return isinstance(text, str) and self._instead(text) is GONE
+
+    def text(self, text: str) -> Any:  # noqa: ANN401 -- a text, or what is left of it
+        """Return a text without those who are named in it; GONE for the id of a medium."""
+        found = self._seen.get(text)
+        if found is None:
+            before = self.media_met
+            made = self._without(text)
+            found = made, made is GONE or self.media_met > before
+            self.media_met = before
+            if len(self._seen) >= REMEMBERED:
+                self._seen.clear()
+            self._seen[text] = found
+        self.media_met += found[1]
+        # The very text that was given, where it is as it was: by that it is known to be.
+        return text if found[0] == text else found[0]
+
+    def value(self, value: Any, own: Collection[str], kept: Collection[str] = (), at: str = "") -> Any:  # noqa: ANN401 -- any JSON
+        """Return a JSON value without them, itself where it names none.
+
+        An object is about the medium that a member with one of the `own` names names: it goes from the list
+        that it is in, but for those lists, by their places, that are `kept`.
+        """
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            elements = list(self._elements(value, own, kept, at))
+            same = len(elements) == len(value) and all(map(_is_same, elements, value))
+            return value if same else elements
+        if isinstance(value, dict):
+            members = dict(self._members(value, own, kept, at))
+            same = len(members) == len(value) and all(
+                name in members and members[name] is each for name, each in value.items()
+            )
+            return value if same else members
+        return value
+
+    def _elements(
+        self, value: list[Any], own: Collection[str], kept: Collection[str], at: str
+    ) -> Iterator[Any]:
+        for each in value:
+            if at in kept or not self.is_about(each, own):
+                new = self.value(each, own, kept, at)
+                if new is not GONE:
+                    yield new
+
+    def _members(
+        self, value: dict[str, Any], own: Collection[str], kept: Collection[str], at: str
+    ) -> Iterator[tuple[str, Any]]:
+        for name, each in value.items():
+            new_name = self.text(name)
+            if new_name is GONE:
+                continue
+            below = f"{at}/{name}" if at else name
+            new = None if self.is_about(each, own) else self.value(each, own, kept, below)
+            yield new_name, None if new is GONE else new
+
+    def is_about(self, value: object, own: Collection[str]) -> bool:
+        """Whether this is an object that says by one of these members which medium it is about."""
+        if isinstance(value, dict) and any(self.is_medium(value.get(name)) for name in own):
+            self.media_met += 1
+            return True
+        return False
+
+    def _without(self, text: str) -> Any:  # noqa: ANN401 -- a text, or GONE
+        instead = self._instead(text)
+        if instead is not None:
+            return instead
+        if text[:1] in ("{", "["):
+            with suppress(*UNREADABLE):
+                value = msgspec.json.decode(text)
+                new = self.value(value, ())
+                return text if new is value else canonical(new).decode()
+        made = text
+        for words in WORDS:
+            made = words.sub(lambda found: self._word(found[0]), made)
+        for kind, plain in self._plain:
+            found = re.compile(re.escape(plain), re.IGNORECASE)
+            if found.search(made):
+                made = found.sub(self._named(kind, plain), made)
+        return made
+
+    def _word(self, word: str) -> str:
+        instead = self._instead(unquote(word) if "%" in word else word)
+        if instead is None:
+            return word
+        return self._named("medium", "") if instead is GONE else str(instead)
+
+    def _named(self, kind: Kind, text: str) -> str:
+        """Return what stands for a medium or a person in the midst of a text."""
+        if kind == "person":
+            return self.pseudonym(text)
+        self.media_met += 1
+        return WORD
+
+    def _instead(self, text: str) -> Any:  # noqa: ANN401 -- a text, GONE, or None
+        """Return what stands in place of an id; None where it is nobody's who is to be forgotten."""
+        if not 0 < len(text) <= LONGEST_ID:
+            return None
+        if self.hash_of("medium", text) in self.hashes:
+            return GONE
+        return self.pseudonym(text) if self.hash_of("person", text) in self.hashes else None
+
+
+def _normal(kind: Kind, text: str) -> str:
+    return text.casefold() if kind == "person" else text
+
+
+def _is_same(left: object, right: object) -> bool:
+    return left is right
+
+
+def load(home: Path) -> Forgotten:
+    """Return who is to be forgotten.
+
+    Raises EnvironmentFaultError where that cannot be told: they would come back.
+    """
+    try:
+        listed = msgspec.json.decode((home / NAME).read_bytes(), type=Listed)
+        found = Forgotten(bytes.fromhex((home / KEY).read_text()), listed.hashes, listed.pending)
+    except FileNotFoundError as error:
+        if Path(error.filename).name == NAME:
+            return Forgotten()
+        raise EnvironmentFaultError(
+            f"{home / KEY} is gone: without it nobody can tell who is to be forgotten; bring it back"
+        ) from error
+    except OSError as error:
+        raise EnvironmentFaultError(
+            f"cannot read {home / NAME}: {error.strerror}; {remedy(error)}"
+        ) from error
+    except (*UNREADABLE, ValueError) as error:
+        raise EnvironmentFaultError(f"{home / NAME} or {KEY} is damaged: bring it back") from error
+    if found.hash_of("medium", "") != listed.check:
+        raise EnvironmentFaultError(f"{home / KEY} is not the key that {NAME} was made with: bring that back")
+    return found
+
+
+def begun(home: Path) -> Forgotten:
+    """Return who is to be forgotten, with a key that is made where there is none."""
+    found = load(home)
+    if found:
+        return found
+    _write(home / KEY, secrets.token_bytes(KEY_BYTES).hex().encode())
+    return Forgotten(bytes.fromhex((home / KEY).read_text()))
+
+
+def remember(home: Path, forgotten: Forgotten) -> None:
+    """Keep the hashes."""
+    check = forgotten.hash_of("medium", "")
+    listed = Listed(check, sorted(forgotten.hashes), sorted(forgotten.pending))
+    _write(home / NAME, msgspec.json.encode(listed))
+
+
+def _write(path: Path, content: bytes) -> None:
+    aside = path.with_name(f"{path.name}.part")
+    try:
+        aside.unlink(missing_ok=True)
+        aside.touch(mode=0o600)
+        aside.write_bytes(content)
+        sync(aside)
+        aside.replace(path)
+        sync(path.parent)
+    except OSError as error:
+        raise EnvironmentFaultError(f"cannot write {path}: {error.strerror}; {remedy(error)}") from error

@@ -1,0 +1,224 @@
+"""Forget a medium or a person: out of the tables, the log, the inbox and the lake, and never loaded again."""
+
+import io
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from etl import schema
+from etl.config import Settings
+from etl.errors import OK, QUARANTINED, ConfigError
+from etl.extract import forgotten as store
+from etl.extract.forgotten import CERTAIN, Forgotten, Kind
+from etl.extract.log import RAW, Log
+from etl.extract.log_reader import DamagedPartError, read
+from etl.extract.log_rewriter import remove, rewrite, set_aside, stray
+from etl.extract.stream import Delivery, Page, as_received, one_line
+from etl.load import lock
+from etl.load.completing import FORMER
+from etl.load.forgetting import Wish, copy_without, is_known, needles, renamed_refusals
+from etl.load.run_store import RunStore
+from etl.load.warehouse import NAME, Warehouse, opened
+from etl.pipeline.forget_posts import forget_posts
+from etl.pipeline.log_applier import recover
+from etl.pipeline.rebuild import ASIDE, bring_in, clear_aside
+from etl.process import interruptible
+from etl.publish import Published, publish
+from etl.publish.bi import LAKE
+from etl.publish.bi import NAME as BI
+from etl.publish.lake import Lake
+from etl.redact import Redactor
+from etl.schema import literal
+from etl.sources import source_module
+from etl.transform.forgetting import Forgetter, own_names
+from etl.transform.recognize import RecordHasher
+
+DATABASES = (".duckdb", ".former")
+
+
+@dataclass(slots=True)
+class Forgot:
+    """What was forgotten, and what may still hold it."""
+
+    kind: Kind
+    rows: dict[str, int] = field(default_factory=dict)
+    """By table, rows that went or are others now."""
+    parts: dict[str, int] = field(default_factory=dict)
+    """By source, parts of the log that were written once more."""
+    posts: int = 0
+    """Posts in the inbox that went or are others now."""
+    left: list[str] = field(default_factory=list)
+    """What in the folder of the warehouse may still hold it, and must be seen to by hand."""
+    log_notices: list[str] = field(default_factory=list)
+    published: Published | None = None
+    exit_code: int = OK
+
+
+def forget(settings: Settings, kind: Kind, text: str, now: Callable[[], datetime]) -> Forgot:
+    """Forget one; ConfigError where nothing knows it, or knows it as something else."""
+    home, report = settings.home, Forgot(kind)
+    if not (home / NAME).exists():
+        raise ConfigError(f"there is no warehouse in {home} yet: there is nothing to forget")
+    with lock.hold(home, now()):
+        logs = {name: Log(home / RAW / name) for name in schema.names()}
+        known = store.begun(home)
+        one = known.with_one(kind, text)
+        with _open(settings) as warehouse:
+            _bring_up_to_date(warehouse, settings, logs, report, now())
+            is_there = is_known(warehouse, kind, text) or known.knows(kind, text)
+            renamed = renamed_refusals(warehouse, one, text)
+            warehouse.connection.execute("CHECKPOINT")
+        own = frozenset[str]().union(*(own_names(schema.source(name)) for name in logs))
+        searched = _LogSearch(one, text, renamed)
+        if not is_there and not forget_posts(home, one, own, writes=False)[0] and not searched.finds(logs):
+            raise ConfigError(f"no {kind} of this id is known: nothing was changed")
+        # From here on it is kept out, whatever happens to this process.
+        store.remember(home, one)
+        report.posts, report.left = forget_posts(home, one, own)
+        searched.rewrite(logs, report)
+        _make(settings, Wish(one, text, searched.hashes), report)
+        bring_in(home, home / ASIDE, fewer=True)
+        _publish(settings, report)
+        report.left += _holding(home, text)
+        store.remember(home, one.finished(kind, text))
+    report.exit_code = QUARANTINED if report.left else OK
+    return report
+
+
+@contextmanager
+def _open(settings: Settings) -> Iterator[Warehouse]:
+    with opened(settings.home) as warehouse, interruptible(warehouse, is_wanted_after=True):
+        yield warehouse
+
+
+def _bring_up_to_date(
+    warehouse: Warehouse, settings: Settings, logs: Mapping[str, Log], report: Forgot, now: datetime
+) -> None:
+    """Apply what is sealed: what is in the log is in the tables then."""
+    redact = Redactor(each.reveal() for each in settings.secrets)
+    for name, log in logs.items():
+        report.log_notices += recover(warehouse, log, name, redact).notices
+    with warehouse.transaction():
+        RunStore(warehouse, "").close_dead(now)
+
+
+class _LogSearch:
+    """Looks for one in the log, and takes it out."""
+
+    def __init__(self, forgotten: Forgotten, text: str, renamed: Mapping[str, str]) -> None:
+        self._forgotten = forgotten
+        self._renamed = renamed
+        self._needles = [each.encode().lower() for each in needles(text)]
+        self.hashes: dict[int, int] = {}
+        """By the hash of a record as it was, the one that it has now."""
+
+    def finds(self, logs: Mapping[str, Log]) -> bool:
+        """Whether the log names it."""
+        for name, log in logs.items():
+            change = self._change(name)
+            for part in log.parts():
+                try:
+                    received = read(log, part).received
+                except DamagedPartError:
+                    continue
+                if any(change(each) is not each for one in received for each in one.bundle):
+                    return True
+        return False
+
+    def rewrite(self, logs: Mapping[str, Log], report: Forgot) -> None:
+        """Write the parts that name it once more, and remove the files that they had."""
+        for name, log in logs.items():
+            change = self._change(name)
+            for part in log.parts():
+                try:
+                    if rewrite(log, part, change):
+                        report.parts[name] = report.parts.get(name, 0) + 1
+                except DamagedPartError as error:
+                    report.left.append(str(error))
+            for path in [*stray(log), *set_aside(log)]:
+                remove(path)
+
+    def _change(self, name: str) -> Callable[[Delivery], Delivery | None]:
+        """Return what is to become of a delivery."""
+        declared = schema.source(name)
+        forgetter = Forgetter(declared, self._forgotten, self._renamed)
+        redact, hashers = source_module(name).redact, dict[str, RecordHasher]()
+
+        def changed(delivery: Delivery) -> Delivery | None:
+            if not isinstance(delivery, Page):
+                return forgetter.delivery(delivery)
+            if not any(map(self._may_name, delivery.records)):
+                return delivery
+            stream = delivery.stream
+            hasher = hashers.setdefault(stream, RecordHasher(declared, stream, redact))
+            left, is_same = list[bytes](), True
+            for record in delivery.records:
+                new = forgetter.record(stream, record) if self._may_name(record) else record
+                is_same = is_same and new is record
+                if new is not None:
+                    left.append(new)
+                    if new is not record:
+                        old_hash, new_hash = hasher.hashes(
+                            [one_line(record), one_line(new)], delivery.context
+                        )
+                        self.hashes[old_hash] = new_hash
+            return delivery if is_same else Page(stream, left, delivery.context) if left else None
+
+        return changed
+
+    def _may_name(self, record: bytes) -> bool:
+        """Whether a record is worth a look: it holds the id, or what may stand for a letter of it."""
+        received = as_received(bytes(record)).lower()
+        return b"\\" in received or any(each in received for each in self._needles)
+
+
+def _make(settings: Settings, wish: Wish, report: Forgot) -> None:
+    """Make the tables aside, without it."""
+    folder = settings.home / ASIDE
+    clear_aside(folder, new=True)
+    with opened(folder) as warehouse, interruptible(warehouse, is_wanted_after=True):
+        former = literal(str(settings.home / NAME))
+        warehouse.connection.execute(f"ATTACH {former} AS {FORMER} (READ_ONLY)")
+        report.rows = copy_without(warehouse, wish)
+        warehouse.connection.execute(f"DETACH {FORMER}")
+        warehouse.connection.execute("CHECKPOINT")
+
+
+def _publish(settings: Settings, report: Forgot) -> None:
+    """Publish the tables, whatever checks say, and keep nothing of what was published before."""
+    at_once = replace(settings, lake_grace=0)
+    with _open(settings) as warehouse:
+        report.published = publish(warehouse, at_once, force=True)
+    lake = Lake(settings.home / LAKE)
+    for _ in range(2):
+        # What is taken out of sight by one is removed by the next.
+        lake.clean(0)
+
+
+def _holding(home: Path, text: str) -> list[str]:
+    """Return the files that still hold it, and those that nobody can look into."""
+    found = []
+    spellings = [each.encode().lower() for each in needles(text)] if len(text) >= CERTAIN else []
+    for path in sorted(home.rglob("*")):
+        if not path.is_file() or path.is_symlink() or path.is_relative_to(home / LAKE):
+            continue
+        is_ours = path in (home / NAME, home / BI)
+        content = _content(path).lower()
+        if any(each in content for each in spellings) or (path.suffix in DATABASES and not is_ours):
+            found.append(str(path))
+    return found
+
+
+def _content(path: Path) -> bytes:
+    content = path.read_bytes()
+    if path.suffix == ".zst":
+        try:
+            with pa.input_stream(io.BytesIO(content), compression="zstd") as stream:
+                return bytes(stream.read())
+        except OSError:
+            return content
+    return content

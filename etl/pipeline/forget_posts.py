@@ -1,0 +1,100 @@
+"""Take a medium or a person out of what was posted and no run has taken yet."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from etl.errors import EnvironmentFaultError
+from etl.extract.forgotten import GONE, Forgotten
+from etl.files import reason, remedy, sync
+from etl.inbox.reader import Inbox
+from etl.inbox.segment import CLOSED, DAMAGED, LEFT, OPEN, Entry, Line, Seal, decode, encode
+from etl.values import UNREADABLE
+
+MOST_SECONDS = 10.0
+"""How long a listener may take to finish the segment that it writes to."""
+
+Names = frozenset[str]
+
+
+def forget_posts(
+    home: Path, forgotten: Forgotten, own: Names, *, writes: bool = True
+) -> tuple[int, list[str]]:
+    """Return how many posts went or are others now, and the files that cannot be looked into wholly."""
+    inbox = Inbox(home)
+    if not inbox.folder.is_dir():
+        return 0, []
+    if writes:
+        _wait(inbox)
+    count, left = 0, list[str]()
+    for path in sorted(inbox.folder.iterdir()):
+        if path.suffix not in (CLOSED, LEFT, DAMAGED, OPEN):
+            continue
+        try:
+            changed, is_whole = _rewritten(path, forgotten, own, writes=writes and path.suffix != OPEN)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise EnvironmentFaultError(
+                f"cannot write the inbox: {reason(error)}; {remedy(error)}"
+            ) from error
+        count += changed
+        left += [] if is_whole else [str(path)]
+    return count, left
+
+
+def _wait(
+    inbox: Inbox, sleep: Callable[[float], None] = time.sleep, clock: Callable[[], float] = time.monotonic
+) -> None:
+    """Wait until the segments that listeners write to now are finished: they are within a second or so."""
+    inbox.finished()
+    ends_at = clock() + MOST_SECONDS
+    unfinished = [path for path in inbox.folder.iterdir() if path.suffix == OPEN]
+    while any(path.exists() for path in unfinished):
+        if clock() > ends_at:
+            raise EnvironmentFaultError(
+                f"a listener does not finish {unfinished[0]}: stop it, and forget again"
+            )
+        sleep(0.05)
+
+
+def _rewritten(path: Path, forgotten: Forgotten, own: Names, *, writes: bool) -> tuple[int, bool]:
+    """Return how many posts of a segment were changed, and whether all of it could be looked at."""
+    *lines, _tail = path.read_bytes().split(b"\n")
+    read = [decode(line) for line in lines]
+    made: list[Line | None] = [
+        _without(line, forgotten, own) if isinstance(line, Entry) else line for line in read
+    ]
+    changed = sum(new is not old for new, old in zip(made, read, strict=True))
+    if changed and writes:
+        left = [line for line in made if line is not None and not isinstance(line, Seal)]
+        entries = sum(isinstance(line, Entry) for line in left)
+        aside = path.with_suffix(".part")
+        aside.touch(mode=0o600)
+        aside.write_bytes(b"".join(map(encode, [*left, Seal(entries)])))
+        sync(aside)
+        aside.replace(path)
+        sync(path.parent)
+        return changed, True
+    return changed, None not in read
+
+
+def _without(entry: Entry, forgotten: Forgotten, own: Names) -> Entry | None:
+    """Return a post without those who are named in it; None where it is about one."""
+    try:
+        value = msgspec.json.decode(entry.body)
+    except UNREADABLE:
+        before, text = forgotten.media_met, entry.body.decode(errors="surrogateescape")
+        new = forgotten.text(text)
+        if new is GONE or forgotten.media_met > before:
+            return None
+        body = new.encode(errors="surrogateescape")
+        return entry if new == text else msgspec.structs.replace(entry, body=body)
+    if isinstance(value, dict) and any(forgotten.is_about(each, own) for each in (value, *value.values())):
+        return None
+    new = forgotten.value(value, own)
+    if new is GONE:
+        return None
+    return entry if new is value else msgspec.structs.replace(entry, body=msgspec.json.encode(new))

@@ -1,0 +1,305 @@
+"""`sightglass forget`: no file of the home holds the id any more, and nothing brings it back."""
+
+import base64
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Plant, Sightglass, rows, table
+from hostile import DETECTIONS, Placed, cogniac, of_cogniac, record, serving
+from support.kills import AT_A_COMMIT, AT_A_STATEMENT, Moment, at_a_call, content, died, place
+from test_postbacks import AT, post, posted
+from test_rebuild import differing, everything
+
+from etl.extract.forgotten import load
+from etl.inbox.segment import Entry, decode
+
+LITTLE = {"applications": 2, "records": 60}
+
+
+def holding(home: Path, needle: str) -> list[str]:
+    """The files below a folder that hold a text, however it is packed there."""
+    found = [path for path in sorted(home.rglob("*")) if path.is_file() and not path.is_symlink()]
+    return [
+        str(path.relative_to(home))
+        for path in found
+        if any(needle.encode().lower() in each.lower() for each in unpacked(path))
+    ]
+
+
+def unpacked(path: Path) -> Iterator[bytes]:
+    """What is in a file: its bytes, and what they stand for."""
+    yield path.read_bytes()
+    if path.suffix == ".zst":
+        with pa.input_stream(str(path), compression="zstd") as stream:
+            content = bytes(stream.read())
+        yield content
+        if ".tar" in path.name:
+            with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+                yield from (f"{each.name}".encode() for each in tar)
+        else:
+            told = [json.loads(line) for line in content.splitlines()]
+            yield b"".join(base64.b64decode(each.get("record_base64", "")) for each in told)
+    elif path.suffix == ".parquet":
+        yield str(pq.read_table(path).to_pylist()).encode()
+        yield str(pq.read_metadata(path).to_dict()).encode()
+    elif path.name == "warehouse.duckdb":
+        yield str(everything(path.parent)).encode()
+    elif path.parent.name == "inbox":
+        read = map(decode, path.read_bytes().splitlines())
+        yield b"".join(each.body for each in read if isinstance(each, Entry))
+
+
+@pytest.fixture(scope="module")
+def grown(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Sightglass:
+    """A warehouse of three runs with history, posts and what was refused; and posts that no run has taken."""
+    sightglass = place(tmp_path_factory.mktemp("grown") / "place", served, SIGHTGLASS_RAW_DAYS="forever")
+    assert sightglass("run").code == 0
+    for _ in range(2):
+        served.cogniac.advance(records=30, corrections=30)
+        served.neurons.advance(media=3)
+        seen = medium(sightglass)
+        posted(
+            sightglass.home, post(seen, ("dog", 0.9, AT)), post("other", ("cat", 0.9, AT)), f"no post {seen}"
+        )
+        assert sightglass("run").code in (0, 4)
+    posted(sightglass.home, post(medium(sightglass), ("dog", 0.8, AT)), post("next", ("dog", 0.9, AT)))
+    return sightglass
+
+
+@pytest.fixture
+def copied(grown: Sightglass, tmp_path: Path) -> Sightglass:
+    """A copy of it."""
+    shutil.copytree(grown.folder, tmp_path / "place")
+    return Sightglass(tmp_path / "place", grown.settings)
+
+
+def medium(sightglass: Sightglass) -> str:
+    """The medium of Cogniac with the most assertions in its history."""
+    query = "SELECT media_id FROM cogniac.detection_history GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
+    fallback = "SELECT min(media_id) FROM cogniac.results"
+    found = table(sightglass.home, query) or table(sightglass.home, fallback)
+    return str(found[0][0])
+
+
+def film(sightglass: Sightglass) -> str:
+    """A video of Neurons with frames."""
+    return str(table(sightglass.home, "SELECT min(media_id) FROM neurons.frame_metrics")[0][0])
+
+
+def person(sightglass: Sightglass) -> str:
+    """A person who has made assertions."""
+    query = (
+        "SELECT user_id FROM cogniac.detections WHERE user_id LIKE '%@%' GROUP BY 1 ORDER BY count(*) DESC, 1"
+    )
+    return str(table(sightglass.home, query)[0][0])
+
+
+NAMED = {"medium": ("--media", medium), "film": ("--media", film), "person": ("--user", person)}
+
+
+@pytest.mark.parametrize("who", NAMED)
+def test_no_file_holds_what_was_forgotten(copied: Sightglass, who: str) -> None:
+    """Before, the tables, the lake and the log do; afterwards nothing; readers see the rest."""
+    option, which = NAMED[who]
+    one = which(copied)
+    before, held = everything(copied.home), holding(copied.home, one)
+    ran = copied("forget", option, one, "--json")
+    after = everything(copied.home)
+
+    assert {"warehouse.duckdb", "lake", "raw"} <= {each.partition("/")[0] for each in held}
+    assert (0, [], []) == (ran.code, holding(copied.home, one), ran.report["left"])
+    assert one not in ran.out + ran.err
+    changed = {name for name in before if before[name] != after[name]}
+    assert ran.report["rows"].keys() <= changed
+    with duckdb.connect(copied.home / "bi.duckdb", read_only=True) as connection:
+        found = connection.execute("SELECT count(*) FROM cogniac.detections").fetchall()
+    assert [(len(after["cogniac.detections"]),)] == found
+
+
+@pytest.mark.parametrize("who", NAMED)
+def test_what_is_left_is_as_it_was(copied: Sightglass, who: str) -> None:
+    """Rows about other media stay, to the last column; a person has the same pseudonym everywhere."""
+    option, which = NAMED[who]
+    one, before = which(copied), everything(copied.home)
+    assert copied("forget", option, one).code == 0
+    after, name = everything(copied.home), ""
+    if who == "person":
+        name = load(copied.home).pseudonym(one)
+        before = {
+            key: sorted(
+                (tuple(None if each is None else each.replace(one, name) for each in row) for row in found),
+                key=str,
+            )
+            for key, found in before.items()
+        }
+        after = {key: sorted(found, key=str) for key, found in after.items()}
+    hashed = ("cogniac.results", "cogniac.applications", "cogniac.subjects", "etl.quarantine")
+    kept = {
+        key: [row for row in found if not any(each and one in each for each in row)]
+        for key, found in before.items()
+    }
+
+    assert {} == differing(
+        {key: found for key, found in kept.items() if key not in hashed},
+        {key: found for key, found in after.items() if key not in hashed},
+    )
+    assert [len(kept[key]) for key in hashed] == [len(after[key]) for key in hashed]
+    assert (who == "person") == (name in str(after["cogniac.detection_history"]) and bool(name))
+
+
+@pytest.mark.parametrize("who", NAMED)
+def test_a_rebuild_gives_the_same(copied: Sightglass, who: str) -> None:
+    """The log was written once more as if it had never been there, with checksums that hold."""
+    option, which = NAMED[who]
+    one = which(copied)
+    assert copied("forget", option, one).code == 0
+    before = everything(copied.home)
+    ran = copied("rebuild", "--json")
+
+    assert (0, {}, []) == (ran.code, differing(before, everything(copied.home)), ran.report["damaged"])
+    assert [] == holding(copied.home, one)
+
+
+@pytest.mark.parametrize("who", NAMED)
+def test_no_run_brings_it_back(copied: Sightglass, who: str) -> None:
+    """A backfill of everything reads it again: it is left out, counted as unchanged, and said."""
+    option, which = NAMED[who]
+    one = which(copied)
+    assert copied("forget", option, one).code == 0
+    expected = content(copied.home)
+    ran = [copied("backfill", source, "--since", "2000-01-01", "--json") for source in ("cogniac", "neurons")]
+    ran.append(copied("run", "--json"))
+
+    assert [0, 0] == [each.code for each in ran[:2]]
+    assert ran[2].code in (0, 4)
+    assert [] == holding(copied.home, one)
+    found = content(copied.home)
+    own = [name for name in expected if name.startswith(("cogniac.result", "cogniac.det", "neurons."))]
+    assert [expected[name] for name in own] == [found[name] for name in own]
+    for each in (stats for one_run in ran for stats in one_run.report["streams"]):
+        counts = [each[name] for name in ("inserted", "updated", "unchanged", "quarantined")]
+        assert each["fetched"] == sum(counts)
+    said = "".join(each.err for each in ran)
+    assert (who != "person") == ("left out, for it is about media that are to be forgotten: " in said)
+
+
+def test_an_old_log_that_is_brought_back_does_not_bring_it_back(copied: Sightglass, tmp_path: Path) -> None:
+    """Neither a rebuild nor a run loads from it whom it still holds."""
+    one = medium(copied)
+    shutil.copytree(copied.home / "raw", tmp_path / "backup")
+    assert copied("forget", "--media", one).code == 0
+    shutil.rmtree(copied.home / "raw")
+    shutil.copytree(tmp_path / "backup", copied.home / "raw")
+    ran = copied("rebuild")
+
+    assert (0, False) == (ran.code, one in str(everything(copied.home)))
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "said"),
+    [
+        ("--media", "nothing-of-this-name", "no medium of this id is known"),
+        ("--user", "nobody@example.com", "no person of this id is known"),
+        ("--user", "image", "this is the id of no person: it stands in "),
+    ],
+)
+def test_what_is_unknown_changes_nothing(copied: Sightglass, option: str, given: str, said: str) -> None:
+    """It is a matter of what was typed."""
+    before = everything(copied.home)
+    ran = copied("forget", option, given)
+
+    assert (2, True, {}) == (ran.code, said in ran.err, differing(before, everything(copied.home)))
+
+
+def test_an_application_is_not_forgotten_as_a_medium(copied: Sightglass) -> None:
+    """Its id stands in tables, but not as that of a medium."""
+    one = str(rows(copied.home, "cogniac.applications")[0]["application_id"])
+    ran = copied("forget", "--media", one)
+
+    assert (2, True) == (ran.code, "this is the id of no medium: it stands in cogniac." in ran.err)
+
+
+def test_files_of_others_are_named(copied: Sightglass) -> None:
+    """What Sightglass did not write it does not change, and says so with exit code 4."""
+    one = medium(copied)
+    (copied.home / "notes.txt").write_text(f"seen {one}")
+    copied("snapshot", str(copied.home / "copy.duckdb"))
+    ran = copied("forget", "--media", one, "--json")
+
+    named = [str(copied.home / name) for name in ("copy.duckdb", "notes.txt")]
+    assert (4, named) == (ran.code, ran.report["left"])
+
+
+def test_what_was_refused_is_forgotten_as_well(tmp_path: Path) -> None:
+    """What was refused about a medium goes; where it names a person it stays, with another name."""
+    bad, about = record(1), record(2)
+    bad["detections"][0] |= {"probability": 5, "user_id": "ann@example.com"}
+    about["detections"][0] |= {"probability": 5}
+    one = about["media"]["media_id"]
+    listed: list[tuple[float, Any]] = [(each["updated_at"], each) for each in (record(0), bad, about)]
+    with serving({**cogniac({DETECTIONS: Placed(listed)})}) as server:
+        sightglass = of_cogniac(tmp_path, server).but_for({"SIGHTGLASS_RAW_DAYS": "forever"})
+        sightglass("run")
+        codes = [
+            sightglass("forget", "--media", one).code,
+            sightglass("forget", "--user", "Ann@Example.com").code,
+        ]
+        before = everything(sightglass.home)
+        rebuilt = sightglass("rebuild")
+        after = everything(sightglass.home)
+        again = sightglass("run", "--json")
+
+    assert ([0, 0], 0, {}) == (codes, rebuilt.code, differing(before, after))
+    assert ([], []) == (holding(sightglass.home, one), holding(sightglass.home, "ann@example.com"))
+    (left,) = rows(sightglass.home, "etl.quarantine")
+    assert load(sightglass.home).pseudonym("ann@example.com") in left["record"]
+    assert 0 == again.report["newly_quarantined"]
+
+
+def test_without_its_key_nothing_is_loaded(copied: Sightglass) -> None:
+    """Else whoever is to be forgotten would come back in silence."""
+    assert copied("forget", "--media", medium(copied)).code == 0
+    key = copied.home / "forgotten.key"
+    assert 0o600 == key.stat().st_mode & 0o777
+    key.unlink()
+    ran = copied("run")
+
+    assert (2, True) == (ran.code, "forgotten.key is gone" in ran.err)
+
+
+AT_A_PART = at_a_call("etl.extract.log_rewriter", "owner.LogWriter", "seal")
+AT_A_REMOVAL = at_a_call("etl.pipeline.forget", "owner", "remove")
+DEATHS = [
+    *(Moment(AT_A_STATEMENT, number) for number in (40, 120, 150, 175)),
+    *(Moment(AT_A_COMMIT, number, side) for number in (2, 4, 6) for side in ("before", "after")),
+    *(Moment(AT_A_PART, number, side) for number in (1, 2) for side in ("before", "after")),
+    *(Moment(AT_A_REMOVAL, number, side) for number in (1, 2) for side in ("before", "after")),
+]
+
+
+@pytest.mark.parametrize("between", ["nothing", "run"])
+@pytest.mark.parametrize("moment", DEATHS, ids=lambda each: f"{len(each.code)}-{each.number}-{each.side}")
+def test_a_kill_at_any_moment_is_made_good_by_the_next(
+    copied: Sightglass, moment: Moment, between: str
+) -> None:
+    """Run again it comes to its end, also where a run came between, which names what is left to do."""
+    one = medium(copied)
+    is_killed = died(copied, moment, "forget", "--media", one)
+    is_begun = (copied.home / "forgotten.json").exists()
+    said = copied("run").err if between == "run" else ""
+    ran = copied("forget", "--media", one, "--json")
+    before = everything(copied.home)
+    rebuilt = copied("rebuild", "--json")
+
+    assert (True, 0, []) == (is_killed, ran.code, holding(copied.home, one))
+    assert ({}, []) == (differing(before, everything(copied.home)), rebuilt.report["damaged"])
+    assert (between == "run" and is_begun) == ("`sightglass forget` was killed; run it again" in said)
