@@ -74,6 +74,7 @@ SLOW = {
     "test_rebuild.py",
     "test_recovery.py",
     "test_redact.py",
+    "test_refresh.py",
     "test_report.py",
     "test_report_reading.py",
     "test_resume.py",

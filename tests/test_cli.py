@@ -18,6 +18,7 @@ COMMANDS = (
     "plan",
     "follow",
     "backfill",
+    "refresh",
     "confirm",
     "listen",
     "demo",

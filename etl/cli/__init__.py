@@ -37,6 +37,7 @@ COMMANDS = {
     "plan": "Show what a run would ask, and about how much it would bring.",
     "follow": "Run again and again, and at once when posts have come.",
     "backfill": "Load a range of time again.",
+    "refresh": "Read a stream anew from its beginning.",
     "confirm": "Let the next run do what runs hold back.",
     "listen": "Receive what Cogniac posts, for the next run.",
     "demo": "See all of it work on this machine, without keys.",

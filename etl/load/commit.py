@@ -12,8 +12,19 @@ from typing import Any
 
 from etl import schema
 from etl.errors import RecordError
-from etl.extract.stream import FORGET_GAPS, LIST_GAPS, MARK_RANGE, REPLAY, SETTLE_QUARANTINE, THE_RUN, Action
+from etl.extract.stream import (
+    BEGIN_REFRESH,
+    END_REFRESH,
+    FORGET_GAPS,
+    LIST_GAPS,
+    MARK_RANGE,
+    REPLAY,
+    SETTLE_QUARANTINE,
+    THE_RUN,
+    Action,
+)
 from etl.load.after_load import after_load
+from etl.load.refreshing import Refreshing
 from etl.load.run_store import QuarantineEntry, RunStore, StreamStats, known_entries, received
 from etl.load.save import Lineage, save
 from etl.load.warehouse import LOG_BYTES, Warehouse
@@ -59,6 +70,7 @@ class Committer:
         """By stream and partition, the streams that it feeds, itself among them."""
         self.marked: dict[str, int] = {}
         """Rows that actions of the source have marked, by as what (deleted, listed)."""
+        self._refreshing = Refreshing(warehouse, run_store.run_id, declared)
         self.newly_quarantined = 0
         """Records and files refused that never were before."""
 
@@ -108,17 +120,18 @@ class Committer:
     def _write(self, batch: Batch) -> None:
         lineage = Lineage(self._run_store.run_id, batch.loaded_at)
         with self._counted(), self._warehouse.transaction():
+            self._begin_refreshes(batch.streams)
             for name in batch.rows.tables:
                 brought = [
                     (self.stats(name, each.partition), each.contributions[name])
                     for each in batch.streams
                     if name in each.contributions
                 ]
-                self._save(batch.rows.joined(name), brought, lineage)
+                rows = batch.rows.joined(name)
+                self._refreshing.see(name, rows)
+                self._save(rows, brought, lineage)
             for each in batch.streams:
-                for action in each.last_actions():
-                    if batch.moves_cursors or action.name != MARK_RANGE:
-                        self._act(action, lineage)
+                self._act_all(each, lineage, moves_cursors=batch.moves_cursors)
             if any(each.has_content for each in batch.streams):
                 self._settle()
             for each in batch.streams:
@@ -126,6 +139,19 @@ class Committer:
                     self._enter(each, moves_cursor=batch.moves_cursors)
             if batch.number is not None:
                 self._run_store.apply_log(self._declared.name, batch.number)
+
+    def _begin_refreshes(self, streams: Iterable[StreamBatch]) -> None:
+        """Note which streams are read anew, before the first of their rows."""
+        for each in streams:
+            if any(action.name == BEGIN_REFRESH for action in each.actions):
+                self._refreshing.begin(each.name)
+
+    def _act_all(self, each: StreamBatch, lineage: Lineage, *, moves_cursors: bool) -> None:
+        for action in each.last_actions():
+            if action.name == END_REFRESH and each.name != THE_RUN:
+                self._take_away(self.stats(each.name, each.partition), action, lineage)
+            elif moves_cursors or action.name != MARK_RANGE:
+                self._act(action, lineage)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -164,8 +190,27 @@ class Committer:
             reject, why=RecordError(self._redact(reject.why.reason), self._redact(reject.why.path))
         )
 
+    def _take_away(self, stats: StreamStats, action: Action, lineage: Lineage) -> None:
+        """Take away what a stream that was read anew has not brought, where it is sure that it is gone."""
+        is_mixed = any(mixed for _, mixed in self._warehouse.run("etl/account", source=stats.source))
+        if stats.quarantined or is_mixed:
+            why = "data of another account are there too" if is_mixed else "some of it was refused"
+            told = f"nothing was taken away, for {why}"
+        else:
+            most = float(action.parameters["most"])
+            gone, held = self._refreshing.end(stats.stream, stats.partition, most, lineage.loaded_at)
+            told = f"taken away, for the API holds them no more: {gone:,}" if gone else ""
+            if held:
+                what = f"held back, {held:,} rows would go"
+                told = f"{what}: if that is right, `sightglass refresh --force` takes them away"
+        stats.notice = "; ".join(filter(None, [stats.notice, told])) or None
+
     def _act(self, action: Action, lineage: Lineage) -> None:
-        if action.name == LIST_GAPS:
+        if action.name == BEGIN_REFRESH:
+            return
+        if action.name == END_REFRESH:
+            self._refreshing.over()
+        elif action.name == LIST_GAPS:
             failed, started_us = action.parameters["failed"], action.parameters["started_us"]
             self._run_store.list_gaps(self._declared.name, failed, datetime_of(started_us))
         elif action.name == FORGET_GAPS:

@@ -134,6 +134,45 @@ def enter_versions(
                 AND ({RECORD}, version) NOT IN (SELECT ({RECORD}, listed_version) FROM listed)"""
 
 
+def end(source: Source, whole: Table) -> Iterator[str]:
+    """Yield the statements that end all versions of the rows in `outcome`, before these are taken away."""
+    kept = [source.versions_of(whole), *map(source.history_of, source.parts_of(whole))]
+    for each in filter(None, kept):
+        yield _store(source, whole, each)
+        if each.declared.history_of:
+            yield f"""
+                UPDATE {each.qualified} AS stored
+                SET valid_to = greatest(valid_from, $loaded_at), _run_id = $run_id, _loaded_at = $loaded_at
+                FROM outcome
+                WHERE valid_to IS NULL AND {equal(whole.key, "stored", "outcome")}"""
+
+
+def begin_again(source: Source, whole: Table, most_selective: str) -> Iterator[str]:
+    """Yield the statements that let what was taken away and is new again begin at its time only once.
+
+    What follows from its rows takes the place of what was kept of them.
+    """
+    versions, new = source.versions_of(whole), "outcome WHERE kind = 'inserted'"
+    if versions is None:
+        return
+    time = quote(whole.version)
+    yield f"""
+        DELETE FROM {versions.qualified} AS stored USING (FROM {new}) AS outcome
+        WHERE {among(most_selective, new)} AND {equal(whole.key, "stored", "outcome")}
+            AND stored.{time} = outcome.version"""
+    for part in source.parts_of(whole):
+        kept = source.history_of(part)
+        if kept is not None:
+            own_key = [name for name in part.key if name not in whole.key]
+            yield f"""
+                DELETE FROM {kept.qualified} AS stored USING (
+                    SELECT outcome.*, {names(own_key, "incoming")}
+                    FROM (FROM {new}) AS outcome JOIN incoming_{part.name} AS incoming USING ({RECORD})
+                ) AS outcome
+                WHERE {among(most_selective, new)} AND {equal(part.key, "stored", "outcome")}
+                    AND stored.valid_from = outcome.version"""
+
+
 def _store(source: Source, whole: Table, kept: Table) -> str:
     """Insert the versions that follow from rows which are about to be replaced."""
     origin, values = derived(source, kept)

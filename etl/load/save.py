@@ -116,6 +116,8 @@ def _statements(batch: Batch, kinds: set[str]) -> Iterator[str]:
     """Yield what is done with the rows in `outcome`, one after the other."""
     all_new = kinds == {"inserted"} and batch.is_plain
     if batch.versions is not None:
+        if "inserted" in kinds:
+            yield from history.begin_again(batch.source, batch.table, batch.most_selective)
         yield from history.enter_versions(batch.source, batch.table, batch.most_selective, kinds)
         for part in batch.parts:
             yield from history.statements(batch.source, batch.table, part, kinds)

@@ -118,8 +118,8 @@ def run(  # noqa: PLR0913 -- the last is given by tests alone
             settings, warehouse, run_store, now, report.started_at, progress, span, report.stages, limits
         )
         for name, session in sessions.items():
-            _read(SourceLoader(context, name), session, report)
-        _judge(report)
+            read(SourceLoader(context, name), session, report)
+        judge(report)
     run_events.ended(report)
     return report
 
@@ -293,7 +293,7 @@ def _conclude(
         run_store.finish(ended, report.status, report.exit_code, report.unknown)
 
 
-def _read(loader: SourceLoader, session: Session, report: Report) -> None:
+def read(loader: SourceLoader, session: Session, report: Report) -> None:
     """Load one source, and report what came of it however it ends."""
     try:
         with report.stages.reading(loader.name):
@@ -325,7 +325,7 @@ def _refuse_timeless(names: Iterable[str]) -> None:
             )
 
 
-def _judge(report: Report) -> None:
+def judge(report: Report) -> None:
     """Set status and exit code from what happened to the streams."""
     failed = [stats for stats in report.streams if stats.status == "failed"]
     codes = [

@@ -295,9 +295,7 @@ class Neurons:
 
     def _wanted(self, medium: Listed, known: Known | None) -> list[str]:
         """Return the files to look at: all of a new or changed medium, else the unsettled."""
-        names = list(medium.results or {})
-        if self._source_context.is_forgotten(medium.media_id):
-            return []
+        names = [] if self._source_context.is_forgotten(medium.media_id) else list(medium.results or {})
         if known is None or known.marks != (medium.status, medium.aoi_status, changed_at(medium)):
             return names
         return [name for name in names if name not in known.settled]
