@@ -18,7 +18,8 @@ from etl import schema
 from etl.declaration import Column
 from etl.errors import RecordError
 from etl.extract.stream import File, Page
-from etl.load.run_store import RunStore, StreamStats, quarantine_entries, received
+from etl.load.run_store import RunStore, quarantine_entries, received
+from etl.load.stream_stats import StreamStats
 from etl.load.warehouse import open_for_writing
 from etl.sources import source_module
 from etl.sources.neurons.assets import READERS

@@ -10,7 +10,7 @@ from support.bench import HEAVY, Bench, stream
 from etl.config import load
 from etl.errors import ConfigError
 from etl.extract.stream import Action, Bundle, Checkpoint, Page, Watermark
-from etl.load.run_store import stats_json
+from etl.load.stream_stats import stats_json
 from etl.pipeline.rebuild import rebuild
 from etl.schema import Source
 from etl.values import Cursor

@@ -222,6 +222,7 @@ ALLOWED = {
     ("cli.quarantine", "etl.quarantine"): REPORT,
     ("cli.run", "etl.runs"): REPORT,
     ("cli.run", "etl.run_streams"): REPORT,
+    ("cli.run", "etl.run_days"): REPORT,
     ("load.run_store", "etl.quarantine"): MADE_HERE,
     ("sources.cogniac.records", "cogniac.detection_boxes"): ROWS,
     ("archive.archive", "cogniac.media_files"): ROWS,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from etl.cli.output import Voice, shown
-from etl.load.run_store import StreamStats
+from etl.load.stream_stats import StreamStats
 from etl.pipeline.source_loader import Progress
 
 

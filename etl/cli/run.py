@@ -14,7 +14,7 @@ from etl.cli.logs import takes_logs
 from etl.cli.output import tell
 from etl.cli.progress import watched
 from etl.config import Settings
-from etl.load.run_store import StreamStats, stats_json
+from etl.load.stream_stats import StreamStats, stats_json
 from etl.pipeline.run import Report, run
 from etl.sources import source_module
 

@@ -25,8 +25,9 @@ from etl.extract.stream import (
 )
 from etl.load.after_load import after_load
 from etl.load.refreshing import Refreshing
-from etl.load.run_store import QuarantineEntry, RunStore, StreamStats, known_entries, received
+from etl.load.run_store import QuarantineEntry, RunStore, known_entries, received
 from etl.load.save import Lineage, save
+from etl.load.stream_stats import StreamStats
 from etl.load.warehouse import LOG_BYTES, Warehouse
 from etl.schema import Source
 from etl.transform.batch import BEGINNING, RejectedRecord, Transformer, TransformResult

@@ -12,10 +12,11 @@ import pyarrow as pa
 
 from etl import __version__, schema
 from etl.errors import ConfigError
-from etl.extract.stream import Delivery, File, Page, RequestStats
+from etl.extract.stream import Delivery, File, Page
+from etl.load.stream_stats import StreamStats
 from etl.load.warehouse import Warehouse
 from etl.transform.batch import RejectedRecord
-from etl.values import Cursor, chunked, fits, moment, text_of
+from etl.values import Cursor, chunked, fits, text_of
 
 INSERT_ENTRIES = 10_000
 """Refused records and files that are put aside by one statement."""
@@ -25,62 +26,6 @@ INSERT_BYTES = 16 * 2**20
 
 SUM_UP = ("find_old_runs", "sum_up_streams", "delete_old_streams", "sum_up_runs", "delete_old_runs")
 """The statements that sum up old runs, in order."""
-
-
-@dataclass(slots=True)
-class StreamStats:
-    """The counts of one stream in one run; fetched = inserted + updated + unchanged + quarantined."""
-
-    source: str
-    stream: str
-    partition: str = ""
-    fetched: int = 0
-    inserted: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    quarantined: int = 0
-    requests: int = 0
-    retries: int = 0
-    bytes: int = 0
-    cursor: Cursor | None = None
-    """Microseconds since 1970, or the integer or text that the schema file declares."""
-    status: str = "running"
-    error: str | None = None
-    notice: str | None = None
-    """What was odd and needs to be known, though nothing is missing."""
-
-    @property
-    def shown_cursor(self) -> Cursor | None:
-        """The cursor as people read it: a time in ISO 8601."""
-        return moment(self.cursor) if isinstance(self.cursor, int) and self._is_dated else self.cursor
-
-    @property
-    def stored_cursor(self) -> dict[str, object]:
-        """The cursor as it is stored: a time, or as JSON what else it is."""
-        is_dated = self._is_dated
-        return {
-            "cursor": self.cursor if is_dated else None,
-            "cursor_value": None if is_dated else text_of(self.cursor),
-        }
-
-    @property
-    def _is_dated(self) -> bool:
-        return schema.source(self.source).cursor_of(self.stream) == "time"
-
-    def add_requests(self, request_stats: RequestStats) -> None:
-        """Take over what the stream cost so far."""
-        self.requests, self.retries, self.bytes = (
-            request_stats.requests,
-            request_stats.retries,
-            request_stats.bytes,
-        )
-
-    def count_as(self, other: "StreamStats") -> None:
-        """Take over what a commit counts; what the stream cost stays."""
-        cost = self.requests, self.retries, self.bytes
-        for each in dataclasses.fields(self):
-            setattr(self, each.name, getattr(other, each.name))
-        self.requests, self.retries, self.bytes = cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,11 +282,6 @@ def received(warehouse: Warehouse, entry: QuarantineEntry) -> Received:
     """Return what was refused, read for this one alone."""
     ((record, context),) = warehouse.ask("etl/received", quarantine_id=entry.quarantine_id)
     return Received(entry, record, context)
-
-
-def stats_json(stats: StreamStats) -> dict[str, Any]:
-    """Return the counts as `run --json` prints them."""
-    return {**dataclasses.asdict(stats), "cursor": stats.shown_cursor}
 
 
 def loaded_before(warehouse: Warehouse, source: str) -> bool:

@@ -32,10 +32,10 @@ from etl.load.run_store import (
     HeldBack,
     QuarantineEntry,
     RunStore,
-    StreamStats,
     loaded_before,
     quarantine_entries,
 )
+from etl.load.stream_stats import StreamStats
 from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.pipeline import run_events
 from etl.pipeline.log_applier import recover

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from etl import __version__
 from etl.event import event
-from etl.load.run_store import StreamStats, stats_json
+from etl.load.stream_stats import StreamStats, stats_json
 
 if TYPE_CHECKING:
     from etl.pipeline.run import Report

@@ -26,7 +26,8 @@ from etl.extract.stream import (
 from etl.extract.stream_reader import Ended, StreamReader
 from etl.load.commit import Batch, Committer, accepted
 from etl.load.known import stored_hashes
-from etl.load.run_store import QuarantineEntry, RunStore, StreamStats, loaded_before
+from etl.load.run_store import QuarantineEntry, RunStore, loaded_before
+from etl.load.stream_stats import StreamStats
 from etl.load.warehouse import Warehouse
 from etl.pipeline.part_pipeline import Counts, PartPipeline, Steps
 from etl.pipeline.stages import Stages

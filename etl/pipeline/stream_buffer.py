@@ -16,7 +16,7 @@ from etl.extract.stream import (
     Watermark,
     size_of,
 )
-from etl.load.run_store import StreamStats
+from etl.load.stream_stats import StreamStats
 from etl.transform.forgetting import Forgetter
 from etl.transform.part_rows import is_content
 from etl.transform.recognize import Recognizer

@@ -14,7 +14,7 @@ from conftest import table
 
 from etl.config import load
 from etl.extract.stream import Bundle, Checkpoint, Delivery, RequestStats, Stream
-from etl.load.run_store import StreamStats
+from etl.load.stream_stats import StreamStats
 from etl.pipeline.run import Report, run
 from etl.pipeline.source_loader import LoadLimits
 
