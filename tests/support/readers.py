@@ -27,7 +27,8 @@ def shown(value):
 names = answer(NAMES.replace("$kind", "table") + " UNION ALL " + NAMES.replace("$kind", "view"))
 found = {}
 for (name,) in names:
-    columns = [row[:2] for row in answer(f"DESCRIBE {name}")]
+    # What is measured against the clock is another value each time; a test of the marts holds it.
+    columns = [row[:2] for row in answer(f"DESCRIBE {name}") if not row[0].endswith("age_hours")]
     asked = (f'epoch_us("{column}")' if "ZONE" in kind else f'"{column}"' for column, kind in columns)
     rows = answer(f"SELECT {', '.join(asked)} FROM {name} ORDER BY ALL")
     found[name] = [columns, [[shown(value) for value in row] for row in rows]]
