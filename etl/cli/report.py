@@ -1,6 +1,8 @@
 """`sightglass report`: one page of the pipeline's health and of what was found, to look at and to pass on."""
 
 from datetime import UTC, datetime
+from functools import partial
+from logging import WARNING
 from pathlib import Path
 
 import click
@@ -24,7 +26,7 @@ from etl.publish.thumbnails import Read
 @takes_settings
 def command(settings: Settings, file: Path, *, as_json: bool) -> None:
     """Make an HTML page of what is published, as report.html or FILE; it needs no network to be read."""
-    with open_bi(settings) as connection:
+    with open_bi(settings, partial(tell, level=WARNING)) as connection:
         text = page(connection, datetime.now(UTC), pictures_of(settings))
     path = file.absolute()
     write_page(path, text)

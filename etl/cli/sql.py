@@ -5,7 +5,9 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from itertools import chain, pairwise
+from logging import WARNING
 
 import click
 import duckdb
@@ -13,7 +15,7 @@ import pyarrow as pa
 
 from etl.cli import json_option, takes_settings
 from etl.cli.cells import rows
-from etl.cli.output import distinct, json_text, shown
+from etl.cli.output import distinct, json_text, shown, tell
 from etl.config import Settings
 from etl.errors import ConfigError
 from etl.publish.bi import open_bi
@@ -48,7 +50,7 @@ def command(settings: Settings, query: str, *, as_csv: bool, for_spreadsheet: bo
     """  # noqa: D301 -- click reads the backspace: do not rewrap what follows
     is_table = not (as_csv or for_spreadsheet or as_json) and sys.stdout.isatty()
     try:
-        with open_bi(settings) as connection:
+        with open_bi(settings, partial(tell, level=WARNING)) as connection:
             relation = _asked(connection, query)
             if is_table:
                 click.echo(shown(str(relation or ""), kept="\n"), nl=False)

@@ -1,6 +1,5 @@
 """What is published: whether it is of this folder, and whether every file of it can be read and is whole."""
 
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,8 +11,8 @@ from etl.config import Settings
 from etl.doctor.check import Check, failed, good, warned
 from etl.load.duckdb_errors import first_line
 from etl.publish.bi import NAME as BI
-from etl.publish.bi import prefix_of
-from etl.publish.layout import VERSIONS, Layout
+from etl.publish.bi import other_lakes
+from etl.publish.layout import Layout
 from etl.publish.size import spoken_size
 from etl.publish.state import FileSeal, checksum, decode
 from etl.publish.version import LAKE
@@ -23,8 +22,6 @@ READ_BYTES = 256 * 2**20
 """Of the lake that are compared with their checksums, the smallest files first."""
 MAGIC = b"PAR1"
 NAMES_SHOWN = 3
-READS = re.compile(rf"read_parquet\('((?:[^']|'')*)/{re.escape(VERSIONS)}/")
-"""Where in a view the place of its lake stands."""
 
 
 def bi(settings: Settings) -> Iterator[Check]:
@@ -38,17 +35,18 @@ def bi(settings: Settings) -> Iterator[Check]:
         return
     try:
         with closing(duckdb.connect(path, read_only=True)) as connection:
-            found = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
+            ((views,),) = connection.execute(
+                "SELECT count(*) FROM duckdb_views() WHERE NOT internal"
+            ).fetchall()
     except (duckdb.Error, OSError) as error:
         yield failed("bi.duckdb", f"it cannot be opened: {first_line(error)}", ANEW)
         return
-    lakes = {place[1].replace("''", "'") for (text,) in found for place in [READS.search(text)] if place}
-    others = sorted(lakes - {prefix_of(settings)})
+    others = other_lakes(settings)
     if others:
         cure = f"if this folder was copied or moved, {ANEW}"
         yield failed("bi.duckdb", f"it reads another lake, {', '.join(others)}", cure)
     else:
-        yield good("bi.duckdb", f"{len(found):,} views of the lake of this folder")
+        yield good("bi.duckdb", f"{views:,} views of the lake of this folder")
 
 
 def lake(settings: Settings) -> Iterator[Check]:

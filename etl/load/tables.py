@@ -1,11 +1,12 @@
 """The declared tables of a warehouse: made where they are missing, refused where they are others."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 import duckdb
 
-from etl import schema
+from etl import __version__, schema
 from etl.errors import ConfigError
 from etl.load.relation import MARK, MARK_DOC, is_marked
 from etl.schema import quote
@@ -18,9 +19,12 @@ def prepare(connection: duckdb.DuckDBPyConnection, *sources: schema.Source) -> N
     """Create the tables of these schema files, and add new columns.
 
     All of it is done in one transaction, or nothing: hundreds of statements take half the time in one string.
-    Raises ConfigError for any other difference.
+    Raises ConfigError for any other difference, and where a newer version has written there.
     """
     found = _found(connection)
+    if "version" in found.get("etl.runs", {}):
+        for (version,) in connection.execute(schema.statement("load/last_version")).fetchall():
+            _refuse_newer(version)
     statements = [each for source in sources for each in _missing(source, found)]
     if not statements:
         return
@@ -33,6 +37,19 @@ def prepare(connection: duckdb.DuckDBPyConnection, *sources: schema.Source) -> N
         with suppress(duckdb.Error):
             connection.rollback()
         raise
+
+
+def _refuse_newer(version: str) -> None:
+    """Leave alone what a newer version has written: what it means by it is not known here."""
+    if _numbers(version) > _numbers(__version__):
+        raise ConfigError(
+            f"the warehouse was written by Sightglass {version}, which is newer than this one "
+            f"({__version__}): run that version or a later one"
+        )
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
 def _found(connection: duckdb.DuckDBPyConnection) -> Found:

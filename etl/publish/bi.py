@@ -4,7 +4,8 @@ It is small, and rewritten only when a definition changes. Its storage version o
 """
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -38,6 +39,8 @@ DEFINED = "definitions.json"
 takes as long as to compare all tables of a small warehouse."""
 
 NOW = "epoch_us(now())"
+READS = re.compile(rf"read_parquet\('((?:[^']|'')*)/{re.escape(VERSIONS)}/")
+"""Where in a view the place of its lake stands."""
 
 
 def write_bi(settings: Settings) -> bool:
@@ -86,10 +89,11 @@ def remove_bi(settings: Settings) -> None:
 
 
 @contextmanager
-def open_bi(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Provide a connection to what is published.
+def open_bi(settings: Settings, warn: Callable[[str], object] = str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Provide a connection to what is published in this folder.
 
-    Nothing can be changed through it, and no other file be read.
+    Nothing can be changed through it, and no other file be read. `warn` is told where other readers see
+    another folder, for this one was copied or moved.
 
     What its queries need beyond SIGHTGLASS_SQL_MEMORY is spilled; EnvironmentFaultError where even that is
     not enough.
@@ -101,6 +105,13 @@ def open_bi(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
     if not is_there:
         raise EnvironmentFaultError(
             f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
+        )
+    others = [] if elsewhere else other_lakes(settings)
+    if others:
+        elsewhere = True
+        warn(
+            f"{path} reads {', '.join(others)}, for this folder was copied or moved: what is answered "
+            "here is of this folder; `sightglass publish` lets other readers see it too"
         )
     with spill_folder() as spill, interruptible(_connected(path, elsewhere=elsewhere)) as connection:
         try:
@@ -151,6 +162,19 @@ def enough_memory(settings: Settings) -> Iterator[None]:
             f"this needs more memory than the {settings.sql_memory:,} MB of SIGHTGLASS_SQL_MEMORY: "
             "set it higher, or ask for less at once"
         ) from error
+
+
+def other_lakes(settings: Settings) -> list[str]:
+    """Return the lakes that the views of `bi.duckdb` read and that are not that of this folder."""
+    path = settings.home / NAME
+    try:
+        with closing(duckdb.connect(path, read_only=True)) as connection:
+            found = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
+    except duckdb.Error as error:
+        raise _unreadable(path, error) from error
+    lakes = {place[1].replace("''", "'") for (text,) in found for place in [READS.search(text)] if place}
+    own = escape(prefix_of(settings).rstrip("/"))
+    return sorted(re.sub(r"\[(.)\]", r"\1", each) for each in lakes - {own})
 
 
 def prefix_of(settings: Settings) -> str:

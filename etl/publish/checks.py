@@ -28,9 +28,15 @@ def check(
     limits: PublishLimits = PUBLISH_LIMITS,
 ) -> None:
     """CheckFailedError names all that does not hold."""
+    summed_up = dict(connection.execute(schema.statement("publish/summed_up")).fetchall())
     problems = [
+        *_age(connection, state),
         *_run_store(connection),
-        *(found for table in tables.values() for found in _floor(table, change, state)),
+        *(
+            found
+            for name, table in tables.items()
+            for found in _floor(table, change, state, summed_up.get(name, 0))
+        ),
     ]
     for name, table in tables.items():
         if any(each.rows for each in change.tables[name] if each.name in change.changed[name]):
@@ -49,8 +55,19 @@ def _run_store(connection: DuckDBPyConnection) -> Iterator[str]:
         yield f"the counts of a run do not add up for {' '.join(filter(None, row))}"
 
 
-def _floor(table: Table, change: Change, state: State) -> Iterator[str]:
-    rows = sum(each.rows for each in change.tables[table.qualified])
+def _age(connection: DuckDBPyConnection, state: State) -> Iterator[str]:
+    """Look whether the warehouse is older than what was published from it."""
+    lacks = schema.statement("publish/lacks_run")
+    if state.newest_run and connection.execute(lacks, {"run_id": state.newest_run}).fetchall()[0][0]:
+        yield (
+            f"the warehouse does not know the run {state.newest_run}, which is published: it is older, "
+            "restored from a backup perhaps, or another one"
+        )
+
+
+def _floor(table: Table, change: Change, state: State, summed_up: int) -> Iterator[str]:
+    """Look whether there are as many rows as there must be, with those of which the sums are kept."""
+    rows = sum(each.rows for each in change.tables[table.qualified]) + summed_up
     floor = table.floor * state.rows(table) if table.floor <= 1 else table.floor
     if rows < floor:
         yield f"{table.qualified} has {rows:,} rows, fewer than {floor:,.0f}"

@@ -56,6 +56,8 @@ class Change:
     changed: dict[str, set[str]]
     """The partitions of each table that differ from what is published."""
     shapes: dict[str, str]
+    newest_run: str = ""
+    """The run that was entered last."""
 
     @property
     def files(self) -> int:
@@ -295,7 +297,7 @@ class Lake:
             for name, partitions in change.tables.items()
         }
         aside = self._at.versions / f"{since}{PART}"
-        aside.write_bytes(encode(State(tables, change.shapes, loaded_until)))
+        aside.write_bytes(encode(State(tables, change.shapes, loaded_until, change.newest_run)))
         finish(aside)
         return aside
 

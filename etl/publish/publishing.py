@@ -1,6 +1,6 @@
 """Publish the warehouse: checked, written aside, and brought in at one moment, all tables together."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -144,8 +144,9 @@ def _written(
                 state = msgspec.structs.replace(state, tables={})
             check(warehouse.connection, tables, change, state, lake.limits)
         loaded_until = _loaded_until(warehouse.connection, tables)
+        newest = next((run_id for (run_id,) in warehouse.run("publish/newest_run")), "")
         lake.write(warehouse.connection, tables, change, warehouse.memory)
-    return change, loaded_until
+    return replace(change, newest_run=newest), loaded_until
 
 
 def _tables() -> dict[str, Table]:

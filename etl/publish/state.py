@@ -51,6 +51,8 @@ class State(msgspec.Struct, frozen=True):
     """The columns of each table as they were written."""
     loaded_until: int = 0
     """When its newest row was loaded, in microseconds since 1970."""
+    newest_run: str = ""
+    """The run that was entered last; empty where an earlier version has published."""
 
     def rows(self, table: Table) -> int:
         """How many rows of a table are published."""

@@ -1,0 +1,5 @@
+-- The run that was entered last.
+SELECT run_id
+FROM etl.runs
+ORDER BY rowid DESC
+LIMIT 1
