@@ -25,6 +25,14 @@ def sightglass(plant: Plant, tmp_path: Path) -> Sightglass:
     return Sightglass(tmp_path, plant.cogniac_login)
 
 
+def leave_post(home: Path) -> None:
+    """Leave a post in the inbox as a listener does."""
+    writer = InboxWriter(home)
+    body = json.dumps(POST).encode()
+    writer.append([Post(micros_of(datetime.now(UTC)), "", "application/json", body)])
+    writer.finish()
+
+
 def ended(process: Popen[str]) -> str:
     """Wait for the end of a run; how it went."""
     assert process.stderr is not None
@@ -47,15 +55,29 @@ def test_it_runs_at_once_when_posts_have_come(sightglass: Sightglass) -> None:
     """Long before its time; what was posted is in its table then."""
     with sightglass.start("follow", "cogniac", "--every", "3600") as process:
         ended(process)
-        writer = InboxWriter(sightglass.home)
-        body = json.dumps(POST).encode()
-        writer.append([Post(micros_of(datetime.now(UTC)), "", "application/json", body)])
-        writer.finish()
+        leave_post(sightglass.home)
         said = ended(process)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
 
     assert (0, "ok:") == (process.returncode, said)
+    assert ["m1"] == [row["media_id"] for row in rows(sightglass.home, "cogniac.postbacks")]
+
+
+def test_posts_that_come_while_a_run_works_are_not_left_to_the_next_interval(
+    plant: Plant, sightglass: Sightglass
+) -> None:
+    """That run has moved what was there when it began; the next one follows within seconds."""
+    reached = plant.cogniac.fault = Script(Rule(path="/detections", times=1, answer=Hang(most_s=5)))
+    with sightglass.start("follow", "cogniac", "--every", "3600") as process:
+        while not reached.acted[0]:
+            assert process.poll() is None
+        leave_post(sightglass.home)
+        said = [ended(process) for _ in range(2)]
+        process.terminate()
+        process.communicate(timeout=60)
+
+    assert ["ok:"] * 2 == said
     assert ["m1"] == [row["media_id"] for row in rows(sightglass.home, "cogniac.postbacks")]
 
 

@@ -47,12 +47,13 @@ def command(settings: Settings, sources: tuple[str, ...], every: float) -> int:
     inbox, is_first = Inbox(settings.home), True
     try:
         while True:
-            begun = time.monotonic()
+            # Before it: what comes while it works may have come too late for it.
+            begun, met = time.monotonic(), _waiting(inbox)
             code = _run(arguments)
             if is_first and code == ConfigError.exit_code:
                 return code
             is_first = False
-            _wait(inbox, begun, every)
+            _wait(inbox, met, begun, every)
     except Stopped:
         obey()
         tell("told to stop: no run follows")
@@ -71,11 +72,10 @@ def _run(arguments: Sequence[str]) -> int:
                 process.terminate()
 
 
-def _wait(inbox: Inbox, begun: float, every: float) -> None:
+def _wait(inbox: Inbox, met: set[str], begun: float, every: float) -> None:
     """Return when the next run is due: in time, or because posts have come that the last one has not met."""
-    known = _waiting(inbox)
     while (waited := time.monotonic() - begun) < every:
-        if waited >= POSTS_SECONDS and _waiting(inbox) - known:
+        if waited >= POSTS_SECONDS and _waiting(inbox) - met:
             return
         time.sleep(min(LOOK_SECONDS, every - waited))
 
