@@ -1,21 +1,18 @@
 """Posts of detections in SQL: each is there once, and held against what polling shows."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from conftest import Plant, Row, Sightglass, all_rows, leaked, rows, table
 from support.kills import AT_A_COMMIT, Moment, at_a_call, died
+from support.posts import AT, active, gaps, post, postbacks, posted, states
 
 from etl.demo.cogniac.written import late_record
 from etl.demo.script import FOREVER, Answer, Rule, Script
-from etl.inbox.writer import InboxWriter, Post
 from etl.sources.cogniac.postbacks import mended_json
-from etl.values import micros_of
 
-AT = 1_772_600_000.25
-"""A time of the simulated data."""
 PRINTED = """{
 	"media": {"media_id": "dfc37db6723376ab953b10cd40097a68"
             "parent_media_ids": ['c8ee0f4f05f3fdcf36f69a3fd81fd84f'],
@@ -44,49 +41,6 @@ PRINTED = """{
 def sightglass(plant: Plant, tmp_path: Path) -> Sightglass:
     """The command with the settings that lead to Cogniac alone."""
     return Sightglass(tmp_path, plant.cogniac_login)
-
-
-def posted(home: Path, *bodies: str | Row, label: str = "", ago: timedelta = timedelta(hours=1)) -> list[int]:
-    """Leave posts in the inbox as a listener does; when they were received, in microseconds since 1970."""
-    at = micros_of(datetime.now(UTC) - ago)
-    texts = [each if isinstance(each, str) else json.dumps(each) for each in bodies]
-    writer = InboxWriter(home)
-    writer.append(
-        [Post(at + place, label, "application/json", text.encode()) for place, text in enumerate(texts)]
-    )
-    writer.finish()
-    return list(range(at, at + len(bodies)))
-
-
-def post(media_id: str, *subjects: tuple[str, float, float], focus: Row | None = None) -> Row:
-    """What Cogniac posts; of each subject its id, probability and time."""
-    said = [
-        {"subject_uid": uid, "probability": probability, "updated_at": at}
-        for uid, probability, at in subjects
-    ]
-    return {"media": {"media_id": media_id}, "focus": focus, "subjects": said}
-
-
-def postbacks(home: Path, *without: str) -> list[Row]:
-    """The rows of posts in their order, without what each run and each fingerprint writes anew."""
-    names = {"_run_id", "_loaded_at", "post_id", *without}
-    found = sorted(
-        rows(home, "cogniac.postbacks"), key=lambda row: (row["received_at"], row["subject_index"])
-    )
-    return [{name: value for name, value in row.items() if name not in names} for row in found]
-
-
-def gaps(home: Path) -> list[tuple[str, ...]]:
-    """What is named as missing of posts."""
-    return table(home, "SELECT what, error FROM etl.gaps WHERE stream = 'postbacks' ORDER BY ALL")
-
-
-def states(sightglass: Sightglass) -> list[tuple[str, ...]]:
-    """What is published of each post: its subject, and whether polling has seen it."""
-    ran = sightglass(
-        *("sql", "--json", "SELECT subject_uid, state FROM mart.postback_reconciliation ORDER BY ALL")
-    )
-    return [tuple(row.values()) for row in ran.report["rows"]]
 
 
 def test_the_sample_of_the_vendor_is_read_as_it_is_meant(sightglass: Sightglass) -> None:
@@ -233,12 +187,6 @@ def test_a_gap_is_closed_when_polling_shows_it(plant: Plant, sightglass: Sightgl
 
     assert (1, 0) == (first.report["gaps"], second.report["gaps"])
     assert [(about["subject_uid"], "confirmed")] == states(sightglass)
-
-
-def active(plant: Plant) -> str:
-    """An application that is polled and has records."""
-    found = (str(one["application_id"]) for one in plant.cogniac.applications() if one["active"])
-    return next(each for each in found if next(plant.cogniac.truth(each), None))
 
 
 def test_a_rebuild_gives_the_posts_as_well(plant: Plant, sightglass: Sightglass) -> None:

@@ -17,12 +17,13 @@ from etl.values import UNREADABLE, canonical
 STREAM = "postbacks"
 
 TOKEN = re.compile(
-    r"""\s*(?:(?P<string>"(?:[^"\\]|\\.)*")"""
-    r"""|'(?P<single>(?:[^'\\]|\\.)*)'"""
+    r"""\s*+(?:(?P<string>"(?:[^"\\]++|\\.)*+")"""
+    r"""|'(?P<single>(?:[^'\\]++|\\.)*+)'"""
     r"""|(?P<sign>[\[\]{},:])"""
-    r"""|(?P<literal>[^\s"'\[\]{},:]+))""",
+    r"""|(?P<literal>[^\s"'\[\]{},:]++))""",
     re.DOTALL,
 )
+"""Nothing in it is tried twice: else a few blanks would take hours, and a medium a gigabyte."""
 IN_SINGLE = re.compile(r"""\\'|"|\\.""", re.DOTALL)
 """What double quotes write otherwise than single ones, and what is escaped in both."""
 
@@ -68,8 +69,10 @@ def mended_json(text: str) -> str:
     """
     written: list[str] = []
     ends_value, end = False, 0
-    for token in TOKEN.finditer(text.rstrip()):
-        if token.start() != end:
+    text_end = len(text.rstrip())
+    while end < text_end:
+        token = TOKEN.match(text, end)
+        if token is None:
             return text
         end = token.end()
         if (sign := token["sign"]) is not None and sign in "]},:":
