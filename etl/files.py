@@ -22,7 +22,7 @@ def sync(path: Path) -> None:
 
 def make_private(folder: Path) -> None:
     """Make the folder and those above it that are missing, for the owner alone."""
-    if not folder.exists():
+    if not folder.is_dir():
         make_private(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
         sync(folder.parent)

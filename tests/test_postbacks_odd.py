@@ -1,12 +1,14 @@
 """Posts that are odd, that come at an odd place, or that polling tells nothing of."""
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 
 import pytest
-from conftest import Plant, Sightglass
+from conftest import Plant, Sightglass, rows
+from support.posts import AT, gaps, post, postbacks, posted, states
 
 from etl.config import load
 from etl.pipeline.run import run
@@ -35,3 +37,49 @@ def test_what_is_broken_late_is_given_up_soon(body: str) -> None:
 
     assert envelope_of(body.encode(), "", "2026-03-01T00:00:00Z") is None
     assert monotonic() - begun < 5
+
+
+def test_an_inbox_that_cannot_be_emptied_holds_up_nothing(plant: Plant, sightglass: Sightglass) -> None:
+    """Each run says so, loads what is new, and has each post once."""
+    bound = replace(sightglass, bound=True)
+    bound("run")
+    posted(bound.home, post("m1", ("dog", 0.9, AT)))
+    (bound.home / "inbox").chmod(0o500)
+    plant.cogniac.advance(records=10)
+    first, second = bound("run"), bound("run")
+    (bound.home / "inbox").chmod(0o700)
+    last = bound("run")
+
+    assert (3, 3, 0) == (first.code, second.code, last.code)
+    assert "cannot read the inbox" in second.err
+    assert "make it writable" in second.err
+    assert ["m1"] == [row["media_id"] for row in postbacks(bound.home)]
+    assert [("dog", "missing")] == states(bound)
+    assert [] == list((bound.home / "inbox").iterdir())
+    assert 0 < sum(row["updated_at"] > AT * 1_000_000 for row in rows(bound.home, "cogniac.results"))
+
+
+def test_posts_are_looked_for_though_the_inbox_is_gone(sightglass: Sightglass) -> None:
+    """Who listens no more, or has restored the warehouse alone, is told what is missing all the same."""
+    posted(sightglass.home, post("m1", ("dog", 0.9, AT)), ago=timedelta(0))
+    sightglass("run")
+    (sightglass.home / "inbox").rmdir()
+    before = gaps(sightglass.home)
+    code = run_later(sightglass, timedelta(hours=1))
+
+    assert 0 == code
+    assert ([], [("the assertion on dog in m1 that was posted", "polling does not show it")]) == (
+        before,
+        gaps(sightglass.home),
+    )
+
+
+def test_a_file_in_the_place_of_the_inbox_is_named(sightglass: Sightglass) -> None:
+    """By the listener, which does not begin, and by each run."""
+    sightglass("run")
+    (sightglass.home / "inbox").write_text("not a folder")
+    ran, listened = sightglass("run"), sightglass("listen", "--port", "0")
+
+    assert (3, 2) == (ran.code, listened.code)
+    assert "inbox: Not a directory; move away what stands in its place" in ran.err
+    assert "inbox: File exists; move away what stands in its place" in listened.err

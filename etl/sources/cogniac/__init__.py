@@ -124,9 +124,10 @@ class Cogniac:
     def streams(self, source_context: SourceContext) -> Iterator[list[Stream]]:
         """Yield what was posted, then applications: they name the subjects and the detections to ask for."""
         posts = None
-        if source_context.span is None and self._inbox.folder.is_dir():
+        if source_context.span is None:
             posts = Postbacks(self._inbox, source_context)
-            yield posts.first()
+            if first := posts.first():
+                yield first
             posts.settle()
         yield [Stream("applications", self._applications, is_list=True)]
         if not self._reached:

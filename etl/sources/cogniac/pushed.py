@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from os.path import lexists
 
 from etl.errors import EnvironmentFaultError, SourceError
 from etl.extract.stream import Action, Bundle, Checkpoint, RequestStats, SourceContext, Stream, Watermark
@@ -30,15 +31,27 @@ class Postbacks:
         self._damaged: list[str] = []
         self._unpolled: list[tuple[str | None, int]] = []
         self._unread: set[str] = set()
+        self._is_told = True
+        """Whether the first stream could say all that is wrong with the inbox."""
 
     def first(self) -> list[Stream]:
-        """Return the stream that moves what was posted, to be read before anything is polled."""
-        return [Stream(STREAM, self._move)]
+        """Return the stream that moves what was posted, to be read before anything is polled.
+
+        None where there is no inbox: what was posted before is looked for all the same.
+        """
+        return [Stream(STREAM, self._move)] if lexists(self._inbox.folder) else []
 
     def settle(self) -> None:
-        """Remove what was moved, for it is committed, and look up what polling has not shown."""
-        for segment in self._moved:
-            segment.delete()
+        """Remove what was moved, for it is committed, and look up what polling has not shown.
+
+        What cannot be removed is moved again by the next run, which changes nothing.
+        """
+        try:
+            for segment in self._moved:
+                segment.delete()
+        except EnvironmentFaultError as error:
+            self._damaged.append(str(error))
+            self._is_told = False
         self._unpolled = [
             (application_id, asserted_us)
             for application_id, asserted_us in self._context.ask(
@@ -48,7 +61,7 @@ class Postbacks:
 
     def last(self) -> list[Stream]:
         """Return the stream that notes what polling has shown, to be read after it; none without need."""
-        return [Stream(STREAM, self._reconcile)] if self._unpolled else []
+        return [Stream(STREAM, self._reconcile)] if self._unpolled or not self._is_told else []
 
     def polled(
         self, application_id: str, checkpoint: Checkpoint, read: Callable[[Checkpoint], Iterator[Bundle]]
