@@ -8,7 +8,7 @@ from time import monotonic
 
 import pytest
 from conftest import Plant, Sightglass, rows
-from support.posts import AT, gaps, post, postbacks, posted, states
+from support.posts import AT, active, gaps, post, postbacks, posted, states
 
 from etl.config import load
 from etl.pipeline.run import run
@@ -37,6 +37,51 @@ def test_what_is_broken_late_is_given_up_soon(body: str) -> None:
 
     assert envelope_of(body.encode(), "", "2026-03-01T00:00:00Z") is None
     assert monotonic() - begun < 5
+
+
+def test_posts_of_an_application_that_is_not_wanted_are_awaited(plant: Plant, sightglass: Sightglass) -> None:
+    """Nobody polls it, so that nothing is missing."""
+    wanted, other = [one["application_id"] for one in plant.cogniac.applications() if one["active"]][:2]
+    for label in (wanted, other):
+        posted(sightglass.home, post("never", (f"of {label == wanted}", 0.9, AT)), label=label)
+    ran = sightglass("run", SIGHTGLASS_COGNIAC_APPLICATIONS=wanted)
+
+    assert 0 == ran.code
+    assert [("of False", "awaited"), ("of True", "missing")] == states(sightglass)
+
+
+def test_a_post_from_the_future_is_missing_a_day_later(sightglass: Sightglass) -> None:
+    """A clock that was ahead, or a time that means something else, hides no gap for years."""
+    posted(sightglass.home, post("m1", ("dog", 0.9, datetime.now(UTC).timestamp() + 10 * 365 * 86_400)))
+    first = sightglass("run")
+    before = states(sightglass)
+    code = run_later(sightglass, timedelta(days=2))
+
+    assert (0, 0) == (first.code, code)
+    assert ([("dog", "awaited")], [("dog", "missing")]) == (before, states(sightglass))
+
+
+def test_a_post_without_a_time_is_confirmed_by_what_was_asserted_just_before(
+    plant: Plant, sightglass: Sightglass
+) -> None:
+    """It was sent after its assertion; a post that came much later is about another."""
+    sightglass("run")
+    application_id = active(plant)
+    record = next(iter(plant.cogniac.truth(application_id)))
+    (about, *_) = record["detections"]
+    said = {
+        "media": {"media_id": record["media"]["media_id"]},
+        "focus": record["focus"],
+        "subjects": [{"subject_uid": about["subject_uid"], "probability": 0.9}],
+    }
+    since = datetime.now(UTC) - datetime.fromtimestamp(record["updated_at"], UTC)
+    posted(sightglass.home, said, label=application_id, ago=since - timedelta(seconds=30))
+    posted(sightglass.home, {**said, "later": True}, label=application_id, ago=since - timedelta(hours=1))
+    ran = sightglass("run")
+
+    uid = about["subject_uid"]
+    assert 0 == ran.code
+    assert [(uid, "confirmed"), (uid, "missing")] == states(sightglass)
 
 
 def test_an_inbox_that_cannot_be_emptied_holds_up_nothing(plant: Plant, sightglass: Sightglass) -> None:

@@ -1,5 +1,5 @@
 -- Enter as gaps the posts that polling should show by now and does not; of applications that could not be read,
--- nothing is known.
+-- nothing is known. A time that is yet to come puts that off by no more than a day.
 MERGE INTO etl.gaps AS kept
 USING (
     SELECT
@@ -14,7 +14,8 @@ USING (
     FROM cogniac.postbacks
     WHERE polled_at IS NULL
         AND NOT coalesce(list_contains(CAST($unread AS VARCHAR[]), application_id), len($unread) > 0)
-        AND greatest(updated_at, received_at) < make_timestamptz(CAST($before_us AS BIGINT))
+        AND least(greatest(updated_at, received_at), _loaded_at + INTERVAL 1 DAY)
+            < make_timestamptz(CAST($before_us AS BIGINT))
 ) AS now
 ON (kept.source = now.source AND kept.stream = now.stream AND kept.key = now.key)
 WHEN NOT MATCHED THEN INSERT BY NAME

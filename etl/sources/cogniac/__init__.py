@@ -133,6 +133,8 @@ class Cogniac:
         if not self._reached:
             # The login or the host failed: one complaint says so.
             return
+        if posts is not None and self._wanted:
+            posts.expect({*self._found, *self._wanted})
         ahead = self._api.clock.ahead(source_context.now()) // MICROSECOND
         yield [
             Stream("subjects", self._subjects, is_list=True),

@@ -1,6 +1,6 @@
 """What Cogniac pushed: moved from the inbox to the tables, and looked for in what polling shows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from os.path import lexists
@@ -62,6 +62,10 @@ class Postbacks:
     def last(self) -> list[Stream]:
         """Return the stream that notes what polling has shown, to be read after it; none without need."""
         return [Stream(STREAM, self._reconcile)] if self._unpolled or not self._is_told else []
+
+    def expect(self, application_ids: Collection[str]) -> None:
+        """Take it that polling tells nothing of these applications until they are polled."""
+        self._unread.update(application_ids)
 
     def polled(
         self, application_id: str, checkpoint: Checkpoint, read: Callable[[Checkpoint], Iterator[Bundle]]
