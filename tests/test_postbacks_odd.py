@@ -11,6 +11,7 @@ from conftest import Plant, Sightglass, rows
 from support.posts import AT, active, gaps, post, postbacks, posted, states
 
 from etl.config import load
+from etl.demo.script import FOREVER, Answer, Rule, Script
 from etl.pipeline.run import run
 from etl.sources import cogniac
 from etl.sources.cogniac.postbacks import envelope_of
@@ -82,6 +83,32 @@ def test_a_post_without_a_time_is_confirmed_by_what_was_asserted_just_before(
     uid = about["subject_uid"]
     assert 0 == ran.code
     assert [(uid, "confirmed"), (uid, "missing")] == states(sightglass)
+
+
+def test_a_time_of_a_post_that_cannot_be_read_again_holds_up_nothing_new(
+    plant: Plant, sightglass: Sightglass
+) -> None:
+    """What is new is loaded before it; the application has failed, and its post is awaited."""
+    sightglass("run")
+    application_id = active(plant)
+    posted(sightglass.home, post("m1", ("dog", 0.9, AT - 30 * 86_400)), label=application_id)
+    plant.cogniac.advance(records=30)
+    of_the_post = str(int(AT - 30 * 86_400 - 1))[:8]
+    plant.cogniac.fault = Script(
+        Rule(
+            path=f"{application_id}/detections",
+            query=f"start={of_the_post}",
+            times=FOREVER,
+            answer=Answer(status=500),
+        )
+    )
+    ran = sightglass("run", SIGHTGLASS_RETRY_BUDGET="0")
+
+    loaded = {row["updated_at"] for row in rows(sightglass.home, "cogniac.results")}
+    newest = max(row["updated_at"] for row in plant.cogniac.truth(application_id))
+    assert 3 == ran.code
+    assert round(newest * 1_000_000) in loaded
+    assert [("dog", "awaited")] == states(sightglass)
 
 
 def test_an_inbox_that_cannot_be_emptied_holds_up_nothing(plant: Plant, sightglass: Sightglass) -> None:

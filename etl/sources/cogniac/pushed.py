@@ -70,13 +70,16 @@ class Postbacks:
     def polled(
         self, application_id: str, checkpoint: Checkpoint, read: Callable[[Checkpoint], Iterator[Bundle]]
     ) -> Iterator[Bundle]:
-        """Yield what `read` yields of an application, and of the times of posts that it would leave out."""
+        """Yield what `read` yields of an application, and of the times of posts that it would leave out.
+
+        These come last: where they cannot be read, what is new is there all the same.
+        """
         self._unread.add(application_id)
+        yield from read(checkpoint)
         for start, end in self._windows(application_id, checkpoint):
             window = replace(checkpoint, start=start, end=end, done=(), settled=0)
             for bundle in read(window):
                 yield [each for each in bundle if not isinstance(each, Watermark)]
-        yield from read(checkpoint)
         self._unread.discard(application_id)
 
     def _windows(self, application_id: str, checkpoint: Checkpoint) -> list[tuple[int, int]]:
