@@ -115,3 +115,10 @@ def test_a_run_that_fails_is_not_the_end(plant: Plant, sightglass: Sightglass) -
 
     assert (["partial:", "ok:"], 0) == (said, process.returncode)
     assert (2, 1) == (refused.code, refused.err.count("\n"))
+
+
+def test_an_interval_that_is_no_number_is_refused(sightglass: Sightglass) -> None:
+    """It would be over at once, each time."""
+    ran = sightglass("follow", "--every", "nan")
+
+    assert (2, True) == (ran.code, "--every takes a number of seconds, not nan" in ran.err)

@@ -3,6 +3,7 @@
 import subprocess
 import time
 from collections.abc import Sequence
+from math import isnan
 
 import click
 
@@ -40,6 +41,9 @@ def command(settings: Settings, sources: tuple[str, ...], every: float) -> int:
     one goes on from there. Ends with exit code 0 when told to stop, after the run at work has stopped, and
     with that of the first run where settings are to be mended.
     """
+    if isnan(every):
+        # Is within every range, and comes at once for ever.
+        raise click.UsageError("--every takes a number of seconds, not nan")
     flags, file = click.get_current_context().obj
     named = [f"--set={name}={value}" for name, value in flags.items()]
     logs = log_options().arguments()
