@@ -68,6 +68,7 @@ SLOW = {
     "test_listen_disk.py::test_a_burst_of_20_000_posts_is_stored",
     "test_listen_disk.py::test_a_kill_at_any_moment_loses_nothing_that_was_answered",
     "test_marts.py::test_all_of_this_holds_on_the_floor",
+    "test_postbacks_odd.py",
     "test_publish_kills.py",
     "test_quarantine_command.py",
     "test_readers.py",
