@@ -10,6 +10,7 @@ from etl.cli.progress import watched
 from etl.cli.run import report_json, say
 from etl.config import Settings
 from etl.errors import ConfigError
+from etl.extract.stream import Reread
 from etl.pipeline.run import run
 from etl.values import micros_of
 
@@ -34,7 +35,7 @@ def command(settings: Settings, source: str, since: str, until: str | None, *, a
     if start >= end:
         raise ConfigError(f"--since must be earlier than --until, which {since} is not")
     with watched() as progress:
-        report = run(settings, [source], lambda: datetime.now(UTC), progress, (start, end))
+        report = run(settings, [source], lambda: datetime.now(UTC), progress, Reread(start, end))
     if as_json:
         print_json(report_json(report))
     say(report)

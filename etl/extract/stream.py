@@ -178,6 +178,20 @@ class Stream:
     """Microseconds by which the API's clock is ahead of this machine's, as far as that is known."""
 
 
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """What is to be read again, in place of a run, whatever is stored of it; no cursor moves by it."""
+
+    start: int
+    end: int
+    """What changed within these times, in microseconds since 1970."""
+    windows: Mapping[tuple[str, str], Sequence[tuple[int, int]]] | None = None
+    """By stream and partition, only what changed within these times; None for all of all streams."""
+    records: Mapping[str, Sequence[str]] | None = None
+    """Only these of a list, by their ids, each with its files of these names; all where none is named."""
+    with_files: bool = True
+
+
 Query = Callable[..., list[tuple[Any, ...]]]
 """Answers a query in `sql/`, by its file and its parameters, over what is committed so far."""
 
@@ -190,8 +204,7 @@ class SourceContext:
     ask: Query
     started: datetime
     """When the run began: by this it is decided what is due to be asked for again."""
-    span: tuple[int, int] | None = None
-    """What changed within these times is to be read again, in microseconds since 1970; None in a run."""
+    reread: Reread | None = None
     is_forgotten: Callable[[str], bool] = lambda _id: False
     """Whether a medium is to be forgotten: what belongs to it need not be asked for."""
 

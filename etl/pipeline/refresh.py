@@ -18,6 +18,7 @@ from etl.extract.stream import (
     Checkpoint,
     Delivery,
     RequestStats,
+    Reread,
     Session,
     SourceContext,
     Stream,
@@ -86,9 +87,9 @@ def refresh(
 
         warehouse, run_store = stack.enter_context(entered(settings, report, now, admit))
         (settings.home / FEWER).touch()
-        span = 0, micros_of(report.started_at + AHEAD)
+        reread = Reread(0, micros_of(report.started_at + AHEAD))
         context = RunContext(
-            settings, warehouse, run_store, now, report.started_at, progress, span, report.stages, limits
+            settings, warehouse, run_store, now, report.started_at, progress, reread, report.stages, limits
         )
         loader = SourceLoader(context, what.source)
         anew = _Anew(chosen[0], what)

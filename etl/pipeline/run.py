@@ -25,7 +25,7 @@ from etl.errors import (
 )
 from etl.extract.forgotten import load
 from etl.extract.log import RAW, Log
-from etl.extract.stream import SETTLE_QUARANTINE, Action, Session
+from etl.extract.stream import SETTLE_QUARANTINE, Action, Reread, Session
 from etl.load import lock
 from etl.load.accounts import ACCOUNT, admitted
 from etl.load.run_store import (
@@ -92,18 +92,18 @@ def run(  # noqa: PLR0913 -- the last is given by tests alone
     wanted: Sequence[str],
     now: Callable[[], datetime],
     progress: Progress,
-    span: tuple[int, int] | None = None,
+    reread: Reread | None = None,
     *,
     limits: LoadLimits = LOAD_LIMITS,
 ) -> Report:
     """Load what is new of the wanted sources, or of all with credentials; SightglassError where it cannot.
 
-    With a span, in microseconds since 1970, what changed within it is loaded again instead; cursors stay.
+    With `reread`, that is loaded again instead, and cursors stay.
     """
-    report = begun(now(), "backfill" if span else "run")
+    report = begun(now(), "backfill" if reread else "run")
     with ExitStack() as stack:
         sessions, report.skipped = connect(settings, wanted)
-        _refuse_timeless(sessions if span else ())
+        _refuse_timeless(sessions if reread else ())
         for session in sessions.values():
             stack.callback(session.close)
 
@@ -115,7 +115,7 @@ def run(  # noqa: PLR0913 -- the last is given by tests alone
         warehouse, run_store = stack.enter_context(entered(settings, report, now, admit))
         run_events.begun(report.run_id, sessions)
         context = RunContext(
-            settings, warehouse, run_store, now, report.started_at, progress, span, report.stages, limits
+            settings, warehouse, run_store, now, report.started_at, progress, reread, report.stages, limits
         )
         for name, session in sessions.items():
             read(SourceLoader(context, name), session, report)

@@ -19,6 +19,7 @@ from etl.extract.stream import (
     Bundle,
     Checkpoint,
     End,
+    Reread,
     Session,
     SourceContext,
     Stream,
@@ -79,8 +80,8 @@ class RunContext:
     now: Callable[[], datetime]
     started: datetime
     progress: Progress
-    span: tuple[int, int] | None = None
-    """What is read again, from when to when in microseconds since 1970: no cursor moves, no gap is listed."""
+    reread: Reread | None = None
+    """What is read again: no cursor moves, no gap is listed."""
     stages: Stages = field(default_factory=Stages)
     limits: LoadLimits = LOAD_LIMITS
 
@@ -146,11 +147,11 @@ class SourceLoader:
         with closing(self._worker):
             for group in session.streams(
                 SourceContext(
-                    self._now, self._warehouse.ask, context.started, context.span, self._forgotten.is_medium
+                    self._now, self._warehouse.ask, context.started, context.reread, self._forgotten.is_medium
                 )
             ):
                 self._read_group(group)
-        if context.span is None:
+        if context.reread is None:
             self._list_gaps()
         self._prune()
 
@@ -170,7 +171,7 @@ class SourceLoader:
             self._context.stages,
             self._now,
             self._applied,
-            moves_cursors=self._context.span is None,
+            moves_cursors=self._context.reread is None,
         )
         with (
             PartPipeline(steps) as pipeline,
@@ -199,8 +200,8 @@ class SourceLoader:
         """Where a stream is to be read from; what is stored of it from there on will be recognized."""
         settings, stats, name = self._context.settings, buffer.stats, buffer.stream.name
         overlap, lag = (round(seconds * 1_000_000) for seconds in (settings.overlap, settings.lag))
-        if self._context.span is not None:
-            return Checkpoint(None, *self._context.span)
+        if (reread := self._context.reread) is not None:
+            return Checkpoint(None, reread.start, reread.end)
         end = micros_of(self._now()) + buffer.stream.ahead - lag
         buffer.kind = self._declared.cursor_of(name)
         if buffer.kind != "time" or isinstance(stats.cursor, str):

@@ -2,7 +2,8 @@
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from urllib.parse import quote
@@ -15,7 +16,17 @@ from etl.errors import ClientError, ConfigError, SourceError
 from etl.extract.address import Reach
 from etl.extract.paging import ListPage, by_next
 from etl.extract.ranges import RangeReader, unread
-from etl.extract.stream import Bundle, Checkpoint, Page, Query, RequestStats, SourceContext, Stream, in_parts
+from etl.extract.stream import (
+    Bundle,
+    Checkpoint,
+    Page,
+    Query,
+    RequestStats,
+    SourceContext,
+    Stream,
+    Watermark,
+    in_parts,
+)
 from etl.extract.survey import Part, Survey
 from etl.inbox.reader import Inbox
 from etl.setting import Secret
@@ -34,6 +45,9 @@ LOGIN = "COG_API_KEY, or COG_USER and COG_PASS"
 """Which settings must be given to log in, as told to people."""
 SUBJECTS_AT_ONCE = 100
 MICROSECOND = timedelta(microseconds=1)
+
+Windows = Sequence[tuple[int, int]]
+"""From when to when, in microseconds since 1970."""
 
 
 class Subject(msgspec.Struct):
@@ -123,8 +137,11 @@ class Cogniac:
 
     def streams(self, source_context: SourceContext) -> Iterator[list[Stream]]:
         """Yield what was posted, then applications: they name the subjects and the detections to ask for."""
-        posts = None
-        if source_context.span is None:
+        posts, reread = None, source_context.reread
+        if reread is not None and reread.windows is not None:
+            yield from self._again(reread.windows)
+            return
+        if reread is None:
             posts = Postbacks(self._inbox, source_context)
             if first := posts.first():
                 yield first
@@ -145,7 +162,7 @@ class Cogniac:
         ]
         if posts is not None and (last := posts.last()):
             yield last
-        if source_context.span is None:
+        if reread is None:
             for stream in self._archive.streams(source_context):
                 yield [stream]
 
@@ -163,6 +180,33 @@ class Cogniac:
         sees = f"tenant {self._login.tenant}, applications: {count:,}, of which it reads {len(reading):,}"
         skew = self._api.clock.skew(context.now())
         return Survey(self._login.tenant, sees, parts, names_account=True, skew=skew)
+
+    def _again(self, windows: Mapping[tuple[str, str], Windows]) -> Iterator[list[Stream]]:
+        """Yield the lists where they are named, and the windows of applications.
+
+        Those alone that are to be read by what the lists say, where these were read.
+        """
+        named = [partition for stream, partition in windows if stream == "detections"]
+        if ("applications", "") in windows:
+            yield [Stream("applications", self._applications, is_list=True)]
+            if not self._reached:
+                return
+            yield [Stream("subjects", self._subjects, is_list=True)]
+            named = [each for each in self._to_read() if each in named]
+        if named:
+            yield [
+                Stream("detections", partial(self._within, each, windows["detections", each]), each)
+                for each in named
+            ]
+
+    def _within(
+        self, application_id: str, windows: Windows, checkpoint: Checkpoint, stats: RequestStats
+    ) -> Iterator[Bundle]:
+        """Yield the records changed within these times."""
+        for start, end in windows:
+            window = replace(checkpoint, start=start, end=end, done=(), settled=0)
+            for bundle in self._scanned(application_id, stats, window):
+                yield [each for each in bundle if not isinstance(each, Watermark)]
 
     def _to_read(self) -> list[str]:
         if self._wanted:

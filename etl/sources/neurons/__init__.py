@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -24,6 +24,7 @@ from etl.extract.stream import (
     Page,
     Query,
     RequestStats,
+    Reread,
     SourceContext,
     Stream,
     as_received,
@@ -33,6 +34,7 @@ from etl.sources.neurons import assets
 from etl.sources.neurons.account import fingerprint, shares_media, surveyed
 from etl.sources.neurons.archive import PictureArchive
 from etl.sources.neurons.instead import sent_instead
+from etl.sources.neurons.known import NEVER, Again, Known
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
 from etl.sources.neurons.metrics import enrich_medium
 from etl.sources.neurons.pictures import is_picture, wanted_names
@@ -49,23 +51,10 @@ BACKFILL = "backfill"
 """Partition under which runs that read only the end of the list are entered."""
 
 
-class Known(NamedTuple):
-    """What is stored of a medium."""
-
-    marks: tuple[Any, ...]
-    """State, state of areas, time of the last change in microseconds since 1970."""
-    settled: Sequence[str]
-    """Files that need not be fetched again, or not yet."""
-    deleted: bool
-    archived: Sequence[str] = ()
-    """Files that are in the archive."""
-
-
 MOST_GONE = 0.1
 """Part of the stored media that one listing may mark as gone without anybody's word."""
 FEW_GONE = 1
 """So many it may mark in any case: of few media one is more than that part."""
-NEVER = Known((), (), deleted=False)
 
 
 def connect(settings: Settings) -> "Neurons | None":
@@ -127,8 +116,8 @@ class Neurons:
         All of the list when a sweep is due, else its end and what is open.
         """
         self._source_context = source_context
-        if source_context.span:
-            yield [Stream("media", partial(self._within, *source_context.span), BACKFILL, is_list=True)]
+        if source_context.reread:
+            yield [Stream("media", partial(self._again, source_context.reread), BACKFILL, is_list=True)]
             return
         if self._is_sweep_due(source_context):
             yield [Stream("media", self._all, is_list=True)]
@@ -161,14 +150,21 @@ class Neurons:
         if self._is_same and not any(mixed):
             yield from self._deletions(gone, len(stored))
 
-    def _within(self, start: int, end: int, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
-        """Yield the media that changed between two times, with all of their files.
+    def _again(self, reread: Reread, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
+        """Yield the media that changed between two times, with all of their files, or those that are named.
 
-        Only the whole list has them.
+        Only the whole list has those that changed.
         """
+        if reread.records is not None:
+            yield from self._asked_for(list(reread.records), stats, [], reread.records)
+            return
         for page in self._list.pages(0, set(), stats):
-            changed = [each for each in page if any(_changed(one, start, end) for one in readable([each]))]
-            yield from self._with_files(changed, stats, again=True)
+            if not reread.with_files:
+                yield [Page("media", [self._whole(each, stats) for each in page])]
+                continue
+            media = ((each, one) for each in page for one in readable([each]))
+            changed = [each for each, one in media if reread.start <= (changed_at(one) or 0) < reread.end]
+            yield from self._with_files(changed, stats, {})
 
     def _tail(self, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
         """Yield the end of the list from the last medium that is known, then every open medium."""
@@ -185,12 +181,14 @@ class Neurons:
         # Who is gone is for a full listing to say.
         yield from self._asked_for([media_id for media_id in still_open if media_id not in seen], stats, [])
 
-    def _asked_for(self, media_ids: Sequence[str], stats: RequestStats, gone: list[str]) -> Iterator[Bundle]:
+    def _asked_for(
+        self, media_ids: Sequence[str], stats: RequestStats, gone: list[str], again: Again = None
+    ) -> Iterator[Bundle]:
         """Yield these media, each asked for by its id; `gone` gathers those that are not there any more."""
         for some in _chunks(media_ids, self._at_once):
             found = list(self._pool.map(lambda media_id: self._one(media_id, stats), some))
             gone += [media_id for media_id, medium in zip(some, found, strict=True) if medium is None]
-            yield from self._with_files([medium for medium in found if medium is not None], stats)
+            yield from self._with_files([medium for medium in found if medium is not None], stats, again)
 
     def _deletions(self, gone: Sequence[str], stored: int) -> Iterator[Bundle]:
         """Yield a mark on the media that are gone.
@@ -222,18 +220,18 @@ class Neurons:
         return found
 
     def _with_files(
-        self, page: Sequence[bytes], stats: RequestStats, *, again: bool = False
+        self, page: Sequence[bytes], stats: RequestStats, again: Again = None
     ) -> Iterator[Bundle]:
         """Yield the media of a page a few at a time, each few with the files that must be fetched for them.
 
-        With `again` these are all files that are not archived, whatever is known of them.
+        With `again` these are the named files that are not archived, whatever is known of them.
         """
         known = self._known(readable(page))
         asked: deque[tuple[Page, Iterator[File], list[Action]]] = deque()
-        if again:
+        if again is not None:
             # What is archived of a medium that is the same is archived still.
             known = {key: each._replace(settled=each.archived) for key, each in known.items()}
-        for records, wanted in self._few(page, known, stats):
+        for records, wanted in self._few(page, known, stats, again):
             files = self._pool.map(lambda each: self._file(*each, stats=stats), wanted)
             ids = [medium.media_id for medium in readable(records)]
             back = [media_id for media_id in ids if known.get(media_id, NEVER).deleted]
@@ -246,7 +244,7 @@ class Neurons:
             yield _bundle(*asked.popleft())
 
     def _few(
-        self, page: Sequence[bytes], known: Mapping[str, Known], stats: RequestStats
+        self, page: Sequence[bytes], known: Mapping[str, Known], stats: RequestStats, again: Again
     ) -> Iterator[tuple[list[bytes], list[tuple[str, str, SignedLinks]]]]:
         """Yield a few media at a time, with files to fetch: each is held until those beside it have come."""
         minted, records, wanted = (
@@ -260,7 +258,7 @@ class Neurons:
                 signed_links = SignedLinks(
                     medium.results or {}, minted, partial(self._links, medium.media_id, stats)
                 )
-                names = self._wanted(medium, known.get(medium.media_id))
+                names = self._wanted(medium, known.get(medium.media_id), again)
                 wanted += [(medium.media_id, name, signed_links) for name in names]
             if max(len(records), len(wanted)) >= self._at_once:
                 yield records, wanted
@@ -293,9 +291,12 @@ class Neurons:
         )
         return {row[0]: Known(row[1:4], *row[4:]) for row in rows}
 
-    def _wanted(self, medium: Listed, known: Known | None) -> list[str]:
+    def _wanted(self, medium: Listed, known: Known | None, again: Again) -> list[str]:
         """Return the files to look at: all of a new or changed medium, else the unsettled."""
         names = [] if self._source_context.is_forgotten(medium.media_id) else list(medium.results or {})
+        if again is not None:
+            chosen = again.get(medium.media_id) or names
+            names = [name for name in names if name in chosen]
         if known is None or known.marks != (medium.status, medium.aoi_status, changed_at(medium)):
             return names
         return [name for name in names if name not in known.settled]
@@ -334,10 +335,6 @@ class Neurons:
 def _bundle(page: Page, files: Iterator[File], actions: Sequence[Action]) -> Bundle:
     """Return what belongs together, once all files have come."""
     return [page, *files, *actions]
-
-
-def _changed(medium: Listed, start: int, end: int) -> bool:
-    return start <= (changed_at(medium) or 0) < end
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
