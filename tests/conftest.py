@@ -91,6 +91,7 @@ SLOW = {
     "test_undo.py",
     "test_unreported.py",
     "test_variants.py",
+    "test_verify.py",
 }
 """What `make test` leaves out: files of this folder, and tests of other files."""
 

@@ -61,7 +61,7 @@ MAY_IMPORT = {
     },
     "publish": {
         *(*VALUES, "archive", "config", "event", "files", "process", "publish", "views"),
-        *("load.duckdb_errors", "load.relation", "load.sql", "load.warehouse"),
+        *("load.differences", "load.duckdb_errors", "load.relation", "load.sql", "load.warehouse"),
     },
     "notify": {
         *("config", "errors", "files", "load.warehouse", "notify", "publish", "schema", "setting", "version"),

@@ -49,6 +49,8 @@ COMMANDS = {
     "install-timer": "Print what starts runs from cron or systemd.",
     "undo": "Make the tables what they were before a run.",
     "forget": "Take a medium or a person out of everything.",
+    "verify": "Prove that the tables hold what the APIs hold.",
+    "repair": "Heal what verify names, and nothing else.",
     "quarantine": "List, show, replay or dismiss what was refused.",
 }
 

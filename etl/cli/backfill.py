@@ -29,7 +29,7 @@ def command(settings: Settings, source: str, since: str, until: str | None, *, a
     of it, what is newer in the warehouse stays, and no cursor moves. Exit codes are those of `run`.
     """
     now = datetime.now(UTC)
-    start, end = _micros("--since", since), _micros("--until", until or now.isoformat())
+    start, end = micros("--since", since), micros("--until", until or now.isoformat())
     if start >= micros_of(now):
         raise ConfigError(f"--since must be in the past, which {since} is not")
     if start >= end:
@@ -42,7 +42,7 @@ def command(settings: Settings, source: str, since: str, until: str | None, *, a
     return report.exit_code
 
 
-def _micros(option: str, text: str) -> int:
+def micros(option: str, text: str) -> int:
     """Return the time in microseconds since 1970, which no API's data precede."""
     try:
         at = datetime.fromisoformat(text)

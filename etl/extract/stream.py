@@ -187,8 +187,8 @@ class Reread:
     """What changed within these times, in microseconds since 1970."""
     windows: Mapping[tuple[str, str], Sequence[tuple[int, int]]] | None = None
     """By stream and partition, only what changed within these times; None for all of all streams."""
-    records: Mapping[str, Sequence[str]] | None = None
-    """Only these of a list, by their ids, each with its files of these names; all where none is named."""
+    records: Mapping[str, Sequence[str] | None] | None = None
+    """Only these of a list, by their ids, each with its files of these names; with all where that is None."""
     with_files: bool = True
 
 

@@ -15,6 +15,7 @@ from etl.extract.stream import (
     SourceContext,
     Stream,
 )
+from etl.load.stored import Stored
 from etl.load.warehouse import Warehouse
 
 ACCOUNT = "account"
@@ -23,7 +24,7 @@ WHAT = (DELETIONS, ACCOUNT)
 """What can be confirmed."""
 
 
-def admitted(warehouse: Warehouse, source: str, session: Session, run_id: str) -> Session:
+def admitted(warehouse: Warehouse | Stored, source: str, session: Session, run_id: str) -> Session:
     """Return the session, which binds its source where it is not bound yet; ConfigError for another account.
 
     Nothing is written here. Where the API does not say which account it is, all streams fail with its reason.

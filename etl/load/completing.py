@@ -7,6 +7,7 @@ other keys have begun within the log, so that replaying gives the same.
 
 from collections.abc import Collection, Iterator, Sequence
 
+from etl import schema
 from etl.load.relation import LINEAGE, MARK, is_marked
 from etl.load.sql import deletion, names
 from etl.load.warehouse import Warehouse
@@ -28,10 +29,11 @@ def complete(
     `held` are the runs that the log holds in full; `is_whole` says that no part of it was ever removed.
     """
     taken: dict[str, int] = {}
-    for root in _roots(source):
+    # Where no part was ever removed, what the log does not give is none of what was received.
+    for root in () if is_whole else roots(source):
         _find_uncovered(warehouse, source, root, held, is_whole=is_whole)
-        for table in _family(source, root):
-            taken[table.qualified] = _replace(warehouse, table, _columns(source, table), root.key)
+        for table in family(source, root):
+            taken[table.qualified] = _replace(warehouse, table, columns_of(source, table), root.key)
     taken["etl.quarantine"] = _settle_entries(warehouse, source, held)
     of_source = f"source = {literal(source.name)}"
     for name in () if is_whole and not any(taken.values()) else BY_SOURCE:
@@ -55,7 +57,7 @@ def bring_quarantine(warehouse: Warehouse, source: Source, held: Collection[str]
 def copy_source(warehouse: Warehouse, source: Source) -> None:
     """Take all of a source from the former warehouse, and all that is known of its streams."""
     for table in source.tables.values():
-        columns = _columns(source, table)
+        columns = columns_of(source, table)
         warehouse.connection.execute(
             f"INSERT INTO {table.qualified} ({columns}) SELECT {columns} FROM {FORMER}.{table.qualified}"
         )
@@ -78,9 +80,21 @@ def forget_places(warehouse: Warehouse, source: Source) -> None:
 
 
 def copy_runs(warehouse: Warehouse) -> None:
-    """Take from the former warehouse what is known of its runs."""
+    """Take from the former warehouse what is known of its runs.
+
+    Of a stream whose counts do not add up there, what was replayed stays; where nothing was, they are mended.
+    """
+    execute, table = warehouse.connection.execute, schema.source(SYSTEM).tables["run_streams"]
+    unbalanced = schema.statement("verify/unbalanced").replace(table.qualified, f"{FORMER}.{table.qualified}")
+    execute(
+        f"CREATE OR REPLACE TEMP TABLE replayed AS FROM {table.qualified} "
+        f"SEMI JOIN ({unbalanced}) USING ({names(table.key)})"
+    )
     for name in RUN_TABLES:
         _copy(warehouse, name, "true")
+    execute(deletion(table, table.key, "replayed"))
+    execute(f"INSERT INTO {table.qualified} BY NAME FROM replayed")
+    warehouse.run("etl/mend_counts")
 
 
 def copy_runs_but(warehouse: Warehouse, undone: Sequence[str], replayed: Collection[str]) -> None:
@@ -99,7 +113,7 @@ def copy_runs_but(warehouse: Warehouse, undone: Sequence[str], replayed: Collect
             warehouse.run(f"etl/undo_{name}", source=source, runs=list(undone))
 
 
-def _roots(source: Source) -> Iterator[Table]:
+def roots(source: Source) -> Iterator[Table]:
     """Yield the tables whose rows are written for themselves, not as something that belongs to others."""
     for table in source.tables.values():
         declared = table.declared
@@ -107,7 +121,7 @@ def _roots(source: Source) -> Iterator[Table]:
             yield table
 
 
-def _family(source: Source, root: Table) -> Sequence[Table]:
+def family(source: Source, root: Table) -> Sequence[Table]:
     """Return a table with all those that tell more of its rows."""
     parts = source.parts_of(root)
     others = [source.history_of(part) for part in parts]
@@ -122,7 +136,7 @@ def _find_uncovered(
     key, runs = names(root.key), _list(held)
     found = [
         f"SELECT {key} FROM {FORMER}.{table.qualified} WHERE _run_id NOT IN {runs}"
-        for table in _family(source, root)
+        for table in family(source, root)
     ]
     if not is_whole:
         # What happened to them may have followed from what is missing.
@@ -139,7 +153,7 @@ def _find_uncovered(
     warehouse.connection.execute(f"CREATE OR REPLACE TEMP TABLE uncovered AS {' UNION '.join(found)}")
 
 
-def _columns(source: Source, table: Table) -> str:
+def columns_of(source: Source, table: Table) -> str:
     """All columns of a table, the mark of its versions too."""
     return names([*table.columns, *([MARK] if is_marked(source, table) else [])])
 
@@ -149,8 +163,9 @@ def _replace(warehouse: Warehouse, table: Table, columns: str, key: Sequence[str
     execute = warehouse.connection.execute
     execute(deletion(table, key, "uncovered"))
     rows = execute(
-        f"INSERT INTO {table.qualified} ({columns}) SELECT {columns} FROM {FORMER}.{table.qualified} "
-        f"SEMI JOIN uncovered USING ({names(key)})"
+        # A row that is there twice, to the last column, is never meant.
+        f"INSERT INTO {table.qualified} ({columns}) SELECT DISTINCT {columns} "
+        f"FROM {FORMER}.{table.qualified} SEMI JOIN uncovered USING ({names(key)})"
     ).fetchall()
     return int(rows[0][0])
 
@@ -160,7 +175,7 @@ def _copy(warehouse: Warehouse, name: str, which: str) -> int:
     execute = warehouse.connection.execute
     execute(f"DELETE FROM {SYSTEM}.{name} WHERE {which}")
     rows = execute(
-        f"INSERT INTO {SYSTEM}.{name} BY NAME FROM {FORMER}.{SYSTEM}.{name} WHERE {which}"
+        f"INSERT INTO {SYSTEM}.{name} BY NAME SELECT DISTINCT * FROM {FORMER}.{SYSTEM}.{name} WHERE {which}"
     ).fetchall()
     return int(rows[0][0])
 

@@ -88,7 +88,7 @@ def rebuild(
         folder = into or home / ASIDE
         clear_aside(folder, new=into is None)
         with opened(folder) as warehouse, interruptible(warehouse, is_wanted_after=True):
-            _fill(warehouse, settings, logs, report, has_former=has_former)
+            fill(warehouse, settings, logs, report, has_former=has_former)
             RunStore(warehouse, "").close_dead(now())
             warehouse.connection.execute("CHECKPOINT")
         if into is None:
@@ -99,7 +99,7 @@ def rebuild(
     return report
 
 
-def _fill(
+def fill(
     warehouse: Warehouse, settings: Settings, logs: Mapping[str, Log], report: Rebuilt, *, has_former: bool
 ) -> None:
     """Fill an empty warehouse from the logs, and with what the former one has besides."""

@@ -161,7 +161,7 @@ def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> list[str]:
 def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:
     """Let the next run do what runs hold back; ConfigError where nothing of the kind is."""
     known_source(source)
-    _must_exist(settings)
+    must_exist(settings)
     with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         is_held = any(
             held is not None for held, _ in warehouse.ask("etl/confirmation", source=source, what=what)
@@ -183,7 +183,7 @@ def publish_again(
 
     Whatever the limits, every file is read again.
     """
-    _must_exist(settings)
+    must_exist(settings)
     with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         return publish(warehouse, settings, force=force, limits=replace(limits, reread_bytes=inf))
 
@@ -203,7 +203,8 @@ def _recover(warehouse: Warehouse, settings: Settings) -> tuple[list[str], bool]
     return notices, any(each.is_damaged for each in found)
 
 
-def _must_exist(settings: Settings) -> None:
+def must_exist(settings: Settings) -> None:
+    """ConfigError where there is no warehouse."""
     if not (settings.home / NAME).exists():
         raise ConfigError(f"there is no warehouse in {settings.home} yet: run `sightglass run`")
 

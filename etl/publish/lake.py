@@ -97,9 +97,9 @@ class Lake:
     def state(self, version: str = "") -> State:
         """Return what a version holds, the newest unless another is named; nothing where nobody can tell."""
         since = version or self.newest()
-        return (self._recorded(since) if since else None) or State()
+        return (self.recorded(since) if since else None) or State()
 
-    def _recorded(self, version: str) -> State | None:
+    def recorded(self, version: str) -> State | None:
         """Return what the commit of a version says; None where it cannot be read."""
         try:
             return decode(self._at.commit(version).read_bytes())
@@ -110,12 +110,16 @@ class Lake:
         except OSError:
             return None
 
+    def path(self, name: str, part: str, since: str) -> Path:
+        """Return the file of a partition of a qualified table in a version."""
+        return self._at.version(name, part, since)
+
     def damaged(self) -> list[Path]:
         """Return the files of the newest version that are not as they were written, or its commit."""
         newest = self.newest()
         if not newest:
             return []
-        state = self._recorded(newest)
+        state = self.recorded(newest)
         if state is None:
             return [self._at.commit(newest)]
         files = {

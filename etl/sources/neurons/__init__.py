@@ -295,8 +295,8 @@ class Neurons:
         """Return the files to look at: all of a new or changed medium, else the unsettled."""
         names = [] if self._source_context.is_forgotten(medium.media_id) else list(medium.results or {})
         if again is not None:
-            chosen = again.get(medium.media_id) or names
-            names = [name for name in names if name in chosen]
+            chosen = again.get(medium.media_id)
+            names = [name for name in names if chosen is None or name in chosen]
         if known is None or known.marks != (medium.status, medium.aoi_status, changed_at(medium)):
             return names
         return [name for name in names if name not in known.settled]

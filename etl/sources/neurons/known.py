@@ -16,6 +16,6 @@ class Known(NamedTuple):
     """Files that are in the archive."""
 
 
-Again = Mapping[str, Sequence[str]] | None
-"""By medium the files to fetch whatever is known of them: all where none is named. None in a run."""
+Again = Mapping[str, Sequence[str] | None] | None
+"""By medium the files to fetch whatever is known of them, all where it has no list of them; None in a run."""
 NEVER = Known((), (), deleted=False)

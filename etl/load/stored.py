@@ -1,0 +1,97 @@
+"""The warehouse as it is stored, which is only looked at, beside scratch tables of the same declarations."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from etl import schema
+from etl.errors import ConfigError, EnvironmentFaultError
+from etl.load.duckdb_errors import is_damage, is_out_of_memory, unopenable, unwritable
+from etl.load.tables import prepare
+from etl.load.warehouse import LIMITS, NAME, SPILL
+from etl.schema import literal
+
+STORED = "stored"
+"""Name under which the warehouse is attached."""
+
+
+class Stored:
+    """A warehouse that is only looked at; `connection` works on it unless another database is named."""
+
+    def __init__(self, memory: duckdb.DuckDBPyConnection) -> None:
+        self._memory = memory
+        self.connection = self._cursor()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        cursor = self._memory.cursor()
+        cursor.execute("SET TimeZone = 'UTC'")
+        cursor.execute(f"USE {STORED}")
+        return cursor
+
+    def scratch(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection to empty tables, in memory, which sees the warehouse under its name."""
+        cursor = self._memory.cursor()
+        cursor.execute("SET TimeZone = 'UTC'")
+        return cursor
+
+    def ask(self, name: str, /, **parameters: object) -> list[tuple[Any, ...]]:
+        """Return the rows of `sql/<name>.sql`; safe to call from any thread."""
+        with closing(self._cursor()) as cursor:
+            return cursor.execute(schema.statement(name), parameters or None).fetchall()
+
+    def interrupt(self) -> None:
+        """Let what it works on fail."""
+        self.connection.interrupt()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.connection.close()
+        self._memory.close()
+
+
+@contextmanager
+def stored(home: Path, aside: Path) -> Iterator[Stored]:
+    """Provide the warehouse of this folder; `aside` is a folder for what does not fit into memory.
+
+    Raises EnvironmentFaultError where there is none, or it is damaged, and ConfigError where it is of a
+    version that declares other tables.
+    """
+    path = home / NAME
+    if not path.exists():
+        raise EnvironmentFaultError(f"there is no warehouse in {home} yet: run `sightglass run`")
+    memory = duckdb.connect(config={**LIMITS, "temp_directory": str(aside / SPILL)})
+    try:
+        prepare(memory, *schema.sources())
+        memory.execute(f"ATTACH {literal(str(path))} AS {STORED} (READ_ONLY)")
+        found = Stored(memory)
+    except duckdb.Error as error:
+        memory.close()
+        raise unopenable(path, error) from error
+    try:
+        _refuse_others(found, home)
+        yield found
+    except duckdb.Error as error:
+        if is_damage(error) or is_out_of_memory(error):
+            raise unwritable(error) from error
+        raise
+    finally:
+        found.close()
+
+
+def _refuse_others(found: Stored, home: Path) -> None:
+    """Raise ConfigError where not all declared columns are there."""
+    there = {(row[0], row[1]) for row in found.ask("load/columns")}
+    declared = {
+        (table.qualified, name)
+        for source in schema.sources()
+        for table in source.tables.values()
+        for name in table.columns
+    }
+    if declared - there:
+        raise ConfigError(
+            f"the warehouse in {home} is of another version, it lacks "
+            f"{'.'.join(min(declared - there))}: run `sightglass run` first"
+        )
