@@ -16,7 +16,7 @@ import pytest
 from conftest import Plant, Sightglass, rows, table
 from hostile import DETECTIONS, Placed, cogniac, of_cogniac, record, serving
 from support.kills import AT_A_COMMIT, AT_A_STATEMENT, Moment, at_a_call, content, died, place
-from test_postbacks import AT, post, posted
+from support.posts import AT, post, posted
 from test_rebuild import differing, everything
 
 from etl.extract.forgotten import load

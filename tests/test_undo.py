@@ -8,7 +8,7 @@ import duckdb
 import pytest
 from conftest import Plant, Sightglass, all_rows, rows
 from support.kills import AT_A_COMMIT, AT_A_STATEMENT, Moment, at_a_call, content, died, place
-from test_postbacks import AT, post, posted
+from support.posts import AT, post, posted
 from test_rebuild import Dump, differing, everything
 
 LITTLE = {"applications": 2, "records": 60}
