@@ -30,6 +30,8 @@ COMMANDS = (
     "install-timer",
     "undo",
     "forget",
+    "verify",
+    "repair",
     "quarantine",
 )
 
