@@ -223,7 +223,7 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
     ran = Sightglass(tmp_path)("listen", "--port", "0")
 
-    remedy = "Not a directory; move away what stands in its place, or set SIGHTGLASS_HOME"
+    remedy = "File exists; move away what stands in its place, or set SIGHTGLASS_HOME"
     assert Ran(2, "", f"sightglass: cannot make {tmp_path / 'home' / 'inbox'}: {remedy}\n") == ran
 
 

@@ -324,5 +324,5 @@ def test_a_log_that_cannot_be_made_is_a_matter_of_settings(tmp_path: Path) -> No
     with pytest.raises(EnvironmentFaultError) as caught:
         seal(tmp_path, Page("media", [b"{}"]))
 
-    why = "Not a directory; move away what stands in its place"
+    why = "File exists; move away what stands in its place"
     assert f"cannot write the log {tmp_path / 'media' / DAY}: {why}" == str(caught.value)

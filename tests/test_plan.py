@@ -88,7 +88,7 @@ def test_how_much_comes_follows_from_what_runs_found(tmp_path: Path) -> None:
         change = """
             UPDATE etl.runs SET started_at = now() - INTERVAL 48 HOUR;
             INSERT INTO etl.runs (run_id, started_at, status, version, command)
-            VALUES ('r2', now() - INTERVAL 24 HOUR, 'ok', '1', 'run');
+            VALUES ('r2', now() - INTERVAL 24 HOUR, 'ok', '0.0', 'run');
             INSERT INTO etl.run_streams
             SELECT * REPLACE (
                 'r2' AS run_id, 8640 AS fetched, 8640 AS inserted, now() - INTERVAL 24 HOUR AS started_at

@@ -70,7 +70,7 @@ def test_bi_is_rewritten_only_for_new_definitions(home: Path) -> None:
     elsewhere = {"SIGHTGLASS_LAKE_URI": f"file://{home}/lake"}
     found = [bi.stat().st_ino]
     for number, more in enumerate(({}, {}, elsewhere, elsewhere, {})):
-        changed(home, f"{insert} ('r{number}', now(), 'ok', '1')", **more)
+        changed(home, f"{insert} ('r{number}', now(), 'ok', '0.0')", **more)
         found.append(bi.stat().st_ino)
     kept = [one == other for one, other in pairwise(found)]
     made = []
@@ -94,7 +94,7 @@ settings = settings_for({"SIGHTGLASS_HOME": sys.argv[1]}, {}, Path(os.devnull))
 warehouse = open_for_writing(settings.home)
 for month in (1, 2):
     warehouse.connection.execute(
-        "INSERT INTO etl.runs VALUES ($1, make_timestamptz($1), NULL, 'ok', 0, '1', NULL, NULL)",
+        "INSERT INTO etl.runs VALUES ($1, make_timestamptz($1), NULL, 'ok', 0, '0.0', NULL, NULL)",
         [month * 5_000_000_000_000],
     )
     publish(warehouse, settings)

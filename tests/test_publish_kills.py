@@ -130,7 +130,7 @@ class Publishing:
 CHANGES = (
     """
     INSERT INTO etl.runs (run_id, started_at, status, version)
-    SELECT 'r' || i, TIMESTAMPTZ '2026-01-01' + to_months(CAST(i AS INTEGER)), 'ok', '1'
+    SELECT 'r' || i, TIMESTAMPTZ '2026-01-01' + to_months(CAST(i AS INTEGER)), 'ok', '0.0'
     FROM range($1, $2) t(i)""",
     """
     INSERT INTO etl.cursors (source, stream, partition, cursor_at, run_id)

@@ -151,7 +151,7 @@ def test_media_of_neurons_are_read_anew_with_their_files(shrunk: Sightglass, pla
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
-@pytest.mark.parametrize("number", [2, 4, 6, 8])
+@pytest.mark.parametrize("number", [2, 4, 6])
 def test_a_kill_leaves_readers_what_they_had(
     shrunk: Sightglass, plant: Plant, number: int, side: str
 ) -> None:

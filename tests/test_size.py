@@ -81,7 +81,7 @@ def test_growth_is_that_of_the_records_that_were_new(loaded: Healthy) -> None:
     change = """
         UPDATE etl.runs SET started_at = started_at - INTERVAL 240 HOUR;
         INSERT INTO etl.runs (run_id, started_at, status, version, command)
-        VALUES ('r2', now() - INTERVAL 48 HOUR, 'ok', '1', 'run'), ('r3', now(), 'ok', '1', 'run');
+        VALUES ('r2', now() - INTERVAL 48 HOUR, 'ok', '0.0', 'run'), ('r3', now(), 'ok', '0.0', 'run');
         INSERT INTO etl.run_streams
         SELECT * REPLACE (run.name AS run_id, 450 AS fetched, 450 AS inserted)
         FROM etl.run_streams, (VALUES ('r2'), ('r3')) AS run (name)
