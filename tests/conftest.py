@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -95,14 +96,34 @@ SLOW = {
 }
 """What `make test` leaves out: files of this folder, and tests of other files."""
 
+SAMPLED = {
+    "test_archive_kills.py::test_a_kill_at_any_moment_costs_nothing": 4,
+    "test_forget.py::test_a_kill_at_any_moment_is_made_good_by_the_next": 9,
+    "test_postbacks.py::test_a_kill_while_posts_are_moved_costs_and_doubles_none": 3,
+    "test_refresh.py::test_a_kill_leaves_readers_what_they_had": 3,
+    "test_undo.py::test_a_kill_at_any_moment_changes_nothing_or_all": 7,
+    "test_verify.py::test_a_repair_that_is_killed_is_done_by_the_next": 2,
+}
+"""Of each, which has many moments of a kill, only every n-th is tried; `make test-long` tries all."""
+
 pytest.register_assert_rewrite("support", "hostile", "faults")
 pytest_plugins = ["support.fixtures"]
 hypothesis.settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow tests."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the slow tests, and leave out what only `make test-long` tries."""
+    if "TEST_LONG" not in os.environ:
+        seen = Counter[str]()
+        left_out = []
+        for item in items:
+            name = f"{item.path.name}::{item.name.partition('[')[0]}"
+            if seen[name] % SAMPLED.get(name, 1):
+                left_out.append(item)
+            seen[name] += 1
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     for item in items:
         if not SLOW.isdisjoint({item.path.name, f"{item.path.name}::{item.name.partition('[')[0]}"}):
             item.add_marker(pytest.mark.slow)
