@@ -32,7 +32,7 @@ USES = 5
 """Requests that a token is good for."""
 SIGHTINGS = 450
 NOTES = [f"01J{number:023}" for number in range(1, 8)]
-AT_ONCE = 3
+PAGE_LENGTH = 3
 """Notes on a page."""
 KILLED_AFTER_TWO_SEALS = f"""
 import os, signal
@@ -121,8 +121,8 @@ class Acme:
         self.after.append(asked["after"])
         found = sorted((each for each in self.notes if each > (asked["after"] or "")), reverse=True)
         place = int(asked["page"] or 0)
-        page = [{"note_id": each, "text": f"of {each}"} for each in found[place : place + AT_ONCE]]
-        more = str(place + AT_ONCE) if place + AT_ONCE < len(found) else None
+        page = [{"note_id": each, "text": f"of {each}"} for each in found[place : place + PAGE_LENGTH]]
+        more = str(place + PAGE_LENGTH) if place + PAGE_LENGTH < len(found) else None
         return JSONResponse({"items": page, "next": more})
 
     def asked_after(self) -> set[Any]:

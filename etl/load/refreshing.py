@@ -12,7 +12,7 @@ from etl.load.sql import deletion, names
 from etl.load.warehouse import Warehouse
 from etl.schema import Source, Table, literal, quote
 
-FEW = 1
+ALWAYS_ALLOWED = 1
 """Rows that may go whatever share of all they are."""
 
 
@@ -79,7 +79,7 @@ class Refreshing:
             ((stored,),) = self._warehouse.execute(
                 f"SELECT count(*) FROM {table.qualified} WHERE {of_it}", partition=partition
             )
-            if count > max(FEW, most * stored):
+            if count > max(ALWAYS_ALLOWED, most * stored):
                 held += count
                 continue
             gone += count
