@@ -20,7 +20,7 @@ def in_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty folder to work in, and nothing published but empty tables."""
 
     @contextmanager
-    def open_bi(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    def open_bi(settings: Settings, _warn: object) -> Iterator[duckdb.DuckDBPyConnection]:
         assert tmp_path / "home" == settings.home
         with closing(empty()) as connection:
             yield connection

@@ -124,7 +124,7 @@ def test_page_is_accessible(shown: Shown) -> None:
     """Headings go down by one, controls have labels, charts have words, cells of heads are heads."""
     levels = shown.page.locator("h1, h2, h3").evaluate_all("all => all.map(each => +each.tagName[1])")
 
-    assert [1, *[2] * 6, 3, 3] == sorted(levels)
+    assert [1, *[2] * 7, 3, 3] == sorted(levels)
     assert all(after - before <= 1 for before, after in pairwise(levels))
     for control in shown.page.locator("select").all():
         assert 1 == control.evaluate("each => each.labels.length")

@@ -213,7 +213,7 @@ def test_every_run_is_entered(story: Story) -> None:
         ran = getattr(story, name).ran
         times = {each: micros(ran.report[each]) for each in ("started_at", "finished_at")}
         ended = {"status": "ok", "exit_code": ran.code, "version": __version__, "unknown": []}
-        expected.append({"run_id": ran.report["run_id"], **times, **ended})
+        expected.append({"run_id": ran.report["run_id"], **times, **ended, "command": "run"})
 
     assert expected == sorted(rows(story.home, "etl.runs"), key=lambda row: row["started_at"])
 
