@@ -37,12 +37,23 @@ DEFAULTS = load((), {}, file=Path(os.devnull))
 """The settings where nothing is given."""
 FILES = ("metrics", "frt_frame_metrics", "brand_detection", "brand_detection_metrics", "aoi_scores")
 SLOW = {
+    "test_announce.py",
     "test_any_input.py",
     "test_any_kill.py",
+    "test_archive.py",
+    "test_archive_cogniac.py",
+    "test_archive_kills.py",
+    "test_archive_store.py",
     "test_backfill.py::test_a_range_that_was_lost_is_there_again",
     "test_copies.py",
     "test_cursors.py",
     "test_disk.py",
+    "test_doctor.py",
+    "test_follow.py",
+    "test_home_names.py",
+    "test_moving.py",
+    "test_postbacks.py",
+    "test_run_days.py",
     "test_failures.py",
     "test_forget.py",
     "test_found.py",
@@ -97,14 +108,22 @@ SLOW = {
 """What `make test` leaves out: files of this folder, and tests of other files."""
 
 SAMPLED = {
+    "test_archive_cogniac.py::test_a_kill_at_any_commit_costs_nothing": 2,
     "test_archive_kills.py::test_a_kill_at_any_moment_costs_nothing": 4,
-    "test_forget.py::test_a_kill_at_any_moment_is_made_good_by_the_next": 9,
+    "test_disk.py::test_no_room_for_the_warehouse": 2,
+    "test_fault_damage.py::test_damage_heals_or_is_named": 2,
+    "test_fault_files.py::test_what_is_in_the_way_is_named": 3,
+    "test_fault_machine.py::test_trouble_is_named": 2,
+    "test_forget.py::test_a_kill_at_any_moment_is_made_good_by_the_next": 12,
     "test_postbacks.py::test_a_kill_while_posts_are_moved_costs_and_doubles_none": 3,
+    "test_rebuild.py::test_what_a_damaged_part_held_is_taken_from_the_warehouse": 3,
     "test_refresh.py::test_a_kill_leaves_readers_what_they_had": 3,
+    "test_stops.py::test_a_run_told_to_stop_while_an_answer_does_not_come": 2,
     "test_undo.py::test_a_kill_at_any_moment_changes_nothing_or_all": 7,
     "test_verify.py::test_a_repair_that_is_killed_is_done_by_the_next": 2,
+    "test_verify.py::test_damage_to_the_tables_is_named_and_healed_from_the_log": 2,
 }
-"""Of each, which has many moments of a kill, only every n-th is tried; `make test-long` tries all."""
+"""Of each, which has many cases, only every n-th is tried; `make test-long` tries all."""
 
 pytest.register_assert_rewrite("support", "hostile", "faults")
 pytest_plugins = ["support.fixtures"]

@@ -139,7 +139,7 @@ def test_another_process_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> 
     others = ("COG_API_KEY_FILE", "COG_PASS_FILE", "NEURONS_API_KEY_FILE", "https_proxy", "HTTPS_PROXY")
     for name in (*kept, *others, "SIGHTGLASS_OVERLAP"):
         monkeypatch.setenv(name, "1")
-    with closing(TransformWorker(Log(Path()), "cogniac")) as there:
+    with closing(TransformWorker(Log(Path("home/raw/cogniac")), "cogniac")) as there:
         there.start()
         environ = Path(f"/proc/{pid_of(there)}/environ")
         given = b""
@@ -230,7 +230,7 @@ def test_what_cannot_be_handed_over_is_told_with_its_reason(
 
 def test_key_that_interrupts_reaches_the_run_alone() -> None:
     """^C goes to all processes of a terminal's group: the other one ends when the run lets it go."""
-    with closing(TransformWorker(Log(Path()), "cogniac")) as there:
+    with closing(TransformWorker(Log(Path("home/raw/cogniac")), "cogniac")) as there:
         there.start()
         group = os.getpgid(pid_of(there))
 
