@@ -35,7 +35,7 @@ sys.argv.append(ENDLESS)"""
 QUERIES = {
     "run": """
 from etl.pipeline import run as pipeline
-pipeline._read = lambda load, *_: load._warehouse.connection.execute(told())""",
+pipeline.read = lambda load, *_: load._warehouse.connection.execute(told())""",
     "publish": """
 from etl.pipeline import run as pipeline
 pipeline.publish = lambda warehouse, *_, **__: warehouse.connection.execute(told())""",
@@ -56,6 +56,7 @@ def wait_until_it_works(process_id: int) -> None:
 
     def ticks() -> int:
         fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+        assert fields[0] != "Z", "it has ended"
         return int(fields[11]) + int(fields[12])
 
     begun = ticks()
