@@ -314,7 +314,7 @@ def test_readers_who_come_too_early(tmp_path: Path) -> None:
 def test_a_first_publish_that_is_killed(tmp_path: Path, before: str, elsewhere: str) -> None:
     """Wherever it ends there is nothing to open, `sightglass sql` says so, and the next run publishes all."""
     program = (
-        "import os, signal\nfrom etl import publish\n"
+        "import os, signal\nfrom etl.publish import publishing as publish\n"
         f"def kill(*_): os.kill(os.getpid(), signal.SIGKILL)\npublish.{before} = kill"
     )
     with serving(cogniac({DETECTIONS: placed(map(record, range(3)))})) as server:
