@@ -43,15 +43,15 @@ def test_another_key_of_neurons_is_refused_before_anything_is_written(tmp_path: 
         first = sightglass("run", NEURONS_API_KEY="old")
         before = content(sightglass.home)
         asked = server.count(MEDIA)
-        ran = sightglass("run", NEURONS_API_KEY="other", SIGHTGLASS_RAW_DAYS="30")
-        backfill = sightglass("backfill", "neurons", "--since", "2026-01-01", NEURONS_API_KEY="other")
+        ran = sightglass("run", NEURONS_API_KEY="key-of-others", SIGHTGLASS_RAW_DAYS="30")
+        backfill = sightglass("backfill", "neurons", "--since", "2026-01-01", NEURONS_API_KEY="key-of-others")
         after = content(sightglass.home)
 
     assert (0, 1, 2, 2) == (first.code, asked, ran.code, backfill.code)
     assert ran.err.startswith("sightglass: the warehouse holds neurons data of another account (")
     assert "`sightglass confirm account neurons`" in ran.err
     assert before == after
-    assert not {"old", "other"} & {*bound(sightglass.home).values()}
+    assert not {"old", "key-of-others"} & {*bound(sightglass.home).values()}
 
 
 def test_a_new_key_of_the_same_account_takes_over(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_confirmed_account_is_loaded_into_the_same_warehouse(tmp_path: Path) -
         sightglass("run", NEURONS_API_KEY="old")
         old = bound(sightglass.home)
         confirmed = sightglass("confirm", "account", "neurons")
-        ran = sightglass("run", NEURONS_API_KEY="other")
+        ran = sightglass("run", NEURONS_API_KEY="key-of-others")
         new = bound(sightglass.home)
         third = sightglass("run", NEURONS_API_KEY="third")
 
@@ -118,7 +118,7 @@ def test_a_warehouse_of_an_older_version_is_bound_to_the_account_it_shares_media
         sightglass = of_neurons(tmp_path, server)
         sightglass("run", NEURONS_API_KEY="old")
         unbind(sightglass.home)
-        other = sightglass("run", NEURONS_API_KEY="other")
+        other = sightglass("run", NEURONS_API_KEY="key-of-others")
         between = bound(sightglass.home)
         same = sightglass("run", NEURONS_API_KEY="old")
 

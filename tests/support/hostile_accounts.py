@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from conftest import Row
 from hostile import MEDIA, Answer, Request, Routes, Said, medium
 
-KEYS = {"old": range(12), "new": range(12), "other": range(100, 124), "third": range(200, 203)}
+KEYS = {"old": range(12), "new": range(12), "key-of-others": range(100, 124), "third": range(200, 203)}
 """By key, the media of its account: `new` is another key of the account of `old`."""
 
 
