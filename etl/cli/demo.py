@@ -30,6 +30,8 @@ from etl.publish.report import page
 HOME = "demo-warehouse"
 MARK = ".made-by-sightglass-demo"
 AMOUNT = click.IntRange(0, 10**7)
+INBOX_SECONDS = 2.0
+"""After which whatever was posted is in a finished file."""
 ARCHIVED = {"SIGHTGLASS_NEURONS_ARCHIVE": "formatted,heat"}
 """What of Neurons' pictures the report shows."""
 
@@ -151,9 +153,10 @@ def _simulated(
 def _wait_for_inbox(folder: Path) -> None:
     """Wait until all is in finished files, which alone a run reads.
 
-    A listener appends to one for a second.
+    A listener appends to one for a second at most; a file that it has ready for the next posts stays open.
     """
-    while any((folder / FOLDER).glob(f"*{OPEN}")):
+    until = time.monotonic() + INBOX_SECONDS
+    while any((folder / FOLDER).glob(f"*{OPEN}")) and time.monotonic() < until:
         time.sleep(0.05)
 
 
