@@ -41,7 +41,7 @@ def announcing(settings: Settings) -> Iterator[Announced]:
     found, begun = Announced(), datetime.now(UTC)
     try:
         yield found
-    except Exception as error:
+    except Exception as error:  # a bug, too, is a run that failed: others are told, then it goes on its way
         if not code_if_told():
             code = error.exit_code if isinstance(error, SightglassError) else BUG
             why = str(error) if isinstance(error, SightglassError) else f"{type(error).__name__}: {error}"

@@ -157,7 +157,7 @@ def _wait_for_inbox(folder: Path) -> None:
     """
     until = time.monotonic() + INBOX_SECONDS
     while any((folder / FOLDER).glob(f"*{OPEN}")) and time.monotonic() < until:
-        time.sleep(0.05)
+        time.sleep(0.05)  # the listener works by its own clock, and tells nobody
 
 
 def _run(settings: Settings) -> Report:

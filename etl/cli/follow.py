@@ -81,7 +81,7 @@ def _wait(inbox: Inbox, met: set[str], begun: float, every: float) -> None:
     while (waited := time.monotonic() - begun) < every:
         if waited >= POSTS_SECONDS and _waiting(inbox) - met:
             return
-        time.sleep(min(LOOK_SECONDS, every - waited))
+        time.sleep(min(LOOK_SECONDS, every - waited))  # a signal ends it
 
 
 def _waiting(inbox: Inbox) -> set[str]:

@@ -1,6 +1,7 @@
 """A login by a token that expires: minted when needed, shared by all threads, renewed once when refused."""
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -16,19 +17,19 @@ OF_ITS_OWN = frozenset({"authorization", "host", "content-type", "content-length
 """Headers that a question has for itself."""
 
 
-class TokenLogin(httpx.Auth):
+class TokenLogin(httpx.Auth, ABC):
     """Signs requests with a token, minted when needed and once more when it has expired."""
 
     def __init__(self) -> None:
         self._token = ""
         self._lock = threading.Lock()
 
+    @abstractmethod
     def mint(self, request: httpx.Request) -> Flow:
         """Yield the questions that lead to a new token, on behalf of a request, and return it.
 
         Raises what `content` raises, and what msgspec does of an answer that holds no token.
         """
-        raise NotImplementedError
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send the request with the token; a second time where that had expired.

@@ -85,7 +85,9 @@ def copy_runs(warehouse: Warehouse) -> None:
     Of a stream whose counts do not add up there, what was replayed stays; where nothing was, they are mended.
     """
     execute, table = warehouse.connection.execute, schema.source(SYSTEM).tables["run_streams"]
-    unbalanced = schema.statement("verify/unbalanced").replace(table.qualified, f"{FORMER}.{table.qualified}")
+    unbalanced = schema.statement("publish/unbalanced").replace(
+        table.qualified, f"{FORMER}.{table.qualified}"
+    )
     execute(
         f"CREATE OR REPLACE TEMP TABLE replayed AS FROM {table.qualified} "
         f"SEMI JOIN ({unbalanced}) USING ({names(table.key)})"

@@ -22,7 +22,7 @@ def unsound(connection: DuckDBPyConnection, sources: list[Source]) -> Iterator[D
     for source in sources:
         yield from _ahead(connection, source)
         yield from _unnamed(connection, source)
-    for run_id, *about in connection.execute(schema.statement("verify/unbalanced")).fetchall():
+    for run_id, *about in connection.execute(schema.statement("publish/unbalanced")).fetchall():
         if about[0] in wanted:
             named = dict(zip(("source", "stream", "partition"), about, strict=True))
             yield Difference(

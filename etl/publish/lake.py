@@ -237,8 +237,7 @@ class Lake:
                 before, ahead = since, 2 * ahead
             aside.rename(self._at.commit(since))
             sync(self._at.versions)
-        # Who reads next is to see the version.
-        time.sleep(max(0, min(moment - self._now(), SET_BACK)) / 1_000_000)
+        time.sleep(max(0, min(moment - self._now(), SET_BACK)) / 1_000_000)  # who reads next is to see it
         with writable(self._at.folder):
             for later in (each for each in self._at.commits() if each > since):
                 remove(self._at.commit(later))

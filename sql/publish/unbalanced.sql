@@ -1,4 +1,4 @@
--- Streams of a run of which not every record fetched is accounted for.
+-- Streams of all runs of which not every record fetched is accounted for.
 SELECT
     run_id,
     source,
@@ -7,4 +7,3 @@ SELECT
 FROM etl.run_streams
 WHERE fetched <> inserted + updated + unchanged + quarantined
 ORDER BY run_id, source, stream, partition
-LIMIT 3
