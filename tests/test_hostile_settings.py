@@ -131,8 +131,8 @@ def test_a_warehouse_without_a_name_is_refused_wherever_it_is_given(tmp_path: Pa
 
 def test_the_file_of_a_secret_may_be_named_where_settings_are(tmp_path: Path) -> None:
     """In the settings file and on the command line; the environment beats the one and yields to the other."""
-    for name in ("old", "new", "other"):
-        (tmp_path / f"{name}.key").write_text(f"{name}\n")
+    for name, key in (("old", "old"), ("new", "new"), ("other", "key-of-others")):
+        (tmp_path / f"{name}.key").write_text(f"{key}\n")
     (tmp_path / "sightglass.toml").write_text('NEURONS_API_KEY_FILE = "old.key"\n')
     flag = ("--set", "NEURONS_API_KEY_FILE=other.key")
     with serving(accounts()) as server:
@@ -148,4 +148,4 @@ def test_the_file_of_a_secret_may_be_named_where_settings_are(tmp_path: Path) ->
         keys = [each.headers["X-API-Key"] for each in server.asked]
 
     assert [0, 0, 0, 2] == codes
-    assert ["old", "new", "other"] == list(dict.fromkeys(keys))
+    assert ["old", "new", "key-of-others"] == list(dict.fromkeys(keys))
