@@ -1,7 +1,7 @@
 """The declarations in `schemas/`, read once; Arrow schemas, DDL and the data dictionary derive from here."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -84,19 +84,25 @@ class Table:
         return name in self.key or self.columns[name].required
 
     def arrow(self) -> pa.Schema:
-        """Return the Arrow schema of the table, with the docs as field metadata."""
+        """Return the Arrow schema of the table, with the docs as field metadata.
+
+        Only the key is never NULL: a column may be declared as required after rows were stored without it.
+        """
         return pa.schema(
             [
-                pa.field(name, column.arrow, not self.not_null(name), {"doc": column.doc})
+                pa.field(name, column.arrow, name not in self.key, {"doc": column.doc})
                 for name, column in self.columns.items()
             ],
             {"doc": self.declared.doc},
         )
 
-    def ddl(self, *, keyed: bool = False) -> Iterator[str]:
-        """Yield the statements that create the table with its comments, on request with its primary key."""
+    def ddl(self, *, keyed: bool = False, optional: Collection[str] = ()) -> Iterator[str]:
+        """Yield the statements that create the table with its comments, on request with its primary key.
+
+        The `optional` columns may be NULL, whatever is declared.
+        """
         lines = [
-            f"{quote(name)} {column.sql}{' NOT NULL' if self.not_null(name) else ''}"
+            f"{quote(name)} {column.sql}{' NOT NULL' if self.not_null(name) and name not in optional else ''}"
             for name, column in self.columns.items()
         ]
         if keyed:

@@ -114,6 +114,7 @@ SLOW = {
     "test_third_source.py::test_a_run_that_is_killed_is_gone_on_with_without_loss_or_duplicate",
     "test_undo.py",
     "test_unreported.py",
+    "test_upgrade.py",
     "test_variants.py",
     "test_verify.py",
 }

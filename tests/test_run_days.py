@@ -111,3 +111,16 @@ def test_runs_can_be_kept_for_ever(cogniac: Sightglass) -> None:
         "SIGHTGLASS_RUN_DAYS from the environment must be a whole number of at least 31, or forever, not '30'"
     )
     assert (2, f"sightglass: {said}\n") == (refused.code, refused.err)
+
+
+def test_an_undone_run_takes_no_sums_of_others_with_it(plant: Plant, tmp_path: Path) -> None:
+    """What old runs were summed up to stays, and so does all that is counted."""
+    sightglass = Sightglass(tmp_path, plant.cogniac_login)
+    aged(sightglass)
+    assert 0 == sightglass("run").code
+    days = rows(sightglass.home, "etl.run_days")
+    plant.cogniac.advance(records=3)
+    run_id = sightglass("run", "--json").report["run_id"]
+    undone = sightglass("undo", run_id)
+
+    assert (0, True, days) == (undone.code, bool(days), rows(sightglass.home, "etl.run_days"))

@@ -63,6 +63,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "skipped": report.skipped,
         "lapsed": report.lapsed,
         "log_notices": report.log_notices,
+        "migrated": report.migrated,
         "seconds": {stage: round(seconds, 3) for stage, seconds in report.stages.seconds.items()},
     }
 
@@ -77,8 +78,9 @@ def say(report: Report) -> None:
             tell(f"{_named(stats)}{odd}", level=WARNING)
     if report.newly_quarantined:
         tell(f"newly quarantined, see etl.quarantine: {report.newly_quarantined:,}", level=WARNING)
-    if report.unknown:
-        tell(f"undeclared fields, kept in _extra: {_few(report.unknown)}")
+    unknown = [f"undeclared fields, kept in _extra: {_few(report.unknown)}"] if report.unknown else []
+    for news in [*report.migrated, *unknown]:
+        tell(news)
     if report.failed_checks:
         tell(report.failed_checks, level=WARNING)
     mended = [report.published.warning()] if report.published and report.published.mended else []

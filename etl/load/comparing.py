@@ -19,11 +19,11 @@ from etl.load.copies import carried
 from etl.load.differences import Difference
 from etl.load.relation import relation
 from etl.load.save import Lineage, save
-from etl.load.soundness import content, shown
+from etl.load.soundness import content, shown, without_retired
 from etl.load.sql import equal, names
 from etl.load.stored import STORED, Stored
 from etl.schema import Source, Table, quote
-from etl.transform.flatten import RECORD
+from etl.transform.flatten import EXTRA, RECORD
 from etl.values import moment
 
 SECOND = 1_000_000
@@ -53,6 +53,8 @@ class Comparison:
     def __init__(self, stored: Stored, source: Source) -> None:
         self._connection = stored.scratch()
         self._source = source
+        self._retired = dict(stored.ask("load/retired"))
+        """By table, the columns whose values a migration put into `_extra`."""
         self.records = 0
         """Records that were compared."""
 
@@ -144,7 +146,9 @@ class Comparison:
     def _changed(self, root: Table, table: Table) -> list[dict[str, Any]]:
         """Return the rows of a table that have come, gone or changed, by their keys."""
         compared = content(table)
-        texts = ", ".join([shown(table.key), *_texts(table, compared)])
+        texts = ", ".join(
+            [shown(table.key), *_texts(table, compared, self._retired.get(table.qualified, ()))]
+        )
         differing = ", ".join(
             f"CASE WHEN made.{quote(name)} IS DISTINCT FROM before.{quote(name)} THEN '{name}' END"
             for name in compared
@@ -252,14 +256,15 @@ def _is_record(root: Table, tables: Mapping[str, Any]) -> bool:
     return root.name in tables and bool(root.declared.record_hash)
 
 
-def _texts(table: Table, columns: Sequence[str]) -> list[str]:
-    """Return columns to be selected, JSON as text: it has no order and no equality of its own."""
-    return [
-        f"CAST({quote(name)} AS VARCHAR) AS {quote(name)}"
-        if table.columns[name].type == "json"
-        else quote(name)
-        for name in columns
-    ]
+def _texts(table: Table, columns: Sequence[str], retired: Sequence[str]) -> Iterator[str]:
+    """Yield columns to be selected, JSON as text: it has no order and no equality of its own."""
+    for name in columns:
+        if name == EXTRA and retired:
+            yield f"{without_retired(retired)} AS {EXTRA}"
+        elif table.columns[name].type == "json":
+            yield f"CAST({quote(name)} AS VARCHAR) AS {quote(name)}"
+        else:
+            yield quote(name)
 
 
 def _same_text(root: Table, left: str, right: str) -> str:

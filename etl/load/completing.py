@@ -15,8 +15,10 @@ from etl.schema import SYSTEM, Source, Table, literal, quote
 
 FORMER = "former"
 """Name under which the former warehouse is attached."""
-RUN_TABLES = ("runs", "run_streams", "run_days", "accounts", "confirmations")
+RUN_TABLES = ("runs", "run_streams", "run_days", "migrations")
 """Tables of the system that tell of runs, also of those that brought nothing to be logged."""
+OF_ACCOUNTS = ("accounts", "confirmations")
+"""Tables of the system that tell whose data it is, and what was confirmed."""
 BY_SOURCE = ("cursors", "gaps", "stretches")
 """Tables of the system whose rows follow from the parts of a source, as long as none of them is missing."""
 
@@ -92,7 +94,7 @@ def copy_runs(warehouse: Warehouse) -> None:
         f"CREATE OR REPLACE TEMP TABLE replayed AS FROM {table.qualified} "
         f"SEMI JOIN ({unbalanced}) USING ({names(table.key)})"
     )
-    for name in RUN_TABLES:
+    for name in (*RUN_TABLES, *OF_ACCOUNTS):
         _copy(warehouse, name, "true")
     execute(deletion(table, table.key, "replayed"))
     execute(f"INSERT INTO {table.qualified} BY NAME FROM replayed")
@@ -104,9 +106,9 @@ def copy_runs_but(warehouse: Warehouse, undone: Sequence[str], replayed: Collect
 
     What these have done to accounts and confirmations is not taken, of the sources whose log was replayed.
     """
-    for name in ("runs", "run_streams"):
+    for name in RUN_TABLES:
         _copy(warehouse, name, "true")
-    for name in ("accounts", "confirmations"):
+    for name in OF_ACCOUNTS:
         _copy(warehouse, name, f"source NOT IN {_list(replayed)}")
     for name in ("runs", "streams"):
         warehouse.run(f"etl/undo_{name}", runs=list(undone))
@@ -155,9 +157,10 @@ def _find_uncovered(
     warehouse.connection.execute(f"CREATE OR REPLACE TEMP TABLE uncovered AS {' UNION '.join(found)}")
 
 
-def columns_of(source: Source, table: Table) -> str:
-    """All columns of a table, the mark of its versions too."""
-    return names([*table.columns, *([MARK] if is_marked(source, table) else [])])
+def columns_of(source: Source, table: Table, without: str = "") -> str:
+    """All columns of a table, the mark of its versions too, but for one."""
+    columns = [*table.columns, *([MARK] if is_marked(source, table) else [])]
+    return names(name for name in columns if name != without)
 
 
 def _replace(warehouse: Warehouse, table: Table, columns: str, key: Sequence[str]) -> int:

@@ -1,15 +1,16 @@
 """Where tables differ from those that their log was replayed into, beside which the former are attached."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from duckdb import DuckDBPyConnection
 
 from etl import schema
 from etl.load.completing import BY_SOURCE, FORMER, columns_of
 from etl.load.differences import Difference
-from etl.load.soundness import content, shown
+from etl.load.soundness import content, shown, without_retired
 from etl.load.sql import names
 from etl.schema import SYSTEM, Source, Table, literal, quote
+from etl.transform.flatten import EXTRA
 
 UNLOGGED, LOST, FEWER = (
     "the log does not hold it",
@@ -23,19 +24,31 @@ def differing(connection: DuckDBPyConnection, source: Source, *, is_whole: bool)
 
     Unless the log `is_whole`, it does not prove which run has written a row.
     """
+    retired = dict(connection.execute(schema.statement("load/retired")).fetchall())
     for table in source.tables.values():
-        columns = columns_of(source, table) if is_whole else names([*table.key, *content(table)])
-        yield from _of_table(connection, source, table, columns, "true")
+        # The hash of a record changes with what is declared, and then says no more than that the record is to
+        # be looked at when it comes again.
+        every = columns_of(source, table, without=table.declared.record_hash)
+        columns = every if is_whole else names([*table.key, *content(table)])
+        gone = retired.get(table.qualified)
+        read = f"SELECT * REPLACE (CAST({without_retired(gone)} AS JSON) AS {EXTRA}) FROM " if gone else ""
+        rows = (f"({read}{each})" if read else each for each in _both(table.qualified))
+        yield from _of_table(connection, source, table, columns, tuple(rows))
     for name in (*BY_SOURCE, "quarantine"):
         table = schema.source(SYSTEM).tables[name]
-        which = f"source = {literal(source.name)}"
-        yield from _of_table(connection, source, table, names(table.columns), which)
+        rows = (f"{each} WHERE source = {literal(source.name)}" for each in _both(table.qualified))
+        yield from _of_table(connection, source, table, names(table.columns), tuple(rows))
+
+
+def _both(name: str) -> tuple[str, str]:
+    """Return the name of a table of those that were made of the log, and of that which is kept."""
+    return name, f"{FORMER}.{name}"
 
 
 def _of_table(
-    connection: DuckDBPyConnection, source: Source, table: Table, columns: str, which: str
+    connection: DuckDBPyConnection, source: Source, table: Table, columns: str, rows: Sequence[str]
 ) -> Iterator[Difference]:
-    made, kept = f"{table.qualified} WHERE {which}", f"{FORMER}.{table.qualified} WHERE {which}"
+    made, kept = rows
     measure = f"SELECT count(*), sum(CAST(hash({columns}) AS HUGEINT)) FROM"
     measured = [connection.execute(f"{measure} {each}").fetchall() for each in (made, kept)]
     if measured[0] == measured[1]:

@@ -1,6 +1,7 @@
 """What must hold of the tables by themselves: keys, parts, histories, counts of runs, cursors."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 
 from duckdb import DuckDBPyConnection
 
@@ -8,7 +9,8 @@ from etl import schema
 from etl.load.differences import Difference
 from etl.load.relation import LINEAGE, relation
 from etl.load.sql import equal, names
-from etl.schema import SYSTEM, Source, Table, quote
+from etl.schema import SYSTEM, Source, Table, literal, quote
+from etl.transform.flatten import EXTRA
 
 
 def unsound(connection: DuckDBPyConnection, sources: list[Source]) -> Iterator[Difference]:
@@ -147,11 +149,17 @@ def _unnamed(connection: DuckDBPyConnection, source: Source) -> Iterator[Differe
         )
 
 
+def without_retired(columns: Sequence[str]) -> str:
+    """Return the expression for `_extra` less these: what a migration put there is not as the API sent it."""
+    patch = literal(json.dumps(dict.fromkeys(columns)))
+    return f"nullif(CAST(json_merge_patch({EXTRA}, {patch}) AS VARCHAR), '{{}}')"
+
+
 def content(table: Table) -> list[str]:
     """Return the columns in which two rows of one key must agree, whoever has written them and when."""
     own = table.declared
     is_derived = own.history_of or own.versions_of or own.copies_of
-    columns = [*table.columns] if is_derived else [*table.content, "_extra"]
+    columns = [*table.columns] if is_derived else [*table.content, EXTRA]
     return [
         name
         for name in columns

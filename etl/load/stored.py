@@ -10,7 +10,7 @@ import duckdb
 from etl import schema
 from etl.errors import ConfigError, EnvironmentFaultError
 from etl.load.duckdb_errors import is_damage, is_out_of_memory, unopenable, unwritable
-from etl.load.tables import prepare
+from etl.load.tables import found_in, prepare, refuse_newer
 from etl.load.warehouse import LIMITS, NAME, SPILL
 from etl.schema import literal
 
@@ -82,16 +82,18 @@ def stored(home: Path, aside: Path) -> Iterator[Stored]:
 
 
 def _refuse_others(found: Stored, home: Path) -> None:
-    """Raise ConfigError where not all declared columns are there."""
-    there = {(row[0], row[1]) for row in found.ask("load/columns")}
-    declared = {
-        (table.qualified, name)
+    """Raise ConfigError where a newer version has written, or a declared column is not there as declared."""
+    there = found_in(found.ask("load/columns"))
+    refuse_newer(there, found.ask)
+    other = [
+        f"{table.qualified}.{name}"
         for source in schema.sources()
         for table in source.tables.values()
-        for name in table.columns
-    }
-    if declared - there:
+        for name, column in table.columns.items()
+        if there.get(table.qualified, {}).get(name, ("",))[0] != column.sql
+    ]
+    if other:
         raise ConfigError(
-            f"the warehouse in {home} is of another version, it lacks "
-            f"{'.'.join(min(declared - there))}: run `sightglass run` first"
+            f"the warehouse in {home} is of another version, which has no {min(other)} as this one declares "
+            "it: run `sightglass run` first"
         )

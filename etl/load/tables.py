@@ -1,76 +1,102 @@
-"""The declared tables of a warehouse: made where they are missing, refused where they are others."""
+"""The declared tables of a warehouse: made where they are missing, brought up to date where they differ."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from typing import Any
 
 import duckdb
 
 from etl import __version__, schema
 from etl.errors import ConfigError
+from etl.load.migrating import Migration, enter
 from etl.load.relation import MARK, MARK_DOC, is_marked
-from etl.schema import quote
+from etl.schema import SYSTEM, quote
 
 Found = Mapping[str, Mapping[str, tuple[str, str, bool]]]
 """By qualified table and column, the type and the comment that are there, and whether NULL may be."""
 
 
-def prepare(connection: duckdb.DuckDBPyConnection, *sources: schema.Source) -> None:
-    """Create the tables of these schema files, and add new columns.
+def prepare(connection: duckdb.DuckDBPyConnection, *sources: schema.Source) -> list[Migration]:
+    """Create the tables of these schema files, and bring those of an earlier version up to date.
+
+    Returns what became of tables that were there before.
 
     All of it is done in one transaction, or nothing: hundreds of statements take half the time in one string.
-    Raises ConfigError for any other difference, and where a newer version has written there.
+    Raises ConfigError where rows cannot become as they are declared, and where a newer version has written.
     """
-    found = _found(connection)
-    if "version" in found.get("etl.runs", {}):
-        for (version,) in connection.execute(schema.statement("load/last_version")).fetchall():
-            _refuse_newer(version)
-    statements = [each for source in sources for each in _missing(source, found)]
-    if not statements:
-        return
+
+    def ask(name: str) -> list[tuple[Any, ...]]:
+        return connection.execute(schema.statement(name)).fetchall()
+
+    # In one query for all schemas.
+    found = found_in(ask("load/columns"))
+    refuse_newer(found, ask)
+    migrations: list[Migration] = []
+    statements = [each for source in sources for each in _missing(source, found, migrations)]
+    if not (statements or migrations):
+        return []
     connection.begin()
     try:
-        connection.execute(";\n".join(statements))
+        if statements:
+            connection.execute(";\n".join(statements))
+        for each in migrations:
+            each.apply(connection)
+        if f"{SYSTEM}.runs" in found:
+            enter(connection, migrations)
         connection.commit()
     except BaseException:
         # After a failed commit there is nothing left to roll back; why it failed says more.
         with suppress(duckdb.Error):
             connection.rollback()
         raise
+    return [each for each in migrations if each.changes]
 
 
-def _refuse_newer(version: str) -> None:
-    """Leave alone what a newer version has written: what it means by it is not known here."""
-    if _numbers(version) > _numbers(__version__):
-        raise ConfigError(
-            f"the warehouse was written by Sightglass {version}, which is newer than this one "
-            f"({__version__}): run that version or a later one"
-        )
+def refuse_newer(found: Found, ask: Callable[[str], list[tuple[Any, ...]]]) -> None:
+    """Leave alone what a newer version has written: what it means by it is not known here.
+
+    `ask` answers the statement of `sql/<name>.sql`.
+    """
+    for name in ("runs", "migrations"):
+        told = ask(f"load/last_version_{name}") if f"{SYSTEM}.{name}" in found else []
+        for (version,) in told:
+            if _numbers(version) > _numbers(__version__):
+                raise ConfigError(
+                    f"the warehouse was written by Sightglass {version}, which is newer than this one "
+                    f"({__version__}): run that version or a later one"
+                )
 
 
 def _numbers(version: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", version)[:3]]
 
 
-def _found(connection: duckdb.DuckDBPyConnection) -> Found:
-    """Return what is there, in one query for all schemas."""
+def found_in(columns: Iterable[tuple[Any, ...]]) -> Found:
+    """Return what is there, of the rows of `sql/load/columns.sql`."""
     found: dict[str, dict[str, tuple[str, str, bool]]] = {}
-    for table, column, kind, *about in connection.execute(schema.statement("load/columns")).fetchall():
+    for table, column, kind, comment, is_nullable in columns:
         short = "TIMESTAMPTZ" if kind == "TIMESTAMP WITH TIME ZONE" else kind
-        found.setdefault(table, {})[column] = (short, *about)
+        found.setdefault(table, {})[column] = (short, comment, is_nullable)
     return found
 
 
-def _missing(source: schema.Source, found: Found) -> Iterator[str]:
-    """Yield the statements that bring what is there to what one schema file declares."""
+def _missing(source: schema.Source, found: Found, migrations: list[Migration]) -> Iterator[str]:
+    """Yield the statements that make what one schema file declares and is not there.
+
+    What becomes of tables with other columns is added to the migrations.
+    """
     statements: list[str] = []
     for table in source.tables.values():
         there = dict(found.get(table.qualified, {}))
         has_mark = there.pop(MARK, None) is not None
         if not there:
             statements += table.ddl()
+            if table.declared.stream and any(each.qualified in found for each in source.tables.values()):
+                migrations.append(Migration.made(source, table))
         elif _differs(table, there):
-            statements += _altered(table, there)
+            statements += _loosened(table, there)
+            migrations.append(Migration.of(source, table, {name: each[0] for name, each in there.items()}))
         if is_marked(source, table) and not has_mark:
             statements += _marked(table)
     if statements:
@@ -91,23 +117,8 @@ def _marked(table: schema.Table) -> Iterator[str]:
     yield f"COMMENT ON COLUMN {table.qualified}.{quote(MARK)} IS {schema.literal(MARK_DOC)}"
 
 
-def _altered(table: schema.Table, found: Mapping[str, tuple[str, str, bool]]) -> Iterator[str]:
-    """Yield the statements that add new columns, allow NULL where declared, and update all comments."""
-    for name, (kind, _, is_nullable) in found.items():
-        declared = table.columns.get(name)
-        if declared is None or declared.sql != kind:
-            raise ConfigError(
-                f"the warehouse has {table.qualified}.{name} as {kind}, this version declares "
-                f"{declared.sql if declared else 'no such column'}; load into a new SIGHTGLASS_HOME"
-            )
-        if not is_nullable and not table.not_null(name):
+def _loosened(table: schema.Table, found: Mapping[str, tuple[str, str, bool]]) -> Iterator[str]:
+    """Yield the statements that allow NULL where it is declared to be allowed now."""
+    for name, (*_, is_nullable) in found.items():
+        if not is_nullable and name in table.columns and not table.not_null(name):
             yield f"ALTER TABLE {table.qualified} ALTER COLUMN {quote(name)} DROP NOT NULL"
-    for name, column in table.columns.items():
-        if name not in found:
-            if table.not_null(name):
-                raise ConfigError(
-                    f"the warehouse lacks the mandatory column {table.qualified}.{name}; "
-                    "load into a new SIGHTGLASS_HOME"
-                )
-            yield f"ALTER TABLE {table.qualified} ADD COLUMN {quote(name)} {column.sql}"
-    yield from table.comments()

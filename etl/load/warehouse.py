@@ -1,7 +1,7 @@
 """The warehouse file: opened by one process, its tables as declared."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from etl.load.duckdb_errors import (
     unopenable,
     unwritable,
 )
+from etl.load.migrating import Migration
 from etl.load.tables import prepare
 
 NAME = "warehouse.duckdb"
@@ -51,6 +52,8 @@ class Warehouse:
 
     memory = MEMORY
     """Megabytes that DuckDB may hold."""
+    migrated: Sequence[Migration] = ()
+    """What became of its tables when it was opened, for this version declares others than the one before."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path | None = None) -> None:
         """`path` is the file of the warehouse; None where it has none."""
@@ -201,7 +204,7 @@ def open_for_writing(home: Path) -> Warehouse:
     warehouse = _connect(path, read_only=False)
     _clear(home / SPILL)
     try:
-        prepare(warehouse.connection, *schema.sources())
+        warehouse.migrated = warehouse.with_memory(lambda: prepare(warehouse.connection, *schema.sources()))
     except duckdb.Error as error:
         warehouse.close()
         raise unopenable(path, error) from error

@@ -28,6 +28,7 @@ from etl.extract.log import RAW, Log
 from etl.extract.stream import SETTLE_QUARANTINE, Action, Reread, Session
 from etl.load import lock
 from etl.load.accounts import ACCOUNT, admitted
+from etl.load.migrating import notices
 from etl.load.run_store import (
     HeldBack,
     QuarantineEntry,
@@ -83,6 +84,8 @@ class Report:
     """Whether parts of the log were set aside."""
     log_notices: list[str] = field(default_factory=list)
     """What is damaged or missing in the log, and asked for again."""
+    migrated: list[str] = field(default_factory=list)
+    """What became of tables that another version had made."""
     stages: Stages = field(default_factory=Stages)
     """Where the time went."""
 
@@ -247,6 +250,7 @@ def entered(
             admit(warehouse)
             run_store.start(report.started_at, report.command)
             is_entered = True
+            report.migrated += notices(warehouse.migrated)
             with report.stages.measured("recover"):
                 report.log_notices, report.is_log_damaged = _recover(warehouse, settings)
             if reports:
