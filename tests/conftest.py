@@ -13,6 +13,7 @@ from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
 
 import duckdb
+import forked
 import hypothesis
 import pytest
 
@@ -191,7 +192,11 @@ class Sightglass:
 
     def __call__(self, *arguments: str, **settings: str) -> Ran:
         """Run the command to its end."""
-        with replace(self, settings={**self.settings, **settings}).start(*arguments) as process:
+        asked = replace(self, settings={**self.settings, **settings})
+        if not self.bound and forked.may_fork(asked.environment):
+            code, *said = forked.run(arguments, asked.environment, self.folder, 100)
+            return Ran(code, *(each.decode() for each in said))
+        with asked.start(*arguments) as process:
             try:
                 out, err = process.communicate(timeout=100)
             finally:
@@ -203,14 +208,19 @@ class Sightglass:
         merged = {**self.settings, **changed}
         return replace(self, settings={name: value for name, value in merged.items() if value})
 
-    def start(self, *arguments: str, out: int = PIPE, err: int = PIPE) -> Popen[str]:
-        """The command as a process that has begun."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the command."""
         machine = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         always = {"PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1", "SIGHTGLASS_HOME": str(self.home)}
+        return {**machine, **always, **self.settings}
+
+    def start(self, *arguments: str, out: int = PIPE, err: int = PIPE) -> Popen[str]:
+        """The command as a process that has begun."""
         return Popen(
             [*(BOUND if self.bound and os.geteuid() == 0 else ()), sys.executable, "-m", "etl", *arguments],
             cwd=self.folder,
-            env={**machine, **always, **self.settings},
+            env=self.environment,
             stdin=DEVNULL,
             stdout=out,
             stderr=err,
