@@ -47,6 +47,7 @@ SLOW = {
     "test_archive_store.py",
     "test_backfill.py",
     "test_clocks.py",
+    "test_command_kills.py",
     "test_copies.py",
     "test_cursors.py",
     "test_disk.py",

@@ -8,7 +8,8 @@ import duckdb
 import pytest
 from conftest import Plant, Sightglass
 from hostile import DETECTIONS, Placed, cogniac, of_cogniac, record, serving
-from support.kills import AT_A_STATEMENT, Moment, died, place
+from support.kills import AT_A_COMMIT, AT_A_STATEMENT, Moment, died, place
+from support.steps import dump
 
 LITTLE = {"applications": 2, "records": 60}
 
@@ -158,6 +159,18 @@ def test_a_damaged_warehouse_is_made_anew_from_the_log(copied: Sightglass) -> No
 
     assert (2, 4) == (refused.code, ran.code)
     assert {"etl.runs", "etl.run_streams"} == differing(before, everything(copied.home)).keys()
+
+
+def test_what_is_put_aside_holds_all_that_was_committed(served: Plant, tmp_path: Path) -> None:
+    """Also what stands in the log of DuckDB alone, as after a kill."""
+    killed = place(tmp_path / "place", served)
+    is_killed = died(killed, Moment(AT_A_COMMIT, 8, "after"))
+    before = dump(killed.home / "warehouse.duckdb")
+    was_logged = (killed.home / "warehouse.duckdb.wal").exists()
+    killed("rebuild", "--log-alone")
+
+    assert (True, True, True) == (is_killed, was_logged, any(before.values()))
+    assert before == dump(killed.home / "warehouse.duckdb.former")
 
 
 def test_what_was_dismissed_brings_back_no_run_that_was_pruned(tmp_path: Path) -> None:
