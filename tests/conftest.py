@@ -52,6 +52,7 @@ SLOW = {
     "test_cursors.py",
     "test_disk.py",
     "test_doctor.py",
+    "test_extras.py",
     "test_failures.py",
     "test_fault_damage.py",
     "test_fault_files.py",
