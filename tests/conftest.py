@@ -52,6 +52,7 @@ SLOW = {
     "test_cursors.py",
     "test_disk.py",
     "test_doctor.py",
+    "test_doctor_apis.py",
     "test_extras.py",
     "test_failures.py",
     "test_fault_damage.py",

@@ -38,25 +38,6 @@ def differing(left: Dump, right: Dump) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="module")
-def grown(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Sightglass:
-    """A warehouse of three runs, over corrections, new media and media that were deleted."""
-    sightglass = place(tmp_path_factory.mktemp("grown") / "place", served)
-    assert sightglass("run").code == 0
-    for _ in range(2):
-        served.cogniac.advance(records=30, corrections=20)
-        served.neurons.advance(media=3)
-        assert sightglass("run").code == 0
-    return sightglass
-
-
-@pytest.fixture
-def copied(grown: Sightglass, tmp_path: Path) -> Sightglass:
-    """A copy of it."""
-    shutil.copytree(grown.folder, tmp_path / "place")
-    return Sightglass(tmp_path / "place", grown.settings)
-
-
 def test_the_log_gives_the_tables(copied: Sightglass) -> None:
     """Rows, lineage, history, quarantine, gaps and cursors are equal, and no API is asked."""
     before = everything(copied.home)
