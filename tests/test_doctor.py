@@ -1,47 +1,20 @@
 """`sightglass doctor`: each fault is named with its cure and its exit code, and nothing is written."""
 
-import json
 import os
 import shutil
 import signal
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import Ran, Sightglass
+from conftest import Sightglass
 from faults import Healthy
-from hostile import Answer
+from support.doctor import amiss, found
 from support.kills import PAUSED, started
 from test_plan import everything
 
-from etl.config import load
-from etl.doctor import apis, machine
-from etl.doctor.check import Check
-from etl.load.lock import hold
-from etl.publish.size import Sizes
-from etl.sources import own_settings
-
-Row = dict[str, Any]
-LIST = "/1/tenants/[^/]+/applications"
-TOKEN = "/1/token"
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ANEW = "`sightglass publish` writes it anew from the warehouse"
 USUAL = {"settings", "owner", "modes", "disk", "lock", "versions", "warehouse", "bi.duckdb", "lake"}
-
-
-def found(ran: Ran, name: str) -> Row:
-    """The one check of this name."""
-    (check,) = [check for check in ran.report["checks"] if check["name"] == name]
-    assert isinstance(check, dict)
-    return check
-
-
-def amiss(ran: Ran) -> list[tuple[str, str]]:
-    """The checks that are not ok, and how they are; cron's apart, which is the machine's own."""
-    checks = ran.report["checks"]
-    return [(one["name"], one["level"]) for one in checks if one["level"] != "ok" and one["name"] != "cron"]
 
 
 def test_all_is_well_and_nothing_is_written(loaded: Healthy) -> None:
@@ -325,155 +298,3 @@ def test_doctor_works_beside_a_run_and_names_one_that_was_killed(loaded: Healthy
     )
     assert (0, [("lock", "warn")]) == (after.code, amiss(after))
     assert "nothing: the next run goes on from there" == free["cure"]
-
-
-API_FAULTS: dict[str, tuple[str, Answer, str, str]] = {
-    "a refused login": (
-        TOKEN,
-        Answer(b'{"message": "no such key"}', 401),
-        "answered 401: no such key",
-        "COG_",
-    ),
-    "an API that is down": (
-        LIST,
-        Answer(b"", 503),
-        "/1/tenants/current/applications answered 503",
-        "wait and",
-    ),
-    "an API that talks nonsense": (LIST, Answer(b"<html>", 200), "that is not JSON", "wait and look again"),
-}
-
-
-@pytest.mark.parametrize(("path", "said", "says", "cure"), API_FAULTS.values(), ids=API_FAULTS)
-def test_fault_of_an_api_is_exit_code_3(
-    path: str, said: Answer, says: str, cure: str, loaded: Healthy
-) -> None:
-    """The other API is looked at all the same."""
-    loaded.restore()
-    loaded.server.instead[path] = said
-    try:
-        ran = loaded.sightglass("doctor", "--json", SIGHTGLASS_RETRY_BUDGET="0")
-    finally:
-        loaded.server.instead.clear()
-
-    check = found(ran, "cogniac")
-    assert (3, [("cogniac", "fail")]) == (ran.code, amiss(ran))
-    assert (True, True) == (says in check["says"], cure in check["cure"]), check
-    assert "ok" == found(ran, "neurons")["level"]
-
-
-def test_the_login_of_another_tenant_is_exit_code_2(loaded: Healthy) -> None:
-    """A run would refuse it; the tenant that the warehouse holds is named."""
-    loaded.restore()
-    loaded.server.instead["/1/users/current/tenants"] = {"tenants": [{"tenant_id": "t2"}]}
-    try:
-        ran = loaded.sightglass("doctor", "--json")
-    finally:
-        loaded.server.instead.clear()
-
-    assert (2, [("cogniac", "fail")]) == (ran.code, amiss(ran))
-    assert found(ran, "cogniac")["says"].endswith("leads to t2; the warehouse holds t1")
-
-
-LOGINS = [
-    ({"NEURONS_API_KEY": ""}, 2, {"neurons": "fail"}, "set NEURONS_API_KEY"),
-    ({"COG_API_KEY": "no-colon"}, 2, {"cogniac": "fail"}, "see to COG_API_KEY, or COG_USER and COG_PASS"),
-]
-
-
-@pytest.mark.parametrize(("settings", "code", "expected", "cure"), LOGINS)
-def test_a_source_that_was_loaded_before_needs_its_login(
-    settings: dict[str, str], code: int, expected: dict[str, str], cure: str, loaded: Healthy
-) -> None:
-    """As a run needs it."""
-    loaded.restore()
-
-    ran = loaded.sightglass.but_for(settings)("doctor", "--json")
-
-    assert (code, expected) == (ran.code, dict(amiss(ran)))
-    assert cure == found(ran, next(iter(expected)))["cure"]
-
-
-def test_no_login_at_all_is_exit_code_2(tmp_path: Path) -> None:
-    """There is nothing that a run could do."""
-    ran = Sightglass(tmp_path)("doctor", "--json")
-
-    assert (2, [("cogniac", "warn"), ("neurons", "warn"), ("sources", "fail")]) == (ran.code, amiss(ran))
-
-
-@pytest.mark.parametrize(
-    ("off", "level", "code", "says"),
-    [
-        (timedelta(minutes=0), "ok", 0, "it agrees with this machine's"),
-        (timedelta(minutes=10), "warn", 0, "it is 10 minutes behind this machine's"),
-        (timedelta(minutes=-10), "warn", 0, "it is 10 minutes ahead of this machine's"),
-        (timedelta(hours=2), "fail", 2, "it is 120 minutes behind this machine's"),
-    ],
-)
-def test_clocks_that_differ_are_named(
-    off: timedelta, level: str, code: int, says: str, loaded: Healthy
-) -> None:
-    """By how much, and which way."""
-    loaded.restore()
-    settings = load(
-        own_settings(), {**loaded.sightglass.settings, "SIGHTGLASS_HOME": str(loaded.sightglass.home)}
-    )
-
-    checks = {check.name: check for check in apis.logins(settings, lambda: datetime.now(UTC) + off)}
-
-    check = checks["cogniac clock"]
-    assert (level, says, code) == (check.level, check.says, check.code)
-    assert ("" if level == "ok" else "set this machine's clock (NTP)") == check.cure
-
-
-def test_a_run_that_works_for_more_than_a_day_is_a_warning(tmp_path: Path) -> None:
-    """It may be stuck; the command that ends it is told."""
-    settings = load((), {"SIGHTGLASS_HOME": str(tmp_path)})
-    with hold(tmp_path, NOW):
-        levels = [
-            [check.level for check in machine.lock(settings, NOW + timedelta(hours=hours))]
-            for hours in (1, 24, 25)
-        ]
-        (stuck,) = machine.lock(settings, NOW + timedelta(hours=25))
-
-    assert [["ok"], ["ok"], ["warn"]] == levels
-    assert f"if it is stuck, end it: kill {os.getpid()}" == stuck.cure
-
-
-def test_room_is_measured_by_what_a_run_may_write(tmp_path: Path) -> None:
-    """Three times what came on the largest day, and what DuckDB may log."""
-    settings = load((), {"SIGHTGLASS_HOME": str(tmp_path / "not" / "there")})
-    free = shutil.disk_usage(tmp_path).free
-
-    def levels(received: int) -> list[tuple[str, int]]:
-        sizes = Sizes(0, 0, received, 0, {NOW.date(): received}, 0)
-        return [(check.level, check.code) for check in machine.room(settings, sizes)]
-
-    assert [[("ok", 0)], [("warn", 0)], [("fail", 2)]] == [
-        levels(received) for received in (0, free // 6, free // 2)
-    ]
-
-
-def test_cron_finds_the_command_or_is_told_where_it_is(tmp_path: Path) -> None:
-    """With the few folders that cron looks into."""
-    before = list(machine.cron(str(tmp_path)))
-    command = tmp_path / "sightglass"
-    command.write_text("#!/bin/sh\n")
-    command.chmod(0o755)
-
-    assert [("cron", "warn", f"with PATH={tmp_path} it does not find sightglass", True)] == [
-        (check.name, check.level, check.says, check.cure.endswith(" in the crontab")) for check in before
-    ]
-    assert [Check("cron", "ok", f"finds {command}")] == list(machine.cron(str(tmp_path)))
-
-
-def test_word_of_a_holder_that_is_no_time_is_no_traceback(tmp_path: Path) -> None:
-    """Whatever stands in the file."""
-    settings = load((), {"SIGHTGLASS_HOME": str(tmp_path)})
-    word = json.dumps({"pid": os.getpid(), "since": "long ago", "run": "r1"})
-    with hold(tmp_path, NOW):
-        (tmp_path / "run.holder.json").write_text(word)
-
-        checks = list(machine.lock(settings, NOW))
-
-    assert [Check("lock", "ok", f"held by process {os.getpid()}, since long ago: a run works")] == checks

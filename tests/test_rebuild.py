@@ -8,7 +8,8 @@ import duckdb
 import pytest
 from conftest import Plant, Sightglass
 from hostile import DETECTIONS, Placed, cogniac, of_cogniac, record, serving
-from support.kills import AT_A_STATEMENT, Moment, died, place
+from support.kills import AT_A_COMMIT, AT_A_STATEMENT, Moment, died, place
+from support.steps import dump
 
 LITTLE = {"applications": 2, "records": 60}
 
@@ -35,25 +36,6 @@ def differing(left: Dump, right: Dump) -> dict[str, Any]:
         for name in left
         if left[name] != right[name]
     }
-
-
-@pytest.fixture(scope="module")
-def grown(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Sightglass:
-    """A warehouse of three runs, over corrections, new media and media that were deleted."""
-    sightglass = place(tmp_path_factory.mktemp("grown") / "place", served)
-    assert sightglass("run").code == 0
-    for _ in range(2):
-        served.cogniac.advance(records=30, corrections=20)
-        served.neurons.advance(media=3)
-        assert sightglass("run").code == 0
-    return sightglass
-
-
-@pytest.fixture
-def copied(grown: Sightglass, tmp_path: Path) -> Sightglass:
-    """A copy of it."""
-    shutil.copytree(grown.folder, tmp_path / "place")
-    return Sightglass(tmp_path / "place", grown.settings)
 
 
 def test_the_log_gives_the_tables(copied: Sightglass) -> None:
@@ -158,6 +140,18 @@ def test_a_damaged_warehouse_is_made_anew_from_the_log(copied: Sightglass) -> No
 
     assert (2, 4) == (refused.code, ran.code)
     assert {"etl.runs", "etl.run_streams"} == differing(before, everything(copied.home)).keys()
+
+
+def test_what_is_put_aside_holds_all_that_was_committed(served: Plant, tmp_path: Path) -> None:
+    """Also what stands in the log of DuckDB alone, as after a kill."""
+    killed = place(tmp_path / "place", served)
+    is_killed = died(killed, Moment(AT_A_COMMIT, 8, "after"))
+    before = dump(killed.home / "warehouse.duckdb")
+    was_logged = (killed.home / "warehouse.duckdb.wal").exists()
+    killed("rebuild", "--log-alone")
+
+    assert (True, True, True) == (is_killed, was_logged, any(before.values()))
+    assert before == dump(killed.home / "warehouse.duckdb.former")
 
 
 def test_what_was_dismissed_brings_back_no_run_that_was_pruned(tmp_path: Path) -> None:

@@ -76,25 +76,6 @@ DAMAGE = {
 HEALED_BY_THE_API = ("a result is lost", "a medium of Neurons is lost", "files are lost")
 
 
-@pytest.fixture(scope="module")
-def grown(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Sightglass:
-    """A warehouse of two runs, over corrections and new media."""
-    sightglass = place(tmp_path_factory.mktemp("grown") / "place", served, SIGHTGLASS_RAW_DAYS="forever")
-    assert sightglass("run").code == 0
-    served.cogniac.advance(records=30, corrections=20)
-    served.neurons.advance(media=2)
-    assert sightglass("run").code == 0
-    return sightglass
-
-
-@pytest.fixture
-def copied(grown: Sightglass, tmp_path: Path) -> Sightglass:
-    """A copy of it."""
-    # As `cp -a`: files of the lake are one file under two names.
-    shutil.copytree(grown.folder, tmp_path / "place")
-    return Sightglass(tmp_path / "place", grown.settings)
-
-
 def change(home: Path, statement: str) -> None:
     """Do to the warehouse what no command does."""
     with duckdb.connect(home / "warehouse.duckdb") as connection:

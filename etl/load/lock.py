@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -13,6 +14,9 @@ import filelock
 from etl.errors import BusyError, EnvironmentFaultError
 from etl.files import remedy, sync
 from etl.load.holder import HOLDER, LOCK, read
+
+REBUILD, VERIFY = "rebuild", "verify"
+"""Folders of what is made aside; they are there only while who makes it holds the lock."""
 
 
 class Holder:
@@ -46,7 +50,10 @@ class Holder:
 
 @contextmanager
 def hold(home: Path, now: datetime) -> Iterator[Holder]:
-    """Hold the warehouse of this folder; BusyError names the process that has it."""
+    """Hold the warehouse of this folder; BusyError names the process that has it.
+
+    What one that was killed had made aside goes: it is as large as the warehouse, and of no use to anybody.
+    """
     lock = filelock.FileLock(home / LOCK, timeout=0, mode=0o600)
     try:
         lock.acquire()
@@ -59,6 +66,8 @@ def hold(home: Path, now: datetime) -> Iterator[Holder]:
             f"cannot lock {home / LOCK}: {error.strerror}; {remedy(error)}, or set SIGHTGLASS_HOME"
         ) from error
     try:
+        for name in (REBUILD, VERIFY):
+            shutil.rmtree(home / name, ignore_errors=True)
         holder = Holder(home, now)
         yield holder
         holder.leave()

@@ -41,7 +41,7 @@ def check_metrics(settings: Settings) -> None:
             import prometheus_client  # noqa: F401, PLC0415 -- an extra
         except ImportError as error:
             raise ConfigError(
-                f"SIGHTGLASS_METRICS_FILE needs {error.name}: pip install 'sightglass-etl[metrics]'"
+                f"SIGHTGLASS_METRICS_FILE needs {error.name or error}: pip install 'sightglass-etl[metrics]'"
             ) from error
 
 

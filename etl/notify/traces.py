@@ -35,7 +35,7 @@ def send_traces(outcome: Outcome, seconds: float = SECONDS) -> None:
         from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415
         from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
     except ImportError as error:
-        raise NotTold(f"traces need {error.name}: pip install 'sightglass-etl[otel]'") from error
+        raise NotTold(f"traces need {error.name or error}: pip install 'sightglass-etl[otel]'") from error
     # It would tell standard error, at length and with the address.
     logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
     logging.getLogger("opentelemetry").propagate = False

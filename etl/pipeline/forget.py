@@ -179,7 +179,7 @@ class _LogSearch:
 def _make(settings: Settings, wish: Wish, report: Forgot) -> None:
     """Make the tables aside, without it."""
     folder = settings.home / ASIDE
-    clear_aside(folder, new=True)
+    clear_aside(folder)
     with opened(folder) as warehouse, interruptible(warehouse, is_wanted_after=True):
         former = literal(str(settings.home / NAME))
         warehouse.connection.execute(f"ATTACH {former} AS {FORMER} (READ_ONLY)")

@@ -1,5 +1,6 @@
 """Make the tables anew from the log, without asking any API."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -31,10 +32,10 @@ from etl.publish import FEWER, REBUILT, Published, publish
 from etl.redact import Redactor
 from etl.schema import literal
 
-ASIDE = "rebuild"
+ASIDE = lock.REBUILD
 """Folder in which the tables are made before they take the place of the former ones."""
-
-
+UNFINISHED = "unfinished"
+"""A file in the folder that is rebuilt into, until all is there: until then it may be begun again."""
 KEPT = ".former"
 """What the name of a warehouse ends with that `--log-alone` has put aside."""
 
@@ -85,14 +86,13 @@ def rebuild(
             raise EnvironmentFaultError(
                 f"there is neither a warehouse nor a log in {home}: run `sightglass run`"
             )
-        folder = into or home / ASIDE
-        clear_aside(folder, new=into is None)
+        folder = (into or home) / ASIDE
+        clear_aside(folder)
         with opened(folder) as warehouse, interruptible(warehouse, is_wanted_after=True):
             fill(warehouse, settings, logs, report, has_former=has_former)
             RunStore(warehouse, "").close_dead(now())
             warehouse.connection.execute("CHECKPOINT")
-        if into is None:
-            bring_in(home, folder, alone=alone)
+        bring_in(into or home, folder, alone=alone and into is None)
         _publish(settings if into is None else settings.at(into), report)
     if report.incomplete:
         report.exit_code = QUARANTINED
@@ -192,16 +192,25 @@ def _held_too(into: Path | None, home: Path, now: datetime) -> Iterator[None]:
     if into is None:
         yield
         return
-    if into.resolve() == home.resolve() or (into / NAME).exists():
-        raise EnvironmentFaultError(f"{into} has a warehouse already: name an empty folder")
+    if into.resolve() == home.resolve():
+        raise _taken(into)
     with lock.hold(into, now):
+        # One into which a run has loaded has a log of its own.
+        is_unfinished = (into / UNFINISHED).exists() and not (into / RAW).exists()
+        if (into / NAME).exists() and not is_unfinished:
+            raise _taken(into)
+        (into / UNFINISHED).touch()
         yield
+        (into / UNFINISHED).unlink()
 
 
-def clear_aside(folder: Path, *, new: bool) -> None:
-    """Remove what a rebuild that was killed has left, and make room for this one."""
-    if new:
-        shutil.rmtree(folder, ignore_errors=True)
+def _taken(into: Path) -> EnvironmentFaultError:
+    return EnvironmentFaultError(f"{into} has a warehouse already: name an empty folder")
+
+
+def clear_aside(folder: Path) -> None:
+    """Provide an empty folder for what is made."""
+    shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder)
 
 
@@ -223,16 +232,32 @@ def _take_place(made: Path, former: Path) -> None:
 def bring_in(home: Path, folder: Path, *, alone: bool = False, fewer: bool = False) -> None:
     """Let what was made take the place of the former warehouse, and have all of it published anew.
 
-    `fewer` says that rows were taken away on purpose.
+    `alone` keeps the former one, for the log may not hold all that was in it. `fewer` says that rows were
+    taken away on purpose.
     """
+    if alone:
+        _keep_former(home)
+        (home / REBUILT).write_text(KEPT)
     for name in (REBUILT, *([FEWER] if fewer else ())):
         (home / name).touch()
-    if alone:
-        # The log may not hold all that was in it.
-        with suppress(FileNotFoundError):
-            (home / NAME).replace(home / f"{NAME}{KEPT}")
     _take_place(folder / NAME, home / NAME)
-    clear_aside(folder, new=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep_former(home: Path) -> None:
+    """Give the warehouse and its log a second name, which they keep when another takes its place."""
+    kept, word = home / f"{NAME}{KEPT}", home / REBUILT
+    try:
+        is_kept = kept.exists() and word.exists() and word.read_bytes() == KEPT.encode()
+        # After one that was killed, what stands in its place was made of the log.
+        if is_kept or not (home / NAME).exists():
+            return
+        for end in (".wal", ""):
+            kept.with_name(f"{kept.name}{end}").unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.link(home / f"{NAME}{end}", home / f"{kept.name}{end}", follow_symlinks=False)
+    except OSError as error:
+        raise EnvironmentFaultError(f"cannot write in {home}: {reason(error)}; {remedy(error)}") from error
 
 
 def _publish(settings: Settings, report: Rebuilt) -> None:

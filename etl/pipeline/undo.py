@@ -168,7 +168,7 @@ def _damaged(error: DamagedPartError) -> EnvironmentFaultError:
 def _make(settings: Settings, report: Undone, redact: Redactor) -> None:
     """Make the tables aside, of the parts of all other runs."""
     folder = settings.home / ASIDE
-    clear_aside(folder, new=True)
+    clear_aside(folder)
     with opened(folder) as warehouse, interruptible(warehouse, is_wanted_after=True):
         warehouse.connection.execute("SET threads = 1")
         former = literal(str(settings.home / NAME))

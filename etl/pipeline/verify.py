@@ -26,9 +26,6 @@ from etl.process import interruptible
 from etl.publish.compare import lake_differences
 from etl.sources import source_module
 
-ASIDE = "verify"
-"""Folder for what is made in order to compare; there only meanwhile."""
-
 
 @dataclass(slots=True)
 class Verified:
@@ -57,7 +54,7 @@ def verify(settings: Settings, wanted: Sequence[str], now: Callable[[], datetime
     report = Verified(list(wanted) or schema.names(), None if scope.sample is None else scope.seed)
     if not settings.home.is_dir():
         raise ConfigError(f"there is no folder {settings.home}: run `sightglass run`, or name another --home")
-    with lock.hold(settings.home, now()), _aside(settings.home / ASIDE) as aside:
+    with lock.hold(settings.home, now()), _aside(settings.home / lock.VERIFY) as aside:
         states: dict[str, LogState] = {}
         with stored(settings.home, aside) as found, interruptible(found):
             for name in report.sources:
@@ -125,8 +122,7 @@ def _answers(settings: Settings, found: Stored, asking: Asking) -> Answers:
 
 @contextmanager
 def _aside(folder: Path) -> Iterator[Path]:
-    """Provide an empty folder that is gone at the end; what one that was killed has left goes too."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Provide an empty folder that is gone at the end."""
     make_folder(folder)
     try:
         yield folder

@@ -1,13 +1,17 @@
 """Fixtures of tests in several files: simulators, places they are loaded into, and what a process has."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import stamina
+import stamina.instrumentation
 from conftest import Plant, Sightglass
 from faults import Healthy, healthy
 
+from support.asking import ATTEMPTS
 from support.kills import Tables, a_little, place, undisturbed
 from support.stops import answer_again
 
@@ -32,6 +36,25 @@ def placed(served: Plant, tmp_path: Path) -> Iterator[Sightglass]:
     """The command in a new folder; afterwards the simulators answer again."""
     yield place(tmp_path / "place", served)
     answer_again(served)
+
+
+@pytest.fixture(scope="module")
+def grown(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Sightglass:
+    """A warehouse of three runs, over corrections and new media, with all of its log."""
+    sightglass = place(tmp_path_factory.mktemp("grown") / "place", served, SIGHTGLASS_RAW_DAYS="forever")
+    assert sightglass("run").code == 0
+    for _ in range(2):
+        served.cogniac.advance(records=30, corrections=20)
+        served.neurons.advance(media=3)
+        assert sightglass("run").code == 0
+    return sightglass
+
+
+@pytest.fixture
+def copied(grown: Sightglass, tmp_path: Path) -> Sightglass:
+    """A copy of it."""
+    shutil.copytree(grown.folder, tmp_path / "place")
+    return Sightglass(tmp_path / "place", grown.settings)
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +87,12 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No proxy of this machine is asked, and nothing waits between attempts."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    with stamina.set_testing(True, attempts=ATTEMPTS, cap=True):
+        yield
+    stamina.instrumentation.set_on_retry_hooks([])
