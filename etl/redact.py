@@ -6,8 +6,8 @@ characters of its Base64. A text that holds the first units of such a row loses 
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache, lru_cache, partial
 from html.entities import html5
 
 SHORTEST = 4
@@ -32,7 +32,8 @@ ESCAPES = (
 OCTETS = ("%(?:25)*{:02x}", r"\\{{1,8}}x{:02x}", r"\\{{1,8}}{:03o}", "={:02x}")
 """Patterns of the bytes that a character is in UTF-8."""
 
-Unit = re.Pattern[str]
+Unit = Callable[[], re.Pattern[str]]
+"""Gives the pattern of a unit, made when it is first looked for: most are never."""
 
 
 class Redactor:
@@ -61,20 +62,21 @@ class Redactor:
 def _rows(secret: str) -> Iterator[Sequence[Unit]]:
     """Yield the ways in which a secret may be written."""
     raw = secret.encode()
-    yield [_escaped(char) for char in secret]
-    yield [_hexadecimal(byte, r"[:\s,-]{0,2}(?:0x)?" if place else "") for place, byte in enumerate(raw)]
+    yield [partial(_escaped, char) for char in secret]
+    apart = r"[:\s,-]{0,2}(?:0x)?"
+    yield [partial(_hexadecimal, byte, apart if place else "") for place, byte in enumerate(raw)]
     for before in range(3):
         # What it is packed with shifts its bits; the characters that hold bits of both are left out.
         packed = base64.b64encode(bytes(before) + raw).decode()
         first, last = -(-before * 8 // 6), (before + len(raw)) * 8 // 6
         if last - first > SHORTEST:
-            yield [_of_base64(char) for char in packed[first:last]]
+            yield [partial(_of_base64, char) for char in packed[first:last]]
 
 
 def _without(text: str, row: Sequence[Unit]) -> str:
     """Return the text with stars for all that begins like a row of units."""
     kept, at, least = list[str](), 0, min(TELLING, len(row))
-    while found := row[0].search(text, at):
+    while found := row[0]().search(text, at):
         number, end = _followed(text, found.end(), row)
         is_told = number >= least
         end = end if is_told else found.start() + 1
@@ -86,7 +88,7 @@ def _without(text: str, row: Sequence[Unit]) -> str:
 def _followed(text: str, end: int, row: Sequence[Unit]) -> tuple[int, int]:
     """How many units of a row stand there, the first of which ends at a place, and where the last ends."""
     for number, unit in enumerate(row[1:], 1):
-        following = unit.match(text, end)
+        following = unit().match(text, end)
         if following is None:
             return number, end
         end = following.end()
@@ -94,7 +96,7 @@ def _followed(text: str, end: int, row: Sequence[Unit]) -> tuple[int, int]:
 
 
 @cache
-def _escaped(char: str) -> Unit:
+def _escaped(char: str) -> re.Pattern[str]:
     ways = [way.format(char=re.escape(char), code=ord(char)) for way in ESCAPES]
     named = [f"&(?:amp;)*{name}" for name in _names().get(char, ()) if name.endswith(";")]
     octets = ["".join(way.format(byte) for byte in char.encode()) for way in OCTETS]
@@ -116,10 +118,10 @@ def _names() -> dict[str, list[str]]:
 
 
 @cache
-def _hexadecimal(byte: int, separator: str) -> Unit:
+def _hexadecimal(byte: int, separator: str) -> re.Pattern[str]:
     return re.compile(f"{separator}{byte:02x}", re.IGNORECASE)
 
 
 @cache
-def _of_base64(char: str) -> Unit:
+def _of_base64(char: str) -> re.Pattern[str]:
     return re.compile({"+": r"\\*[+-]|%(?:25)*2b", "/": r"\\*[/_]|%(?:25)*2f"}.get(char, char), re.IGNORECASE)

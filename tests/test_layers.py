@@ -26,7 +26,7 @@ FILES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 MODULES = [name for name in FILES if name.partition(".")[0] != "demo"]
 """The modules of the product; the simulators stand on their own."""
 
-VALUES = {"declaration", "errors", "schema", "values"}
+VALUES = {"compute", "declaration", "errors", "schema", "values"}
 MAY_IMPORT = {
     "": set[str](),
     "__main__": {"cli", "process"},
@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "errors": set[str](),
     "event": set[str](),
     "values": set[str](),
+    "compute": set[str](),
     "setting": {"errors"},
     "config": {"errors", "setting"},
     "files": set[str](),

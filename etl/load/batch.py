@@ -5,8 +5,8 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from etl.compute import pc
 from etl.schema import Source, Table, quote
 
 ROW = "_row"

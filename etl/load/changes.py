@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow.compute as pc
+from etl.compute import pc
 
 
 @dataclass(frozen=True, slots=True)

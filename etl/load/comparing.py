@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from duckdb import DuckDBPyConnection
 
+from etl.compute import pc
 from etl.load.batch import CARRIED
 from etl.load.completing import columns_of, family, roots
 from etl.load.copies import carried

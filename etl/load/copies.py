@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-import pyarrow.compute as pc
-
+from etl.compute import pc
 from etl.load.batch import CARRIED, HAS_CONTENT, ROW, Batch
 from etl.load.sql import among, equal, names
 from etl.schema import Source, Table

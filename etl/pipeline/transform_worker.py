@@ -19,9 +19,8 @@ from socket import MSG_CTRUNC, recv_fds, send_fds, socket, socketpair
 from struct import Struct
 from typing import IO, Any
 
-import pyarrow.compute as pc
-
 from etl import schema
+from etl.compute import pc
 from etl.errors import EnvironmentFaultError
 from etl.extract.forgotten import load
 from etl.extract.log import Log, Part

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl import schema
+from etl.compute import pc
 from etl.load.relation import derived, relation, stored
 from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 from etl.publish.partitions import condition

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from etl import schema
+from etl.compute import pc
 from etl.errors import RecordError
 from etl.extract.stream import Delivery, File, FileSource, Page, Source
 from etl.transform.decode import Learned

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from etl.compute import pc
 from etl.declaration import Column
 from etl.values import EARLIEST, LATEST, Form, canonical_lines, epoch_micros, text_of
 

@@ -6,8 +6,8 @@ from math import inf, prod
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from etl.compute import pc
 from etl.declaration import Column
 from etl.errors import RecordError
 from etl.extract.stream import DictionaryColumn, FileRows

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from etl.compute import pc
 from etl.errors import RecordError
 from etl.schema import Table
 from etl.transform.columns import NOUGHT, TRUE, ValueMismatchError, array, hold_to_presence, integers

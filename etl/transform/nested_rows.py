@@ -5,10 +5,10 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from msgspec import UNSET
 from msgspec.structs import astuple
 
+from etl.compute import pc
 from etl.declaration import Column
 from etl.transform.columns import ValueMismatchError, array, integers
 from etl.transform.shape import ObjectSchema, attribute_of, attributes_of, beginning, name_of
