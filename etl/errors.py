@@ -7,6 +7,7 @@
   + SourceError             exit 3   an API refused or kept failing; wait, or fix the login, and run again
     + ClientError                    the API said no to this very request (4xx): asking again will not help
   + CheckFailedError        exit 4   what was loaded fails a check: readers keep the version that they have
+  + TargetError             exit 4   one place could not be brought to the version that readers have here
   + BusyError               exit 75  another process holds the warehouse
 
 Data outside the contract ends no run: `RecordError` names what is wrong with one record or file, which goes
@@ -58,6 +59,12 @@ class ClientError(SourceError):
 
 class CheckFailedError(SightglassError):
     """What was loaded fails a check that comes before publishing."""
+
+    exit_code = QUARANTINED
+
+
+class TargetError(SightglassError):
+    """A place that the published version is put besides could not take it; the next publish tries again."""
 
     exit_code = QUARANTINED
 

@@ -108,6 +108,7 @@ def step(sightglass: Sightglass) -> Step:
             "files": len(files),
             "rows": sum(pq.read_metadata(path).num_rows for path in files),
             "mended": [],
+            "failed": {},
         },
     )
 

@@ -4,11 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from etl.cli import COMMANDS
+from etl.cli import COMMANDS, own_areas
 from etl.config import Settings
 from etl.errors import BUG, OK, QUARANTINED, WORST_FIRST, BusyError, EnvironmentFaultError, SourceError
 from etl.setting import declared
-from etl.sources import own_settings
 
 CHECKOUT = Path(__file__).parents[1]
 README, CONTRIBUTING = (
@@ -33,7 +32,7 @@ def test_every_make_target_that_is_named_exists() -> None:
 
 def test_settings_table_lists_every_setting_with_its_default() -> None:
     """Each declared setting stands in the table with the default it has, and nothing else does."""
-    areas: list[type[Any]] = [Settings, *own_settings()]
+    areas: list[type[Any]] = [Settings, *own_areas()]
     settings = [each for area in areas for each in declared(area).values()]
     table = README.split("| variable |")[1].split("\n\n")[0]
     rows = [row.split("|") for row in table.splitlines()[2:]]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from logging import WARNING
 from typing import Any
 
+from etl.cli import own_areas
 from etl.cli.output import hidden, tell
 from etl.config import Settings
 from etl.errors import BUG, SightglassError
@@ -19,7 +20,6 @@ from etl.notify.traces import are_wanted, send_traces
 from etl.pipeline.stages import Stages
 from etl.process import code_if_told
 from etl.setting import declared
-from etl.sources import own_settings
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ def _announce(settings: Settings, outcome: Outcome) -> None:
 
 def _without_secrets() -> dict[str, str]:
     """Return the environment for a command that asks none of the APIs."""
-    areas: list[type[Any]] = [Settings, *own_settings()]
+    areas: list[type[Any]] = [Settings, *own_areas()]
     settings = [each for area in areas for each in declared(area).values() if each.is_credential]
     ours = {name for each in settings for name in each.names}
     return {name: value for name, value in os.environ.items() if name not in ours}

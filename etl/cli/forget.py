@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from etl.cli import json_option, print_json, takes_settings
-from etl.cli.output import tell
+from etl.cli.output import say_warnings, tell
 from etl.config import Settings
 from etl.pipeline.forget import Forgot, forget
 
@@ -43,6 +43,7 @@ def say(report: Forgot) -> None:
         tell(notice)
     for path in report.left:
         tell(f"may still hold it, see to it by hand: {path}")
+    say_warnings(report.published)
     rows = ", ".join(f"{count:,} of {table}" for table, count in sorted(report.rows.items())) or "none"
     parts = ", ".join(f"{count:,} of {name}" for name, count in report.parts.items()) or "none"
     tell(

@@ -11,11 +11,10 @@ from typing import Any
 
 import click
 
-from etl.cli import json_option, print_json, takes_settings
+from etl.cli import json_option, own_areas, print_json, takes_settings
 from etl.cli.output import tell
 from etl.config import FILE, Settings, read_file
 from etl.setting import Secret, Setting, declared
-from etl.sources import own_settings
 
 MINUTES = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
 """What divides an hour, so that all pauses are equal."""
@@ -134,7 +133,7 @@ def _own() -> list[str]:
 
 
 def _settings() -> list[Setting]:
-    areas: list[type[Any]] = [Settings, *own_settings()]
+    areas: list[type[Any]] = [Settings, *own_areas()]
     return [each for area in areas for each in declared(area).values()]
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from _typeshed import ReadableBuffer
 
+    from etl.publish import Published
+
 STDOUT, STDERR = 1, 2
 BUFFER = 2**16
 
@@ -198,3 +200,9 @@ def _text(raw: io.FileIO, before: TextIO | None, *, line_buffering: bool) -> io.
         errors="backslashreplace",
         line_buffering=line_buffering or raw.isatty(),
     )
+
+
+def say_warnings(published: "Published | None") -> None:
+    """Tell people what is to be seen to of what was published: damaged files, targets that failed."""
+    for each in published.warnings() if published else ():
+        tell(each, level=logging.WARNING)

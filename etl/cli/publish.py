@@ -1,13 +1,12 @@
 """`sightglass publish`: let readers see the warehouse as it is."""
 
 from datetime import UTC, datetime
-from logging import WARNING
 
 import click
 
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.logs import takes_logs
-from etl.cli.output import tell
+from etl.cli.output import say_warnings, tell
 from etl.config import Settings
 from etl.pipeline.run import publish_again
 
@@ -17,15 +16,15 @@ from etl.pipeline.run import publish_again
 @takes_settings
 @takes_logs
 @json_option
-def command(settings: Settings, *, force: bool, as_json: bool) -> None:
+def command(settings: Settings, *, force: bool, as_json: bool) -> int:
     """Publish the warehouse: the lake, and bi.duckdb. Every run does so; this makes good what one could not.
 
     Exit codes: 0 published, 2 fix what the message names, 4 a check failed and readers keep what they have,
-    75 a run works on the warehouse.
+    or a target could not be brought to this version, 75 a run works on the warehouse.
     """
     published = publish_again(settings, datetime.now(UTC), force=force)
     if as_json:
         print_json(published.as_json())
-    if published.mended:
-        tell(published.warning(), level=WARNING)
+    say_warnings(published)
     tell(str(published))
+    return published.exit_code

@@ -9,7 +9,7 @@ import click
 
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.logs import takes_logs
-from etl.cli.output import FilePath, tell
+from etl.cli.output import FilePath, say_warnings, tell
 from etl.config import Settings
 from etl.pipeline.rebuild import Rebuilt, rebuild
 from etl.pipeline.sessions import known_source
@@ -60,5 +60,6 @@ def say(report: Rebuilt) -> None:
         tell(f"rows that the log does not hold any more, taken from the warehouse: {tables}")
     if report.failed_checks:
         tell(report.failed_checks, level=WARNING)
+    say_warnings(report.published)
     parts = ", ".join(f"{count:,} of {name}" for name, count in report.parts.items())
     tell(f"rebuilt from parts of the log: {parts}; {report.published or 'not published'}")

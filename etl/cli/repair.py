@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from etl.cli import json_option, print_json, takes_settings
-from etl.cli.output import FilePath, tell
+from etl.cli.output import FilePath, say_warnings, tell
 from etl.cli.progress import watched
 from etl.cli.run import report_json
 from etl.cli.run import say as say_run
@@ -112,6 +112,7 @@ def _say(report: Repaired, verified: Verified | None, differences: Sequence[Diff
         say_run(report.read)
     if report.failed_checks:
         tell(report.failed_checks)
+    say_warnings(report.published)
     if report.published:
         tell(str(report.published))
     tell(f"repaired: {len(differences):,} differences" if differences else "there is nothing to repair")

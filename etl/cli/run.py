@@ -11,7 +11,7 @@ import click
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.announce import announcing
 from etl.cli.logs import takes_logs
-from etl.cli.output import tell
+from etl.cli.output import say_warnings, tell
 from etl.cli.progress import watched
 from etl.config import Settings
 from etl.load.stream_stats import StreamStats, stats_json
@@ -83,9 +83,9 @@ def say(report: Report) -> None:
         tell(news)
     if report.failed_checks:
         tell(report.failed_checks, level=WARNING)
-    mended = [report.published.warning()] if report.published and report.published.mended else []
-    for each in [*report.log_notices, *mended, *report.held_back]:
+    for each in [*report.log_notices, *report.held_back]:
         tell(str(each), level=WARNING)
+    say_warnings(report.published)
     if report.gaps:
         tell(f"gaps, listed in etl.gaps: {report.gaps:,}")
     total = {

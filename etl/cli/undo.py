@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import click
 
 from etl.cli import json_option, print_json, takes_settings
-from etl.cli.output import tell
+from etl.cli.output import say_warnings, tell
 from etl.config import Settings
 from etl.pipeline.undo import Undone, undo
 
@@ -40,6 +40,7 @@ def say(report: Undone) -> None:
         tell(report.failed_checks)
     if report.posts:
         tell(f"given back to the inbox: {report.posts:,} posts")
+    say_warnings(report.published)
     published = report.published or "not published"
     if report.runs:
         tell(f"undone: {', '.join(report.runs)}; {published}")

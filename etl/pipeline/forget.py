@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from etl import schema
 from etl.config import Settings
-from etl.errors import OK, QUARANTINED, ConfigError
+from etl.errors import OK, QUARANTINED, ConfigError, worst
 from etl.extract import forgotten as store
 from etl.extract.forgotten import CERTAIN, Forgotten, Kind
 from etl.extract.log import RAW, Log
@@ -193,6 +193,7 @@ def _publish(settings: Settings, report: Forgot) -> None:
     at_once = replace(settings, lake_grace=0)
     with _open(settings) as warehouse:
         report.published = publish(warehouse, at_once, force=True)
+    report.exit_code = worst([report.exit_code, report.published.exit_code])
     lake = Lake(settings.home / LAKE)
     for _ in range(2):
         # What is taken out of sight by one is removed by the next.

@@ -264,5 +264,6 @@ def _publish(settings: Settings, report: Rebuilt) -> None:
     with opened(settings.home) as warehouse, interruptible(warehouse, is_wanted_after=True):
         try:
             report.published = publish(warehouse, settings)
+            report.exit_code = report.published.exit_code
         except CheckFailedError as error:
             report.failed_checks, report.exit_code = str(error), error.exit_code

@@ -83,6 +83,7 @@ def _code(report: Repaired) -> int:
     """Return the exit code: that a check failed counts only where it still does."""
     codes = [CheckFailedError.exit_code] * bool(report.failed_checks)
     codes += [QUARANTINED] * bool(report.rebuilt and report.rebuilt.incomplete)
+    codes += [report.published.exit_code] if report.published else []
     if report.read and not report.read.failed_checks:
         codes.append(report.read.exit_code)
     return worst(codes)

@@ -292,9 +292,11 @@ def _conclude(
     try:
         with report.stages.measured("publish"):
             report.published = publish(warehouse, settings)
+        code = report.published.exit_code
     except CheckFailedError as error:
-        report.failed_checks = str(error)
-        report.status, report.exit_code = "partial", worst([report.exit_code, error.exit_code])
+        report.failed_checks, code = str(error), error.exit_code
+    if code:
+        report.status, report.exit_code = "partial", worst([report.exit_code, code])
         run_store.finish(ended, report.status, report.exit_code, report.unknown)
 
 

@@ -8,7 +8,7 @@ from typing import cast
 
 from etl import schema
 from etl.config import Settings
-from etl.errors import OK, CheckFailedError, ConfigError, EnvironmentFaultError
+from etl.errors import OK, CheckFailedError, ConfigError, EnvironmentFaultError, worst
 from etl.extract.log import RAW, Log, Part
 from etl.extract.log_reader import DamagedPartError, read
 from etl.extract.stream import Page, PushedSource
@@ -78,6 +78,7 @@ def undo(settings: Settings, run_id: str, now: Callable[[], datetime], *, with_l
                 log.undo(RunStore(warehouse, "").undone())
             try:
                 report.published = publish(warehouse, settings)
+                report.exit_code = worst([report.exit_code, report.published.exit_code])
             except CheckFailedError as error:
                 report.failed_checks, report.exit_code = str(error), error.exit_code
     return report

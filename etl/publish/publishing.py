@@ -1,5 +1,6 @@
 """Publish the warehouse: checked, written aside, and brought in at one moment, all tables together."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 
 from etl import schema
 from etl.config import Settings
-from etl.errors import CheckFailedError
+from etl.errors import OK, CheckFailedError, TargetError
 from etl.event import event
 from etl.load.warehouse import UNREAD_LOG_BYTES, Warehouse
 from etl.process import give_back_memory
@@ -19,6 +20,8 @@ from etl.publish.checks import check
 from etl.publish.held import forget_held, note_held
 from etl.publish.lake import Change, Lake
 from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
+from etl.publish.target import put, release_of
+from etl.publish.targets import targets
 from etl.schema import LINEAGE_TIME, Table
 
 REBUILT = "rebuilt"
@@ -42,6 +45,13 @@ class Published:
     """Rows in these files."""
     mended: list[str]
     """Of these, the files that were damaged, by their names in the lake."""
+    failed: dict[str, str]
+    """By the name of each target that could not be brought to this version, why."""
+
+    @property
+    def exit_code(self) -> int:
+        """What it is worth as an exit code: readers here have all of it, others may not."""
+        return TargetError.exit_code if self.failed else OK
 
     def as_json(self) -> dict[str, Any]:
         """Return the same as `run --json` prints it."""
@@ -51,14 +61,16 @@ class Published:
             "files": self.files,
             "rows": self.rows,
             "mended": self.mended,
+            "failed": self.failed,
         }
 
-    def warning(self) -> str:
-        """Return what people are told of files that were damaged; empty where none were."""
-        if not self.mended:
-            return ""
-        named = _few(self.mended)
-        return f"damaged files of the lake, written anew from the warehouse: {named}; see to the disk"
+    def warnings(self) -> Iterator[str]:
+        """Yield what people are told of files that were damaged, and of targets that failed."""
+        if self.mended:
+            named = _few(self.mended)
+            yield f"damaged files of the lake, written anew from the warehouse: {named}; see to the disk"
+        for name, why in self.failed.items():
+            yield f"{name} keeps the version that it has, the next run tries again: {why}"
 
     def __str__(self) -> str:
         changed = (
@@ -108,16 +120,23 @@ def publish(
             raise CheckFailedError(f"{error}; until then these files stay damaged: {_few(names)}") from error
         raise
     version = lake.commit(_tables(), change, loaded_until) if change.files else lake.newest()
+    _tidy(lake, settings, damaged)
+    write_bi(settings)
+    failed = put(release_of(lake, _tables(), version, settings), targets(settings))
+    tables = sum(map(bool, change.changed.values()))
+    published = Published(version, tables, change.files, change.rows, names, failed)
+    event("publish.ended", **published.as_json())
+    return published
+
+
+def _tidy(lake: Lake, settings: Settings, damaged: Sequence[Path]) -> None:
+    """Forget what was noted for this version, and bring the folder in order."""
     for name in (REBUILT, FEWER):
         (settings.home / name).unlink(missing_ok=True)
     forget_held(settings.home)
     lake.discard(damaged)
     lake.link()
     lake.clean(settings.lake_grace)
-    write_bi(settings)
-    published = Published(version, sum(map(bool, change.changed.values())), change.files, change.rows, names)
-    event("publish.ended", **published.as_json())
-    return published
 
 
 def _written(
