@@ -6,7 +6,9 @@ VENV ?= .venv
 bin := $(VENV)/bin
 ready := $(VENV)/ready
 pip := $(bin)/python -m pip install --quiet
-pytest := $(bin)/python -m pytest --numprocesses auto --dist worksteal
+# Half of what a test takes is waiting: for files to be written through, for the moment from which a version counts.
+WORKERS ?= $(shell echo $$((2 * $$(nproc))))
+pytest := $(bin)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 compile := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 define check_python
@@ -43,7 +45,7 @@ test-pythons: ## Run the tests of make test with each supported Python that is h
 	done
 
 coverage: $(ready) ## Run the tests of make test, print which lines and branches of etl/ they leave out
-	$(bin)/coverage run -m pytest --numprocesses auto --dist worksteal -m 'not slow'
+	$(bin)/coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal -m 'not slow'
 	$(bin)/coverage combine --quiet
 	$(bin)/coverage report
 
