@@ -108,6 +108,15 @@ def test_a_rebuild_into_another_folder_leaves_the_warehouse_alone(copied: Sightg
     assert [(len(before["cogniac.results"]),)] == found
 
 
+def test_nothing_is_rebuilt_into_the_folder_of_the_warehouse(copied: Sightglass) -> None:
+    """The next run would take it for what a killed command has left there."""
+    inside = copied.home / "made" / "here"
+    refused = copied("rebuild", "--into", str(inside))
+
+    said = f"sightglass: {inside} is in the folder of the warehouse: name one outside of it\n"
+    assert (2, said, False) == (refused.code, refused.err, inside.exists())
+
+
 def test_one_source_can_be_rebuilt(copied: Sightglass) -> None:
     """The others keep what they have, although their log is gone."""
     before = everything(copied.home)

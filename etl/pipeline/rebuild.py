@@ -78,6 +78,7 @@ def rebuild(
     """
     report = Rebuilt(list(wanted) or schema.names())
     home = settings.home
+    _refuse_inside(into, home)
     make_folder(into or home)
     with lock.hold(home, now()), _held_too(into, home, now()):
         has_former = not alone and _bring_up_to_date(settings, report)
@@ -192,8 +193,6 @@ def _held_too(into: Path | None, home: Path, now: datetime) -> Iterator[None]:
     if into is None:
         yield
         return
-    if into.resolve() == home.resolve():
-        raise _taken(into)
     with lock.hold(into, now):
         # One into which a run has loaded has a log of its own.
         is_unfinished = (into / UNFINISHED).exists() and not (into / RAW).exists()
@@ -202,6 +201,16 @@ def _held_too(into: Path | None, home: Path, now: datetime) -> Iterator[None]:
         (into / UNFINISHED).touch()
         yield
         (into / UNFINISHED).unlink()
+
+
+def _refuse_inside(into: Path | None, home: Path) -> None:
+    """Raise EnvironmentFaultError for a folder in that of the warehouse: what runs make there is removed."""
+    if into is None:
+        return
+    if into.resolve() == home.resolve():
+        raise _taken(into)
+    if into.resolve().is_relative_to(home.resolve()):
+        raise EnvironmentFaultError(f"{into} is in the folder of the warehouse: name one outside of it")
 
 
 def _taken(into: Path) -> EnvironmentFaultError:
