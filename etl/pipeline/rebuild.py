@@ -80,7 +80,7 @@ def rebuild(
     home = settings.home
     _refuse_inside(into, home)
     make_folder(into or home)
-    with lock.hold(home, now()), _held_too(into, home, now()):
+    with lock.hold(home, now()), _held_too(into, now()):
         has_former = not alone and _bring_up_to_date(settings, report)
         logs = {name: Log(home / RAW / name) for name in schema.names()}
         if not has_former and not any(log.parts() for log in logs.values()):
@@ -188,7 +188,7 @@ def _bring_up_to_date(settings: Settings, report: Rebuilt) -> bool:
 
 
 @contextmanager
-def _held_too(into: Path | None, home: Path, now: datetime) -> Iterator[None]:
+def _held_too(into: Path | None, now: datetime) -> Iterator[None]:
     """Hold the other folder as well, where there is one; EnvironmentFaultError where it has a warehouse."""
     if into is None:
         yield
