@@ -1,19 +1,25 @@
 """A warehouse of an earlier release, under a release that declares other tables: nothing of it is lost."""
 
+import json
 import re
 import shutil
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
 from backports import zstd
 from conftest import ROOT, Row, Sightglass, table
 from hostile import DETECTIONS, Hostile, Placed, T, cogniac, of_cogniac, record, serving
 from support.kills import AT_A_STATEMENT, Moment, died
+
+from etl import schema
+from etl.load.tables import prepare
 
 LATER = "0.2.0"
 EARLIER = T - 10 * 86400
@@ -139,7 +145,7 @@ def test_what_is_removed_added_and_retyped_keeps_its_values(tmp_path: Path) -> N
         ("m1", 42, 0.75, '{"comment":"good"}'),
         ("m2", None, None, '{"activation":"high","quality":"poor"}'),
         ("m3", None, None, '{"comment":"better"}'),
-    ] == published(
+    ] == table(
         home,
         "SELECT media_id, activation, quality, CAST(_extra AS VARCHAR) FROM cogniac.detections ORDER BY ALL",
     )
@@ -187,6 +193,90 @@ def test_the_log_gives_the_tables_that_an_upgrade_has_made(tmp_path: Path) -> No
     assert [(0.5,), (0.75,), (1.0,), (None,)] == published(
         upgraded.home, "SELECT quality FROM cogniac.detections ORDER BY ALL"
     )
+
+
+RETYPED = {
+    ("text", "integer"): (["42", "4.5", "high"], [42, None, None]),
+    ("text", "number"): (["42", "4.5", "1e3"], [42.0, 4.5, None]),
+    ("text", "boolean"): (["true", "1"], [True, None]),
+    ("text", "json"): (["42", "x"], ['"42"', '"x"']),
+    ("text", "timestamp"): (
+        ["2026-03-04T05:06:07Z", "42"],
+        [datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC), None],
+    ),
+    ("number", "integer"): ([42.0, 4.5, 1e300], [42, None, None]),
+    ("number", "text"): ([42.0, 4.5], ["42.0", "4.5"]),
+    ("integer", "number"): ([42, 2**53 + 1], [42.0, None]),
+    ("integer", "text"): ([42], ["42"]),
+    ("json", "text"): (["x", {"a": 1}, 7], ["x", None, "7"]),
+    ("json", "number"): ([7, 2**53 + 1, "7"], [7.0, None, 7.0]),
+}
+"""By the types before and after, the values that an API sends, and what becomes of them."""
+
+
+@pytest.mark.parametrize(("kinds", "values"), RETYPED.items(), ids=str)
+def test_a_value_takes_another_type_or_stays_undeclared(
+    tmp_path: Path, kinds: tuple[str, str], values: tuple[list[Any], list[Any]]
+) -> None:
+    """Whatever cannot be it without a loss; readers have the new type, and the values of none are changed."""
+    before, after = kinds
+    sent, taken = values
+    home = tmp_path / "home"
+    home.mkdir()
+    declared = replace(schema.source("cogniac"), tables={})
+    subjects = schema.source("cogniac").tables["subjects"]
+
+    def of_kind(kind: str) -> schema.Source:
+        column = msgspec.structs.replace(subjects.columns["description"], type=kind)
+        changed = replace(subjects, columns={**subjects.columns, "description": column})
+        return replace(declared, tables={"subjects": changed})
+
+    with duckdb.connect() as connection:
+        prepare(connection, of_kind(before), schema.source("etl"))
+        for number, value in enumerate(sent):
+            connection.execute(
+                "INSERT INTO cogniac.subjects (subject_uid, description) VALUES (?, ?)",
+                [str(number), json.dumps(value) if before == "json" else value],
+            )
+        prepare(connection, of_kind(after), schema.source("etl"))
+        found = connection.execute(
+            "SELECT description, _extra ->> 'description' FROM cogniac.subjects ORDER BY rowid"
+        ).fetchall()
+        prepare(connection, of_kind(before), schema.source("etl"))
+        back = connection.execute("SELECT description FROM cogniac.subjects ORDER BY rowid").fetchall()
+
+    assert taken == [value for value, _ in found]
+    assert [value is None for value in taken] == [left is not None for _, left in found]
+    expected = [json.dumps(value, separators=(",", ":")) if before == "json" else value for value in sent]
+    kept = [value for (value,), was_taken in zip(back, taken, strict=True) if was_taken is None]
+    assert [value for value, was_taken in zip(expected, taken, strict=True) if was_taken is None] == kept
+
+
+def test_readers_have_what_is_json_now(tmp_path: Path) -> None:
+    """A text is a text in JSON too, though Parquet holds both alike: the files are written anew."""
+    listed = [detected(1, EARLIER, activation="42"), detected(2, EARLIER, activation="x")]
+    later = release(tmp_path / "later", retyped("activation", "json"))
+    with serving(cogniac({DETECTIONS: Placed(listed)})) as server:
+        upgraded = under(before_the_upgrade(tmp_path, server), later)
+        assert upgraded("publish").code == 0
+
+    query = "SELECT typeof(activation), activation ->> '$' FROM cogniac.detections ORDER BY ALL"
+    assert [("JSON", "42"), ("JSON", "x")] == published(upgraded.home, query)
+
+
+def test_a_column_that_comes_back_has_its_values_again(tmp_path: Path) -> None:
+    """Also where records have them under another name; what is undeclared under its own name stays."""
+    listed = [detected(1, EARLIER, media_id="m7", assertion_media_id="undeclared"), detected(2, EARLIER)]
+    later = release(tmp_path / "later", without("assertion_media_id"))
+    with serving(cogniac({DETECTIONS: Placed(listed)})) as server:
+        sightglass = before_the_upgrade(tmp_path, server)
+        codes = [under(sightglass, later)("publish").code]
+        latest = release(tmp_path / "latest", version="0.3.0")
+        codes.append(under(sightglass, latest)("publish").code)
+
+    query = "SELECT assertion_media_id, CAST(_extra AS VARCHAR) FROM cogniac.detections ORDER BY media_id"
+    assert [0, 0] == codes
+    assert [("m7", '{"assertion_media_id_":"undeclared"}'), ("m2", None)] == table(sightglass.home, query)
 
 
 def test_a_new_table_is_filled_from_the_log(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from etl.load.relation import MARK, is_marked
 from etl.load.warehouse import Warehouse
 from etl.schema import SYSTEM, Source, Table, literal, quote
 from etl.transform.batch import BEGINNING, RejectedRecord
+from etl.transform.flatten import EXTRA
 from etl.transform.forgetting import own_names
 from etl.values import UNREADABLE, text_of
 
@@ -62,9 +63,24 @@ def is_known(warehouse: Warehouse, kind: Kind, text: str) -> bool:
             known = known or bool(rows and is_it)
             if rows and not is_it and (not other or table.not_null(name)):
                 other = f"{table.qualified}.{name}" + ("!" if table.not_null(name) else "")
+    known = known or _is_undeclared(warehouse, text)
     if other.endswith("!") or (other and not known):
         raise ConfigError(f"this is the id of no {kind}: it stands in {other.rstrip('!')}")
     return known
+
+
+def _is_undeclared(warehouse: Warehouse, text: str) -> bool:
+    """Whether a field that no column is declared for holds just this."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return any(
+        warehouse.connection.execute(
+            f"SELECT 1 FROM {table.qualified} "
+            f"WHERE contains(lower(CAST({EXTRA} AS VARCHAR)), lower($quoted)) LIMIT 1",
+            {"quoted": quoted},
+        ).fetchall()
+        for name in schema.names()
+        for table in schema.source(name).tables.values()
+    )
 
 
 def _columns_of(kind: Kind) -> Iterator[tuple[Table, str, bool]]:
@@ -165,7 +181,8 @@ def _affected(table: Table, text: str) -> str:
         for each in needles(text)
     ]
     if table.qualified == REFUSED:
-        found.append("encoding = 'base64'")
+        # As received, any character may be written behind a backslash.
+        found.append("encoding = 'base64' OR contains(record, '\\')")
     return " OR ".join(found) or "false"
 
 

@@ -25,7 +25,9 @@ from etl.transform.shape import paths_of, scalar
 from etl.values import text_of
 
 ROWS = 20_000
-"""Rows that are moved at a time."""
+"""Most rows that are moved at a time."""
+BYTES = 8_000_000
+"""About how many bytes of undeclared fields are looked at at a time."""
 ASIDE = "_migrating"
 """What the name of the table ends with that is to take the place of another."""
 MADE, ADDED, REMOVED, RETYPED = "made", "added", "removed", "retyped"
@@ -69,8 +71,12 @@ class Migration:
         return cls(source, table, [ColumnChange("", MADE)])
 
     @classmethod
-    def of(cls, source: Source, table: Table, found: Mapping[str, str]) -> "Migration":
+    def of(
+        cls, source: Source, table: Table, found: Mapping[str, str], retired: Sequence[str]
+    ) -> "Migration":
         """Compare the columns that are there, each with its type, with those that are declared.
+
+        Values of columns that are `retired` are in `_extra` under the names of these.
 
         Raises ConfigError where there is no `_extra` to hold what a column loses, and where readers could
         not follow.
@@ -88,11 +94,10 @@ class Migration:
         if changes and not (EXTRA in columns and EXTRA in found):
             other = " or ".join(f"{each.column} as {each.former}" for each in changes)
             raise _refusal(f"{table.qualified} has {other}")
-        changes += [
-            ColumnChange(name, ADDED, paths=_paths(name, column) if EXTRA in found else ())
-            for name, column in columns.items()
-            if name not in found
-        ]
+        for name in [name for name in columns if name not in found]:
+            before = [[name]] if name in retired else []
+            paths = [*before, *_paths(name, columns[name])] if EXTRA in found else []
+            changes.append(ColumnChange(name, ADDED, paths=paths))
         return cls(source, table, changes)
 
     def unfilled(self) -> Iterator[str]:
@@ -227,9 +232,13 @@ def _paths(name: str, column: Column) -> list[Path]:
 
 def _portions(connection: DuckDBPyConnection, table: Table) -> Iterator[str]:
     """Yield the conditions for some rows after the other, in the order in which they are stored."""
-    ((end,),) = connection.execute(f"SELECT coalesce(max(rowid), -1) + 1 FROM {table.qualified}").fetchall()
-    for start in range(0, end, ROWS):
-        yield f"stored.rowid >= {start} AND stored.rowid < {start + ROWS}"
+    extra = f"strlen(CAST({EXTRA} AS VARCHAR))" if EXTRA in table.columns else "0"
+    ((end, widest),) = connection.execute(
+        f"SELECT coalesce(max(rowid), -1) + 1, coalesce(max({extra}), 0) FROM {table.qualified}"
+    ).fetchall()
+    rows = max(1, min(ROWS, BYTES // (widest + 1)))
+    for start in range(0, end, rows):
+        yield f"stored.rowid >= {start} AND stored.rowid < {start + rows}"
 
 
 def _as_json(change: ColumnChange) -> str:
@@ -247,8 +256,16 @@ def _with_gone(
     extra: dict[str, Any] = {} if text is None else msgspec.json.decode(text)
     for each, value in zip(gone, values, strict=True):
         if value is not None:
+            _make_room(extra, each.column)
             extra[each.column] = _parsed(value)
     return extra
+
+
+def _make_room(extra: dict[str, Any], name: str) -> None:
+    """Give an undeclared field that is called like a column another name, which nothing has."""
+    if name in extra:
+        _make_room(extra, f"{name}_")
+        extra[f"{name}_"] = extra.pop(name)
 
 
 def _parsed(text: str) -> object:
@@ -265,11 +282,12 @@ def _take(column: Column, paths: Sequence[Path], extra: dict[str, Any]) -> objec
         within: Any = extra
         for name in way:
             within = within.get(name) if isinstance(within, dict) else None
-        for value in _readings(within.get(last)) if isinstance(within, dict) else ():
-            if _takes(column, value):
+        for value in _readings(column, within.get(last)) if isinstance(within, dict) else ():
+            taken = _converted(column, value)
+            if taken is not None:
                 del within[last]
                 _drop_empty(extra, way)
-                return value
+                return taken
     return None
 
 
@@ -282,26 +300,32 @@ def _drop_empty(fields: dict[str, Any], way: Path) -> None:
             del fields[first]
 
 
-def _readings(value: object) -> Iterator[object]:
-    """Yield what a value can be read as without a loss: itself, the number it is the text of, or its text."""
+def _readings(column: Column, value: object) -> Iterator[object]:
+    """Yield what a value can be read as without a loss: itself, the number it is the text of, or its text.
+
+    A number in a text is no time: that it counts seconds, nothing tells.
+    """
     if value is None:
         return
     yield value
     if isinstance(value, str):
-        read = _parsed(value)
+        read = None if column.type == "timestamp" else _parsed(value)
         if isinstance(read, int | float) and text_of(read) == value:
             yield read
     elif isinstance(value, int | float):
+        if isinstance(value, float) and value.is_integer():
+            yield int(value)
         yield text_of(value)
 
 
-def _takes(column: Column, value: object) -> bool:
-    """Whether a record may send the value for the column."""
+def _converted(column: Column, value: object) -> object:
+    """Return the value as a record may send it for the column; None where that is another, or none."""
     try:
-        array(column, [msgspec.convert(value, scalar(column))])
+        converted = msgspec.convert(value, scalar(column))
+        array(column, [converted])
     except (msgspec.ValidationError, ValueMismatchError):
-        return False
-    return True
+        return None
+    return converted if converted == value else None
 
 
 def _check_key(connection: DuckDBPyConnection, made: Table, table: Table) -> None:

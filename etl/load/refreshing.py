@@ -95,25 +95,24 @@ class Refreshing:
     def _begun(self) -> set[str]:
         """Return the streams that this run reads anew."""
         if self._streams is None:
-            # A rebuild has the former warehouse beside this one.
-            is_there = self._warehouse.execute(
-                "SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() "
-                "AND schema_name = 'refresh' AND table_name = 'begun'"
-            )
-            found = (
-                self._warehouse.execute(
-                    "SELECT DISTINCT stream FROM refresh.begun WHERE run_id = $run_id", run_id=self._run_id
-                )
-                if is_there
-                else []
-            )
+            query = "SELECT DISTINCT stream FROM refresh.begun WHERE run_id = $run_id"
+            found = self._warehouse.execute(query, run_id=self._run_id) if self._is_there() else []
             self._streams = {stream for (stream,) in found}
         return self._streams
 
+    def _is_there(self) -> bool:
+        """Whether any refresh was ever begun here: a rebuild has the former warehouse beside this one."""
+        return bool(
+            self._warehouse.execute(
+                "SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() "
+                "AND schema_name = 'refresh' AND table_name = 'begun'"
+            )
+        )
+
     def over(self) -> None:
-        """Forget what was seen."""
-        self._warehouse.execute("DELETE FROM refresh.begun")
-        self._warehouse.execute("DELETE FROM refresh.seen")
+        """Forget what was seen; nothing was where no stream was found that is to be read anew."""
+        for name in ("begun", "seen") if self._is_there() else ():
+            self._warehouse.execute(f"DELETE FROM refresh.{name}")
         self._streams = None
 
 

@@ -33,7 +33,8 @@ def prepare(connection: duckdb.DuckDBPyConnection, *sources: schema.Source) -> l
     found = found_in(ask("load/columns"))
     refuse_newer(found, ask)
     migrations: list[Migration] = []
-    statements = [each for source in sources for each in _missing(source, found, migrations)]
+    retired = dict(ask("load/retired")) if f"{SYSTEM}.migrations" in found else {}
+    statements = [each for source in sources for each in _missing(source, found, retired, migrations)]
     if not (statements or migrations):
         return []
     connection.begin()
@@ -81,7 +82,9 @@ def found_in(columns: Iterable[tuple[Any, ...]]) -> Found:
     return found
 
 
-def _missing(source: schema.Source, found: Found, migrations: list[Migration]) -> Iterator[str]:
+def _missing(
+    source: schema.Source, found: Found, retired: Mapping[str, list[str]], migrations: list[Migration]
+) -> Iterator[str]:
     """Yield the statements that make what one schema file declares and is not there.
 
     What becomes of tables with other columns is added to the migrations.
@@ -96,7 +99,8 @@ def _missing(source: schema.Source, found: Found, migrations: list[Migration]) -
                 migrations.append(Migration.made(source, table))
         elif _differs(table, there):
             statements += _loosened(table, there)
-            migrations.append(Migration.of(source, table, {name: each[0] for name, each in there.items()}))
+            kinds = {name: each[0] for name, each in there.items()}
+            migrations.append(Migration.of(source, table, kinds, retired.get(table.qualified, ())))
         if is_marked(source, table) and not has_mark:
             statements += _marked(table)
     if statements:

@@ -34,6 +34,10 @@ RUN = "sightglass_run_"
 LAST_STREAM = "sightglass_last_run_stream_"
 
 
+HELP = b"# HELP "
+"""How a file of metrics begins."""
+
+
 def check_metrics(settings: Settings) -> None:
     """ConfigError where metrics are asked for, and what makes them is not installed."""
     if settings.metrics_file:
@@ -121,6 +125,9 @@ def _gauge(registry: "CollectorRegistry", name: str, doc: str, labels: Iterable[
 
 
 def _write(path: Path, content: bytes) -> None:
+    """Let the file hold this at one moment; NotTold where something stands there that is none of ours."""
+    if path.exists() and not _is_ours(path):
+        raise NotTold(f"SIGHTGLASS_METRICS_FILE: {path} holds no metrics; name another file, or remove it")
     aside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         try:
@@ -131,3 +138,14 @@ def _write(path: Path, content: bytes) -> None:
             aside.unlink(missing_ok=True)
     except OSError as error:
         raise NotTold(f"cannot write SIGHTGLASS_METRICS_FILE: {reason(error)}; {remedy(error)}") from error
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a file of metrics, or an empty one: neither a device nor anything of value."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(len(HELP)) in (HELP, b"")
+    except OSError as error:
+        raise NotTold(f"cannot read SIGHTGLASS_METRICS_FILE: {reason(error)}; {remedy(error)}") from error

@@ -16,7 +16,6 @@ import msgspec
 
 from etl import schema, views
 from etl.config import Settings
-from etl.declaration import Column
 from etl.errors import EnvironmentFaultError
 from etl.files import reason, remedy
 from etl.load.duckdb_errors import first_line, is_out_of_memory
@@ -230,7 +229,10 @@ def query(table: Table, prefix: str, until: str = NOW) -> str:
     # All files, as `**` lists them: without links, which stand where a file is about to go.
     files = literal(f"{folder}/{table.schema}/{table.name}/**")
     commits = literal(f"{folder}/*{COMMIT}")
-    columns = ",\n    ".join(_typed(name, column) for name, column in table.columns.items())
+    columns = ",\n    ".join(
+        f"CAST({quote(name)} AS JSON) AS {quote(name)}" if column.type == "json" else quote(name)
+        for name, column in table.columns.items()
+    )
     return f"""SELECT
     {columns}
 FROM read_parquet({files}, filename = '_file', union_by_name = true, hive_partitioning = false)
@@ -242,13 +244,6 @@ WHERE _file IN (
     )
     GROUP BY split_part(file, '.', -3)
 )"""
-
-
-def _typed(name: str, column: Column) -> str:
-    """Return a column as its declared type, which files of before an upgrade need not have."""
-    if column.type == "text":
-        return quote(name)
-    return f"TRY_CAST({quote(name)} AS {column.sql}) AS {quote(name)}"
 
 
 def _seen(path: Path) -> list[int]:

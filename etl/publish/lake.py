@@ -334,4 +334,6 @@ class Lake:
 def _shape(table: Table) -> str:
     """Return what tells one declaration of a table from another: names, types and docs of its columns."""
     text = table.arrow().to_string(truncate_metadata=False, show_schema_metadata=True)
-    return hashlib.sha256(f"{table.by_month} {table.key} {text}".encode()).hexdigest()
+    # Text and JSON are one type in Arrow.
+    types = [column.type for column in table.columns.values()]
+    return hashlib.sha256(f"{table.by_month} {table.key} {types} {text}".encode()).hexdigest()

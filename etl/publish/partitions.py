@@ -110,9 +110,12 @@ class _Cutter:
 
 def condition(table: Table, each: Partition) -> str:
     """Return the SQL condition that a row belongs to the partition."""
-    time = quote(table.by_month)
     if each.name == WHOLE:
         return "true"
+    if not table.by_month:
+        # It was cut by months before: what it held is in the whole.
+        return "false"
+    time = quote(table.by_month)
     if each.start is None:
         return f"{time} IS NULL"
     return f"{time} >= make_timestamptz({each.start}) AND {time} < make_timestamptz({each.end})"
