@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -121,6 +121,7 @@ SLOW = {
     "test_upgrade.py",
     "test_variants.py",
     "test_verify.py",
+    "test_year.py",
 }
 """What `make test` leaves out: files of this folder, and tests of other files."""
 
@@ -249,12 +250,18 @@ class Plant:
 
 @contextmanager
 def serving(
-    cogniac: CogniacSimulator | None = None, neurons: NeuronsSimulator | None = None
+    cogniac: CogniacSimulator | None = None,
+    neurons: NeuronsSimulator | None = None,
+    clock: Callable[[], float] | None = None,
 ) -> Iterator[Plant]:
-    """Serve both simulators, small ones where none are given."""
+    """Serve both simulators, small ones where none are given; their answers are dated by the clock."""
     cogniac = cogniac or CogniacSimulator(1, CogniacSize(records=40))
     neurons = neurons or NeuronsSimulator(1, NeuronsSize(media=6, frames=(50, 60)))
-    with serve(cogniac.app) as cogniac_url, serve(neurons.app) as url, serve(neurons.files) as files_url:
+    with (
+        serve(cogniac.app, clock) as cogniac_url,
+        serve(neurons.app, clock) as url,
+        serve(neurons.files, clock) as files_url,
+    ):
         neurons.files_url = files_url
         yield Plant(
             cogniac,

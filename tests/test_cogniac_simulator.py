@@ -17,6 +17,7 @@ from support.cogniac_simulator import SMALL, Param, Record, by_type, everything,
 from etl.demo import timeline
 from etl.demo.cogniac.simulator import FOREIGN_APPLICATION, ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
+from etl.demo.script import Clock
 from etl.demo.server import serve
 
 pytestmark = pytest.mark.usefixtures("no_credentials")
@@ -30,6 +31,14 @@ def test_a_served_app_is_reachable_only_inside_the_block() -> None:
 
     with pytest.raises(httpx.ConnectError):
         httpx.get(url)
+
+
+def test_answers_are_dated_by_the_clock_that_is_given() -> None:
+    """Their only `Date` is its time, which may be any."""
+    with serve(Response("here"), Clock(2_000_000_000)) as url:
+        answer = httpx.get(url)
+
+    assert ["Wed, 18 May 2033 03:33:20 GMT"] == answer.headers.get_list("date")
 
 
 def test_a_hanging_or_cut_answer_does_not_hold_up_the_end() -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyrate_limiter
 import pytest
 import stamina
 from conftest import DEFAULTS, serving
-from pyrate_limiter import Limiter, Rate
+from pyrate_limiter import InMemoryBucket, Limiter, Rate, SingleBucketFactory
 from starlette.types import Receive, Scope, Send
 
 from etl.config import Settings, load
@@ -24,7 +25,7 @@ from etl.demo.script import Answer
 from etl.demo.server import serve
 from etl.extract.deadline import within
 from etl.extract.http import Api
-from etl.extract.limiter import AdaptiveLimiter
+from etl.extract.limiter import AdaptiveLimiter, pace
 from etl.extract.stream import RequestStats
 from etl.pipeline import run as pipeline
 from etl.sources.neurons import OwnSettings
@@ -212,6 +213,28 @@ def test_a_host_with_a_rate_is_not_asked_more_often() -> None:
     assert (6, True) == (request_stats.requests, took >= 0.19)
 
 
+def test_a_rate_leaves_neither_a_thread_nor_requests_that_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a hundred requests, each long after the other, one is remembered."""
+    now, buckets = count(step=1_000), list[InMemoryBucket]()
+
+    class Watched(InMemoryBucket):
+        """Goes by another clock, and can be looked into."""
+
+        def __init__(self, rates: list[Rate]) -> None:
+            super().__init__(rates)
+            buckets.append(self)
+
+        def now(self) -> int:
+            return next(now)
+
+    monkeypatch.setattr(pyrate_limiter, "InMemoryBucket", Watched)
+    threads, wait = threading.active_count(), pace(200, 0.5)
+    for _ in range(100):
+        wait()
+
+    assert (threads, [1]) == (threading.active_count(), [each.count() for each in buckets])
+
+
 def test_what_is_tried_again_counts_in_the_rate_too() -> None:
     """One in a tenth of a second: the third attempt of one request is made after two tenths."""
     answers, request_stats = iter([Answer(status=503), Answer(status=503), FINE]), RequestStats()
@@ -230,15 +253,15 @@ def test_what_is_tried_again_counts_in_the_rate_too() -> None:
 def test_neurons_is_asked_within_its_documented_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every question to the API is let through by one limiter of 200 in 10 s at most; downloads by none."""
     made: list[list[str]] = []
-    rates = []
+    rates: list[tuple[int, int]] = []
 
     class Counting(Limiter):
         """Notes what it is asked."""
 
-        def __init__(self, rate: Rate) -> None:
-            rates.append((rate.limit, rate.interval))
+        def __init__(self, factory: SingleBucketFactory) -> None:
+            rates.extend((rate.limit, rate.interval) for rate in factory.bucket.rates)
             made.append([])
-            super().__init__(rate)
+            super().__init__(factory)
 
         def try_acquire(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 -- as inherited
             made[0].append(str(args))

@@ -6,10 +6,11 @@ import logging
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 GRACE_S = 0.2  # a request that hangs on purpose must not hold up the end of a test
@@ -17,13 +18,16 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time, so that 
 
 
 @contextlib.contextmanager
-def serve(app: ASGIApp) -> Iterator[str]:
-    """Yield the base URL, with a trailing slash, of `app` served on a free port of 127.0.0.1."""
+def serve(app: ASGIApp, clock: Callable[[], float] | None = None) -> Iterator[str]:
+    """Yield the base URL, with a trailing slash, of `app` served on a free port of 127.0.0.1.
+
+    Its answers are dated by the clock, in seconds since 1970; by that of this machine where none is given.
+    """
     # Only where the protocol is named does asyncio send at once; else a small answer waits 40 ms for an ACK.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        server = _Server(app)
+        server = _Server(app if clock is None else _dated(app, clock), is_dated=clock is not None)
         thread = threading.Thread(target=server.live, args=(listener,), name=f"serve-{port}", daemon=True)
         thread.start()
         server.listening.wait()
@@ -37,10 +41,26 @@ def serve(app: ASGIApp) -> Iterator[str]:
             thread.join()
 
 
+def _dated(app: ASGIApp, clock: Callable[[], float]) -> ASGIApp:
+    """Return the application with the time of a clock as the `Date` of its answers."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                date = formatdate(clock(), usegmt=True).encode()
+                message = {**message, "headers": [*message.get("headers", ()), (b"date", date)]}
+            await send(message)
+
+        await app(scope, receive, dated)
+
+    return answer
+
+
 class _Server(uvicorn.Server):
     """A server that says when it listens, and stops at once instead of at its next tick."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, is_dated: bool) -> None:
+        """`is_dated` says that the application dates its answers itself."""
         config = uvicorn.Config(
             app,
             http="h11",  # httptools, where it is installed, may read //1/users/current/tenants as a host
@@ -50,6 +70,7 @@ class _Server(uvicorn.Server):
             log_config=None,
             log_level=logging.CRITICAL,
             access_log=False,
+            date_header=not is_dated,
             timeout_keep_alive=60,  # at uvicorn's 5 s a slow test meets connections closed in its hands
         )
         super().__init__(config)

@@ -57,12 +57,16 @@ class AdaptiveLimiter:
 
 def pace(requests: int, interval: float) -> Callable[[], None]:
     """Return what waits until another of so many requests in so many seconds may be made."""
-    from pyrate_limiter import Limiter, Rate  # noqa: PLC0415 -- takes long, and most hosts name no rate
+    # Not above: it takes long, and most hosts name no rate.
+    from pyrate_limiter import InMemoryBucket, Limiter, Rate, SingleBucketFactory  # noqa: PLC0415
 
-    limiter = Limiter(Rate(requests, round(interval * 1000)))
+    bucket = InMemoryBucket([Rate(requests, round(interval * 1000))])
+    # No thread of its own forgets the requests that are over: it would outlive who asks.
+    limiter = Limiter(SingleBucketFactory(bucket, schedule_leak=False))
 
     def wait() -> None:
         begun = time.monotonic()
+        bucket.leak(bucket.now())  # type: ignore[no-untyped-call]
         if not limiter.try_acquire("request", timeout=2 * interval):
             raise TimeoutError(f"{requests} requests in {interval:g} seconds are as many as may be made")
         # This is no fault of the host: a budget that is shorter than the interval would never be enough.

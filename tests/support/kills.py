@@ -120,7 +120,7 @@ cli.main()"""
 """A run that waits before it publishes, with the warehouse open and locked."""
 
 
-def started(sightglass: Sightglass, program: str, *arguments: str) -> Popen[str]:
+def started(sightglass: Sightglass, program: str, *arguments: str, out: int = DEVNULL) -> Popen[str]:
     """A process of Python that has begun this program, in the place of the command."""
     machine = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     always = {"PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1", "SIGHTGLASS_HOME": str(sightglass.home)}
@@ -129,7 +129,7 @@ def started(sightglass: Sightglass, program: str, *arguments: str) -> Popen[str]
         cwd=sightglass.folder,
         env={**machine, **always, **sightglass.settings},
         stdin=DEVNULL,
-        stdout=DEVNULL,
+        stdout=out,
         stderr=PIPE,
         encoding="utf-8",
         umask=0o022,
