@@ -1,6 +1,7 @@
 """Others are told how a run ended: a command, a heartbeat service, Prometheus, a collector of traces."""
 
 import json
+import os
 import shlex
 import sys
 import threading
@@ -306,3 +307,18 @@ def test_a_collector_that_is_not_there_is_told_in_one_line(cogniac: Sightglass) 
     said = "sightglass: the collector of traces did not take those of this run"
     assert (0, said) == (ran.code, ran.err.splitlines()[-1])
     assert 0 == ran.err.count("Traceback")
+
+
+@pytest.mark.parametrize("there", ["file", "pipe"])
+def test_what_is_no_file_of_metrics_stays_as_it_is(cogniac: Sightglass, tmp_path: Path, there: str) -> None:
+    """A path that was typed wrong costs nothing of value, and the run is not lost."""
+    path = tmp_path / "other"
+    if there == "file":
+        path.write_text("of value")
+    else:
+        os.mkfifo(path)
+    ran = cogniac("run", SIGHTGLASS_METRICS_FILE=str(path))
+
+    said = f"sightglass: SIGHTGLASS_METRICS_FILE: {path} holds no metrics; name another file, or remove it"
+    assert (0, True) == (ran.code, said in ran.err)
+    assert path.is_fifo() if there == "pipe" else path.read_text() == "of value"

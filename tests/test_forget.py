@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Plant, Sightglass, rows, table
+from conftest import Plant, Row, Sightglass, rows, table
 from hostile import DETECTIONS, Placed, cogniac, of_cogniac, record, serving
 from support.kills import AT_A_COMMIT, AT_A_STATEMENT, Moment, at_a_call, content, died, place
 from support.posts import AT, post, posted
@@ -303,3 +303,35 @@ def test_a_kill_at_any_moment_is_made_good_by_the_next(
     assert (True, 0, []) == (is_killed, ran.code, holding(copied.home, one))
     assert ({}, []) == (differing(before, everything(copied.home)), rebuilt.report["damaged"])
     assert (between == "run" and is_begun) == ("`sightglass forget` was killed; run it again" in said)
+
+
+@pytest.mark.parametrize("written", [r"ann\u0040example.com", r"\u0061nn@example.com", "ann@example.com"])
+def test_who_is_named_in_what_was_refused_is_forgotten_however_it_is_written(
+    tmp_path: Path, written: str
+) -> None:
+    """Behind backslashes, any character of an id may stand in a record as received."""
+    refused = json.dumps(record(1)).replace('"user_id": null', f'"user_id": "{written}"')
+    refused = refused.replace('"probability": 0.5', '"probability": "high"')
+    good = record(2)
+    good["detections"][0]["user_id"] = "ann@example.com"
+    listed: list[tuple[float, Row | bytes]] = [(1.0, refused.encode()), (good["updated_at"], good)]
+    with serving(cogniac({DETECTIONS: Placed(listed)})) as server:
+        sightglass = of_cogniac(tmp_path, server)
+        assert sightglass("run").code == 4
+        forgot = sightglass("forget", "--user", "ann@example.com")
+
+    (kept,) = table(sightglass.home, "SELECT record FROM etl.quarantine")
+    assert (0, False, True) == (forgot.code, "example.com" in str(kept), "m1" in str(kept))
+
+
+def test_who_is_named_in_an_undeclared_field_alone_is_forgotten(tmp_path: Path) -> None:
+    """Also where the log does not hold it any more, as what an upgrade has moved there."""
+    named = record(1, undeclared_by="bob@example.com", others=["bob@example.com", "eve"])
+    with serving(cogniac({DETECTIONS: Placed([(named["updated_at"], named)])})) as server:
+        sightglass = of_cogniac(tmp_path, server)
+        assert sightglass("run").code == 0
+        forgot = sightglass("forget", "--user", "bob@example.com")
+
+    (extra,) = table(sightglass.home, "SELECT CAST(_extra AS VARCHAR) FROM cogniac.results")
+    assert (0, False) == (forgot.code, "bob" in str(extra))
+    assert "eve" in str(extra)

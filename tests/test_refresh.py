@@ -165,3 +165,19 @@ def test_a_kill_leaves_readers_what_they_had(
 
     assert (seen, 0, True) == (between, ran.code, holds_the_truth(shrunk, plant))
     assert (0, {}) == (rebuilt.code, differing(before, everything(shrunk.home)))
+
+
+def test_a_refresh_that_finds_no_stream_leaves_runs_alone(sightglass: Sightglass, plant: Plant) -> None:
+    """In a warehouse that was never refreshed, nothing is there that could be over."""
+    assert sightglass("run").code == 0
+    refused = sightglass("refresh", "cogniac.detections", "no-such-application")
+    plant.cogniac.advance(records=3)
+    codes = [
+        sightglass("run").code,
+        sightglass("rebuild").code,
+        sightglass("refresh", "cogniac.subjects").code,
+    ]
+
+    said = "sightglass: cogniac.detections has no no-such-application"
+    assert (2, said) == (refused.code, refused.err.splitlines()[-1])
+    assert [0, 0, 0] == codes
