@@ -51,6 +51,9 @@ SLOW = {
     "test_command_kills.py",
     "test_copies.py",
     "test_cursors.py",
+    "test_dialects.py::test_spark_answers_over_the_lake_what_duckdb_does",
+    "test_dialects.py::test_spark_answers_to_each_case_what_duckdb_does",
+    "test_dialects.py::test_what_is_printed_for_duckdb_answers_as_the_views",
     "test_disk.py",
     "test_doctor.py",
     "test_doctor_apis.py",
@@ -385,6 +388,7 @@ class Truth:
                     made["detection_boxes"] += box_rows(about, said, record["updated_at"])
         made |= {"media": list(media.values())}
         made |= {"applications": [plain(one) for one in self.applications]}
+        made |= {"application_thresholds": [row for one in self.applications for row in threshold_rows(one)]}
         return made | {"subjects": [plain(one) for one in self.subjects]}
 
 
@@ -399,6 +403,12 @@ def plain(record: Row) -> Row:
     return shown
 
 
+def threshold_rows(application: Row) -> Iterator[Row]:
+    """The thresholds that one application sets."""
+    for uid, threshold in application["detection_thresholds"].items():
+        yield {"application_id": application["application_id"], "subject_uid": uid, "threshold": threshold}
+
+
 def result_row(about: Row, record: Row) -> Row:
     """What one record says of itself."""
     corners = {f"focus_{corner}": at for corner, at in (record["focus"] or {}).get("box", {}).items()}
@@ -410,6 +420,9 @@ def detection_row(about: Row, said: Row, updated_at: float) -> Row:
     """One assertion of a record."""
     who = "model" if said["user_id"] is None else "user" if said["app_id"] else "capture"
     added = {"asserted_by": who, "assertion_media_id": said["media_id"], "updated_at": updated_at}
+    if said["app_data"] is not None and said["app_data_type"] in ("ocr", "count"):
+        is_count = said["app_data_type"] == "count"
+        added["reading"] = str(float(said["app_data"]) if is_count else said["app_data"])
     return plain({**about, **said, **added})
 
 

@@ -18,7 +18,10 @@ from conftest import ROOT, Plant, Row, Sightglass, Story, Truth, all_rows, in_or
 
 from etl import __version__
 
-COGNIAC = ("applications", "subjects", "media", "results", "detections", "detection_boxes")
+COGNIAC = (
+    *("applications", "application_thresholds", "subjects"),
+    *("media", "results", "detections", "detection_boxes"),
+)
 COUNTS = ("fetched", "inserted", "updated", "unchanged", "quarantined")
 OF_A_REPORT = {"run_id", "status", "started_at", "finished_at", "streams", "published", "gaps"}
 OF_A_STREAM = {

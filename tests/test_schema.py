@@ -36,6 +36,7 @@ REPORTED = {
 CONTRACT = """
 cogniac.applications: application_id | tenant_id name description type active created_at modified_at
   output_subjects:json detection_thresholds:json
+cogniac.application_thresholds: application_id subject_uid | threshold
 cogniac.subjects: subject_uid | name description created_at modified_at
 cogniac.media: media_id | author author_profile_url created_at external_media_id filename frame image_height
   image_width license md5 media_format media_src media_timestamp media_url meta_tags network_camera_id
@@ -44,12 +45,12 @@ cogniac.media: media_id | author author_profile_url created_at external_media_id
 cogniac.results: application_id media_id focus_key | focus:json focus_x0 focus_y0 focus_x1 focus_y1
   other_media:json detection_count updated_at
 cogniac.detections: application_id media_id focus_key detection_id subject_uid | asserted_by user_id model_id
-  app_data_type app_data:json prev_prob probability uncal_prob created_at updated_at
+  app_data_type app_data:json reading prev_prob probability uncal_prob created_at updated_at
 cogniac.detection_boxes: application_id media_id focus_key detection_id subject_uid box_index | x0 y0 x1 y1
   probability
 cogniac.detection_history: application_id media_id focus_key detection_id subject_uid valid_from revision |
-  asserted_by user_id model_id app_data_type app_data:json prev_prob probability uncal_prob created_at
-  updated_at valid_to
+  asserted_by user_id model_id app_data_type app_data:json reading prev_prob probability uncal_prob
+  created_at updated_at valid_to
 neurons.media: media_id | name status type aoi_status created_at updated_at is_complete deleted_at
 neurons.media_metrics: media_id metric time_window | value metric_raw
 neurons.frame_metrics: media_id asset frame metric | time_s value metric_raw

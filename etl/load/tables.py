@@ -43,6 +43,8 @@ def prepare(connection: duckdb.DuckDBPyConnection, *sources: schema.Source) -> l
             connection.execute(";\n".join(statements))
         for each in migrations:
             each.apply(connection)
+        for each in migrations:
+            each.fill(connection)
         if f"{SYSTEM}.runs" in found:
             enter(connection, migrations)
         connection.commit()

@@ -29,7 +29,7 @@ WITH dated AS (
         -- A medium and a region as one text, so that both are counted together.
         detections.media_id || ' ' || detections.focus_key AS result,
         detections.probability,
-        coalesce(thresholds.threshold, 0.5) AS threshold
+        coalesce(thresholds.threshold, CAST(0.5 AS DOUBLE)) AS threshold
     FROM cogniac.detections AS detections
     LEFT JOIN staging.thresholds AS thresholds
         ON thresholds.application_id = detections.application_id
@@ -49,7 +49,7 @@ daily AS (
         count(probability) AS probabilities,
         count(*) FILTER (WHERE probability > threshold) AS above_threshold,
         avg(probability) AS mean_probability,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY probability) AS median_probability
+        median(probability) AS median_probability
     FROM dated
     GROUP BY
         application_id,
@@ -73,7 +73,7 @@ SELECT
     daily.detections,
     daily.threshold,
     daily.above_threshold,
-    1.0 * daily.above_threshold / nullif(daily.probabilities, 0) AS above_share,
+    CAST(daily.above_threshold AS DOUBLE) / nullif(daily.probabilities, 0) AS above_share,
     daily.mean_probability,
     daily.median_probability
 FROM daily

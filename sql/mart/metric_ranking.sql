@@ -18,13 +18,13 @@ SELECT
     metrics.metric,
     metrics.time_window,
     metrics.value,
-    count(*) OVER kind AS media_count,
+    count(*) OVER (PARTITION BY media.type, metrics.metric, metrics.time_window) AS media_count,
     rank() OVER (
         PARTITION BY media.type, metrics.metric, metrics.time_window
         ORDER BY metrics.value DESC
     ) AS value_rank,
     CASE
-        WHEN count(*) OVER kind > 1
+        WHEN count(*) OVER (PARTITION BY media.type, metrics.metric, metrics.time_window) > 1
         THEN 100 * percent_rank() OVER (
             PARTITION BY media.type, metrics.metric, metrics.time_window
             ORDER BY metrics.value
@@ -34,4 +34,3 @@ FROM neurons.media_metrics AS metrics
 JOIN neurons.media AS media ON media.media_id = metrics.media_id
 WHERE media.deleted_at IS NULL
     AND metrics.value IS NOT NULL
-WINDOW kind AS (PARTITION BY media.type, metrics.metric, metrics.time_window)

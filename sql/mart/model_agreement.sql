@@ -49,7 +49,7 @@ SELECT
     counted.wrongly_seen,
     counted.overlooked,
     counted.misread,
-    1.0 * counted.agreed / counted.reviewed AS agreed_share,
+    CAST(counted.agreed AS DOUBLE) / counted.reviewed AS agreed_share,
     counted.mean_probability_overruled
 FROM counted
 LEFT JOIN cogniac.applications AS applications ON applications.application_id = counted.application_id

@@ -47,14 +47,13 @@ readings AS (
         streams.fetched,
         streams.inserted,
         streams.updated,
+        streams.run_id,
+        streams.error,
         -- What a run found counts before what backfills and replays did; then the newest.
-        {
-            'is_run': coalesce(runs.command, 'run') = 'run',
-            'started_at': runs.started_at,
-            'run_id': streams.run_id,
-            'status': streams.status,
-            'error': streams.error
-        } AS reading
+        row_number() OVER (
+            PARTITION BY streams.source, streams.stream, streams.partition
+            ORDER BY coalesce(runs.command, 'run') = 'run' DESC, runs.started_at DESC, streams.run_id DESC
+        ) AS age
     FROM etl.run_streams AS streams
     JOIN etl.runs AS runs ON runs.run_id = streams.run_id
     CROSS JOIN newest_run
@@ -64,11 +63,15 @@ totals AS (
         source,
         stream,
         partition,
-        max(reading) AS last,
+        max(run_id) FILTER (WHERE age = 1) AS last_run_id,
+        max(started_at) FILTER (WHERE age = 1) AS last_run_at,
+        max(status) FILTER (WHERE age = 1) AS last_status,
+        max(error) FILTER (WHERE age = 1) AS last_error,
+        bool_or(is_run) AS last_is_run,
         max(started_at) FILTER (WHERE status = 'ok' AND is_run) AS last_good_at,
-        coalesce(sum(fetched) FILTER (WHERE is_recent), 0) / 7.0 AS fetched_per_day,
-        coalesce(sum(inserted) FILTER (WHERE is_recent), 0) / 7.0 AS inserted_per_day,
-        coalesce(sum(updated) FILTER (WHERE is_recent), 0) / 7.0 AS updated_per_day
+        CAST(coalesce(sum(fetched) FILTER (WHERE is_recent), 0) AS DOUBLE) / 7 AS fetched_per_day,
+        CAST(coalesce(sum(inserted) FILTER (WHERE is_recent), 0) AS DOUBLE) / 7 AS inserted_per_day,
+        CAST(coalesce(sum(updated) FILTER (WHERE is_recent), 0) AS DOUBLE) / 7 AS updated_per_day
     FROM readings
     GROUP BY
         source,
@@ -147,10 +150,10 @@ SELECT
     totals.source,
     totals.stream,
     totals.partition,
-    totals.last.run_id AS last_run_id,
-    totals.last.started_at AS last_run_at,
-    totals.last.status AS last_status,
-    totals.last.error AS last_error,
+    totals.last_run_id,
+    totals.last_run_at,
+    totals.last_status,
+    totals.last_error,
     totals.last_good_at,
     cursors.cursor_at AS newest_record_at,
     (extract(EPOCH FROM newest_run.started_at) - extract(EPOCH FROM cursors.cursor_at)) / 3600 AS lag_hours,
@@ -159,19 +162,20 @@ SELECT
     totals.updated_per_day,
     coalesce(refused.open_quarantine, 0) AS open_quarantine,
     coalesce(missing.open_gaps, 0) AS open_gaps,
-    totals.last.is_run
+    totals.last_is_run
     AND (
         totals.partition = ''
         OR listed.started_at IS NULL
-        OR totals.last.started_at >= listed.started_at
+        OR totals.last_run_at >= listed.started_at
     ) AS is_read,
     (
         extract(EPOCH FROM current_timestamp)
         - extract(
             EPOCH FROM CASE
                 WHEN totals.partition <> '' THEN totals.last_good_at
-                WHEN totals.last.status = 'ok' AND totals.last.is_run
-                    THEN greatest(whole.last_good_at, listed.started_at)
+                WHEN totals.last_status = 'ok' AND totals.last_is_run
+                    AND (whole.last_good_at < listed.started_at OR whole.last_good_at IS NULL)
+                    THEN listed.started_at
                 ELSE whole.last_good_at
             END
         )

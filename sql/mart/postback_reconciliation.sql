@@ -50,4 +50,4 @@ FROM cogniac.postbacks AS posts
 LEFT JOIN etl.gaps AS gaps
     ON gaps.source = 'cogniac'
     AND gaps.stream = 'postbacks'
-    AND gaps.key = posts.post_id || ' ' || posts.subject_index
+    AND gaps.key = posts.post_id || ' ' || CAST(posts.subject_index AS VARCHAR)

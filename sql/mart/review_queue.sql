@@ -60,8 +60,8 @@ measured AS (
         newest.model_id,
         newest.created_at,
         newest.probability,
-        coalesce(thresholds.threshold, 0.5) AS threshold,
-        abs(newest.probability - coalesce(thresholds.threshold, 0.5)) AS distance
+        coalesce(thresholds.threshold, CAST(0.5 AS DOUBLE)) AS threshold,
+        abs(newest.probability - coalesce(thresholds.threshold, CAST(0.5 AS DOUBLE))) AS distance
     FROM newest
     LEFT JOIN staging.thresholds AS thresholds
         ON thresholds.application_id = newest.application_id

@@ -32,12 +32,7 @@ SELECT
     prev_prob,
     probability,
     uncal_prob,
-    -- JSON: a reading is the text or number that is all of the application data; counts are compared as
-    -- numbers.
-    CASE app_data_type
-        WHEN 'ocr' THEN app_data ->> '$'
-        WHEN 'count' THEN CAST(TRY_CAST(app_data ->> '$' AS DOUBLE) AS VARCHAR)
-    END AS reading,
+    reading,
     valid_from,
     valid_to,
     revision

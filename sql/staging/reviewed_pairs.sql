@@ -70,6 +70,7 @@ last_words AS (
         first_value(prev_prob) OVER (
             PARTITION BY application_id, media_id, focus_key, subject_uid
             ORDER BY asserted_at, detection_id
+            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS probability_before
     FROM people
     WHERE version_age = 1
@@ -88,7 +89,7 @@ pairs AS (
             WHEN models.detection_id IS NULL THEN users.probability_before
             ELSE models.probability
         END AS model_probability,
-        coalesce(thresholds.threshold, 0.5) AS threshold,
+        coalesce(thresholds.threshold, CAST(0.5 AS DOUBLE)) AS threshold,
         users.user_id,
         users.detection_id AS user_detection_id,
         users.asserted_at AS user_asserted_at,

@@ -20,7 +20,10 @@ from etl.sources import own_settings
 
 T = 1772600000
 APPLICATION = {"application_id": "some", "name": "some", "type": "classification", "active": True}
-COGNIAC = ("applications", "subjects", "media", "results", "detections", "detection_boxes")
+COGNIAC = (
+    *("applications", "application_thresholds", "subjects"),
+    *("media", "results", "detections", "detection_boxes"),
+)
 LONGER = 20 if os.environ.get("TEST_LONG") else 1
 """How many times as many examples as usual."""
 

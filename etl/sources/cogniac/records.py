@@ -1,22 +1,44 @@
 """Cogniac records: what the declarations mark with a plus sign, and several shapes brought to one."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from etl.errors import RecordError
 from etl.extract.stream import Block, Enrich
-from etl.values import canonical, canonical_lines, parsed
+from etl.values import canonical, canonical_lines, parsed, text_of
 
 BOXED = frozenset({"box_set", "box"})
 """Kinds of application data whose boxes are rows of their own."""
+READ = frozenset({"ocr", "count"})
+"""Kinds of application data that are a reading as a whole: a text, or a number."""
 CORNERS = ("x0", "y0", "x1", "y1")
 NUMBERS = frozenset({int, float, type(None)})
 """Types a corner may have before it is looked at whether all are there; a bool is no number here."""
 
 
 def enrich_application(application: Any, context: Mapping[str, str]) -> None:  # noqa: ANN401
-    """Say which tenant was asked, where the application itself does not."""
+    """Say which tenant was asked, where the application itself does not, and list its thresholds."""
     application.added_tenant_id = context["tenant_id"]
+    application.added_thresholds = _thresholds(application.detection_thresholds)
+
+
+def _thresholds(configured: object) -> list[dict[str, Any]]:
+    """Return a row for each subject of the map from subject to threshold, which comes as number or text."""
+    subjects = configured.items() if isinstance(configured, dict) else ()
+    return [{"subject_uid": uid, "threshold": _number(value)} for uid, value in subjects]
+
+
+def _number(value: object) -> float | None:
+    """Return a number, or the one that a text holds, if it is finite; else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        # Python alone takes the digits of other scripts, and the database must read the same.
+        number = float(value) if not isinstance(value, str) or value.isascii() else math.nan
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
 
 
 def enrich_result(result: Any, context: Mapping[str, str]) -> None:  # noqa: ANN401 -- a type made from the schema
@@ -82,6 +104,16 @@ def _enrich_detection(detection: Any) -> None:  # noqa: ANN401 -- a type made fr
         detection.app_data = parsed(detection.app_data)
     if detection.app_data_type in BOXED:
         detection.added_boxes = _boxes(detection.app_data)
+    if detection.app_data_type in READ:
+        detection.added_reading = _reading(detection.app_data_type, detection.app_data)
+
+
+def _reading(kind: str, app_data: object) -> str | None:
+    """Return what was read, as text: a count as a number, so that 12 and 12.0 are the same."""
+    if kind == "count":
+        number = _number(app_data)
+        return None if number is None else repr(number)
+    return app_data if isinstance(app_data, str) else text_of(app_data)
 
 
 def _asserted_by(user_id: str | None, model_id: str | None, app_id: str | None) -> str | None:
@@ -129,8 +161,11 @@ def _corners(box: object, path: str) -> dict[str, Any] | None:
 
 def enrich_applications(block: Block) -> None:
     """Do to whole columns what `enrich_application` does to a record."""
-    count = len(block.values("", "application_id"))
-    block.put("", "+tenant_id", [block.context["tenant_id"]] * count)
+    configured = block.values("", "detection_thresholds")
+    block.put("", "+tenant_id", [block.context["tenant_id"]] * len(configured))
+    rows = [(parent, row) for parent, each in enumerate(configured) for row in _thresholds(each)]
+    columns = {name: [row[name] for _, row in rows] for name in ("subject_uid", "threshold")}
+    block.add_rows("+thresholds[]", [parent for parent, _ in rows], columns)
 
 
 def enrich_results(block: Block) -> None:
@@ -172,6 +207,15 @@ def _enrich_detections(block: Block) -> None:
             for each, kind in zip(data, kinds, strict=True)
         ]
         block.put("detections[]", "app_data", data)
+    if not READ.isdisjoint(kinds):
+        block.put(
+            "detections[]",
+            "+reading",
+            [
+                _reading(kind, each) if each is not None and kind in READ else None
+                for each, kind in zip(data, kinds, strict=True)
+            ],
+        )
     boxed = [
         (row, each if isinstance(each, list) else [each])
         for row, (each, kind) in enumerate(zip(data, kinds, strict=True))
