@@ -85,6 +85,8 @@ lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
 	echo hatchling | $(compile) $(ARGS) --extra demo --group bench --output-file requirements-bench.lock pyproject.toml -
 	$(compile) $(ARGS) --group fuzz --output-file requirements-fuzz.lock
 	echo duckdb==1.2.0 | $(compile) --output-file requirements-reader.lock -
+	$(compile) --constraint requirements.lock --no-emit-package pyarrow --group spark \
+		--output-file requirements-spark.lock
 
 docs: $(ready) ## Write the data dictionary, and the reference of the declarations for people and editors
 	$(bin)/python -m etl.dictionary > .venv/written && mv .venv/written schemas/README.md
@@ -93,13 +95,14 @@ docs: $(ready) ## Write the data dictionary, and the reference of the declaratio
 
 # A fresh environment each time, so that nothing unlocked survives; the stamp comes last, so that a broken
 # set-up is done again.
-$(ready): pyproject.toml requirements.lock requirements-floor.lock requirements-reader.lock
+$(ready): pyproject.toml requirements.lock requirements-floor.lock requirements-reader.lock requirements-spark.lock
 	@$(check_python)
 	$(PYTHON) -m venv --clear $(VENV)
 	$(pip) --require-hashes --requirement requirements.lock
 	$(pip) --no-deps --no-build-isolation --editable .
 	$(pip) --no-deps --require-hashes --target $(VENV)/duckdb-floor --requirement requirements-floor.lock
 	$(pip) --no-deps --require-hashes --target $(VENV)/duckdb-reader --requirement requirements-reader.lock
+	$(pip) --no-deps --require-hashes --target $(VENV)/spark --requirement requirements-spark.lock
 	@touch $@
 
 .venv/fuzz: $(ready) requirements-fuzz.lock

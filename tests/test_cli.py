@@ -25,6 +25,7 @@ COMMANDS = (
     "sql",
     "report",
     "snapshot",
+    "marts",
     "publish",
     "rebuild",
     "install-timer",

@@ -66,6 +66,18 @@ def test_traces_need_their_extra(bare: Sightglass, how: str, named: str) -> None
     assert stored == brought > 0
 
 
+@pytest.mark.parametrize(
+    ("how", "named"), [("absent", "sqlglot"), ("broken", "libmissing.so.1: no such file")]
+)
+def test_marts_need_their_extra(tmp_path: Path, how: str, named: str) -> None:
+    """In other dialects; one line says how to get it."""
+    (tmp_path / "sqlglot.py").write_text(STANDS_IN[how].format(name="sqlglot"), encoding="utf-8")
+    ran = Sightglass(tmp_path)("marts", "--dialect", "spark")
+
+    said = f"sightglass: marts in other dialects need {named}: pip install 'sightglass-etl[marts]'\n"
+    assert (2, "", said) == (ran.code, ran.out, ran.err)
+
+
 def test_nobody_looks_for_an_extra_that_is_not_needed(bare: Sightglass) -> None:
     """Without the settings not a word is said of them."""
     ran = bare("run", OTEL_SDK_DISABLED="true", **TRACES)

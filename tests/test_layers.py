@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "declaration": {"values"},
     "schema": {"declaration", "errors", "values"},
     "views": {"errors", "schema"},
+    "dialects": {"views"},
     "dictionary": {"declaration", "schema", "views"},
     "reference": {"declaration"},
     "archive": {"archive", "config", "errors", "extract", "files"},
@@ -96,6 +97,7 @@ MAY_IMPORT = {
             "cli",
             "config",
             "demo",
+            "dialects",
             "doctor",
             "event",
             "extract",
@@ -202,6 +204,18 @@ def test_nothing_but_an_archive_there_imports_object_stores() -> None:
     }
 
     assert {"archive.bucket"} == found
+
+
+def test_nothing_but_the_dialects_imports_what_translates() -> None:
+    """All other commands work where the extra `marts` is not installed."""
+    found = {
+        module
+        for module in MODULES
+        for name in imported(module, FILES[module].read_text(encoding="utf-8"))
+        if name.partition(".")[0] == "sqlglot"
+    }
+
+    assert {"dialects"} == found
 
 
 def test_every_part_has_its_rule() -> None:

@@ -1,6 +1,7 @@
 """What the README promises is there: commands, targets, settings, exit codes."""
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,16 @@ def test_every_make_target_that_is_named_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
 
     assert set(re.findall(r"`?\bmake ([a-z-]+)(?=`|  )", README + CONTRIBUTING)) <= targets
+
+
+def test_each_extra_is_named_with_its_weight() -> None:
+    """In one table, which has no others."""
+    declared = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    table = README.split("| extra | MB |")[1].split("\n\n")[0]
+    named = re.findall(r"^\| `(\w+)` \| (\d+) \|", table, re.MULTILINE)
+
+    assert sorted(declared["optional-dependencies"]) == sorted(name for name, _ in named)
+    assert len(table.splitlines()) - 2 == len(named)
 
 
 def test_settings_table_lists_every_setting_with_its_default() -> None:

@@ -44,6 +44,7 @@ COMMANDS = {
     "sql": "Query what is published.",
     "report": "Make an HTML page of what was found.",
     "snapshot": "Write all that is published into one DuckDB file.",
+    "marts": "Print the marts in the SQL of another engine.",
     "publish": "Publish the warehouse again, as every run does.",
     "rebuild": "Make the tables anew from what was received.",
     "install-timer": "Print what starts runs from cron or systemd.",
