@@ -34,7 +34,7 @@ MARTS = [view.qualified for view in views() if view.schema == "mart"]
 
 MADE = re.compile(r"^CREATE (?:OR REPLACE VIEW|SCHEMA IF NOT EXISTS) ((?:\w+\.\w+)?)", re.MULTILINE)
 """Finds the name of the view that a statement makes; empty where it makes a schema."""
-PACKAGES = Path(sys.prefix) / "spark"
+PACKAGES = Path(os.environ.get("TEST_SPARK", Path(sys.prefix, "spark")))
 """Where Sail and its client are: theirs are packages, such as numpy, that the rest must do without."""
 
 Rows = list[tuple[Any, ...]]
@@ -265,6 +265,8 @@ class Spark:
 @pytest.fixture(scope="module")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spark]:
     """Sail, and a client of it, both in an environment of their own, which `make setup` makes."""
+    if not (PACKAGES / "pysail").is_dir():
+        pytest.fail(f"{PACKAGES} holds no Sail; `make setup` does this, or set TEST_SPARK")
     environment = {**os.environ, "PYTHONPATH": str(PACKAGES), "NO_PROXY": "127.0.0.1"}
     log = tmp_path_factory.mktemp("spark") / "log"
     with (

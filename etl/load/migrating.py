@@ -16,9 +16,10 @@ from duckdb import DuckDBPyConnection
 from etl import __version__
 from etl.declaration import Column
 from etl.errors import ConfigError
+from etl.load.filling import filling
 from etl.load.relation import MARK, is_marked
 from etl.load.sql import names
-from etl.schema import Source, Table, has_statement, literal, quote, statement
+from etl.schema import Source, Table, literal, quote, statement
 from etl.transform.columns import ValueMismatchError, array
 from etl.transform.flatten import EXTRA
 from etl.transform.shape import paths_of, scalar
@@ -102,13 +103,10 @@ class Migration:
 
     def unfilled(self) -> Iterator[str]:
         """Yield what records that were loaded before may have values for, which only their log can tell."""
-        columns = self.table.columns
-        for each in self.changes:
-            if self._filling(each.column):
-                pass
-            elif each.change == MADE:
+        for each in [each for each in self.changes if not filling(self.table, each.column)]:
+            if each.change == MADE:
                 yield self.table.qualified
-            elif each.change == ADDED and not each.paths and not columns[each.column].maintained:
+            elif each.change == ADDED and not each.paths and not self.table.columns[each.column].maintained:
                 yield f"{self.table.qualified}.{each.column}"
 
     def apply(self, connection: DuckDBPyConnection) -> None:
@@ -123,32 +121,9 @@ class Migration:
             self._move(connection)
         else:
             for each in self.changes:
-                column = self.table.columns[each.column]
-                connection.execute(
-                    f"ALTER TABLE {self.table.qualified} ADD COLUMN {quote(each.column)} {column.sql}"
-                )
+                added = f"{quote(each.column)} {self.table.columns[each.column].sql}"
+                connection.execute(f"ALTER TABLE {self.table.qualified} ADD COLUMN {added}")
         connection.execute(";\n".join(self.table.comments()))
-
-    def fill(self, connection: DuckDBPyConnection) -> None:
-        """Fill what is new from what is stored, where the SQL of its source says how; once all is up to date.
-
-        `sql/<source>/filled/<table>.sql` is the query for the rows of a new table, `<table>.<column>.sql` the
-        expression for a new column in rows of the table and its history.
-        """
-        for each in self.changes:
-            name, text = self.table.qualified, self._filling(each.column)
-            if text and each.change == MADE:
-                connection.execute(f"INSERT INTO {name} BY NAME\n{text}")
-            elif text and each.change == ADDED:
-                value = f"(\n{text})"
-                set_value = f"UPDATE {name} SET {quote(each.column)} = {value} WHERE {value} IS NOT NULL"
-                connection.execute(set_value)
-
-    def _filling(self, column: str) -> str:
-        """Return how a new column, or the new table, is filled from what is stored; empty where it is not."""
-        of = self.table.declared.history_of or self.table.name
-        name = f"{self.source.name}/filled/{of}{column and '.'}{column}"
-        return statement(name) if has_statement(name) else ""
 
     def _is_to_move(self, connection: DuckDBPyConnection) -> bool:
         """Whether values move; else columns are added without any, and that is all."""

@@ -9,7 +9,8 @@ import duckdb
 
 from etl import __version__, schema
 from etl.errors import ConfigError
-from etl.load.migrating import Migration, enter
+from etl.load.filling import fill
+from etl.load.migrating import ADDED, MADE, Migration, enter
 from etl.load.relation import MARK, MARK_DOC, is_marked
 from etl.schema import SYSTEM, quote
 
@@ -41,10 +42,12 @@ def prepare(connection: duckdb.DuckDBPyConnection, *sources: schema.Source) -> l
     try:
         if statements:
             connection.execute(";\n".join(statements))
-        for each in migrations:
-            each.apply(connection)
-        for each in migrations:
-            each.fill(connection)
+        for migration in migrations:
+            migration.apply(connection)
+        for migration in migrations:
+            for each in migration.changes:
+                if each.change in {MADE, ADDED}:
+                    fill(connection, migration.table, each.column)
         if f"{SYSTEM}.runs" in found:
             enter(connection, migrations)
         connection.commit()
