@@ -61,7 +61,7 @@ MAY_IMPORT = {
         "version",
     },
     "publish": {
-        *(*VALUES, "archive", "config", "event", "files", "process", "publish", "views"),
+        *(*VALUES, "archive", "config", "event", "files", "process", "publish", "setting", "views"),
         *("load.differences", "load.duckdb_errors", "load.relation", "load.sql", "load.warehouse"),
     },
     "notify": {
@@ -202,6 +202,18 @@ def test_nothing_but_an_archive_there_imports_object_stores() -> None:
     }
 
     assert {"archive.bucket"} == found
+
+
+def test_nothing_but_delta_tables_imports_what_reads_them() -> None:
+    """All commands work where the extra `delta` is not installed."""
+    found = {
+        module
+        for module in MODULES
+        for name in imported(module, FILES[module].read_text(encoding="utf-8"))
+        if name.partition(".")[0] == "deltalake"
+    }
+
+    assert {"publish.delta_log", "publish.targets.delta"} == found
 
 
 def test_every_part_has_its_rule() -> None:
