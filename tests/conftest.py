@@ -115,6 +115,7 @@ SLOW = {
     "test_stops.py",
     "test_target_delta.py::test_a_kill_at_any_moment_is_made_good",
     "test_target_delta.py::test_forget_leaves_nothing_there",
+    "test_target_delta.py::test_what_could_not_be_forgotten_there_is_by_the_next",
     "test_terminal.py",
     "test_third_source.py::test_a_rebuild_and_a_run_that_finds_nothing_leave_tables_and_cursors_as_they_are",
     "test_third_source.py::test_a_run_that_is_killed_is_gone_on_with_without_loss_or_duplicate",

@@ -398,11 +398,33 @@ def test_forget_leaves_nothing_there(asked: Sightglass) -> None:
         ran = asked("forget", "--media", media_id, **settings)
         assert 0 == ran.code, ran.err
         delta = asked.home / "delta"
-        held = [str(pq.ParquetFile(path).read().to_pylist()) for path in delta.rglob("*.parquet")]
-        assert [] == [1 for each in held if media_id in each]
+        assert [] == holding(delta, media_id)
         assert bool(settings["SIGHTGLASS_LAKE_FORMAT"]) == delta.exists()
     assert 0 == asked("publish").code
     assert in_lake(asked.home) == in_delta(asked.home / "delta")
+
+
+def holding(delta: Path, text: str) -> list[Path]:
+    """The files of Delta tables that hold a text."""
+    return [path for path in delta.rglob("*.parquet") if text in str(pq.ParquetFile(path).read().to_pylist())]
+
+
+def test_what_could_not_be_forgotten_there_is_by_the_next(asked: Sightglass) -> None:
+    """The exit code tells, and the same command makes it good."""
+    assert 0 == asked("run").code
+    media_id = pq.read_table(asked.home / "lake/cogniac/results")["media_id"][0].as_py()
+    delta, aside = asked.home / "delta", asked.folder / "aside"
+    delta.rename(aside)
+    delta.write_text("mine")
+    failed = asked("forget", "--media", media_id)
+    delta.unlink()
+    aside.rename(delta)
+    before = holding(delta, media_id)
+    again = asked("forget", "--media", media_id)
+
+    assert (4, True) == (failed.code, "move away what stands in its place" in failed.err)
+    assert [] != before
+    assert (0, []) == (again.code, holding(delta, media_id))
 
 
 def test_what_is_in_the_way_is_named(asked: Sightglass) -> None:
