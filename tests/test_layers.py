@@ -213,7 +213,7 @@ def test_nothing_but_delta_tables_imports_what_reads_them() -> None:
         if name.partition(".")[0] == "deltalake"
     }
 
-    assert {"publish.delta_log", "publish.targets.delta"} == found
+    assert {"publish.delta.log", "publish.delta.tables", "publish.targets.delta"} == found
 
 
 def test_every_part_has_its_rule() -> None:

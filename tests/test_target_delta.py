@@ -22,8 +22,9 @@ from support.publish_kills import copy
 from deltalake import DeltaTable
 from etl.errors import TargetError
 from etl.load.warehouse import umask
-from etl.publish import delta_log, size
-from etl.publish.targets.delta import DeltaTables
+from etl.publish import size
+from etl.publish.delta import log as delta_log
+from etl.publish.delta.tables import DeltaTables
 
 FORMAT = {"SIGHTGLASS_LAKE_FORMAT": "delta"}
 TWO: Changes = {"a.one": {"all": [1, 2]}, "a.two": {"2024-01": [1], "2024-02": [2, 3], "2024-03": []}}

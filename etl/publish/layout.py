@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-DELTA = "delta"
-"""Folder of the warehouse for Delta tables, of links to the files of the lake."""
 VERSIONS = ".versions"
 ASIDE = ".aside"
 """Folder for what is being written, and for what links lead to: views list all in the folder of a table."""

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from etl import schema
-from etl.publish.layout import DELTA
+from etl.publish.targets import delta
 from etl.publish.version import LAKE, Version, is_published, of_newest
 from etl.schema import Table
 
@@ -76,7 +76,7 @@ class Forecast:
     """When the disk will be full; None where that is not within ten years."""
 
 
-KINDS = {LAKE: LAKE, DELTA: LAKE, RAW: RAW}
+KINDS = {LAKE: LAKE, delta.FOLDER: LAKE, RAW: RAW}
 """What the folders are counted as: Delta tables are other names of the lake's files."""
 
 
