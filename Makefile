@@ -61,7 +61,7 @@ test-long: .venv/fuzz ## Fuzz what takes in answers (FUZZ_SECONDS each), then ru
 		tests/test_archive_cogniac.py tests/test_archive_kills.py tests/test_command_kills.py tests/test_disk.py \
 		tests/test_fault_damage.py tests/test_fault_files.py tests/test_fault_machine.py tests/test_forget.py \
 		tests/test_postbacks.py tests/test_rebuild.py tests/test_refresh.py tests/test_stops.py \
-		tests/test_undo.py tests/test_verify.py tests/test_year.py
+		tests/test_target_delta.py tests/test_undo.py tests/test_verify.py tests/test_year.py
 
 check: $(ready) ## Check format, lint and types
 	$(bin)/ruff format --check .

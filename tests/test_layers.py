@@ -62,7 +62,7 @@ MAY_IMPORT = {
         "version",
     },
     "publish": {
-        *(*VALUES, "archive", "config", "event", "files", "process", "publish", "views"),
+        *(*VALUES, "archive", "config", "event", "files", "process", "publish", "setting", "views"),
         *("load.differences", "load.duckdb_errors", "load.relation", "load.sql", "load.warehouse"),
     },
     "notify": {
@@ -206,16 +206,24 @@ def test_nothing_but_an_archive_there_imports_object_stores() -> None:
     assert {"archive.bucket"} == found
 
 
-def test_nothing_but_the_dialects_imports_what_translates() -> None:
-    """All other commands work where the extra `marts` is not installed."""
+BY_EXTRA = {
+    "sqlglot": {"dialects"},
+    "deltalake": {"publish.delta.log", "publish.delta.tables", "publish.targets.delta"},
+}
+"""By package of an extra, the modules that import it: all else works where it is not installed."""
+
+
+@pytest.mark.parametrize("package", BY_EXTRA)
+def test_what_an_extra_brings_is_imported_where_it_is_used_alone(package: str) -> None:
+    """Whoever does not install the extra misses nothing else."""
     found = {
         module
         for module in MODULES
         for name in imported(module, FILES[module].read_text(encoding="utf-8"))
-        if name.partition(".")[0] == "sqlglot"
+        if name.partition(".")[0] == package
     }
 
-    assert {"dialects"} == found
+    assert BY_EXTRA[package] == found
 
 
 def test_every_part_has_its_rule() -> None:

@@ -85,7 +85,7 @@ def forget(settings: Settings, kind: Kind, text: str, now: Callable[[], datetime
         _publish(settings, report)
         report.left += _holding(home, text)
         store.remember(home, one.finished(kind, text))
-    report.exit_code = QUARANTINED if report.left else OK
+    report.exit_code = worst([report.exit_code, QUARANTINED if report.left else OK])
     return report
 
 

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from etl import schema
+from etl.publish.targets import delta
 from etl.publish.version import LAKE, Version, is_published, of_newest
 from etl.schema import Table
 
@@ -75,6 +76,10 @@ class Forecast:
     """When the disk will be full; None where that is not within ten years."""
 
 
+KINDS = {LAKE: LAKE, delta.FOLDER: LAKE, RAW: RAW}
+"""What the folders are counted as: Delta tables are other names of the lake's files."""
+
+
 def measured(home: Path) -> Sizes:
     """Return how large everything in a folder is; links and files that go meanwhile count nothing."""
     found: dict[str, int] = {}
@@ -86,7 +91,7 @@ def measured(home: Path) -> Sizes:
             continue  # another name of the same file, as the lake has
         seen.add(inode)
         top = path.parts[0]
-        kind = "warehouse" if top in WAREHOUSE else top if top in (LAKE, RAW) else "other"
+        kind = "warehouse" if top in WAREHOUSE else KINDS.get(top, "other")
         found[kind] = found.get(kind, 0) + size
         if kind == RAW and (day := _day(path)) is not None:
             by_day[day] = by_day.get(day, 0) + size

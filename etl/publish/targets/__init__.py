@@ -21,6 +21,6 @@ def target_settings() -> list[type[Any]]:
 
 
 def targets(settings: "Settings") -> "list[Target]":
-    """Return the targets that the settings name."""
-    found = [module.target(settings) for module in target_modules()]
+    """Return the targets that the settings name; none of those whose settings were not read."""
+    found = [module.target(settings) for module in target_modules() if module.OwnSettings in settings.own]
     return [each for each in found if each is not None]
