@@ -113,6 +113,7 @@ SLOW = {
     "test_stateful_lists.py",
     "test_status.py",
     "test_stops.py",
+    "test_store.py",
     "test_terminal.py",
     "test_third_source.py::test_a_rebuild_and_a_run_that_finds_nothing_leave_tables_and_cursors_as_they_are",
     "test_third_source.py::test_a_run_that_is_killed_is_gone_on_with_without_loss_or_duplicate",
