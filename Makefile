@@ -78,7 +78,7 @@ clean: ## Remove .venv, caches and what was built; a warehouse stays
 lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
 	echo hatchling | $(compile) $(ARGS) --extra demo --group test --group lint \
 		--output-file requirements.lock pyproject.toml -
-	sed -n 's/^ *"duckdb>=\([0-9.]*\)".*/duckdb==\1/p' pyproject.toml | $(compile) \
+	sed -n 's/^ *"duckdb>=\([0-9.]*\)".*/duckdb==\1/p; s/^duckdb=/duckdb-extension-httpfs=/p' pyproject.toml | $(compile) \
 		--output-file requirements-floor.lock -
 	echo hatchling | $(compile) --constraint requirements.lock --extra demo --output-file requirements-demo.lock \
 		pyproject.toml -

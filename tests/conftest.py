@@ -116,6 +116,7 @@ SLOW = {
     "test_stateful_lists.py",
     "test_status.py",
     "test_stops.py",
+    "test_store.py",
     "test_target_delta.py::test_a_kill_at_any_moment_is_made_good",
     "test_target_delta.py::test_forget_leaves_nothing_there",
     "test_target_delta.py::test_what_could_not_be_forgotten_there_is_by_the_next",

@@ -194,7 +194,7 @@ def test_nothing_but_the_listener_imports_a_server() -> None:
     assert {"listen.receiver", "listen.server"} == found
 
 
-def test_nothing_but_an_archive_there_imports_object_stores() -> None:
+def test_only_an_archive_or_a_lake_there_imports_object_stores() -> None:
     """All commands work where the extra `store` is not installed."""
     found = {
         module
@@ -203,7 +203,7 @@ def test_nothing_but_an_archive_there_imports_object_stores() -> None:
         if name.partition(".")[0] == "obstore"
     }
 
-    assert {"archive.bucket"} == found
+    assert {"archive.bucket", "publish.store.objects"} == found
 
 
 BY_EXTRA = {

@@ -46,6 +46,7 @@ from etl.pipeline.stages import Stages
 from etl.process import code_if_told, interruptible, share_arenas, spare
 from etl.publish import Published, publish
 from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
+from etl.publish.targets import targets
 from etl.redact import Redactor
 
 LATE_INTERRUPTS = 3
@@ -103,6 +104,7 @@ def run(  # noqa: PLR0913 -- the last is given by tests alone
 
     With `reread`, that is loaded again instead, and cursors stay.
     """
+    targets(settings)  # where one is named that cannot be, no API is asked
     report = begun(now(), "backfill" if reread else "run")
     with ExitStack() as stack:
         sessions, report.skipped = connect(settings, wanted)

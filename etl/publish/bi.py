@@ -47,8 +47,7 @@ def write_bi(settings: Settings) -> bool:
     """Make `bi.duckdb` for readers who see the lake as the settings say; whether it had to be written."""
     lake, path = settings.home / LAKE, settings.home / NAME
     prefix = prefix_of(settings)
-    statements = list(definitions(prefix))
-    digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()
+    digest = digest_of(prefix)
     record = lake / VERSIONS / DEFINED
     if _is_noted(record, path, digest):
         return False
@@ -57,19 +56,7 @@ def write_bi(settings: Settings) -> bool:
         return False
     aside = path.with_name(NAME + PART)
     try:
-        aside.unlink(missing_ok=True)
-        with closing(duckdb.connect()) as connection:
-            if prefix != str(lake):
-                _show(connection, lake, prefix)
-            connection.execute(f"ATTACH {literal(str(aside))} AS bi (STORAGE_VERSION '{STORAGE}')")
-            connection.execute("USE bi")
-            mark = f"CREATE MACRO {MARK}() AS {literal(digest)}"
-            # In one transaction, so that nothing of it goes through a log. There is nothing to optimize, and
-            # to look for that takes a quarter of the time.
-            connection.execute(";\n".join(["PRAGMA disable_optimizer", "BEGIN", *statements, mark, "COMMIT"]))
-            connection.execute("USE memory")
-            connection.execute("DETACH bi")
-        aside.chmod(0o666 & ~umask())
+        make_bi(aside, lake, prefix)
         aside.rename(path)
     except (duckdb.IOException, OSError) as error:
         with suppress(OSError):
@@ -80,6 +67,29 @@ def write_bi(settings: Settings) -> bool:
         raise EnvironmentFaultError(f"cannot write {path}: {what}") from error
     _note(record, path, digest)
     return True
+
+
+def digest_of(prefix: str) -> str:
+    """Return what tells the definitions of views that read the lake under a prefix from others."""
+    return hashlib.sha256("\n".join(definitions(prefix)).encode()).hexdigest()
+
+
+def make_bi(path: Path, lake: Path, prefix: str) -> None:
+    """Make a file of views that read the lake under a prefix; duckdb.IOException or OSError if it cannot."""
+    path.unlink(missing_ok=True)
+    with closing(duckdb.connect()) as connection:
+        if prefix != str(lake):
+            _show(connection, lake, prefix)
+        connection.execute(f"ATTACH {literal(str(path))} AS bi (STORAGE_VERSION '{STORAGE}')")
+        connection.execute("USE bi")
+        mark = f"CREATE MACRO {MARK}() AS {literal(digest_of(prefix))}"
+        # In one transaction, so that nothing of it goes through a log. There is nothing to optimize, and
+        # to look for that takes a quarter of the time.
+        statements = ["PRAGMA disable_optimizer", "BEGIN", *definitions(prefix), mark, "COMMIT"]
+        connection.execute(";\n".join(statements))
+        connection.execute("USE memory")
+        connection.execute("DETACH bi")
+    path.chmod(0o666 & ~umask())
 
 
 def remove_bi(settings: Settings) -> None:

@@ -98,6 +98,8 @@ def publish(
     Only partitions that changed are written, or whose file is damaged. A publish that was killed is made
     good by the next one.
     """
+    # What of them can be seen to be wrong is said before anything is written.
+    others = targets(settings)
     lake = Lake(settings.home / LAKE, limits)
     if lake.is_incomplete():
         # Its views could not be read until all files are in place again.
@@ -122,7 +124,7 @@ def publish(
     version = lake.commit(_tables(), change, loaded_until) if change.files else lake.newest()
     _tidy(lake, settings, damaged)
     write_bi(settings)
-    failed = put(release_of(lake, _tables(), version, settings), targets(settings))
+    failed = put(release_of(lake, _tables(), version, settings), others)
     tables = sum(map(bool, change.changed.values()))
     published = Published(version, tables, change.files, change.rows, names, failed)
     event("publish.ended", **published.as_json())

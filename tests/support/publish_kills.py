@@ -25,12 +25,12 @@ def copy(source: Path, target: Path) -> None:
     subprocess.run(["cp", "-a", str(source), str(target)], check=True)  # noqa: S607 -- the system's own
 
 
-def seen(home: Path) -> Seen:
+def seen(home: Path, query: str = CONTENT) -> Seen:
     """What a reader finds in all tables, asked for in one go; nothing before anything is published."""
     if not (home / "bi.duckdb").exists():
         return []
     with duckdb.connect(home / "bi.duckdb", read_only=True) as reader:
-        return reader.execute(CONTENT).fetchall()
+        return reader.execute(query).fetchall()
 
 
 def held(home: Path) -> Seen:
