@@ -61,7 +61,8 @@ MAY_IMPORT = {
         "version",
     },
     "publish": {
-        *(*VALUES, "archive", "config", "event", "files", "process", "publish", "views"),
+        *(*VALUES, "archive", "config", "event", "files", "process", "publish", "setting", "views"),
+        "extract.forgotten",
         *("load.differences", "load.duckdb_errors", "load.relation", "load.sql", "load.warehouse"),
     },
     "notify": {
@@ -202,6 +203,18 @@ def test_nothing_but_an_archive_there_imports_object_stores() -> None:
     }
 
     assert {"archive.bucket"} == found
+
+
+def test_nothing_but_its_sessions_imports_what_speaks_with_postgresql() -> None:
+    """All commands work where the extra `postgres` is not installed."""
+    found = {
+        module
+        for module in MODULES
+        for name in imported(module, FILES[module].read_text(encoding="utf-8"))
+        if name.partition(".")[0] == "adbc_driver_postgresql"
+    }
+
+    assert {"publish.postgres_session"} == found
 
 
 def test_every_part_has_its_rule() -> None:

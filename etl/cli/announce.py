@@ -19,6 +19,7 @@ from etl.notify.ping import ping
 from etl.notify.traces import are_wanted, send_traces
 from etl.pipeline.stages import Stages
 from etl.process import code_if_told
+from etl.publish.targets import targets
 from etl.setting import declared
 
 
@@ -38,6 +39,7 @@ def announcing(settings: Settings) -> Iterator[Announced]:
     ConfigError beforehand, where what tells them is missing.
     """
     check_metrics(settings)
+    targets(settings)  # ConfigError where one cannot be
     found, begun = Announced(), datetime.now(UTC)
     try:
         yield found
