@@ -15,6 +15,7 @@ from etl.setting import (
     check_secret,
     checked,
     declared,
+    passwords_of,
     reason_of,
     secrets_of_address,
 )
@@ -146,11 +147,16 @@ class Settings:
     @property
     def secrets(self) -> list[Secret]:
         """All secrets that were given, and what stands behind the name in a pair of a name and a secret."""
-        values = [getattr(each, name) for area, each in self.own.items() for name in declared(area)]
-        given = [each for each in values if isinstance(each, Secret) and each]
-        given += [self.listen_secret] * bool(self.listen_secret)
+        given = [self.listen_secret] * bool(self.listen_secret)
+        inside: list[Secret] = []
+        for area, each in self.own.items():
+            for name, setting in declared(area).items():
+                value = getattr(each, name)
+                if isinstance(value, Secret) and value:
+                    inside += passwords_of(value) if setting.is_database else []
+                    given += [] if setting.is_database else [value]
         paired = (Secret(each.reveal().partition(":")[2]) for each in given)
-        return [*given, *paired, *secrets_of_address(self.ping_url)]
+        return [*given, *paired, *inside, *secrets_of_address(self.ping_url)]
 
     def at(self, home: Path) -> "Settings":
         """Return the same settings for another folder of a warehouse; ConfigError where none can be there."""

@@ -1,12 +1,13 @@
 """What one setting is: how it is declared, and which values it may have."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, NewType, get_origin, get_type_hints
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from etl.errors import ConfigError
 
@@ -61,6 +62,8 @@ class Setting:
     """A secret that is packed before it is sent: it may hold any characters in one line."""
     is_address: bool = False
     """A secret that is the address of a web service."""
+    is_database: bool = False
+    """A secret that is the address of a database: of it the password alone must not be seen."""
     filled: bool = False
     """Refused where it is given and empty, as secrets and folders always are."""
     kind: Any = str
@@ -135,6 +138,14 @@ def secrets_of_address(address: Secret) -> list[Secret]:
     words = [*path.split("/"), *(pair.partition("=")[2] for pair in parts.query.split("&"))]
     long = [word for word in words if len(word) >= LONG_WORD]
     return [Secret(text) for text in (*(long or [path]), parts.query, parts.password or "") if text]
+
+
+def passwords_of(address: Secret) -> list[Secret]:
+    """Return the passwords in the address of a database, as they are written there and as they are meant."""
+    whole = address.reveal()
+    found = re.findall(r"://[^/?@]*?:([^/?]*)@", whole)
+    found += re.findall(r"[?&](?:ssl)?password=([^&]*)", whole)
+    return [Secret(text) for each in found for text in dict.fromkeys((each, unquote(each))) if text]
 
 
 def _days(setting: Setting, value: str, where: str) -> float | None:

@@ -95,6 +95,7 @@ SLOW = {
     "test_plan.py",
     "test_postbacks.py",
     "test_postbacks_odd.py",
+    "test_postgres.py",
     "test_publish_files.py",
     "test_publish_kills.py",
     "test_quarantine_command.py",

@@ -63,6 +63,7 @@ MAY_IMPORT = {
     },
     "publish": {
         *(*VALUES, "archive", "config", "event", "files", "process", "publish", "setting", "views"),
+        "extract.forgotten",
         *("load.differences", "load.duckdb_errors", "load.relation", "load.sql", "load.warehouse"),
     },
     "notify": {
@@ -209,6 +210,7 @@ def test_only_an_archive_or_a_lake_there_imports_object_stores() -> None:
 BY_EXTRA = {
     "sqlglot": {"dialects"},
     "deltalake": {"publish.delta.log", "publish.delta.tables", "publish.targets.delta"},
+    "adbc_driver_postgresql": {"publish.postgres_session"},
 }
 """By package of an extra, the modules that import it: all else works where it is not installed."""
 

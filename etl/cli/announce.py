@@ -39,7 +39,7 @@ def announcing(settings: Settings) -> Iterator[Announced]:
     ConfigError beforehand, where what tells them, or puts the published version somewhere, is missing.
     """
     check_metrics(settings)
-    targets(settings)
+    targets(settings)  # ConfigError where one cannot be
     found, begun = Announced(), datetime.now(UTC)
     try:
         yield found

@@ -1,0 +1,2 @@
+-- Take out the version that was here.
+DELETE FROM etl.published
