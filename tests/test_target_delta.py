@@ -14,12 +14,12 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Plant, Sightglass
+from deltalake import DeltaTable
 from support.delta import Changes, Made, Rows, age, complete, files, in_delta, in_lake, newest, versions
 from support.kills import place, started
 from support.lake import plain
 from support.publish_kills import copy
 
-from deltalake import DeltaTable
 from etl.errors import TargetError
 from etl.load.warehouse import umask
 from etl.publish import size

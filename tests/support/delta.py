@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-
 from deltalake import DeltaTable
+
 from etl.declaration import Column, Declaration
 from etl.publish.state import Partition
 from etl.publish.target import PartitionFile, Release
