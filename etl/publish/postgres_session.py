@@ -164,7 +164,7 @@ class Session:
         """Set the limits, and see whether the server can hold the tables."""
         for setting in (
             f"statement_timeout = '{seconds}s'",
-            f"lock_timeout = '{min(LOCK_SECONDS, seconds)}s'",
+            f"lock_timeout = '{min(LOCK_SECONDS * 1_000, seconds * 500)}ms'",
             f"idle_in_transaction_session_timeout = '{2 * seconds}s'",
             "client_encoding = 'UTF8'",
             "standard_conforming_strings = on",
