@@ -35,7 +35,10 @@ CROWD = 16
 TIMEOUT_SECONDS = 30.0  # seconds after which a test fails that would wait for ever
 DETECTIONS = r"/1/applications/\w+/detections"
 LOGIN = "COG_API_KEY, or COG_USER and COG_PASS"
-COGNIAC = ("results", "detections", "detection_boxes", "media", "applications", "subjects")
+COGNIAC = (
+    *("results", "detections", "detection_boxes", "media", "applications", "application_thresholds"),
+    "subjects",
+)
 FILM = {"media_id": "film", "status": "done", "type": "video"}
 FAULTS: dict[str, ASGIApp] = {
     "a login page": LOGIN_PAGE,
