@@ -155,7 +155,7 @@ def test_how_far_a_cursor_may_move_counts_though_its_stream_ends_in_a_later_batc
     """What the source has proven bounds the cursor, whatever is committed between that and the end."""
     bundle = [*unproven(400, 100), Watermark(100_000_000, holds=holds)]
     cog.run([stream(bundle)], SIGHTGLASS_RAW_DAYS="forever")
-    again = cog.home / "again"
+    again = cog.home.with_name(f"{cog.home.name}-again")
     rebuild(load((), {}, {"SIGHTGLASS_HOME": str(cog.home)}), [], again, lambda: cog.now, alone=True)
 
     assert [cursors, cursors] == [table(home, CURSORS) for home in (cog.home, again)]
