@@ -411,7 +411,7 @@ def plain(record: Row) -> Row:
 
 def threshold_rows(application: Row) -> Iterator[Row]:
     """The thresholds that one application sets."""
-    for uid, threshold in application["detection_thresholds"].items():
+    for uid, threshold in application.get("detection_thresholds", {}).items():
         yield {"application_id": application["application_id"], "subject_uid": uid, "threshold": threshold}
 
 

@@ -59,7 +59,7 @@ def test_a_cursor_that_is_no_time_moves_on_and_never_back(
         report = cog.run([stream(*bundles, told=told.append)], SIGHTGLASS_RAW_DAYS="forever")
         said += [stats_json(stats)["cursor"] for stats in report.streams]
         stored += cog.rows(VALUES)
-    again = cog.home / "again"
+    again = cog.home.with_name(f"{cog.home.name}-again")
     rebuild(load((), {}, {"SIGHTGLASS_HOME": str(cog.home)}), [], again, lambda: cog.now, alone=True)
 
     assert stands == said
@@ -115,7 +115,7 @@ def test_a_cursor_of_another_declaration_is_not_believed(
     declare(monkeypatch, before)
     cog.run([stream([record(1), Watermark(at)])], SIGHTGLASS_RAW_DAYS="forever")
     declare(monkeypatch, after)
-    again = cog.home / "again"
+    again = cog.home.with_name(f"{cog.home.name}-again")
     rebuild(load((), {}, {"SIGHTGLASS_HOME": str(cog.home)}), [], again, lambda: cog.now, alone=True)
     cog.run([stream(told=told.append)])
 
