@@ -17,7 +17,7 @@ from support.publish_kills import copy
 
 from etl import schema
 from etl.load.warehouse import open_for_writing
-from etl.publish.targets.postgres import LOCK
+from etl.publish.postgres_target import LOCK
 
 NAMES = count()
 URL = "SIGHTGLASS_POSTGRES_URL"

@@ -12,11 +12,10 @@ from urllib.parse import parse_qsl, unquote
 import pyarrow as pa
 
 from etl.errors import ConfigError, TargetError
+from etl.publish.targets.postgres import SECONDS, URL
 from etl.schema import statement
 from etl.setting import Secret, is_loopback, passwords_of
 
-URL = "SIGHTGLASS_POSTGRES_URL"
-SECONDS = "SIGHTGLASS_POSTGRES_SECONDS"
 HOST = r"(?:\[[\w:%]+\]|[\w.%-]*)(?::\d+)?"
 ADDRESS = re.compile(
     rf"postgres(?:ql)?://(?:[^@/?]*@)?(?P<hosts>{HOST}(?:,{HOST})*)"

@@ -7,14 +7,16 @@ given the newest version of the lake, whole, and finds out by itself what of it 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from etl.config import Settings
 from etl.errors import SightglassError, TargetError
 from etl.event import event
-from etl.publish.lake import Lake
 from etl.publish.state import Partition
 from etl.schema import Table
+
+if TYPE_CHECKING:
+    from etl.publish.lake import Lake
 
 Known = Mapping[str, Mapping[str, str]]
 """By qualified table and partition, the version in which its rows came to be as they are."""
@@ -97,7 +99,7 @@ class TargetModule(Protocol):
         """Return the target that the settings name; None where they name none. ConfigError if they cannot."""
 
 
-def release_of(lake: Lake, tables: Mapping[str, Table], version: str, settings: Settings) -> Release:
+def release_of(lake: "Lake", tables: Mapping[str, Table], version: str, settings: Settings) -> Release:
     """Return a version of the lake as targets take it."""
     state = lake.state(version)
     partitions = {
