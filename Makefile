@@ -34,7 +34,7 @@ test: $(ready) ## Run the tests that take under three minutes together
 	$(pytest) -m 'not slow'
 	@echo 'Left out: the slow tests (kills, faults, hostile servers, browsers, old DuckDBs); make test-all runs them too.'
 
-test-all: $(ready) ## Run all tests; of the longest lists of kills and faults a share
+test-all: $(ready) ## Run all tests; of slow ones with many cases three
 	$(pytest)
 
 test-pythons: ## Run the tests of make test with each supported Python that is here, in .venv-<version>
@@ -49,19 +49,13 @@ coverage: $(ready) ## Run the tests of make test, print which lines and branches
 	$(bin)/coverage combine --quiet
 	$(bin)/coverage report
 
-test-long: .venv/fuzz ## Fuzz what takes in answers (FUZZ_SECONDS each), then run the property tests many times over
+test-long: .venv/fuzz ## Fuzz what takes in answers (FUZZ_SECONDS each), then run all tests with all cases: hours
 	for target in page record file; do \
 		mkdir -p .hypothesis/fuzz/$$target && PYTHONPATH=.venv/fuzz:. $(bin)/python tests/fuzz.py $$target \
 			.hypothesis/fuzz/$$target tests/samples -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
 			-artifact_prefix=.hypothesis/fuzz/ || exit 1; \
 	done
-	TEST_LONG=1 $(bin)/python -m pytest tests/test_variants.py tests/test_stateful.py \
-		tests/test_stateful_lists.py tests/test_history.py tests/test_any_input.py tests/test_tolerant.py \
-		tests/test_copies.py tests/test_blocks.py tests/test_fault_size.py tests/test_any_kill.py \
-		tests/test_archive_cogniac.py tests/test_archive_kills.py tests/test_command_kills.py tests/test_disk.py \
-		tests/test_fault_damage.py tests/test_fault_files.py tests/test_fault_machine.py tests/test_forget.py \
-		tests/test_postbacks.py tests/test_rebuild.py tests/test_refresh.py tests/test_stops.py \
-		tests/test_target_delta.py tests/test_undo.py tests/test_verify.py tests/test_year.py
+	TEST_LONG=1 $(pytest)
 
 check: $(ready) ## Check format, lint and types
 	$(bin)/ruff format --check .

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -133,24 +132,33 @@ SLOW = {
 }
 """What `make test` leaves out: files of this folder, and tests of other files."""
 
-SAMPLED = {
-    "test_archive_cogniac.py::test_a_kill_at_any_commit_costs_nothing": 2,
-    "test_archive_kills.py::test_a_kill_at_any_moment_costs_nothing": 4,
-    "test_disk.py::test_no_room_for_the_warehouse": 2,
-    "test_fault_damage.py::test_damage_heals_or_is_named": 2,
-    "test_fault_files.py::test_what_is_in_the_way_is_named": 3,
-    "test_fault_machine.py::test_trouble_is_named": 2,
-    "test_forget.py::test_a_kill_at_any_moment_is_made_good_by_the_next": 12,
-    "test_postbacks.py::test_a_kill_while_posts_are_moved_costs_and_doubles_none": 3,
-    "test_rebuild.py::test_what_a_damaged_part_held_is_taken_from_the_warehouse": 3,
-    "test_refresh.py::test_a_kill_leaves_readers_what_they_had": 3,
-    "test_stops.py::test_a_run_told_to_stop_while_an_answer_does_not_come": 2,
-    "test_target_delta.py::test_a_kill_at_any_moment_is_made_good": 3,
-    "test_undo.py::test_a_kill_at_any_moment_changes_nothing_or_all": 7,
-    "test_verify.py::test_a_repair_that_is_killed_is_done_by_the_next": 2,
+CASES = 3
+"""Of a slow test with more cases so many are tried, evenly chosen; `make test-long` tries all."""
+FEWER = {
+    "test_any_kill.py::test_killed_anywhere": 4,
+    "test_archive_cogniac.py::test_a_kill_at_any_commit_costs_nothing": 1,
+    "test_archive_kills.py::test_a_kill_at_any_moment_costs_nothing": 1,
+    "test_fault_machine.py::test_commands_work_without_anybody_to_tell": 1,
+    "test_forget.py::test_a_kill_at_any_moment_is_made_good_by_the_next": 1,
+    "test_forget.py::test_a_rebuild_gives_the_same": 1,
+    "test_forget.py::test_no_run_brings_it_back": 1,
+    "test_hostile_output.py::test_what_standard_output_cannot_show_is_shown_by_its_number": 1,
+    "test_kills.py::test_killed_at_any_commit": 2,
+    "test_postgres.py::test_a_kill_at_any_moment_is_made_good_by_the_next": 1,
+    "test_quarantine_command.py::test_of_several_versions_the_newest_stays": 1,
+    "test_refresh.py::test_a_kill_leaves_readers_what_they_had": 1,
+    "test_resume.py::test_a_killed_load_costs_what_was_in_flight": 1,
+    "test_undo.py::test_a_kill_at_any_moment_changes_nothing_or_all": 2,
+    "test_upgrade.py::test_an_upgrade_that_is_killed_is_whole_or_not_begun": 2,
+    "test_variants.py::test_a_deletion_between_two_pages_of_the_list_hides_nothing": 1,
+    "test_variants.py::test_a_list_that_repeats_or_omits_marks_nothing_as_gone": 2,
+    "test_verify.py::test_a_repair_that_is_killed_is_done_by_the_next": 1,
+    "test_verify.py::test_damage_to_the_log_is_named_and_set_aside": 2,
     "test_verify.py::test_damage_to_the_tables_is_named_and_healed_from_the_log": 2,
+    "test_verify.py::test_random_damage_is_found_and_healed": 1,
+    "test_verify.py::test_what_the_log_does_not_hold_is_read_again": 1,
 }
-"""Of each, which has many cases, only every n-th is tried; `make test-long` tries all."""
+"""Of these, whose cases take long, fewer."""
 
 pytest.register_assert_rewrite("support", "hostile", "faults")
 pytest_plugins = ["support.fixtures"]
@@ -160,19 +168,21 @@ hypothesis.settings.load_profile("repeatable")
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the slow tests, and leave out what only `make test-long` tries."""
-    if "TEST_LONG" not in os.environ:
-        seen = Counter[str]()
-        left_out = []
-        for item in items:
-            name = f"{item.path.name}::{item.name.partition('[')[0]}"
-            if seen[name] % SAMPLED.get(name, 1):
-                left_out.append(item)
-            seen[name] += 1
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+    cases: dict[str, list[pytest.Item]] = {}
     for item in items:
-        if not SLOW.isdisjoint({item.path.name, f"{item.path.name}::{item.name.partition('[')[0]}"}):
+        name = f"{item.path.name}::{item.name.partition('[')[0]}"
+        if not SLOW.isdisjoint({item.path.name, name}):
             item.add_marker(pytest.mark.slow)
+            cases.setdefault(name, []).append(item)
+    if "TEST_LONG" in os.environ:
+        return
+    left_out = set[pytest.Item]()
+    for name, found in cases.items():
+        most = FEWER.get(name, CASES)
+        kept = {found[place * len(found) // most] for place in range(most)} if len(found) > most else {*found}
+        left_out |= {*found} - kept
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def winner(copies: Sequence[Copy], media_id: str) -> tuple[str | None, bool]:
     return title or None, is_full
 
 
-@settings(max_examples=15)
+@settings(max_examples=6)
 @given(st.lists(COPIES, min_size=1, max_size=6), st.randoms(use_true_random=False), st.integers(1, 4))
 def test_the_order_of_arrival_does_not_matter(copies: list[Copy], chance: Any, size: int) -> None:  # noqa: ANN401
     """A full copy, then the newest, then the last in order counts, however records are shuffled and cut."""

@@ -335,7 +335,7 @@ def test_a_kill_at_any_request_leaves_a_whole_version(store: Store, tmp_path: Pa
     put(release)
     wrong: list[object] = []
     number, code, after = 0, -9, seen(home, SMALL)
-    step = 1 if "TEST_LONG" in os.environ else 3
+    step = 1 if "TEST_LONG" in os.environ else 9
     while code and number < 40:
         before = after
         release = changed(home, CHANGE)

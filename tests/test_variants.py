@@ -112,7 +112,7 @@ def is_whole(variant: ApiVariant, groups: Groups) -> bool:
     return variant.cursor != "skips" or max(tied.values(), default=0) < 200
 
 
-@settings(max_examples=12 * LONGER)
+@settings(max_examples=4 * LONGER)
 @given(variant=ANY_READINGS, groups=GROUPS)
 def test_ties_are_read_to_the_last_under_any_reading(variant: ApiVariant, groups: Groups) -> None:
     """Across page edges and on pages full of them: tables equal the truth, or gaps name what is missing."""
