@@ -34,7 +34,7 @@ test: $(ready) ## Run the tests that take under three minutes together
 	$(pytest) -m 'not slow'
 	@echo 'Left out: the slow tests (kills, faults, hostile servers, browsers, old DuckDBs); make test-all runs them too.'
 
-test-all: $(ready) ## Run all tests; of slow ones with many cases three
+test-all: $(ready) ## Run all tests; of slow ones with many cases a few
 	$(pytest)
 
 test-pythons: ## Run the tests of make test with each supported Python that is here, in .venv-<version>

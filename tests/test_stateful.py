@@ -270,7 +270,7 @@ def said(assertion: Row) -> Said:
 
 TestWarehouse = Warehouse.TestCase
 TestWarehouse.settings = settings(
-    max_examples=5 * LONGER,
+    max_examples=3 * LONGER,
     stateful_step_count=20,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

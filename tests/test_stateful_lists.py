@@ -202,7 +202,7 @@ class Lists(RuleBasedStateMachine):
 
 TestLists = Lists.TestCase
 TestLists.settings = settings(
-    max_examples=4 * LONGER,
+    max_examples=3 * LONGER,
     stateful_step_count=12,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
