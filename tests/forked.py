@@ -19,8 +19,6 @@ from typing import IO
 
 STARTING = ("PYTHON", "LANG", "LC_", "LD_", "TZ", "MALLOC", "GLIBC", "ARROW", "SSL_", "COVERAGE", "DUCKDB")
 """What names of settings begin with that Python, or a library, looks at when it starts."""
-BYTES = 2**20
-"""More than a request takes."""
 
 
 def may_fork(env: Mapping[str, str]) -> bool:

@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import SLOW
+from share import FEWER, SLOW
 
 TESTS = Path(__file__).parent
 
 
-@pytest.mark.parametrize("name", sorted(SLOW))
+@pytest.mark.parametrize("name", sorted({*SLOW, *FEWER}))
 def test_a_test_that_is_left_out_exists(name: str) -> None:
     """What `make test` leaves out is a file, or a function in one: a new name does not make it quick."""
     file, _, function = name.partition("::")
@@ -18,6 +18,11 @@ def test_a_test_that_is_left_out_exists(name: str) -> None:
     assert not function or re.search(
         rf"^def {function}\(", (TESTS / file).read_text(encoding="utf-8"), re.MULTILINE
     )
+
+
+def test_only_of_slow_tests_are_cases_left_out() -> None:
+    """A name of another test would leave out nothing, and nobody would see it."""
+    assert [] == [name for name in FEWER if SLOW.isdisjoint({name, name.partition("::")[0]})]
 
 
 def locked(name: str) -> dict[str, str]:

@@ -19,7 +19,6 @@ from etl.notify.ping import ping
 from etl.notify.traces import are_wanted, send_traces
 from etl.pipeline.stages import Stages
 from etl.process import code_if_told
-from etl.publish.targets import targets
 from etl.setting import declared
 
 
@@ -36,10 +35,9 @@ class Announced:
 def announcing(settings: Settings) -> Iterator[Announced]:
     """Tell others at the end of the block how the run inside it ended; nobody where it was told to stop.
 
-    ConfigError beforehand, where what tells them, or puts the published version somewhere, is missing.
+    ConfigError beforehand, where what tells them is missing.
     """
     check_metrics(settings)
-    targets(settings)  # ConfigError where one cannot be
     found, begun = Announced(), datetime.now(UTC)
     try:
         yield found

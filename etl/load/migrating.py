@@ -149,7 +149,7 @@ class Migration:
         values += [
             f"CASE WHEN moved.{PLACE} IS NULL THEN stored.{name} ELSE moved.{name} END" for name in extra
         ]
-        for which in _portions(connection, table):
+        for which in _portions(connection, table, [each.column for each in self.changes if each.former]):
             connection.register("moved", self._moved(connection, which))
             execute(
                 f"INSERT INTO {made.qualified} ({names([*kept, *new, *extra])}) SELECT {', '.join(values)} "
@@ -228,9 +228,10 @@ def _paths(name: str, column: Column) -> list[Path]:
     return [path.split("/") for path in own if not path.startswith(("/", "../", "+"))]
 
 
-def _portions(connection: DuckDBPyConnection, table: Table) -> Iterator[str]:
+def _portions(connection: DuckDBPyConnection, table: Table, gone: Sequence[str]) -> Iterator[str]:
     """Yield the conditions for some rows after the other, in the order in which they are stored."""
-    extra = f"strlen(CAST({EXTRA} AS VARCHAR))" if EXTRA in table.columns else "0"
+    wide = [*gone, *([EXTRA] if EXTRA in table.columns else [])]
+    extra = " + ".join(["0", *(f"coalesce(strlen(CAST({quote(name)} AS VARCHAR)), 0)" for name in wide)])
     ((end, widest),) = connection.execute(
         f"SELECT coalesce(max(rowid), -1) + 1, coalesce(max({extra}), 0) FROM {table.qualified}"
     ).fetchall()

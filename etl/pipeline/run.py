@@ -104,7 +104,6 @@ def run(  # noqa: PLR0913 -- the last is given by tests alone
 
     With `reread`, that is loaded again instead, and cursors stay.
     """
-    targets(settings)  # where one is named that cannot be, no API is asked
     report = begun(now(), "backfill" if reread else "run")
     with ExitStack() as stack:
         sessions, report.skipped = connect(settings, wanted)
@@ -244,10 +243,10 @@ def entered(
     `admit` looks at the warehouse before anything is written; ConfigError where nothing is to be. A run
     that reports what was refused does so for those before it that could not.
     """
+    targets(settings)  # where one is named that cannot be, no API is asked
     make_folder(settings.home)
     with lock.hold(settings.home, report.started_at) as holder, writable(settings.home) as warehouse:
-        run_store = RunStore(warehouse, report.run_id)
-        is_entered = False
+        run_store, is_entered = RunStore(warehouse, report.run_id), False
         try:
             admit(warehouse)
             run_store.start(report.started_at, report.command)

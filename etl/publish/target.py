@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from etl.config import Settings
-from etl.errors import SightglassError, TargetError
+from etl.errors import TargetError
 from etl.event import event
 from etl.publish.state import Partition
 from etl.schema import Table
@@ -128,12 +128,3 @@ def put(release: Release, targets: list[Target]) -> dict[str, str]:
         finally:
             target.close()
     return failed
-
-
-def as_target_error(name: str, error: BaseException) -> TargetError:
-    """Return an error of a library as one line that names the target."""
-    if isinstance(error, TargetError):
-        return error
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    what = str(error) if isinstance(error, SightglassError) else lines[0]
-    return TargetError(f"{name}: {what}")

@@ -266,7 +266,9 @@ class _Session:
             self._note(planned=planned, busy=self._now())
             if self._commit(at, moment - ahead // 2):
                 self._register = msgspec.structs.replace(self._register, held=planned)
-                time.sleep(max(0, min(moment - self._now(), ahead + SET_BACK)) / MICROS)
+                time.sleep(
+                    max(0, min(moment - self._now(), ahead + SET_BACK)) / MICROS
+                )  # who reads next is to see it
                 return
             event("publish.store.late", at=at, ahead=ahead / MICROS)
             # A reader who began after that moment could see some of its tables as they were.
