@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +34,8 @@ KEY = (
 )
 BOUND = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner")
 OURS = ("COG_", "NEURONS_", "SIGHTGLASS_")
+LONGEST_SHOWN = 4000
+"""Characters of what a command complained of, at most."""
 DEFAULTS = load((), {}, file=Path(os.devnull))
 """The settings where nothing is given."""
 FILES = ("metrics", "frt_frame_metrics", "brand_detection", "brand_detection_metrics", "aoi_scores")
@@ -76,6 +78,12 @@ class Ran:
         return json.loads(self.out)
 
 
+def _shown(arguments: Sequence[str], ran: Ran) -> Ran:
+    """Say how a command ended where a failure shows it: what comes once in a thousand runs is seen once."""
+    sys.stdout.write(f"$ sightglass {' '.join(arguments)} -> {ran.code}\n{ran.err[-LONGEST_SHOWN:]}")
+    return ran
+
+
 @dataclass(frozen=True, slots=True)
 class Sightglass:
     """The command, run in a folder of its own with these settings and no others."""
@@ -95,13 +103,13 @@ class Sightglass:
         asked = replace(self, settings={**self.settings, **settings})
         if not self.bound and forked.may_fork(asked.environment):
             code, *said = forked.run(arguments, asked.environment, self.folder, 100)
-            return Ran(code, *(each.decode() for each in said))
+            return _shown(arguments, Ran(code, *(each.decode() for each in said)))
         with asked.start(*arguments) as process:
             try:
                 out, err = process.communicate(timeout=100)
             finally:
                 process.kill()
-        return Ran(process.returncode, out, err)
+        return _shown(arguments, Ran(process.returncode, out, err))
 
     def but_for(self, changed: Mapping[str, str]) -> "Sightglass":
         """The command with these settings changed, and without those that are empty here."""

@@ -228,7 +228,7 @@ def test_a_body_that_breaks_off_is_asked_for_again(plant: Plant, sightglass: Sig
     )
     ran = sightglass("run")
 
-    assert (0, {path_of(PICTURE): PICTURE}) == (ran.code, archived(sightglass.home))
+    assert (0, {path_of(PICTURE): PICTURE}) == (ran.code, archived(sightglass.home)), ran.err
 
 
 def test_what_an_archive_may_take_is_not_exceeded(plant: Plant, sightglass: Sightglass) -> None:
