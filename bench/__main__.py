@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import backfill, increments, loads, receives, stages, starts, videos
+from bench import backfill, increments, loads, receives, scaling, stages, starts, videos
 from bench.lab import ROOT, Figure, Lab
 from bench.measure import CommandError
 from bench.table import printed, results
@@ -25,6 +25,9 @@ FIGURES: dict[str, Callable[[Lab], Iterator[Figure]]] = {
     "increments": increments.increments,
     "again": loads.again,
     "listen": receives.receives,
+    "tenants": scaling.tenants,
+    "sizes": scaling.sizes,
+    "five-years": scaling.five_years,
 }
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +169,19 @@ def test_changes_alone_are_put(store: Store, tmp_path: Path) -> None:
     assert first != second == seen(tmp_path) == held(tmp_path)
     assert [f"{UNDER}.aside/cogniac.results.2025-02.parquet"] == sent
     assert ["GET bucket/lake/writer.json"] == store.requests[asked:]
+
+
+def test_a_version_costs_requests_for_what_changed_alone(store: Store, tmp_path: Path) -> None:
+    """Two writes for each partition that changed, however many there are, beside the same few of every version."""
+    put(changed(tmp_path, RESULTS))
+    found = []
+    for media in ("'m1'", "'m1', 'm2', 'm3'"):
+        release = changed(tmp_path, f"{CHANGE} WHERE media_id IN ({media})")
+        asked = len(store.requests)
+        put(release)
+        found.append(Counter(each.partition(" ")[0] for each in store.requests[asked:]))
+
+    assert [{"GET": 3, "PUT": 7, "POST": 1}, {"GET": 3, "PUT": 11, "POST": 1}] == found
 
 
 def test_a_new_partition_begins_empty(store: Store, tmp_path: Path) -> None:
