@@ -1,7 +1,7 @@
 """Five years of increments: `python -m bench.five_years FOLDER MONTHS DAYS` prints what they come to.
 
 A hundredth of the rows in partitions of a hundredth: as many files as 2 million rows a month make. An
-increment brings what is new, and what people have looked at meanwhile, the older the rarer; each is published.
+increment brings what is new, and what people have looked at meanwhile, seldom what is old; each is published.
 """
 
 import json

@@ -5,10 +5,15 @@ import json
 import os
 import pty
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import Ran, Sightglass, read_terminal, serving, table
 
@@ -39,6 +44,7 @@ ANSWER = {
 }
 
 
+LATE = "SELECT (CASE WHEN i = 15000 THEN 'x' ELSE '1' END)::INTEGER FROM range(20000) t(i)"
 PARTS = ("list", "struct", "number", "flag")
 
 
@@ -90,16 +96,16 @@ EXOTIC = {
     "TIME '24:00:00'": "24:00:00",
     "TIMETZ '12:00:00+01'": "12:00:00+01",
     "INTERVAL '1 month 2 days 3.5 seconds'": "1 month 2 days 00:00:03.5",
-    "170141183460469231731687303715884105727::HUGEINT": "170141183460469231731687303715884105727",
+    "170141183460469231731687303715884105727::HUGEINT": 170141183460469231731687303715884105727,
     "18446744073709551615::UBIGINT": 18446744073709551615,
-    "12345678901234567890123456789012345678::DECIMAL(38, 0)": "12345678901234567890123456789012345678",
-    "1.50::DECIMAL(3, 2)": "1.50",
+    "12345678901234567890123456789012345678::DECIMAL(38, 0)": 12345678901234567890123456789012345678,
+    "1.50::DECIMAL(3, 2)": 1.5,
     "'101'::BIT": "101",
     r"'\x00\xFF'::BLOB": "00ff",
     "'a'::ENUM('a', 'b')": "a",
     "UUID '00000000-0000-0000-0000-000000000001'": "00000000-0000-0000-0000-000000000001",
     "union_value(one := 1)": "1",
-    "MAP {DATE 'infinity': [NULL, 1.5]}": [["infinity", [None, "1.5"]]],
+    "MAP {DATE 'infinity': [NULL, 1.5]}": [["infinity", [None, 1.5]]],
     "array_value(1, 2)": [1, 2],
     "row(1, DATE '10000-01-01')": "(1, 10000-01-01)",
     "{'a \"b': {'c': [TIMESTAMPTZ '2020-01-02 03:04:05+01', NULL]}}": {
@@ -124,6 +130,129 @@ def test_values_of_every_type_are_printed(loaded: Sightglass) -> None:
     assert [value for value, _ in text] == [
         cell if isinstance(value, str) else json.loads(cell) for value, cell in text
     ]
+
+
+@pytest.mark.parametrize("number", ["12345678901234567890.123456789", "0.1", "-0.00"])
+def test_numbers_keep_all_of_their_digits(loaded: Sightglass, number: str) -> None:
+    """In JSON as numbers, in CSV too: a sum of money, a sum of counts."""
+    query = f"SELECT CAST('{number}' AS DECIMAL(38, {len(number.partition('.')[2])})) AS n"
+    as_json, as_csv = loaded("sql", "--json", query), loaded("sql", "--csv", query)
+
+    shown = number.removeprefix("-") if not float(number) else number
+    assert f'{{"columns": ["n"], "rows": [{{"n":{shown}}}]}}\n' == as_json.out
+    assert f"n\n{shown}\n" == as_csv.out
+
+
+def test_null_and_empty_text_are_told_apart(loaded: Sightglass) -> None:
+    """By quotes, or by a word for NULL; a text that is that word has quotes."""
+    query = "SELECT NULL AS a, '' AS b, 'NULL' AS c, 'x,y' AS d"
+    found = [loaded("sql", query).out, loaded("sql", "--null", "NULL", query).out]
+    lone = loaded("sql", "--null", "-", "SELECT unnest([NULL, '', '-', 'a']) AS a").out
+
+    assert ['a,b,c,d\n,"",NULL,"x,y"\n', 'a,b,c,d\nNULL,,"NULL","x,y"\n'] == found
+    assert 'a\n-\n\n"-"\na\n' == lone
+
+
+def test_the_query_comes_from_a_file_or_standard_input(loaded: Sightglass, tmp_path: Path) -> None:
+    """With comments before it, and with the mark that editors of Windows put first."""
+    file = tmp_path / "query.sql"
+    file.write_bytes("\ufeff-- what for\n/* a */ SELECT 'ü' AS b;\n".encode())
+    found = [loaded("sql", "-f", str(file)).out]
+    for arguments in [[], ["-"], ["-f", "-"]]:
+        with file.open() as query:
+            ran = subprocess.run(
+                [sys.executable, "-m", "etl", "sql", *arguments],
+                env=loaded.environment,
+                stdin=query,
+                capture_output=True,
+                check=False,
+            )
+        found.append(ran.stdout.decode())
+
+    assert ["b\nü\n"] * 4 == found
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "complaint"),
+    [
+        (b"SELECT 1", ["-f", "{file}", "SELECT 1"], "give a QUERY, or a FILE that holds one"),
+        (b"SELECT '\xff'", ["-f", "{file}"], "the query failed: it is no UTF-8"),
+        (b" " * (2**24 + 1), ["-f", "{file}"], "the query failed: it is larger than 16 MiB"),
+        (b"", ["-f", "{file}"], "the query failed: it asks for nothing"),
+        (b"", ["-f", "{file}/none"], "cannot read {file}/none: Not a directory"),
+        (b"", ["--json", "--csv", "SELECT 1"], "an answer has one form"),
+        (b"", ["SELECT 1; SELECT 2"], "the query failed: these are 2 statements; give them one at a time"),
+    ],
+)
+def test_what_cannot_be_asked_is_told_in_a_line(
+    loaded: Sightglass, tmp_path: Path, content: bytes, arguments: list[str], complaint: str
+) -> None:
+    """With exit code 2."""
+    file = tmp_path / "query.sql"
+    file.write_bytes(content)
+    ran = loaded("sql", *(each.replace("{file}", str(file)) for each in arguments))
+
+    assert (2, "") == (ran.code, ran.out)
+    assert complaint.replace("{file}", str(file)) in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT copy FROM (SELECT 1 AS copy)",
+        "SELECT count(copy) AS copy FROM (SELECT 1 AS copy) WHERE copy IN (1)",
+        "WITH copy AS (SELECT 1 AS copy) FROM copy",
+        "-- COPY\nSELECT 1 AS copy",
+        "PIVOT (SELECT 'copy' AS a, 1 AS b) ON a USING sum(b)",
+        "VALUES (1) UNION SELECT 1",
+    ],
+)
+def test_what_only_reads_is_answered(loaded: Sightglass, query: str) -> None:
+    """However it begins, and whatever its columns are called."""
+    ran = loaded("sql", "--csv", query)
+
+    assert (0, "1") == (ran.code, ran.out.splitlines()[-1]), ran.err
+
+
+def test_a_query_can_be_explained(loaded: Sightglass) -> None:
+    """With and without being answered, with options, and in brackets."""
+    for how in ("EXPLAIN", "EXPLAIN ANALYZE", "EXPLAIN (FORMAT json)", "explain /* a */ analyze ("):
+        ran = loaded("sql", f"{how} SELECT 1 AS copy{')' * how.endswith('(')}")
+        assert (0, True) == (ran.code, "explain" in ran.out.splitlines()[0]), ran.err
+
+
+def test_an_answer_is_a_file_of_parquet_or_a_stream_of_arrow(loaded: Sightglass, tmp_path: Path) -> None:
+    """With the types that the columns have, and names that are told apart."""
+    query = "SELECT 1 AS a, 'ü' AS a, TIMESTAMPTZ '2026-01-02 03:04:05+01' AS at FROM range(3)"
+    path = tmp_path / "answer.parquet"
+    ran = loaded("sql", "--parquet", str(path), query)
+    command = [sys.executable, "-m", "etl", "sql", "--arrow", query]
+    printed = subprocess.run(command, env=loaded.environment, capture_output=True, check=True).stdout
+    streamed = pa.ipc.open_stream(printed).read_all()
+
+    moment = datetime(2026, 1, 2, 2, 4, 5, tzinfo=UTC)
+    assert (0, "", "") == (ran.code, ran.out, ran.err)
+    assert [{"a": 1, "a_1": "ü", "at": moment}] * 3 == pq.read_table(path).to_pylist() == streamed.to_pylist()
+    assert [path] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["warehouse.duckdb", "bi.duckdb", "lake/x.parquet", "../none/x.parquet"])
+def test_no_answer_takes_the_place_of_the_warehouse(loaded: Sightglass, place: str) -> None:
+    """One line and exit code 2."""
+    ran = loaded("sql", "--parquet", str(loaded.home / place), "SELECT 1")
+
+    assert (2, "", 1) == (ran.code, ran.out, len(ran.err.splitlines()))
+    assert str(loaded.home / place) in ran.err
+
+
+def test_an_answer_that_breaks_off_leaves_no_file(loaded: Sightglass, tmp_path: Path) -> None:
+    """Not even half of one: the file that was there stays."""
+    path = tmp_path / "answer.parquet"
+    path.write_bytes(b"former")
+    ran = loaded("sql", "--parquet", str(path), LATE)
+
+    assert (2, b"former", [path]) == (ran.code, path.read_bytes(), list(tmp_path.iterdir())), ran.err
 
 
 def test_table_of_every_type_is_drawn(loaded: Sightglass) -> None:
@@ -170,7 +299,7 @@ def test_an_empty_answer_has_a_header(loaded: Sightglass) -> None:
         ("FROM nowhere", "Catalog Error: Table with name nowhere does not exist!"),
         ("SELECT 'x'::INTEGER", "Conversion Error: Could not convert string 'x' to INT32"),
         (
-            "SELECT (CASE WHEN i = 15000 THEN 'x' ELSE '1' END)::INTEGER FROM range(20000) t(i)",
+            LATE,
             "Conversion Error: Could not convert string 'x' to INT32",
         ),
     ],
@@ -217,6 +346,12 @@ def test_something_must_be_published(tmp_path: Path) -> None:
         "SELECT 1; DELETE FROM cogniac.results",
         "ATTACH '{home}/warehouse.duckdb' AS again; DELETE FROM again.cogniac.results",
         "COPY (SELECT 1) TO '{home}/warehouse.duckdb'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{home}/lake/x.csv'",
+        "EXPLAIN (ANALYZE) COPY (SELECT 1) TO '{home}/lake/x.csv'",
+        "EXPLAIN ANALYZE (WITH a AS (COPY (SELECT 1) TO '{home}/lake/x.csv') FROM a)",
+        "WITH a AS (COPY (SELECT 1) TO '{home}/lake/x.csv') FROM a",
+        "FROM (WITH a AS (COPY (SELECT 1) TO '{home}/lake/x.csv') FROM a)",
+        "PIVOT (WITH a AS (COPY (SELECT 1 AS b) TO '{home}/lake/x.csv') FROM a) ON b",
     ],
 )
 def test_nothing_can_be_changed(loaded: Sightglass, query: str) -> None:
@@ -226,6 +361,7 @@ def test_nothing_can_be_changed(loaded: Sightglass, query: str) -> None:
     ran = loaded("sql", query.replace("{home}", str(loaded.home)))
     unchanged = copy == (loaded.home / "warehouse.duckdb").read_bytes()
     (loaded.home / "warehouse.duckdb").write_bytes(copy)
+    assert not (loaded.home / "lake/x.csv").exists()
     assert (2, "", True) == (ran.code, ran.out, unchanged)
     assert ran.err.startswith("sightglass: the query failed: ")
 

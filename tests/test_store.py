@@ -172,7 +172,7 @@ def test_changes_alone_are_put(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_version_costs_requests_for_what_changed_alone(store: Store, tmp_path: Path) -> None:
-    """Two writes for each partition that changed, however many there are, beside the same few of every version."""
+    """Two writes for each partition that changed, beside the few of every version."""
     put(changed(tmp_path, RESULTS))
     found = []
     for media in ("'m1'", "'m1', 'm2', 'm3'"):

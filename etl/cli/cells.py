@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -19,6 +20,8 @@ WHOLE = frozenset(
     ["boolean"]
     + [f"{sign}{size}" for sign in ("", "u") for size in ("tinyint", "smallint", "integer", "bigint")]
 )
+EXACT = frozenset({"decimal", "hugeint", "uhugeint", "bignum"})
+"""Numbers that Python has no type for of the same size: as text they keep all of their digits."""
 FLOATS = frozenset({"float", "double"})
 TIMES = frozenset(
     ["date", "time", "time with time zone", "timestamp", "timestamp with time zone"]
@@ -63,14 +66,12 @@ def _of_batch(batch: pa.RecordBatch, reads: list[Callable[[Any], Any]]) -> Itera
 
 def cast(kind: Any) -> Cast:  # noqa: ANN401 -- DuckDB's types are of a private class
     """How values of a type are asked for, so that Python can hold all of them, and how they are read."""
-    if kind.id in FLOATS:
-        return str(kind), _number
-    if kind.id in TIMES:
-        return "VARCHAR", _moment
+    if kind.id in WHOLE | FLOATS:
+        return str(kind), _number if kind.id in FLOATS else _same
+    if kind.id in AS_TEXT:
+        return "VARCHAR", AS_TEXT[kind.id]
     if kind.id == "blob":
         return "BLOB", bytes.hex
-    if kind.id in WHOLE:
-        return str(kind), _same
     if kind.id in NESTED:
         return NESTED[kind.id](kind.children)
     # Of what is left, Python has no type, or one that cannot hold all of it.
@@ -122,3 +123,10 @@ def _moment(text: str) -> str:
     part = (found["part"] or "") and found["part"].ljust(MICROS, "0")
     zone = {None: "", "+00": "Z"}.get(found["zone"], found["zone"])
     return f"{found['day']}T{found['clock']}{part}{zone}"
+
+
+AS_TEXT: Mapping[str, Callable[[str], Any]] = {
+    **dict.fromkeys(EXACT, Decimal),
+    **dict.fromkeys(TIMES, _moment),
+}
+"""Types that are asked for as text, and what makes of it what JSON can hold."""

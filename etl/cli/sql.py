@@ -1,38 +1,43 @@
 """`sightglass sql`: query what is published."""
 
-import csv
-import json
 import re
 import sys
-from collections.abc import Callable
 from functools import partial
-from itertools import chain, pairwise
 from logging import WARNING
+from pathlib import Path
+from typing import Any
 
 import click
 import duckdb
 import pyarrow as pa
 
 from etl.cli import json_option, takes_settings
-from etl.cli.cells import rows
-from etl.cli.output import distinct, json_text, shown, tell
+from etl.cli.answers import Form
+from etl.cli.asked import query_of, relation_of
+from etl.cli.output import FilePath, shown, tell
 from etl.config import Settings
 from etl.errors import ConfigError
 from etl.publish.bi import open_bi
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""How a text begins that a spreadsheet works out; the last ones are the same signs in full width."""
-NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-
-WRITING = frozenset({"ATTACH", "COPY", "EXPORT", "INSTALL"})
-"""Words that write files wherever they stand: EXPLAIN ANALYZE does what it explains, WITH can hold COPY."""
-
-READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
-"""What may be asked; DESCRIBE, SHOW and SUMMARIZE count as SELECT."""
+COMMENTED = re.compile(r"--[^=]*\s")
+"""How a query begins that begins with a comment: no name of an option holds white space."""
+FILE = FilePath(dir_okay=False, allow_dash=True, path_type=Path)
 
 
-@click.command("sql")
-@click.argument("query")
+class Asking(click.Command):
+    """Takes a query for one that begins with a comment, as options do, with two hyphens."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Let what no option can be stand behind all options."""
+        queries = [each for each in args if COMMENTED.match(each)]
+        if queries and "--" not in args:
+            args = [*(each for each in args if each not in queries), "--", *queries]
+        return super().parse_args(ctx, args)
+
+
+@click.command("sql", cls=Asking)
+@click.argument("query", required=False)
+@click.option("-f", "--file", type=FILE, help="Read the query from this file, - for standard input.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV; the default where output is no terminal.")
 @click.option(
     "--spreadsheet",
@@ -40,59 +45,36 @@ READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
     is_flag=True,
     help="Print CSV whose texts no spreadsheet works out: an apostrophe stands before such as =1+1.",
 )
+@click.option("--null", default="", help="What stands for NULL in CSV, nothing by default.", metavar="TEXT")
+@click.option("--parquet", type=FILE, help="Write the answer into this file of Parquet.")
+@click.option("--arrow", "as_arrow", is_flag=True, help="Print a stream of Arrow IPC.")
 @json_option
 @takes_settings
-def command(settings: Settings, query: str, *, as_csv: bool, for_spreadsheet: bool, as_json: bool) -> None:
+def command(settings: Settings, query: str | None, file: Path | None, **wanted: Any) -> None:  # noqa: ANN401 -- the fields of Form
     """Print the answer to an SQL query, whether or not a run works; nothing can be changed by it.
 
     \b
     sightglass sql "SELECT subject_uid, count(*) FROM cogniac.detections GROUP BY ALL"
+    sightglass sql -f query.sql --parquet answer.parquet
+    echo "FROM etl.runs" | sightglass sql --json
     """  # noqa: D301 -- click reads the backspace: do not rewrap what follows
-    is_table = not (as_csv or for_spreadsheet or as_json) and sys.stdout.isatty()
+    form = Form(**wanted)
+    form.refuse_unfit()
+    asked = query_of(query, file)
     try:
         with open_bi(settings, partial(tell, level=WARNING)) as connection:
-            relation = _asked(connection, query)
-            if is_table:
+            relation = relation_of(connection, asked)
+            if form.is_table:
                 click.echo(shown(str(relation or ""), kept="\n"), nl=False)
             elif relation is None:
                 raise ConfigError("the query failed: it asks for nothing")
-            elif as_json:
-                _print_json(relation)
             else:
-                _print_csv(relation, _harmless if for_spreadsheet else _cell)
+                form.give(relation, settings.home)
             sys.stdout.flush()
     except BrokenPipeError:
         pass  # the reader has enough, `head` for one
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise _failed(error) from error
-
-
-def _asked(connection: duckdb.DuckDBPyConnection, query: str) -> duckdb.DuckDBPyRelation | None:
-    """Return what is to be answered; ConfigError where the query does more than ask."""
-    for statement in connection.extract_statements(query):
-        if statement.type not in READING:
-            raise _changes(statement.type.name)
-    for word in _keywords(query) & WRITING:
-        raise _changes(word)
-    relation: duckdb.DuckDBPyRelation | None = connection.sql(query)
-    return relation
-
-
-def _print_json(relation: duckdb.DuckDBPyRelation) -> None:
-    """Print one object, row by row: an answer may be larger than memory."""
-    names, answer = distinct(relation.columns), rows(relation)
-    sys.stdout.write(f'{{"columns": {json_text(names)}, "rows": [')
-    for number, row in enumerate(answer):
-        sys.stdout.write(", " * bool(number) + json_text(dict(zip(names, row, strict=True))))
-    sys.stdout.write("]}\n")
-
-
-def _print_csv(relation: duckdb.DuckDBPyRelation, cell: Callable[[object], object]) -> None:
-    """Print a line of names, then one for each row; a terminal gets nothing that steers it."""
-    safe = shown if sys.stdout.isatty() else str
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    for row in chain([distinct(relation.columns)], rows(relation)):
-        writer.writerow(value if value is None else safe(str(value)) for value in map(cell, row))
 
 
 def _failed(error: Exception) -> ConfigError:
@@ -105,35 +87,3 @@ def _failed(error: Exception) -> ConfigError:
     for each in filter(None, more):
         failed.add_note(each)
     return failed
-
-
-def _changes(what: str) -> ConfigError:
-    return ConfigError(f"the query failed: {what} changes something; only reading is allowed")
-
-
-def _keywords(query: str) -> set[str]:
-    """Return the keywords of a query in capitals: what is quoted or commented is none."""
-    text = query.encode()  # the places of tokens are counted in bytes
-    tokens = duckdb.tokenize(query)
-    # A token ends where the next begins, white space included.
-    edges = [*(place for place, _ in tokens), len(text)]
-    return {
-        text[start:end].decode().strip().upper()
-        for (_, kind), (start, end) in zip(tokens, pairwise(edges), strict=True)
-        if kind == duckdb.token_type.keyword
-    }
-
-
-def _cell(value: object) -> object:
-    """Return the value as a cell of CSV: what is neither text nor NULL is written as JSON."""
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _harmless(value: object) -> object:
-    """Return the same for a spreadsheet, which takes text that begins so for a formula.
-
-    A number stays one.
-    """
-    cell = _cell(value)
-    is_formula = isinstance(value, str) and value.startswith(FORMULA) and not NUMBER.fullmatch(value)
-    return f"'{cell}" if is_formula else cell

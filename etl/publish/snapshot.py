@@ -31,7 +31,7 @@ def write_snapshot(settings: Settings, path: Path) -> str:
             f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
         )
     try:
-        _refuse_own(settings.home.resolve(), path)
+        refuse_own(settings.home, path)
         aside = path.with_name(path.name + PART)
         aside.unlink(missing_ok=True)
         with scratch(aside), enough_memory(settings):
@@ -58,8 +58,9 @@ def _write(aside: Path, lake: Path, version: str, memory: int) -> None:
         connection.execute("DETACH snapshot")
 
 
-def _refuse_own(home: Path, path: Path) -> None:
+def refuse_own(home: Path, path: Path) -> None:
     """Keep the warehouse, and what is published of it, from being overwritten by mistake."""
+    home = home.resolve()
     place = Path(os.path.realpath(path))  # `resolve` raises what is no OSError where links lead in a circle
     if place in (home / WAREHOUSE, home / BI) or place.is_relative_to(home / LAKE):
         raise EnvironmentFaultError(f"{path} is where Sightglass keeps its own files; name another")
