@@ -123,6 +123,9 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     no time of its own. Needs a table with `copies_of`."""
     copies_of: str = ""
     """Table of which is listed here when each row was carried; `version` and `whole_by` name the columns."""
+    follows: str = ""
+    """Table whose rows decide what stands here: `sql/<source>/after_load/` writes it. The key begins with the
+    key of that one."""
     reads: tuple[str, ...] = ()
     """Fields of the record that the source module reads and no column holds; they do not count as unknown."""
     record_hash: str = ""
@@ -132,6 +135,11 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Time column by whose months the published table is cut; where none is named, it stays one file."""
     floor: Annotated[float, msgspec.Meta(ge=0)] = 0
     """Fewest rows to publish: up to 1 a share of the rows published before, else their number."""
+
+    @property
+    def is_derived(self) -> bool:
+        """Whether its rows are made of those of another table, not of records."""
+        return bool(self.history_of or self.versions_of or self.copies_of or self.follows)
 
 
 class Outline(msgspec.Struct):

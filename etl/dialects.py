@@ -31,6 +31,13 @@ DAY: Mapping[str, str] = {
 }
 """The day in UTC, where a cast would give that of the session's time zone."""
 
+WEEK: Mapping[str, str] = {
+    "bigquery": "DATE_TRUNC(:value, ISOWEEK)",
+    "snowflake": "DATEADD(DAY, 1 - DAYOFWEEKISO(:value), :value)",
+    "spark": "TRUNC(:value, 'WEEK')",
+}
+"""The Monday of a day's week, where weeks begin otherwise or a day becomes a moment."""
+
 MEDIAN: Mapping[str, str] = {
     "bigquery": (
         "(ARRAY_AGG(:value IGNORE NULLS ORDER BY :value)[SAFE_ORDINAL(DIV(COUNT(:value) + 1, 2))]"
@@ -60,6 +67,14 @@ def _day(node: exp.Expr) -> Any:  # noqa: ANN401
     return node.this.this if is_day else None
 
 
+def _week(node: exp.Expr) -> Any:  # noqa: ANN401
+    """Return the day of whose week the node asks for the Monday."""
+    is_week = (
+        isinstance(node, exp.Cast) and node.is_type("date") and isinstance(node.this, exp.TimestampTrunc)
+    )
+    return node.this.this if is_week and node.this.unit.name.upper() == "WEEK" else None
+
+
 def _median(node: exp.Expr) -> Any:  # noqa: ANN401
     """Return what the node asks the median of."""
     return node.this if isinstance(node, exp.Median) else None
@@ -74,6 +89,7 @@ def _rank(node: exp.Expr) -> Any:  # noqa: ANN401
 RULES: tuple[tuple[Callable[[exp.Expr], Any], Mapping[str, str]], ...] = (
     (_seconds, SECONDS),
     (_day, DAY),
+    (_week, WEEK),
     (_median, MEDIAN),
     (_rank, RANK),
 )

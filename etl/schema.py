@@ -128,12 +128,7 @@ class Source:
 
     def of_stream(self, stream: str) -> list[Table]:
         """Return the tables that are cut from records of this stream."""
-        return [
-            t
-            for t in self.tables.values()
-            if t.declared.stream == stream
-            and not (t.declared.history_of or t.declared.versions_of or t.declared.copies_of)
-        ]
+        return [t for t in self.tables.values() if t.declared.stream == stream and not t.declared.is_derived]
 
     def cursor_of(self, stream: str) -> CursorKind:
         """Return what the cursor of a stream is."""
@@ -158,6 +153,10 @@ class Source:
     def history_of(self, table: Table) -> Table | None:
         """Return the table that keeps every version of this one's rows."""
         return next((t for t in self.tables.values() if t.declared.history_of == table.name), None)
+
+    def following(self, table: Table) -> list[Table]:
+        """Return the tables that are written by what the rows of this one say."""
+        return [t for t in self.tables.values() if t.declared.follows == table.name]
 
     def versions_of(self, table: Table) -> Table | None:
         """Return the table that lists the times of every version of this one's rows."""
@@ -247,6 +246,8 @@ def _check(made: Source, table: Table) -> None:
     problems = [f"key column {name} is not declared" for name in table.key if name not in table.columns]
     if table.declared.part_of and whole is None:
         problems.append(f"part_of names no table: {table.declared.part_of}")
+    if table.declared.follows and table.declared.follows not in made.tables:
+        problems.append(f"follows names no table: {table.declared.follows}")
     if whole is not None:
         problems += [f"lacks {name}, key of {whole.name}" for name in whole.key if name not in table.key]
     if table.declared.carried_by and not (made.carrier_of(table) and made.copies_of(table)):

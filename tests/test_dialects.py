@@ -104,6 +104,11 @@ EXPECTED = {
     ("CAST(t AT TIME ZONE 'UTC' AS DATE)", "snowflake"): "CAST(CONVERT_TIMEZONE('UTC', t) AS DATE)",
     ("CAST(t AT TIME ZONE 'UTC' AS DATE)", "bigquery"): "DATE(t, 'UTC')",
     ("CAST(t AT TIME ZONE 'UTC' AS DATE)", "trino"): "CAST(AT_TIMEZONE(t, 'UTC') AS DATE)",
+    ("CAST(date_trunc('week', d) AS DATE)", "spark"): "TRUNC(d, 'WEEK')",
+    ("CAST(date_trunc('week', d) AS DATE)", "postgres"): "CAST(DATE_TRUNC('WEEK', d) AS DATE)",
+    ("CAST(date_trunc('week', d) AS DATE)", "snowflake"): "DATEADD(DAY, 1 - DAYOFWEEKISO(d), d)",
+    ("CAST(date_trunc('week', d) AS DATE)", "bigquery"): "DATE_TRUNC(d, ISOWEEK)",
+    ("CAST(date_trunc('week', d) AS DATE)", "trino"): "CAST(DATE_TRUNC('WEEK', d) AS DATE)",
     ("row_number() OVER (ORDER BY v)", "spark"): "CAST(ROW_NUMBER() OVER (ORDER BY v NULLS LAST) AS BIGINT)",
     ("row_number() OVER (ORDER BY v)", "trino"): "ROW_NUMBER() OVER (ORDER BY v)",
     ("rank() OVER (ORDER BY v DESC)", "spark"): "CAST(RANK() OVER (ORDER BY v DESC) AS BIGINT)",
@@ -155,7 +160,7 @@ SHARED = {
         "NULLIF",
         "PERCENT_RANK",
     ),
-    *("RANK", "ROW_NUMBER", "SUM"),
+    *("RANK", "ROW_NUMBER", "SQRT", "SUM", "TIMESTAMP_TRUNC"),
 }
 """What each engine has, or a rule makes of what it has: sqlglot passes on what it does not know."""
 

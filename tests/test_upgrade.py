@@ -303,6 +303,7 @@ def test_a_new_table_is_filled_from_the_log(tmp_path: Path) -> None:
 
 FORMER = """
     DROP TABLE cogniac.application_thresholds;
+    DROP TABLE cogniac.threshold_history;
     ALTER TABLE cogniac.detections DROP COLUMN reading;
     ALTER TABLE cogniac.detection_history DROP COLUMN reading;
 """

@@ -127,7 +127,7 @@ class Comparison:
         named: set[tuple[str, ...]] = set()
         absent: set[tuple[str, ...]] = set()
         for table in family(self._source, root):
-            is_derived = table.declared.history_of or table.declared.versions_of or table.declared.copies_of
+            is_derived = table.declared.is_derived
             rows = self._changed(root, table)
             told = set()
             for row in rows:

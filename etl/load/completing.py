@@ -120,8 +120,7 @@ def copy_runs_but(warehouse: Warehouse, undone: Sequence[str], replayed: Collect
 def roots(source: Source) -> Iterator[Table]:
     """Yield the tables whose rows are written for themselves, not as something that belongs to others."""
     for table in source.tables.values():
-        declared = table.declared
-        if not (declared.part_of or declared.history_of or declared.versions_of or declared.copies_of):
+        if not (table.declared.part_of or table.declared.is_derived):
             yield table
 
 
@@ -129,7 +128,7 @@ def family(source: Source, root: Table) -> Sequence[Table]:
     """Return a table with all those that tell more of its rows."""
     parts = source.parts_of(root)
     others = [source.history_of(part) for part in parts]
-    others += [source.versions_of(root), source.copies_of(root)]
+    others += [source.versions_of(root), source.copies_of(root), *source.following(root)]
     return [root, *parts, *filter(None, others)]
 
 

@@ -157,9 +157,7 @@ def without_retired(columns: Sequence[str]) -> str:
 
 def content(table: Table) -> list[str]:
     """Return the columns in which two rows of one key must agree, whoever has written them and when."""
-    own = table.declared
-    is_derived = own.history_of or own.versions_of or own.copies_of
-    columns = [*table.columns] if is_derived else [*table.content, EXTRA]
+    columns = [*table.columns] if table.declared.is_derived else [*table.content, EXTRA]
     return [
         name
         for name in columns

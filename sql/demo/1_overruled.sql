@@ -1,13 +1,12 @@
 -- Where do people overrule the model most?
 SELECT
-    subjects.name AS subject,
-    count(*) AS reviewed,
-    count(*) FILTER (detections.prev_prob >= 0.5 AND detections.probability < 0.5) AS wrongly_seen,
-    count(*) FILTER (detections.prev_prob < 0.5 AND detections.probability >= 0.5) AS overlooked,
-    round(100 * (wrongly_seen + overlooked) / reviewed, 1) AS overruled_percent
-FROM cogniac.detections AS detections
-JOIN cogniac.subjects AS subjects USING (subject_uid)
-WHERE detections.asserted_by = 'user' AND detections.prev_prob IS NOT NULL
-GROUP BY subjects.name
-ORDER BY overruled_percent DESC
+    coalesce(subject_name, subject_uid) AS subject,
+    CAST(sum(reviewed) AS BIGINT) AS reviewed,
+    CAST(sum(wrongly_seen) AS BIGINT) AS wrongly_seen,
+    CAST(sum(overlooked) AS BIGINT) AS overlooked,
+    CAST(sum(misread) AS BIGINT) AS misread,
+    round(100 * sum(overruled) / sum(reviewed), 1) AS overruled_percent
+FROM mart.model_agreement
+GROUP BY subject_uid, subject_name
+ORDER BY overruled_percent DESC, reviewed DESC, subject
 LIMIT 5

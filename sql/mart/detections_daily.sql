@@ -34,6 +34,7 @@ WITH dated AS (
     LEFT JOIN staging.thresholds AS thresholds
         ON thresholds.application_id = detections.application_id
         AND thresholds.subject_uid = detections.subject_uid
+        AND thresholds.valid_to IS NULL
 ),
 daily AS (
     SELECT

@@ -14,7 +14,8 @@
 --   model_detection_id  Cogniac's id of the model's assertion; NULL where it could not be loaded.
 --   model_asserted_at   When the model made its assertion; NULL where it could not be loaded.
 --   model_probability   Probability the model had given, 0..1.
---   threshold           Probability above which the application passes a detection of the subject on, 0..1.
+--   threshold           Probability above which the application passed a detection of the subject on when the
+--                       model made its assertion, 0..1.
 --   user_id             User who made the later assertion.
 --   user_detection_id   Cogniac's id of the user's assertion.
 --   user_asserted_at    When the user made the assertion.

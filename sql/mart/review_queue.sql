@@ -66,6 +66,7 @@ measured AS (
     LEFT JOIN staging.thresholds AS thresholds
         ON thresholds.application_id = newest.application_id
         AND thresholds.subject_uid = newest.subject_uid
+        AND thresholds.valid_to IS NULL
     WHERE newest.age = 1
         AND newest.probability IS NOT NULL
 ),

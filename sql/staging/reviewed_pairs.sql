@@ -2,9 +2,10 @@
 -- One row per assertion of a user that follows a model's on the same subject of the same result, replaced
 -- ones included. An assertion with several versions counts once: a user's with its last one, a model's as it
 -- was first seen. A capture outside an application is no answer to a model.
--- The model says that a subject is there if its probability is above the application's threshold (0.5, the
--- vendor's default, where none is set), a user if theirs is above 0.5. They agree if both say the same and,
--- where a text (ocr) or a count was read, the user left the reading as it was; boxes are not compared.
+-- The model says that a subject is there if its probability is above the threshold that the application had
+-- when the model spoke (0.5, the vendor's default, where none was set), a user if theirs is above 0.5. They
+-- agree if both say the same and, where a text (ocr) or a count was read, the user left the reading as it was;
+-- boxes are not compared.
 -- Where the model's assertion was replaced before it could be loaded, the probability before the first
 -- assertion of a person stands in, provided that the application has a model.
 --
@@ -18,7 +19,8 @@
 --   model_detection_id  Cogniac's id of the model's assertion; NULL where it could not be loaded.
 --   model_asserted_at   When the model made its assertion; NULL where it could not be loaded.
 --   model_probability   Probability the model had given, 0..1.
---   threshold           Probability above which the application passes a detection of the subject on, 0..1.
+--   threshold           Probability above which the application passed a detection of the subject on when the
+--                       model made its assertion, 0..1.
 --   user_id             User who made the later assertion.
 --   user_detection_id   Cogniac's id of the user's assertion.
 --   user_asserted_at    When the user made the assertion.
@@ -30,6 +32,7 @@
 --   verdict             confirmed, wrongly seen (the model alone said it was there), overlooked (the user
 --                       alone did) or misread (another text or count); NULL where either probability is
 --                       missing.
+--   is_present          Whether the user said that the subject is there; NULL where the probability is missing.
 --   is_last_word        Whether no later assertion of a user on the same assertion of the model is known.
 WITH
 people AS (
@@ -89,7 +92,6 @@ pairs AS (
             WHEN models.detection_id IS NULL THEN users.probability_before
             ELSE models.probability
         END AS model_probability,
-        coalesce(thresholds.threshold, CAST(0.5 AS DOUBLE)) AS threshold,
         users.user_id,
         users.detection_id AS user_detection_id,
         users.asserted_at AS user_asserted_at,
@@ -118,12 +120,41 @@ pairs AS (
         AND models.subject_uid = users.subject_uid
         AND models.asserted_by = 'model'
         AND models.asserted_at <= users.asserted_at
-    LEFT JOIN staging.thresholds AS thresholds
-        ON thresholds.application_id = users.application_id
-        AND thresholds.subject_uid = users.subject_uid
     WHERE users.asserted_by = 'user'
         AND users.application_id IN (SELECT application_id FROM staging.assertions WHERE asserted_by = 'model')
         AND (models.detection_id IS NOT NULL OR users.probability_before IS NOT NULL)
+),
+measured AS (
+    SELECT
+        pairs.application_id,
+        pairs.media_id,
+        pairs.focus_key,
+        pairs.subject_uid,
+        pairs.model_id,
+        pairs.model_detection_id,
+        pairs.model_asserted_at,
+        pairs.model_probability,
+        coalesce(thresholds.threshold, CAST(0.5 AS DOUBLE)) AS threshold,
+        pairs.user_id,
+        pairs.user_detection_id,
+        pairs.user_asserted_at,
+        pairs.user_probability,
+        pairs.probability_after,
+        pairs.model_reading,
+        pairs.user_reading
+    FROM pairs
+    LEFT JOIN staging.thresholds AS thresholds
+        ON thresholds.application_id = pairs.application_id
+        AND thresholds.subject_uid = pairs.subject_uid
+        AND (
+            thresholds.valid_from IS NULL
+            OR thresholds.valid_from <= coalesce(pairs.model_asserted_at, pairs.user_asserted_at)
+        )
+        AND (
+            thresholds.valid_to IS NULL
+            OR thresholds.valid_to > coalesce(pairs.model_asserted_at, pairs.user_asserted_at)
+        )
+    WHERE pairs.distance = 1
 )
 SELECT
     application_id,
@@ -149,9 +180,9 @@ SELECT
         WHEN user_probability > 0.5 AND user_reading <> model_reading THEN 'misread'
         ELSE 'confirmed'
     END AS verdict,
+    user_probability > 0.5 AS is_present,
     row_number() OVER (
         PARTITION BY application_id, media_id, focus_key, subject_uid, model_detection_id
         ORDER BY user_asserted_at DESC, user_detection_id DESC
     ) = 1 AS is_last_word
-FROM pairs
-WHERE distance = 1
+FROM measured
