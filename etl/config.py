@@ -11,6 +11,7 @@ from etl.errors import ConfigError
 from etl.setting import (
     Secret,
     Setting,
+    TimeZone,
     check_folder,
     check_secret,
     checked,
@@ -111,6 +112,9 @@ class Settings:
     ]
     sql_memory: Annotated[
         int, Setting("SIGHTGLASS_SQL_MEMORY", "Megabytes of a reader's query.", "1024", least=64, most=LARGE)
+    ]
+    time_zone: Annotated[
+        TimeZone, Setting("SIGHTGLASS_TIME_ZONE", "Time zone of the days in marts and report.", "UTC")
     ]
     listen: Annotated[
         str, Setting("SIGHTGLASS_LISTEN", "Address and port on which to receive posts.", "127.0.0.1:9999")

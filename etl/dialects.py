@@ -11,7 +11,7 @@ from typing import Any
 import sqlglot
 from sqlglot import ErrorLevel, exp
 
-from etl.views import SCHEMAS, views
+from etl.views import SCHEMAS, UTC, views
 
 WRITTEN = "duckdb"
 """The dialect the views are written in."""
@@ -25,11 +25,17 @@ SECONDS: Mapping[str, str] = {
 }
 """Seconds since 1970 with their fraction, where EXTRACT(EPOCH ...) is none, cuts it off or is a decimal."""
 
-DAY: Mapping[str, str] = {
-    "bigquery": "DATE(:value, 'UTC')",
+UTC_DAY: Mapping[str, str] = {
     "spark": "DATE_FROM_UNIX_DATE(CAST(FLOOR(UNIX_MICROS(:value) / 86400000000) AS INT))",
 }
-"""The day in UTC, where a cast would give that of the session's time zone."""
+DAY: Mapping[str, str] = {
+    "bigquery": "DATE(:value, :zone)",
+    "spark": (
+        "DATE_FROM_UNIX_DATE("
+        "CAST(FLOOR(UNIX_MICROS(FROM_UTC_TIMESTAMP(:value, :zone)) / 86400000000) AS INT))"
+    ),
+}
+"""The day in a time zone, where a cast would give that of the session's."""
 
 WEEK: Mapping[str, str] = {
     "bigquery": "DATE_TRUNC(:value, ISOWEEK)",
@@ -62,9 +68,15 @@ def _seconds(node: exp.Expr) -> Any:  # noqa: ANN401 -- sqlglot's own nodes
 
 
 def _day(node: exp.Expr) -> Any:  # noqa: ANN401
-    """Return the moment whose day in UTC the node asks for."""
+    """Return the moment in a time zone whose day the node asks for."""
     is_day = isinstance(node, exp.Cast) and node.is_type("date") and isinstance(node.this, exp.AtTimeZone)
-    return node.this.this if is_day else None
+    return node.this if is_day else None
+
+
+def _utc_day(node: exp.Expr) -> Any:  # noqa: ANN401
+    """Return the moment whose day in UTC the node asks for."""
+    at = _day(node)
+    return at.this if at is not None and at.args["zone"].name == UTC else None
 
 
 def _week(node: exp.Expr) -> Any:  # noqa: ANN401
@@ -88,6 +100,7 @@ def _rank(node: exp.Expr) -> Any:  # noqa: ANN401
 
 RULES: tuple[tuple[Callable[[exp.Expr], Any], Mapping[str, str]], ...] = (
     (_seconds, SECONDS),
+    (_utc_day, UTC_DAY),
     (_day, DAY),
     (_week, WEEK),
     (_median, MEDIAN),
@@ -96,12 +109,16 @@ RULES: tuple[tuple[Callable[[exp.Expr], Any], Mapping[str, str]], ...] = (
 """What is found in a query, and what stands for it in the dialects where that is needed."""
 
 
-def statements(dialect: str) -> Iterator[str]:
-    """Yield the statements that make all views over tables that are there, each after what it reads."""
+def statements(dialect: str, zone: str = UTC) -> Iterator[str]:
+    """Yield the statements that make all views over tables that are there, each after what it reads.
+
+    The days are those of a time zone.
+    """
     for schema in SCHEMAS:
         yield f"CREATE SCHEMA IF NOT EXISTS {schema}"
     for view in views():
-        yield f"-- {view.doc}\nCREATE OR REPLACE VIEW {view.qualified} AS\n{translated(view.query, dialect)}"
+        query = translated(view.query_in(zone), dialect)
+        yield f"-- {view.doc}\nCREATE OR REPLACE VIEW {view.qualified} AS\n{query}"
 
 
 def translated(query: str, dialect: str) -> str:
@@ -122,4 +139,7 @@ def _replace(tree: exp.Expr, find: Callable[[exp.Expr], Any], template: exp.Expr
     for node in list(tree.walk()):
         value = find(node)
         if value is not None:
-            node.replace(exp.replace_placeholders(template.copy(), value=value))
+            parts = {"value": value}
+            if isinstance(value, exp.AtTimeZone):
+                parts = {"value": value.this, "zone": value.args["zone"]}
+            node.replace(exp.replace_placeholders(template.copy(), **parts))

@@ -16,11 +16,14 @@ FOREVER = "forever"
 LONG_WORD = 8
 """Characters from which on a part of an address may be a secret by itself."""
 QUOTES = "\"'"
+UTC = "UTC"
 SHOWN = 60
 """Characters of a value that a message repeats."""
 
 Url = NewType("Url", str)
 """An address that may be asked with credentials."""
+TimeZone = NewType("TimeZone", str)
+"""The IANA name of a time zone."""
 DAYS = int | None
 """The type of a setting of days; None for ever."""
 
@@ -208,6 +211,27 @@ def _number(setting: Setting, value: str, where: str) -> float:
     return number
 
 
+def is_time_zone(name: str) -> bool:
+    """Whether DuckDB, which works out days by it, knows a time zone of this name."""
+    if name == UTC:
+        return True
+    import duckdb  # noqa: PLC0415 -- what takes long to import is left alone where nobody needs it
+
+    with duckdb.connect() as connection:
+        known = connection.execute("SELECT 1 FROM pg_timezone_names() WHERE name = ?", [name]).fetchall()
+    return bool(known)
+
+
+def _time_zone(setting: Setting, value: str, where: str) -> str:
+    """Return the name; ConfigError where no time zone has it."""
+    if not is_time_zone(value):
+        given = repr(value if len(value) <= SHOWN else f"{value[:SHOWN]}...")
+        raise ConfigError(
+            f"{setting.name} from {where} must be the name of a time zone such as Europe/Berlin, not {given}"
+        )
+    return value
+
+
 def _url(setting: Setting, value: str, where: str) -> str:
     """Return the address; ConfigError where it would send credentials in the clear, or is none."""
     del where  # the name alone says which one is meant
@@ -233,6 +257,7 @@ KINDS: Mapping[Any, Callable[[Setting, str, str], Any]] = {
     str: lambda _setting, value, _where: value,
     tuple[str, ...]: lambda _setting, value, _where: tuple(filter(None, map(str.strip, value.split(",")))),
     Url: _url,
+    TimeZone: _time_zone,
     float: _number,
     int: _number,
     DAYS: _days,

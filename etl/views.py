@@ -6,6 +6,8 @@ The comment begins with the question as one line, which ends in a question mark.
 of the view follows in lines of its own. After an empty comment line (`--`) each column of the answer has
 its line, in order: `--`, three spaces, the name, two spaces or more, and what it holds. What does not fit
 goes on in the next line, indented deeper. The query has no semicolon.
+
+Days are those of the plant's time zone: where a query says 'UTC', the zone of the settings is put.
 """
 
 import re
@@ -23,6 +25,9 @@ SCHEMAS = {
     "mart": "Views that answer usual questions",
 }
 """The schemas of all views, in which each reads those before it, and what they hold."""
+
+UTC = "UTC"
+"""The time zone that the files name, which stands for that of the settings."""
 
 READ = re.compile(r"\bstaging\.(\w+)")
 
@@ -46,9 +51,13 @@ class View:
         """The name to use in SQL."""
         return f"{self.schema}.{self.name}"
 
-    def ddl(self) -> Iterator[str]:
+    def query_in(self, zone: str) -> str:
+        """Return the query with the days of a time zone."""
+        return self.query.replace(literal(UTC), literal(zone))
+
+    def ddl(self, zone: str = UTC) -> Iterator[str]:
         """Yield the statements that create the view with its comments, which replacing a view drops."""
-        yield f"CREATE OR REPLACE VIEW {self.qualified} AS\n{self.query}"
+        yield f"CREATE OR REPLACE VIEW {self.qualified} AS\n{self.query_in(zone)}"
         yield f"COMMENT ON VIEW {self.qualified} IS {literal(self.doc)}"
         for name, doc in self.columns.items():
             yield f"COMMENT ON COLUMN {self.qualified}.{quote(name)} IS {literal(doc)}"
@@ -63,12 +72,12 @@ def views() -> list[View]:
     return [*map(shared.__getitem__, order.static_order()), *found[len(shared) :]]
 
 
-def statements() -> Iterator[str]:
-    """Yield the statements that make all views, over tables that are there."""
+def statements(zone: str = UTC) -> Iterator[str]:
+    """Yield the statements that make all views, over tables that are there, with the days of a time zone."""
     for schema in SCHEMAS:
         yield f"CREATE SCHEMA IF NOT EXISTS {schema}"
     for view in views():
-        yield from view.ddl()
+        yield from view.ddl(zone)
 
 
 def read(path: Path) -> View:

@@ -22,11 +22,11 @@ import pytest
 import sqlglot
 from conftest import ROOT, TABLES, Plant, Ran, Sightglass
 from sqlglot import exp
-from test_marts import CASES, CLOCK, FOUND, VIEWS, load, made
+from test_marts import CASES, CLOCK, FOUND, VIEWS, load, made, zone_of
 
 from etl.cli.marts import DIALECTS
 from etl.dialects import WRITTEN, statements, translated
-from etl.views import READ, View, views
+from etl.views import READ, UTC, View, views
 
 LITTLE = {"applications": 3, "records": 45}
 ZONES = ("UTC", "Europe/Berlin")
@@ -70,6 +70,18 @@ def test_command_prints_the_statements(tmp_path: Path, dialect: str) -> None:
     assert [] == list(tmp_path.iterdir())
 
 
+def test_command_lets_days_begin_elsewhere(tmp_path: Path) -> None:
+    """In a time zone that there is."""
+    ran = Sightglass(tmp_path)("marts", "--dialect", "trino", "--time-zone", "Asia/Tokyo")
+    refused = Sightglass(tmp_path)("marts", "--dialect", "trino", "--time-zone", "Mars/Base")
+
+    printed = "".join(f"{each};\n\n" for each in statements("trino", "Asia/Tokyo"))
+    assert Ran(0, printed, "") == ran
+    assert ("'Asia/Tokyo'" in printed, "'UTC'" in printed) == (True, False)
+    assert (2, "") == (refused.code, refused.out)
+    assert "'Mars/Base' is no time zone such as Europe/Berlin" in refused.err
+
+
 def test_command_needs_a_dialect(tmp_path: Path) -> None:
     """One that it has."""
     ran = [Sightglass(tmp_path)("marts", *given) for given in ((), ("--dialect", "basic"))]
@@ -100,6 +112,12 @@ EXPECTED = {
     ("CAST(t AT TIME ZONE 'UTC' AS DATE)", "spark"): (
         "DATE_FROM_UNIX_DATE(CAST(FLOOR(UNIX_MICROS(t) / 86400000000) AS INT))"
     ),
+    ("CAST(t AT TIME ZONE 'Asia/Tokyo' AS DATE)", "spark"): (
+        "DATE_FROM_UNIX_DATE(CAST(FLOOR(UNIX_MICROS(FROM_UTC_TIMESTAMP(t, 'Asia/Tokyo')) / 86400000000) "
+        "AS INT))"
+    ),
+    ("CAST(t AT TIME ZONE 'Asia/Tokyo' AS DATE)", "bigquery"): "DATE(t, 'Asia/Tokyo')",
+    ("CAST(t AT TIME ZONE 'Asia/Tokyo' AS DATE)", "postgres"): "CAST(t AT TIME ZONE 'Asia/Tokyo' AS DATE)",
     ("CAST(t AT TIME ZONE 'UTC' AS DATE)", "postgres"): "CAST(t AT TIME ZONE 'UTC' AS DATE)",
     ("CAST(t AT TIME ZONE 'UTC' AS DATE)", "snowflake"): "CAST(CONVERT_TIMEZONE('UTC', t) AS DATE)",
     ("CAST(t AT TIME ZONE 'UTC' AS DATE)", "bigquery"): "DATE(t, 'UTC')",
@@ -151,6 +169,7 @@ SHARED = {
         "FIRST_VALUE",
         "FLOOR",
         "LAG",
+        "LN",
         "LOGICAL_AND",
         "LOGICAL_OR",
         "LOWER",
@@ -180,7 +199,7 @@ def test_views_use_no_function_but_those_of_all_engines(view: View) -> None:
 @contextmanager
 def filled(case: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database with the tables of a case."""
-    with made() as connection:
+    with made(zone_of(case)) as connection:
         for path in case.glob("*.*.csv"):
             load(connection, path.stem, path)
         yield connection
@@ -229,7 +248,7 @@ def test_what_is_printed_for_duckdb_answers_as_the_views(case: Path) -> None:
     mart = f"mart.{case.relative_to(CASES).parts[0]}"
     with filled(case) as connection:
         expected = answer(connection, mart)
-        for statement in statements(WRITTEN):
+        for statement in statements(WRITTEN, zone_of(case)):
             connection.execute(statement)
 
         assert [] == differing(expected, answer(connection, mart))
@@ -240,17 +259,19 @@ class Spark:
 
     def __init__(self, process: Popen[str]) -> None:
         self._process = process
-        self._statements = list(statements("spark"))
 
     def __call__(
-        self, tables: Mapping[str, Path], marts: Sequence[str], folder: Path
+        self, tables: Mapping[str, Path], marts: Sequence[str], folder: Path, plant: str = UTC
     ) -> dict[str, dict[str, Rows]]:
-        """By time zone, what the marts answer over tables that are folders of Parquet files."""
+        """By time zone, what the marts answer over tables that are folders of Parquet files.
+
+        Days are those of the plant's time zone.
+        """
         needed = {"", *marts, *(f"staging.{name}" for mart in marts for name in staged(mart))}
         folder.mkdir()
         job = {
             "tables": {name: str(path) for name, path in tables.items()},
-            "statements": [each for each in self._statements if MADE.findall(each)[0] in needed],
+            "statements": [each for each in statements("spark", plant) if MADE.findall(each)[0] in needed],
             "zones": ZONES,
             "views": marts,
             "folder": str(folder),
@@ -314,7 +335,7 @@ def test_spark_answers_to_each_case_what_duckdb_does(case: Path, spark: Spark, t
             folder.mkdir()
             columns = pa.schema([each.with_nullable(nullable=True) for each in TABLES[table].arrow()])
             pq.write_table(connection.table(table).to_arrow_table().cast(columns), folder / "all.parquet")
-    found = spark(folders, [mart], tmp_path / "answers")
+    found = spark(folders, [mart], tmp_path / "answers", zone_of(case))
 
     assert expected
     assert {zone: [] for zone in ZONES} == {

@@ -3,6 +3,7 @@
 A case is a folder `tests/mart/<view>/<case>` with an input `<schema>.<table>.csv` for each table that matters
 and the answer, `expected.csv`, without what is measured against the clock. An input has only the columns that
 matter; the others are NULL, in key columns too. A cell with nothing in it is NULL, `""` is the empty string.
+Where a file `time_zone` names a time zone, days are those there.
 Numbers are compared to nine decimal places; the order of the rows is no part of the answer.
 """
 
@@ -38,8 +39,14 @@ Rows = list[tuple[str | None, ...]]
 every_view = pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
 
 
+def zone_of(case: Path) -> str:
+    """The time zone whose days a case expects."""
+    named = case / "time_zone"
+    return named.read_text(encoding="utf-8").strip() if named.exists() else views.UTC
+
+
 @contextmanager
-def made() -> Iterator[duckdb.DuckDBPyConnection]:
+def made(zone: str = views.UTC) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database with all tables, empty and with nothing required, and all views."""
     with duckdb.connect() as connection:
         connection.execute(f"SET TimeZone = '{FAR_AWAY}'")
@@ -48,7 +55,7 @@ def made() -> Iterator[duckdb.DuckDBPyConnection]:
             for table in source.tables.values():
                 columns = {name: column.sql for name, column in table.columns.items()}
                 create(connection, table.qualified, columns)
-        for statement in views.statements():
+        for statement in views.statements(zone):
             connection.execute(statement)
         yield connection
 
@@ -89,7 +96,7 @@ def rows(connection: duckdb.DuckDBPyConnection, table: str, columns: dict[str, s
 def test_view_gives_the_expected_answer(case: Path) -> None:
     """Over the rows of a case the view answers exactly what is expected."""
     view = VIEWS[f"mart.{case.relative_to(CASES).parts[0]}"]
-    with made() as connection:
+    with made(zone_of(case)) as connection:
         for path in case.glob("*.*.csv"):
             load(connection, path.stem, path)
         columns = {
@@ -166,9 +173,10 @@ def test_what_is_staged_is_common() -> None:
 
 @every_view
 def test_view_has_no_rows_before_the_first_run(view: views.View) -> None:
-    """Over empty tables a view is empty."""
+    """Over empty tables a view is empty, but for the settings."""
     with made() as connection:
-        assert [] == rows(connection, view.qualified, described(connection, view.qualified))
+        expected = [("UTC",)] if view.qualified == "mart.settings" else []
+        assert expected == rows(connection, view.qualified, described(connection, view.qualified))
 
 
 @every_view

@@ -237,11 +237,11 @@ def test_a_snapshot_is_never_mixed_of_two_versions(
     shutil.copytree(loaded.sightglass.home, home)
     umask = os.umask(0o022)
 
-    def publish_meanwhile() -> Iterator[str]:
+    def publish_meanwhile(zone: str) -> Iterator[str]:
         with closing(open_for_writing(home)) as warehouse:
             warehouse.connection.execute("UPDATE etl.cursors SET run_id = 'another'")
             publish(warehouse, settings_of(home, SIGHTGLASS_LAKE_GRACE="0"))
-        yield from views.statements()
+        yield from views.statements(zone)
 
     monkeypatch.setattr("etl.publish.snapshot.statements", publish_meanwhile)
     said = told_not_to(home, tmp_path / "one.duckdb")

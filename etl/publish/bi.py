@@ -47,7 +47,7 @@ def write_bi(settings: Settings) -> bool:
     """Make `bi.duckdb` for readers who see the lake as the settings say; whether it had to be written."""
     lake, path = settings.home / LAKE, settings.home / NAME
     prefix = prefix_of(settings)
-    digest = digest_of(prefix)
+    digest = digest_of(prefix, settings.time_zone)
     record = lake / VERSIONS / DEFINED
     if _is_noted(record, path, digest):
         return False
@@ -56,7 +56,7 @@ def write_bi(settings: Settings) -> bool:
         return False
     aside = path.with_name(NAME + PART)
     try:
-        make_bi(aside, lake, prefix)
+        make_bi(aside, lake, prefix, settings.time_zone)
         aside.rename(path)
     except (duckdb.IOException, OSError) as error:
         with suppress(OSError):
@@ -69,23 +69,26 @@ def write_bi(settings: Settings) -> bool:
     return True
 
 
-def digest_of(prefix: str) -> str:
+def digest_of(prefix: str, zone: str) -> str:
     """Return what tells the definitions of views that read the lake under a prefix from others."""
-    return hashlib.sha256("\n".join(definitions(prefix)).encode()).hexdigest()
+    return hashlib.sha256("\n".join(definitions(prefix, zone)).encode()).hexdigest()
 
 
-def make_bi(path: Path, lake: Path, prefix: str) -> None:
-    """Make a file of views that read the lake under a prefix; duckdb.IOException or OSError if it cannot."""
+def make_bi(path: Path, lake: Path, prefix: str, zone: str) -> None:
+    """Make a file of views that read the lake under a prefix, and have the days of a time zone.
+
+    Raises duckdb.IOException or OSError.
+    """
     path.unlink(missing_ok=True)
     with closing(duckdb.connect()) as connection:
         if prefix != str(lake):
             _show(connection, lake, prefix)
         connection.execute(f"ATTACH {literal(str(path))} AS bi (STORAGE_VERSION '{STORAGE}')")
         connection.execute("USE bi")
-        mark = f"CREATE MACRO {MARK}() AS {literal(digest_of(prefix))}"
+        mark = f"CREATE MACRO {MARK}() AS {literal(digest_of(prefix, zone))}"
         # In one transaction, so that nothing of it goes through a log. There is nothing to optimize, and
         # to look for that takes a quarter of the time.
-        statements = ["PRAGMA disable_optimizer", "BEGIN", *definitions(prefix), mark, "COMMIT"]
+        statements = ["PRAGMA disable_optimizer", "BEGIN", *definitions(prefix, zone), mark, "COMMIT"]
         connection.execute(";\n".join(statements))
         connection.execute("USE memory")
         connection.execute("DETACH bi")
@@ -126,7 +129,7 @@ def open_bi(settings: Settings, warn: Callable[[str], object] = str) -> Iterator
     with spill_folder() as spill, interruptible(_connected(path, elsewhere=elsewhere)) as connection:
         try:
             # Where the file's own views lead to a place that only other readers have, the same are made here.
-            for statement in definitions(str(lake)) if elsewhere else ():
+            for statement in definitions(str(lake), settings.time_zone) if elsewhere else ():
                 connection.execute(statement)
             _restrict(connection, lake, settings.sql_memory, spill)
         except duckdb.Error as error:
@@ -219,14 +222,17 @@ def _show(connection: duckdb.DuckDBPyConnection, lake: Path, prefix: str) -> Non
     connection.register_filesystem(Elsewhere())
 
 
-def definitions(prefix: str, until: str = NOW) -> Iterator[str]:
-    """Yield the statements that make all views: over the lake under a prefix, and those in `sql/`."""
+def definitions(prefix: str, zone: str, until: str = NOW) -> Iterator[str]:
+    """Yield the statements that make all views: over the lake under a prefix, and those in `sql/`.
+
+    The days are those of a time zone.
+    """
     for source in schema.sources():
         yield f"CREATE SCHEMA IF NOT EXISTS {source.name}"
         for table in source.tables.values():
             yield f"CREATE OR REPLACE VIEW {table.qualified} AS\n{query(table, prefix, until)}"
             yield from table.comments("VIEW")
-    yield from views.statements()
+    yield from views.statements(zone)
 
 
 def query(table: Table, prefix: str, until: str = NOW) -> str:

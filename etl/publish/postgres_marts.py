@@ -115,7 +115,7 @@ def _over(release: Release, memory: int) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{memory}MB'")
         connection.execute(f"SET temp_directory = {literal(str(spill or ''))}")
-        for each in definitions(str(lake), str(int(release.version))):
+        for each in definitions(str(lake), release.time_zone, str(int(release.version))):
             connection.execute(each)
         yield connection
 

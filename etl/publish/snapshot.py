@@ -35,7 +35,7 @@ def write_snapshot(settings: Settings, path: Path) -> str:
         aside = path.with_name(path.name + PART)
         aside.unlink(missing_ok=True)
         with scratch(aside), enough_memory(settings):
-            _write(aside, folder, version, settings.sql_memory)
+            _write(aside, folder, version, settings)
             lake.require(version)
             aside.chmod(0o666 & ~umask())
             aside.replace(path)
@@ -44,16 +44,16 @@ def write_snapshot(settings: Settings, path: Path) -> str:
     return version
 
 
-def _write(aside: Path, lake: Path, version: str, memory: int) -> None:
+def _write(aside: Path, lake: Path, version: str, settings: Settings) -> None:
     spill = aside.with_name(f"{aside.name}.tmp")
     remove(spill)
     with scratch(spill), interruptible(duckdb.connect()) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET memory_limit = '{memory}MB'")
+        connection.execute(f"SET memory_limit = '{settings.sql_memory}MB'")
         connection.execute(f"SET temp_directory = {literal(str(spill))}")
         connection.execute(f"ATTACH {literal(str(aside))} AS snapshot (STORAGE_VERSION '{STORAGE}')")
         connection.execute("USE snapshot")
-        _fill(connection, str(lake), version)
+        _fill(connection, str(lake), version, settings.time_zone)
         connection.execute("USE memory")
         connection.execute("DETACH snapshot")
 
@@ -66,7 +66,7 @@ def refuse_own(home: Path, path: Path) -> None:
         raise EnvironmentFaultError(f"{path} is where Sightglass keeps its own files; name another")
 
 
-def _fill(connection: duckdb.DuckDBPyConnection, lake: str, version: str) -> None:
+def _fill(connection: duckdb.DuckDBPyConnection, lake: str, version: str, zone: str) -> None:
     for source in schema.sources():
         connection.execute(f"CREATE SCHEMA {source.name}")
         for table in source.tables.values():
@@ -75,5 +75,5 @@ def _fill(connection: duckdb.DuckDBPyConnection, lake: str, version: str) -> Non
             connection.execute(
                 f"INSERT INTO {table.qualified} BY NAME {query(table, lake, str(int(version)))}"
             )
-    for statement in statements():
+    for statement in statements(zone):
         connection.execute(statement)

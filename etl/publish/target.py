@@ -14,6 +14,7 @@ from etl.errors import TargetError
 from etl.event import event
 from etl.publish.state import Partition
 from etl.schema import Table
+from etl.views import UTC
 
 if TYPE_CHECKING:
     from etl.publish.lake import Lake
@@ -49,6 +50,8 @@ class Release:
     """Seconds that readers may go on with what was replaced; 0 where it is to be gone at once."""
     home: Path
     """Folder of the warehouse, with the lake and `bi.duckdb` of this version."""
+    time_zone: str = UTC
+    """Whose days the marts have."""
 
     def known(self) -> Known:
         """Return what a target knows that holds this version."""
@@ -110,7 +113,15 @@ def release_of(lake: "Lake", tables: Mapping[str, Table], version: str, settings
         for name, parts in state.tables.items()
         if name in tables
     }
-    return Release(version, tables, state.shapes, partitions, settings.lake_grace, settings.home)
+    return Release(
+        version,
+        tables,
+        state.shapes,
+        partitions,
+        settings.lake_grace,
+        settings.home,
+        settings.time_zone,
+    )
 
 
 def put(release: Release, targets: list[Target]) -> dict[str, str]:

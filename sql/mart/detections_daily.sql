@@ -1,5 +1,5 @@
 -- What was detected each day, by whom, and how much of it is above the threshold?
--- Counts the current assertions by the UTC day on which they were made; an assertion without a time of its
+-- Counts the current assertions by the day on which they were made; an assertion without a time of its
 -- own counts on the day of the latest assertion in its result. A subject the application sets no threshold
 -- for has 0.5, the vendor's default.
 --
@@ -7,7 +7,7 @@
 --   application_name    Name people gave the application.
 --   subject_uid         Subject that is asserted to be in the media, or not.
 --   subject_name        Name of the subject.
---   day                 Day of the assertions, in UTC.
+--   day                 Day of the assertions, in the time zone that mart.settings names.
 --   asserted_by         Who asserts: model, user or capture (a user, outside any application).
 --   model_id            Model that made the assertions; NULL for users.
 --   user_id             User who made the assertions; NULL for models.

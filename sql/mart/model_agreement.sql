@@ -12,7 +12,7 @@
 --   subject_uid                 Subject the model looked for.
 --   subject_name                Name of the subject.
 --   week                        Monday of the week in which the model made the assertions, or the user where
---                               that is not known; in UTC.
+--                               that is not known; in the time zone that mart.settings names.
 --   reviewed                    Number of the model's assertions that a user judged.
 --   agreed                      Number of these the user confirmed.
 --   overruled                   Number of these the user did not confirm.

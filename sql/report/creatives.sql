@@ -4,7 +4,7 @@ SELECT
     media_id,
     coalesce(media_name, media_id) AS medium,
     media_type,
-    strftime(created_at, '%Y-%m-%d') AS handed_in_on,
+    strftime(created_at AT TIME ZONE settings.time_zone, '%Y-%m-%d') AS handed_in_on,
     focus,
     cognitive_demand,
     engagement,
@@ -15,6 +15,7 @@ SELECT
     thumbnail_path,
     count(*) OVER () AS media
 FROM mart.creative_compare
+CROSS JOIN mart.settings AS settings
 WHERE coalesce(focus, cognitive_demand, engagement, memory, intent, trust, avoidance) IS NOT NULL
     OR archived_files > 0
 ORDER BY created_at DESC NULLS LAST, media_id

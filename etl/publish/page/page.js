@@ -26,13 +26,21 @@ const tenths = (value) => value.toLocaleString("en-GB", { minimumFractionDigits:
 const counted = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 const percent = (share) => `${number(100 * share)} %`;
 const words = (name) => name.replaceAll("_", " ");
+const [plant] = answers.settings.time_zone;
+// A moment is told by the clock of the plant; a day is the same everywhere.
+const zoneOf = (text) => (text.length > 10 ? plant : "UTC");
 const date = (text) =>
-    new Date(text).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
+    new Date(text).toLocaleDateString("en-GB", {
+        day: "numeric",
+        month: "long",
+        year: "numeric",
+        timeZone: zoneOf(text),
+    });
 const clock = (text) =>
-    new Date(text).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: "UTC" });
-const moment = (text) => `${date(text)}, ${clock(text)} UTC`;
+    new Date(text).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: plant });
+const moment = (text) => `${date(text)}, ${clock(text)} ${plant}`;
 const period = (from, to) =>
-    new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: "UTC" })
+    new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", year: "numeric", timeZone: zoneOf(from) })
         .formatRange(new Date(from), new Date(to));
 const capital = (text) => text.replace(/^./u, (sign) => sign.toUpperCase());
 const cell = (value) => (value === null ? "" : typeof value === "number" ? number(value, 4) : String(value));
@@ -204,7 +212,7 @@ function streamNote({ refused, missing, state, error }) {
 function brief(text, otherwise) {
     if (text === null) return otherwise;
     const year = text.slice(0, 4) === madeAt.slice(0, 4) ? undefined : "numeric";
-    const day = new Date(text).toLocaleDateString("en-GB", { day: "numeric", month: "short", year, timeZone: "UTC" });
+    const day = new Date(text).toLocaleDateString("en-GB", { day: "numeric", month: "short", year, timeZone: zoneOf(text) });
     const made = element("span");
     made.append(element("span", `${day},`, "together"), ` ${clock(text)}`);
     return made;

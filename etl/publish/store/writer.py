@@ -81,7 +81,7 @@ class StoreTarget:
                 f"the warehouse {register.writer} writes there: name another prefix, "
                 f"or delete the object {REGISTER} there if this warehouse is to take its place"
             )
-        digest = digest_of(self._prefix)
+        digest = digest_of(self._prefix, release.time_zone)
         if self._is_there(register, release, digest):
             return
         if register.busy and register.writer != writer and not self._is_over(register.busy):
@@ -95,7 +95,7 @@ class StoreTarget:
         session.bring_in(release)
         session.clean(0 if at_once else release.grace)
         if register.definitions != digest:
-            session.define(release.home, self._prefix)
+            session.define(release, self._prefix)
         session.finish(release, digest, at_once=at_once)
 
     def _is_there(self, register: Register, release: Release, digest: str) -> bool:
@@ -173,11 +173,11 @@ class _Session:
         for some in self._listing.needless(held, over, f"{now:016}"):
             self._delete(some)
 
-    def define(self, home: Path, prefix: str) -> None:
+    def define(self, release: Release, prefix: str) -> None:
         """Put a `bi.duckdb` there whose views read the store."""
-        path = home / f"store.{BI}{PART}"
+        path = release.home / f"store.{BI}{PART}"
         try:
-            make_bi(path, home / LAKE, prefix)
+            make_bi(path, release.home / LAKE, prefix, release.time_zone)
             self._objects.put(BI, path)
         except duckdb.Error as error:
             raise TargetError(f"its {BI} cannot be made: {first_line(error)}") from error
