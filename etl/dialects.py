@@ -44,6 +44,12 @@ WEEK: Mapping[str, str] = {
 }
 """The Monday of a day's week, where weeks begin otherwise or a day becomes a moment."""
 
+MONTH: Mapping[str, str] = {
+    "bigquery": "DATE_TRUNC(:value, MONTH)",
+    "spark": "TRUNC(:value, 'MONTH')",
+}
+"""The first day of a day's month, likewise."""
+
 MEDIAN: Mapping[str, str] = {
     "bigquery": (
         "(ARRAY_AGG(:value IGNORE NULLS ORDER BY :value)[SAFE_ORDINAL(DIV(COUNT(:value) + 1, 2))]"
@@ -81,10 +87,20 @@ def _utc_day(node: exp.Expr) -> Any:  # noqa: ANN401
 
 def _week(node: exp.Expr) -> Any:  # noqa: ANN401
     """Return the day of whose week the node asks for the Monday."""
-    is_week = (
-        isinstance(node, exp.Cast) and node.is_type("date") and isinstance(node.this, exp.TimestampTrunc)
-    )
-    return node.this.this if is_week and node.this.unit.name.upper() == "WEEK" else None
+    return _truncated(node, "WEEK")
+
+
+def _month(node: exp.Expr) -> Any:  # noqa: ANN401
+    """Return the day of whose month the node asks for the first day."""
+    return _truncated(node, "MONTH")
+
+
+def _truncated(node: exp.Expr, unit: str) -> Any:  # noqa: ANN401
+    """Return the day of which the node asks for the first one in such a unit."""
+    is_date = isinstance(node, exp.Cast) and node.is_type("date")
+    if not is_date or not isinstance(node.this, exp.TimestampTrunc):
+        return None
+    return node.this.this if node.this.text("unit").upper() == unit else None
 
 
 def _median(node: exp.Expr) -> Any:  # noqa: ANN401
@@ -103,6 +119,7 @@ RULES: tuple[tuple[Callable[[exp.Expr], Any], Mapping[str, str]], ...] = (
     (_utc_day, UTC_DAY),
     (_day, DAY),
     (_week, WEEK),
+    (_month, MONTH),
     (_median, MEDIAN),
     (_rank, RANK),
 )

@@ -112,7 +112,8 @@ SELECT
         2 * counted.agreed + z.squared - sqrt(
             z.squared * (
                 z.squared
-                + CAST(4 * counted.agreed * (counted.reviewed - counted.agreed) AS DOUBLE) / nullif(counted.reviewed, 0)
+                + CAST(4 * counted.agreed * (counted.reviewed - counted.agreed) AS DOUBLE)
+                / nullif(counted.reviewed, 0)
             )
         )
     ) / (2 * (counted.reviewed + z.squared)) AS agreed_share_low,
@@ -120,7 +121,8 @@ SELECT
         2 * counted.agreed + z.squared + sqrt(
             z.squared * (
                 z.squared
-                + CAST(4 * counted.agreed * (counted.reviewed - counted.agreed) AS DOUBLE) / nullif(counted.reviewed, 0)
+                + CAST(4 * counted.agreed * (counted.reviewed - counted.agreed) AS DOUBLE)
+                / nullif(counted.reviewed, 0)
             )
         )
     ) / (2 * (counted.reviewed + z.squared)) AS agreed_share_high,
@@ -129,7 +131,8 @@ SELECT
         2 * counted.confirmed_present + z.squared - sqrt(
             z.squared * (
                 z.squared
-                + CAST(4 * counted.confirmed_present * (counted.said_present - counted.confirmed_present) AS DOUBLE) / nullif(counted.said_present, 0)
+                + CAST(4 * counted.confirmed_present * (counted.said_present - counted.confirmed_present) AS DOUBLE)
+                / nullif(counted.said_present, 0)
             )
         )
     ) / (2 * (counted.said_present + z.squared)) AS precision_low,
@@ -137,7 +140,8 @@ SELECT
         2 * counted.confirmed_present + z.squared + sqrt(
             z.squared * (
                 z.squared
-                + CAST(4 * counted.confirmed_present * (counted.said_present - counted.confirmed_present) AS DOUBLE) / nullif(counted.said_present, 0)
+                + CAST(4 * counted.confirmed_present * (counted.said_present - counted.confirmed_present) AS DOUBLE)
+                / nullif(counted.said_present, 0)
             )
         )
     ) / (2 * (counted.said_present + z.squared)) AS precision_high,
@@ -146,7 +150,8 @@ SELECT
         2 * counted.confirmed_present + z.squared - sqrt(
             z.squared * (
                 z.squared
-                + CAST(4 * counted.confirmed_present * (counted.user_present - counted.confirmed_present) AS DOUBLE) / nullif(counted.user_present, 0)
+                + CAST(4 * counted.confirmed_present * (counted.user_present - counted.confirmed_present) AS DOUBLE)
+                / nullif(counted.user_present, 0)
             )
         )
     ) / (2 * (counted.user_present + z.squared)) AS recall_low,
@@ -154,7 +159,8 @@ SELECT
         2 * counted.confirmed_present + z.squared + sqrt(
             z.squared * (
                 z.squared
-                + CAST(4 * counted.confirmed_present * (counted.user_present - counted.confirmed_present) AS DOUBLE) / nullif(counted.user_present, 0)
+                + CAST(4 * counted.confirmed_present * (counted.user_present - counted.confirmed_present) AS DOUBLE)
+                / nullif(counted.user_present, 0)
             )
         )
     ) / (2 * (counted.user_present + z.squared)) AS recall_high,
@@ -163,7 +169,8 @@ SELECT
         2 * counted.wrongly_seen + z.squared - sqrt(
             z.squared * (
                 z.squared
-                + CAST(4 * counted.wrongly_seen * (counted.user_absent - counted.wrongly_seen) AS DOUBLE) / nullif(counted.user_absent, 0)
+                + CAST(4 * counted.wrongly_seen * (counted.user_absent - counted.wrongly_seen) AS DOUBLE)
+                / nullif(counted.user_absent, 0)
             )
         )
     ) / (2 * (counted.user_absent + z.squared)) AS false_positive_rate_low,
@@ -171,7 +178,8 @@ SELECT
         2 * counted.wrongly_seen + z.squared + sqrt(
             z.squared * (
                 z.squared
-                + CAST(4 * counted.wrongly_seen * (counted.user_absent - counted.wrongly_seen) AS DOUBLE) / nullif(counted.user_absent, 0)
+                + CAST(4 * counted.wrongly_seen * (counted.user_absent - counted.wrongly_seen) AS DOUBLE)
+                / nullif(counted.user_absent, 0)
             )
         )
     ) / (2 * (counted.user_absent + z.squared)) AS false_positive_rate_high,

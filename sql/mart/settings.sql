@@ -1,5 +1,6 @@
 -- By which settings do the marts answer?
 -- One row.
 --
---   time_zone  Time zone in which a day and a week begin, in all marts and in the report (SIGHTGLASS_TIME_ZONE).
+--   time_zone  Time zone in which days and weeks begin, in all marts and in the report
+--              (SIGHTGLASS_TIME_ZONE).
 SELECT 'UTC' AS time_zone
