@@ -1,0 +1,34 @@
+"""The cookbook: each of its questions is asked as it stands there."""
+
+import re
+from pathlib import Path
+
+import duckdb
+import pytest
+from conftest import Story
+
+from etl.views import views
+
+TEXT = (Path(__file__).parents[1] / "docs" / "cookbook.md").read_text(encoding="utf-8")
+QUESTIONS = dict(re.findall(r"^### ([^\n]+\?)\n\n```sql\n(.*?)\n```$", TEXT, re.MULTILINE | re.DOTALL))
+
+WITHOUT_ANSWER = {"Has a model drifted away from its first weeks?"}
+"""Questions to which the simulators hold nothing: their marts have cases of their own."""
+
+
+def test_there_are_thirty_questions_and_every_mart_is_asked() -> None:
+    """Whoever adds a mart adds a question."""
+    marts = {view.qualified for view in views() if view.schema == "mart"}
+
+    assert 30 == TEXT.count("\n### ") == TEXT.count("```sql") == len(QUESTIONS)
+    assert marts == set(re.findall(r"\bmart\.\w+", TEXT))
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_question_is_answered(question: str, story: Story) -> None:
+    """Over what a first load and an increment have published."""
+    with duckdb.connect(story.home / "bi.duckdb", read_only=True) as connection:
+        answer = connection.execute(QUESTIONS[question]).fetchall()
+
+    assert (question in WITHOUT_ANSWER) == (not answer)
+    assert len(answer) == len(set(answer))
