@@ -1,5 +1,6 @@
 """What the report shows equals what SQL answers, and what it leaves out it tells."""
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
+from conftest import ROOT
 from report_page import Shown, answer, browser, crowded, one_page, opened, published, shown, written
 
 from etl.publish.report import page
@@ -96,6 +98,11 @@ def test_agreement_is_that_of_the_reviews(shown: Shown, published: duckdb.DuckDB
         GROUP BY application_id, application_name, subject_uid, subject_name
         ORDER BY sum(overruled) DESC, sum(reviewed), application_id, subject_uid
     """
+    asked = """
+        SELECT subject, reviewed, wrongly_seen, overlooked, misread
+        FROM ({demo})
+        ORDER BY ALL
+    """
     (chart,) = shown.charts("agreement")
 
     expected = answer(published, query)
@@ -103,11 +110,24 @@ def test_agreement_is_that_of_the_reviews(shown: Shown, published: duckdb.DuckDB
     assert shares == [lengths for lengths, _ in chart["traces"]]
     assert 4 * len(expected) == chart["bars"]
     assert [list(map(str, row)) for row in expected] == [line[:7] for line in shown.numbers("agreement")[1:]]
+    by_subject = [(row[1], row[2], row[4], row[5], row[6]) for row in expected]
+    demo = (ROOT / "sql" / "demo" / "1_overruled.sql").read_text(encoding="utf-8")
+    assert answer(published, asked.format(demo=demo)) == sorted(by_subject)
+    assert [interval(agreed, reviewed) for _, _, reviewed, agreed, *_ in expected] == chart["labels"][1::2]
     reviewed, agreed = (sum(row[at] for row in expected) for at in (2, 3))
     said = shown.text("#agreement .answer")
     assert f"People agreed with {agreed / reviewed:.0%} of the {reviewed} assertions" in said.replace(
         " %", "%"
     )
+
+
+def interval(agreed: int, reviewed: int) -> str:
+    """A share with its bounds at 95 %, as Wilson's textbook formula has them."""
+    share, z = agreed / reviewed, 1.959964
+    middle = (share + z * z / (2 * reviewed)) / (1 + z * z / reviewed)
+    reach = z * math.sqrt(share * (1 - share) / reviewed + z * z / (4 * reviewed**2)) / (1 + z * z / reviewed)
+    low, high = (round(100 * each) for each in (middle - reach, middle + reach))
+    return f"{round(100 * share)} % of {reviewed} ({low} to {high} %)"
 
 
 @pytest.mark.parametrize(("kind", "metric"), [("video", "focus"), ("image", "memory")])
@@ -226,7 +246,7 @@ def test_areas_are_those_of_the_video(shown: Shown, published: duckdb.DuckDBPyCo
         for metric, cell in zip(head[1:], line[1:], strict=True)
     ]
     assert [
-        (name, metric, round(value, 4))
+        (name, metric, round(value) if value >= 100 else float(f"{value:.3g}"))
         for name, metric, value in answer(published, scored, media_id=media_id)
     ] == sorted(table)
 

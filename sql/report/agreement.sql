@@ -1,5 +1,5 @@
 -- How often do people agree with the models, by application and subject?
--- All models of an application together; the 12 pairs that people reviewed most, those most often overruled first.
+-- All models and weeks of an application together, with Wilson's interval at 95 % of the share agreed with; the 12 pairs that people reviewed most, those most often overruled first.
 WITH pairs AS (
     SELECT
         application_id,
@@ -45,6 +45,10 @@ SELECT
     wrongly_seen,
     overlooked,
     misread,
+    (2 * agreed + 3.84146 - sqrt(3.84146 * (3.84146 + 4 * agreed * (reviewed - agreed) / reviewed)))
+        / (2 * (reviewed + 3.84146)) AS agreed_from,
+    (2 * agreed + 3.84146 + sqrt(3.84146 * (3.84146 + 4 * agreed * (reviewed - agreed) / reviewed)))
+        / (2 * (reviewed + 3.84146)) AS agreed_to,
     pairs
 FROM most_reviewed
 ORDER BY

@@ -14,7 +14,8 @@ SELECT
     drops.asset,
     drops.second,
     drops.focus_before,
-    drops.focus_after
+    drops.focus_after,
+    drops.videos_left_out
 FROM mart.attention_drop AS drops
 JOIN latest ON latest.media_id = drops.media_id
 ORDER BY

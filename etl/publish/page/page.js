@@ -26,6 +26,8 @@ const tenths = (value) => value.toLocaleString("en-GB", { minimumFractionDigits:
 const counted = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 const percent = (share) => `${number(100 * share)} %`;
 const words = (name) => name.replaceAll("_", " ");
+// Three digits, whatever the scale: shares and percentages stand side by side.
+const rounded = (value) => (Math.abs(value) < 100 ? Number(value.toPrecision(3)) : Math.round(value));
 const [plant] = answers.settings.time_zone;
 // A moment is told by the clock of the plant; a day is the same everywhere.
 const zoneOf = (text) => (text.length > 10 ? plant : "UTC");
@@ -292,7 +294,9 @@ function fillAgreement() {
         bars({
             rows: list.map((each) => ({
                 name: `${each.subject}, ${each.application}`,
-                value: `${percent(each.agreed / each.reviewed)} of ${number(each.reviewed)}`,
+                value:
+                    `${percent(each.agreed / each.reviewed)} of ${number(each.reviewed)} ` +
+                    `(${number(100 * each.agreed_from)} to ${percent(each.agreed_to)})`,
             })),
             parts: verdicts.map((verdict) => ({
                 colour: verdict.replace("_", "-"),
@@ -395,12 +399,18 @@ function fillVideo() {
     const withAreas = new Set(rows("areas_seen").map((each) => each.media_id));
     const first = entries.find(([id]) => withAreas.has(id))?.[0];
     options(document.getElementById("medium"), [["", entries]], (id) => showVideo(videos.get(id), scales), first);
-    if (list[0].videos > videos.size) {
-        part("video", ".cut").textContent =
-            `The ${videos.size} of ${number(list[0].videos)} videos that were handed in last can be chosen.`;
-    }
+    const leftOut = rows("attention_drop")[0]?.videos_left_out;
+    const cuts = [
+        list[0].videos > videos.size &&
+            `The ${videos.size} of ${number(list[0].videos)} videos that were handed in last can be chosen.`,
+        leftOut && `Of ${counted(leftOut, "video")} nothing tells where focus falls most.`,
+    ];
+    part("video", ".cut").textContent = cuts.filter(Boolean).join(" ");
 }
 
+// What marketers call the files of Neurons.
+const FILES = { metrics: "attention prediction", frt_frame_metrics: "Fast Response Test" };
+const file = (name) => FILES[name] ?? words(name);
 const curveName = (curve) => JSON.stringify([curve.asset, curve.metric]);
 const unit = (curve) => (curve.by_frame ? "frame" : "second");
 
@@ -424,18 +434,21 @@ function showVideo(curves, scales) {
             unit: unit(curve),
         });
         const per = curve.step > 1 ? `${curve.step} ${unit(curve)}s` : unit(curve);
-        panel(container, capital(words(curve.metric)), `per ${per}, from ${words(curve.asset)}`, make);
+        panel(container, capital(words(curve.metric)), `per ${per}, ${file(curve.asset)}`, make);
     }
     const told = [at ? `${video}, handed in on ${date(at)}.` : `${video}.`];
     for (const { second, focus_before: before, focus_after: after } of drops.slice(0, 1)) {
         told.push(`Focus falls most at second ${second}, from ${tenths(before)} to ${tenths(after)}.`);
+    }
+    if (!drops.length && curves.some((each) => each.metric === "focus")) {
+        told.push("Nothing tells at which second focus falls most: no file states times, or it never falls.");
     }
     part("video", ".answer").textContent = told.join(" ");
     showAreas(id, curves);
     numbers("video", `Curves of ${video}`, () => ({
         head: ["file", "metric", "unit", "position", "mean"],
         body: curves.flatMap(({ asset, metric, positions, values, ...curve }) =>
-            positions.map((position, place) => [asset, words(metric), unit(curve), position, values[place]]),
+            positions.map((position, place) => [file(asset), words(metric), unit(curve), position, values[place]]),
         ),
     }));
 }
@@ -485,7 +498,10 @@ function showScores(scores) {
     const metrics = [...new Set(scores.map((each) => each.metric))].sort();
     const lines = [...grouped(scores, (each) => each.area)].map(([area, own]) => [
         area,
-        ...metrics.map((metric) => own.find((each) => each.metric === metric)?.value ?? null),
+        ...metrics.map((metric) => {
+            const score = own.find((each) => each.metric === metric);
+            return score ? rounded(score.value) : null;
+        }),
     ]);
     document.getElementById("no-scores").hidden = scores.length > 0;
     const made = scores.length ? [table(["Area of interest", ...metrics.map(words)], lines)] : [];
