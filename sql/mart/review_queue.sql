@@ -87,37 +87,41 @@ least_sure AS (
             ORDER BY distance, subject_uid
         ) AS place
     FROM measured
+),
+-- By the place in the whole queue, so that its four columns are put in order only once.
+ranked AS (
+    SELECT
+        application_id,
+        media_id,
+        focus_key,
+        subject_uid,
+        detection_id,
+        model_id,
+        created_at,
+        probability,
+        threshold,
+        distance,
+        row_number() OVER (ORDER BY distance, application_id, media_id, focus_key) AS queue_rank
+    FROM least_sure
+    WHERE place = 1
 )
 SELECT
-    row_number() OVER (
-        ORDER BY
-            least_sure.distance,
-            least_sure.application_id,
-            least_sure.media_id,
-            least_sure.focus_key
-    ) AS queue_rank,
-    row_number() OVER (
-        PARTITION BY least_sure.application_id
-        ORDER BY
-            least_sure.distance,
-            least_sure.media_id,
-            least_sure.focus_key
-    ) AS application_rank,
-    least_sure.application_id,
+    ranked.queue_rank,
+    row_number() OVER (PARTITION BY ranked.application_id ORDER BY ranked.queue_rank) AS application_rank,
+    ranked.application_id,
     applications.name AS application_name,
-    least_sure.media_id,
+    ranked.media_id,
     media.filename,
-    least_sure.focus_key,
-    least_sure.subject_uid,
+    ranked.focus_key,
+    ranked.subject_uid,
     subjects.name AS subject_name,
-    least_sure.model_id,
-    least_sure.detection_id,
-    least_sure.created_at AS asserted_at,
-    least_sure.probability,
-    least_sure.threshold,
-    least_sure.distance
-FROM least_sure
-LEFT JOIN cogniac.applications AS applications ON applications.application_id = least_sure.application_id
-LEFT JOIN cogniac.subjects AS subjects ON subjects.subject_uid = least_sure.subject_uid
-LEFT JOIN cogniac.media AS media ON media.media_id = least_sure.media_id
-WHERE least_sure.place = 1
+    ranked.model_id,
+    ranked.detection_id,
+    ranked.created_at AS asserted_at,
+    ranked.probability,
+    ranked.threshold,
+    ranked.distance
+FROM ranked
+LEFT JOIN cogniac.applications AS applications ON applications.application_id = ranked.application_id
+LEFT JOIN cogniac.subjects AS subjects ON subjects.subject_uid = ranked.subject_uid
+LEFT JOIN cogniac.media AS media ON media.media_id = ranked.media_id

@@ -341,11 +341,11 @@ function fillRanking() {
     const firsts = [...choices.values()].map(([first]) => first);
     const kinds = [...grouped(firsts, (each) => each.media_type)].map(([kind, own]) => [
         capital(plural(kind)),
-        own.map((each) => [key(each), `${words(each.metric)} of ${plural(kind)}`]),
+        own.map((each) => [key(each), `${named(each.metric)} of ${plural(kind)}`]),
     ]);
     options(document.getElementById("metric"), kinds, (value) => {
         showRanking(choices.get(value));
-        const title = `Places by ${words(choices.get(value)[0].metric)}`;
+        const title = `Places by ${named(choices.get(value)[0].metric)}`;
         numbers("ranking", title, whole("ranking", (each) => key(each) === value));
     });
 }
@@ -371,7 +371,7 @@ function showRanking(list) {
             parts: [lying],
             xRange: [0, Math.max(100, ...list.map((each) => each.value))],
         });
-        panel(container, capital(`${end} ${words(metric)}`), "", make);
+        panel(container, capital(`${end} ${named(metric)}`), "", make);
     }
     part("ranking", ".answer").textContent =
         list.length < media
@@ -411,6 +411,8 @@ function fillVideo() {
 // What marketers call the files of Neurons.
 const FILES = { metrics: "attention prediction", frt_frame_metrics: "Fast Response Test" };
 const file = (name) => FILES[name] ?? words(name);
+const METRICS = { engagement_new: "engagement", engagement: "older engagement" };
+const named = (metric) => METRICS[metric] ?? words(metric);
 const curveName = (curve) => JSON.stringify([curve.asset, curve.metric]);
 const unit = (curve) => (curve.by_frame ? "frame" : "second");
 
@@ -434,7 +436,7 @@ function showVideo(curves, scales) {
             unit: unit(curve),
         });
         const per = curve.step > 1 ? `${curve.step} ${unit(curve)}s` : unit(curve);
-        panel(container, capital(words(curve.metric)), `per ${per}, ${file(curve.asset)}`, make);
+        panel(container, capital(named(curve.metric)), `per ${per}, ${file(curve.asset)}`, make);
     }
     const told = [at ? `${video}, handed in on ${date(at)}.` : `${video}.`];
     for (const { second, focus_before: before, focus_after: after } of drops.slice(0, 1)) {
@@ -448,7 +450,7 @@ function showVideo(curves, scales) {
     numbers("video", `Curves of ${video}`, () => ({
         head: ["file", "metric", "unit", "position", "mean"],
         body: curves.flatMap(({ asset, metric, positions, values, ...curve }) =>
-            positions.map((position, place) => [file(asset), words(metric), unit(curve), position, values[place]]),
+            positions.map((position, place) => [file(asset), named(metric), unit(curve), position, values[place]]),
         ),
     }));
 }
