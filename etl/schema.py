@@ -246,8 +246,7 @@ def _check(made: Source, table: Table) -> None:
     problems = [f"key column {name} is not declared" for name in table.key if name not in table.columns]
     if table.declared.part_of and whole is None:
         problems.append(f"part_of names no table: {table.declared.part_of}")
-    if table.declared.follows and table.declared.follows not in made.tables:
-        problems.append(f"follows names no table: {table.declared.follows}")
+    problems += _wrong_order(made, table)
     if whole is not None:
         problems += [f"lacks {name}, key of {whole.name}" for name in whole.key if name not in table.key]
     if table.declared.carried_by and not (made.carrier_of(table) and made.copies_of(table)):
@@ -269,6 +268,15 @@ def _check(made: Source, table: Table) -> None:
         problems.append(f"by_month column {table.by_month} is of type {month.type}, which has no months")
     if problems:
         raise ConfigError(f"schemas/{made.name}.toml: [{table.name}] {problems[0]}")
+
+
+def _wrong_order(made: Source, table: Table) -> Iterator[str]:
+    """Yield why a table cannot follow the one that it names."""
+    followed = made.tables.get(table.declared.follows)
+    if table.declared.follows and followed is None:
+        yield f"follows names no table: {table.declared.follows}"
+    if followed is not None and table.key[: len(followed.key)] != followed.key:
+        yield f"its key does not begin with that of {followed.name}, which it follows"
 
 
 def _wrong_cursor(made: Source, table: Table) -> Iterator[str]:

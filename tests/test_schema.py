@@ -279,6 +279,14 @@ BROKEN = {
         '["id"]', '["id"]\nby_month = "id"'
     ),
     "[a] part_of names no table: b": WHOLE.replace('["id"]', '["id"]\npart_of = "b"'),
+    "[a] follows names no table: b": WHOLE.replace('["id"]', '["id"]\nfollows = "b"'),
+    "[c] its key does not begin with that of a, which it follows": f"""{WHOLE}
+        [c]
+        doc = "C."
+        key = ["at"]
+        follows = "a"
+        [c.columns]
+        at = {{ type = "timestamp", doc = "Time.", maintained = true }}""",
     "[a] record_hash names no maintained integer column: h": WHOLE.replace(
         '["id"]', '["id"]\nrecord_hash = "h"'
     ),
