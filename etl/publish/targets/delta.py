@@ -31,10 +31,11 @@ def target(settings: "Settings") -> "Target | None":
     if not wanted and not os.path.isdir(folder):  # noqa: PTH112 -- False as well where nobody may look
         return None
     # What takes long to import is left alone where there are none.
-    from etl.publish.delta.tables import DeltaTables, LeftBehind  # noqa: PLC0415
+    from etl.publish.delta.tables import DeltaTables, are_here  # noqa: PLC0415
+    from etl.publish.open_tables import LeftBehind  # noqa: PLC0415
 
     if not wanted:
-        return LeftBehind(folder)
+        return LeftBehind(folder, are_here)
     try:
         import_module("deltalake")  # an extra
     except ImportError as error:
