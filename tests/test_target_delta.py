@@ -423,7 +423,7 @@ def test_a_format_that_is_none_is_refused(plant: Plant, asked: Sightglass) -> No
 
     assert (
         2,
-        "sightglass: SIGHTGLASS_LAKE_FORMAT must be delta, not 'hudi'\n",
+        "sightglass: SIGHTGLASS_LAKE_FORMAT must be delta, iceberg, or both with a comma, not 'hudi'\n",
     ) == (ran.code, ran.err)
     assert [] == [*plant.cogniac.requests]
 
