@@ -11,6 +11,7 @@ WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 pytest := $(bin)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 compile := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+floor_extensions := avro httpfs iceberg
 define check_python
 $(PYTHON) -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	echo '$(PYTHON) must be Python 3.11 or newer with venv: install python3 and python3-venv (Debian,' \
@@ -72,8 +73,8 @@ clean: ## Remove .venv, caches and what was built; a warehouse stays
 lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
 	echo hatchling | $(compile) $(ARGS) --extra demo --group test --group lint \
 		--output-file requirements.lock pyproject.toml -
-	sed -n 's/^ *"duckdb>=\([0-9.]*\)".*/duckdb==\1/p; s/^duckdb=/duckdb-extension-httpfs=/p' pyproject.toml | $(compile) \
-		--output-file requirements-floor.lock -
+	printf "%s==$$(sed -n 's/^ *"duckdb>=\([0-9.]*\)".*/\1/p' pyproject.toml)\n" duckdb $(floor_extensions:%=duckdb-extension-%) \
+		| $(compile) --output-file requirements-floor.lock -
 	echo hatchling | $(compile) --constraint requirements.lock --extra demo --output-file requirements-demo.lock \
 		pyproject.toml -
 	echo hatchling | $(compile) $(ARGS) --extra demo --group bench --output-file requirements-bench.lock pyproject.toml -

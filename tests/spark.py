@@ -1,7 +1,7 @@
 """Answer views as Spark would: started by a test, in an environment of its own, with Sail as the server.
 
-Each line of standard input is a job, a JSON object: `tables` (name to folder of Parquet files), `statements`
-that make the views, `zones`, `views` to answer, and `folder`, into which each answer is written as
+Each line of standard input is a job, a JSON object: `tables` (name to folder of files in `format`), the
+`statements` that make the views, `zones`, `views` to answer, `folder`, into which each answer is written as
 `<number of the zone>.<view>.parquet`. Each job has a session of its own, and one line of standard output: a
 JSON text, empty where all went well.
 """
@@ -26,7 +26,7 @@ def do(spark: Any, job: dict[str, Any]) -> None:  # noqa: ANN401 -- pyspark's ow
     for name in sorted({name.partition(".")[0] for name in job["tables"]}):
         spark.sql(f"CREATE SCHEMA {name}")
     for name, folder in job["tables"].items():
-        spark.sql(f"CREATE TABLE {name} USING parquet LOCATION '{folder}'")
+        spark.sql(f"CREATE TABLE {name} USING {job['format']} LOCATION '{folder}'")
     for number, zone in enumerate(job["zones"]):
         spark.conf.set("spark.sql.session.timeZone", zone)
         # Anew: a view could keep the zone in which it was made.

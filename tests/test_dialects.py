@@ -273,6 +273,7 @@ class Spark:
         needed = {"", *marts, *(f"staging.{name}" for mart in marts for name in staged(mart))}
         folder.mkdir()
         job = {
+            "format": "parquet",
             "tables": {name: str(path) for name, path in tables.items()},
             "statements": [each for each in statements("spark", plant) if MADE.findall(each)[0] in needed],
             "zones": ZONES,

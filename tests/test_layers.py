@@ -209,7 +209,11 @@ def test_only_an_archive_or_a_lake_there_imports_object_stores() -> None:
 
 BY_EXTRA = {
     "sqlglot": {"dialects"},
-    "deltalake": {"publish.delta.log", "publish.delta.tables", "publish.targets.delta"},
+    "deltalake": {"publish.delta.log", "publish.delta.tables"},
+    "pyiceberg": {
+        f"publish.iceberg.{each}" for each in ("catalog", "commit", "files", "manifests", "strays", "tables")
+    },
+    "sqlalchemy": {f"publish.iceberg.{each}" for each in ("catalog", "manifests", "tables")},
     "adbc_driver_postgresql": {"publish.postgres_session"},
 }
 """By package of an extra, the modules that import it: all else works where it is not installed."""

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Plant, Sightglass
 from deltalake import DeltaTable
-from support.delta import Changes, Made, Rows, age, complete, files, in_delta, in_lake, newest, versions
+from support.delta import age, complete, files, in_delta, newest, versions
 from support.kills import place, started
 from support.lake import plain
+from support.open_tables import AT_A_CHANGE, TWO, Changes, Made, Rows, advance, holding, in_lake
 from support.publish_kills import copy
 
 from etl.errors import TargetError
@@ -27,23 +28,6 @@ from etl.publish.delta import log as delta_log
 from etl.publish.delta.tables import DeltaTables
 
 FORMAT = {"SIGHTGLASS_LAKE_FORMAT": "delta"}
-TWO: Changes = {"a.one": {"all": [1, 2]}, "a.two": {"2024-01": [1], "2024-02": [2, 3], "2024-03": []}}
-AT_A_CHANGE = """
-import os, signal, sys
-CHANGES = ("os.rename", "os.link", "os.remove", "os.mkdir", "os.chmod", "os.rmdir", "shutil.rmtree")
-WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-done = 0
-def hook(event, given):
-    global done
-    if event in CHANGES or (event == "open" and given[2] and given[2] & WRITING):
-        if any("/home/delta" in str(path) for path in given[:2]):
-            done += 1
-            if done == NUMBER:
-                os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(hook)
-from etl import cli
-cli.main()
-"""
 
 
 @pytest.fixture
@@ -82,12 +66,6 @@ def put(made: Made, changed: Changes) -> Path:
     folder.parent.mkdir(exist_ok=True)
     DeltaTables(folder).put(made.version(changed))
     return folder
-
-
-def advance(plant: Plant) -> None:
-    """Let both APIs have something new, and corrections of what they had."""
-    plant.cogniac.advance(records=20, corrections=20)
-    plant.neurons.advance(media=2)
 
 
 def test_rows_are_those_of_the_lake(plant: Plant, asked: Sightglass) -> None:
@@ -381,7 +359,7 @@ def test_a_kill_at_any_moment_is_made_good(number: int, grown: Sightglass, tmp_p
     copy(grown.folder, tmp_path / "place")
     there = Sightglass(tmp_path / "place", grown.settings)
     before = in_delta(there.home / "delta")
-    with started(there, f"NUMBER = {number}\n{AT_A_CHANGE}", "publish") as process:
+    with started(there, f"NUMBER, FOLDER = {number}, '/home/delta'\n{AT_A_CHANGE}", "publish") as process:
         process.communicate(timeout=100)
     left = in_delta(there.home / "delta")
     again = there("publish")
@@ -403,11 +381,6 @@ def test_forget_leaves_nothing_there(asked: Sightglass) -> None:
         assert bool(settings["SIGHTGLASS_LAKE_FORMAT"]) == delta.exists()
     assert 0 == asked("publish").code
     assert in_lake(asked.home) == in_delta(asked.home / "delta")
-
-
-def holding(delta: Path, text: str) -> list[Path]:
-    """The files of Delta tables that hold a text."""
-    return [path for path in delta.rglob("*.parquet") if text in str(pq.ParquetFile(path).read().to_pylist())]
 
 
 def test_what_could_not_be_forgotten_there_is_by_the_next(asked: Sightglass) -> None:
@@ -448,7 +421,10 @@ def test_a_format_that_is_none_is_refused(plant: Plant, asked: Sightglass) -> No
     """Before anything is asked."""
     ran = asked("run", SIGHTGLASS_LAKE_FORMAT="hudi")
 
-    assert (2, "sightglass: SIGHTGLASS_LAKE_FORMAT must be delta, not 'hudi'\n") == (ran.code, ran.err)
+    assert (
+        2,
+        "sightglass: SIGHTGLASS_LAKE_FORMAT must be delta, iceberg, or both with a comma, not 'hudi'\n",
+    ) == (ran.code, ran.err)
     assert [] == [*plant.cogniac.requests]
 
 

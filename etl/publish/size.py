@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from etl import schema
-from etl.publish.targets import delta
+from etl.publish.targets import delta, iceberg
 from etl.publish.version import LAKE, Version, is_published, of_newest
 from etl.schema import Table
 
@@ -76,8 +76,8 @@ class Forecast:
     """When the disk will be full; None where that is not within ten years."""
 
 
-KINDS = {LAKE: LAKE, delta.FOLDER: LAKE, RAW: RAW}
-"""What the folders are counted as: Delta tables are other names of the lake's files."""
+KINDS = {LAKE: LAKE, delta.FOLDER: LAKE, iceberg.FOLDER: LAKE, RAW: RAW}
+"""What the folders are counted as: tables of open formats are other names of the lake's files."""
 
 
 def measured(home: Path) -> Sizes:

@@ -20,38 +20,26 @@ from etl.files import sync
 from etl.publish.delta.log import PROTOCOL, Action, DeltaLog, Held, added, described, removed
 from etl.publish.files import finish, link, made, remove, writable
 from etl.publish.layout import PARQUET
-from etl.publish.target import PartitionFile, Release
+from etl.publish.open_tables import (
+    ASIDE,
+    FILE,
+    PUBLISHED,
+    TABLES,
+    VERSION,
+    as_table,
+    columns_of_published,
+    commented,
+    files_of,
+    in_use,
+)
+from etl.publish.target import Release
 from etl.schema import Table
 
-PUBLISHED = "published"
-ASIDE = ".aside"
 PROPERTIES = {"delta.deletedFileRetentionDuration": "interval 1 days"}
 """How long checkpoints remember the files that were removed, which no reader looks at."""
-VERSION, TABLES, FILE = "sightglass.version", "sightglass.tables", "sightglass.file"
-"""What a commit says of itself: the version of the lake and, of `published`, what that consists of."""
-ROWS = pa.schema(
-    [
-        pa.field("table_name", pa.string(), nullable=False, metadata={"doc": "Schema and name of a table."}),
-        pa.field(
-            "path",
-            pa.string(),
-            nullable=False,
-            metadata={"doc": "Its folder, seen from the one of all Delta tables."},
-        ),
-        pa.field(
-            "delta_version",
-            pa.int64(),
-            nullable=False,
-            metadata={"doc": "Its version that belongs to the others."},
-        ),
-        pa.field(
-            "published_at",
-            pa.timestamp("us", "UTC"),
-            nullable=False,
-            metadata={"doc": "Since when the lake has it."},
-        ),
-    ],
-    {"doc": "The newest complete version: which version of each Delta table belongs to it."},
+ROWS = columns_of_published(
+    ("path", pa.string(), "Its folder, seen from the one of all Delta tables."),
+    ("delta_version", pa.int64(), "Its version that belongs to the others."),
 )
 
 
@@ -63,26 +51,6 @@ class Said:
     tables: Mapping[str, int]
     """The version of each table."""
     file: str
-
-
-class LeftBehind:
-    """Delta tables that nobody asks for any more: they stay as they are, unless something is forgotten."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.name = f"the folder {folder.name}, left from SIGHTGLASS_LAKE_FORMAT"
-
-    def put(self, release: Release) -> None:
-        """Remove the tables where nothing of what was replaced may stay; TargetError where that fails."""
-        if release.grace == 0 and any(map(_is_ours, self._folder.glob("**/_delta_log"))):
-            try:
-                with writable(self._folder):
-                    remove(self._folder)
-            except EnvironmentFaultError as error:
-                raise TargetError(str(error)) from error
-
-    def close(self) -> None:
-        """Nothing is held open."""
 
 
 class DeltaTables:
@@ -124,13 +92,13 @@ class DeltaTables:
         return all(
             self._log(name).newest() == number
             and self._log(name).read(number)
-            and all(self._place(name, file).is_file() for file in _files(release, name))
+            and all(self._place(name, file).is_file() for file in files_of(release, name))
             for name, number in said.tables.items()
         )
 
     def _bring(self, name: str, table: Table, release: Release) -> int:
         """Return the version of a table that holds its files and columns as they are now."""
-        log, files = self._log(name), _files(release, name)
+        log, files = self._log(name), files_of(release, name)
         held = log.held()
         if held is None:
             remove(log.folder)
@@ -138,7 +106,7 @@ class DeltaTables:
             link(each.path, made(log.folder) / file)
         sync(made(log.folder))
         sizes = {file: (each.path.stat().st_size, each.partition.rows) for file, each in files.items()}
-        return _commit(log, held, _about(name, _commented(table)), sizes, {VERSION: release.version})
+        return _commit(log, held, _about(name, commented(table)), sizes, {VERSION: release.version})
 
     def _publish(self, release: Release, versions: Mapping[str, int]) -> None:
         """Say which version of each table belongs to this version of the lake."""
@@ -148,10 +116,9 @@ class DeltaTables:
             remove(log.folder)
         at = int(release.version)
         rows = [(name, name.replace(".", "/"), number, at) for name, number in sorted(versions.items())]
-        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in ROWS]
         name = f"{release.version}.{held.number + 1 if held else 0}{PARQUET}"
         aside = made(self._folder / ASIDE) / name
-        pq.write_table(pa.table(columns, schema=ROWS), aside)
+        pq.write_table(as_table(rows, ROWS), aside)
         finish(aside)
         aside.rename(made(log.folder) / name)
         sync(log.folder)
@@ -164,7 +131,7 @@ class DeltaTables:
         promised = dict(self._promised(release.grace))
         for name in release.partitions:
             oldest = min(said.tables[name] for said in promised.values() if name in said.tables)
-            self._log(name).tidy(set(_files(release, name)), oldest)
+            self._log(name).tidy(set(files_of(release, name)), oldest)
         newest = promised[max(promised)]
         self._published.tidy({newest.file}, min(promised))
         needed = {name for said in promised.values() for name in said.tables}
@@ -174,14 +141,16 @@ class DeltaTables:
 
     def _promised(self, grace: float) -> Iterator[tuple[int, Said]]:
         """Yield what `published` has said since this many seconds ago, with its numbers, the newest first."""
+        return in_use(self._told(), time.time() - grace, grace)
+
+    def _told(self) -> Iterator[tuple[float, tuple[int, Said]]]:
+        """Yield when `published` said what, with its numbers, the newest first."""
         log = self._published
         for number in range(log.newest(), -1, -1):
             said = self._said(number)
             if said is None:
                 return
-            yield number, said
-            if grace == 0 or log.modified(number) < time.time() - grace:
-                return  # those before it were replaced earlier still
+            yield log.modified(number), (number, said)
 
     def _said(self, number: int) -> Said | None:
         """Return what a commit of `published` says; None where it is none of ours."""
@@ -203,22 +172,15 @@ class DeltaTables:
         return self._folder.joinpath(*name.split("."), file)
 
 
+def are_here(folder: Path) -> bool:
+    """Whether tables in a folder were made here."""
+    return any(map(_is_ours, folder.glob("**/_delta_log")))
+
+
 def _is_ours(folder: Path) -> bool:
     """Whether the newest commit in the log of a table was made here."""
     log = DeltaLog(folder.parent, folder.parent)
     return any(VERSION in action.get("commitInfo", {}) for action in log.read(log.newest()))
-
-
-def _files(release: Release, name: str) -> dict[str, PartitionFile]:
-    """Return the files of a table that hold rows, by the names that the lake gives them too."""
-    return {each.path.name: each for each in release.partitions[name].values() if each.partition.rows}
-
-
-def _commented(table: Table) -> pa.Schema:
-    """Return the columns of a table with what a database says of them."""
-    schema = table.arrow()
-    fields = [field.with_metadata({"doc": table.columns[field.name].comment}) for field in schema]
-    return pa.schema(fields, schema.metadata)
 
 
 def _about(name: str, schema: pa.Schema) -> dict[str, Any]:
