@@ -209,6 +209,7 @@ def test_only_an_archive_or_a_lake_there_imports_object_stores() -> None:
 
 BY_EXTRA = {
     "sqlglot": {"dialects"},
+    "pyspark": {"pipeline.remote.cluster"},
     "deltalake": {"publish.delta.log", "publish.delta.tables", "publish.targets.delta"},
     "adbc_driver_postgresql": {"publish.postgres_session"},
 }
