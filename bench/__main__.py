@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import backfill, increments, loads, receives, scaling, stages, starts, videos
+from bench import backfill, clusters, increments, loads, receives, scaling, stages, starts, videos
 from bench.lab import ROOT, Figure, Lab
 from bench.measure import CommandError
 from bench.table import printed, results
@@ -28,6 +28,7 @@ FIGURES: dict[str, Callable[[Lab], Iterator[Figure]]] = {
     "tenants": scaling.tenants,
     "sizes": scaling.sizes,
     "five-years": scaling.five_years,
+    "cluster": clusters.clusters,
 }
 
 

@@ -131,6 +131,12 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     record_hash: str = ""
     """Maintained integer column for the hash of the record a row was made of, by which a record that comes
     just as it is stored is recognized. For rows that stand for whole records."""
+    bucket: str = ""
+    """Column whose values say in which bucket a row is where `sightglass rebuild --remote` spreads the rows
+    over workers: of the key, or required and never another in rows of one key. A part, a history, and a list
+    of versions or copies have that of their table. What is looked at together (the tables of one stream, what
+    a statement of the source joins) must name the same. Where a table names none, its source stays in one
+    bucket."""
     by_month: str = ""
     """Time column by whose months the published table is cut; where none is named, it stays one file."""
     floor: Annotated[float, msgspec.Meta(ge=0)] = 0

@@ -130,6 +130,17 @@ class Source:
         """Return the tables that are cut from records of this stream."""
         return [t for t in self.tables.values() if t.declared.stream == stream and not t.declared.is_derived]
 
+    def bucket_of(self, table: Table) -> str:
+        """Return the name of the column whose values spread the rows of a table; empty where none does."""
+        declared = table.declared
+        origin = declared.part_of or declared.history_of or declared.versions_of or declared.copies_of
+        return declared.bucket or (self.bucket_of(self.tables[origin]) if origin in self.tables else "")
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether the rows of all tables can be spread over buckets, each of which is loaded by itself."""
+        return all(map(self.bucket_of, self.tables.values()))
+
     def cursor_of(self, stream: str) -> CursorKind:
         """Return what the cursor of a stream is."""
         return next(
@@ -252,6 +263,8 @@ def _check(made: Source, table: Table) -> None:
     if table.declared.carried_by and not (made.carrier_of(table) and made.copies_of(table)):
         problems.append("carried_by names no table, or none lists the copies")
     problems += _wrong_cursor(made, table)
+    if not problems:
+        problems += _wrong_bucket(made, table)
     if table.declared.record_hash:
         problems += _wrong_hash(table)
     problems += [
@@ -295,6 +308,24 @@ def _wrong_cursor(made: Source, table: Table) -> Iterator[str]:
     keeps = [made.versions_of(table), made.copies_of(table), *map(made.history_of, made.parts_of(table))]
     if kind != "time" and any(keeps):
         yield f"history is kept by times, and its versions are of type {column.type}"
+
+
+def _wrong_bucket(made: Source, table: Table) -> Iterator[str]:
+    """Yield why the rows cannot be spread as it is declared."""
+    name, declared = made.bucket_of(table), table.declared
+    if not name:
+        return
+    if name not in table.columns:
+        yield (
+            f"lacks {name}, the bucket of its table"
+            if not declared.bucket
+            else (f"bucket column {name} is not declared")
+        )
+    elif not table.not_null(name):
+        yield f"bucket column {name} is neither of the key nor required"
+    others = {made.bucket_of(each) for each in made.of_stream(declared.stream)} - {name}
+    if declared.stream and others:
+        yield f"its stream {declared.stream} is spread by {min(others) or 'nothing'} as well as by {name}"
 
 
 def _wrong_hash(table: Table) -> Iterator[str]:

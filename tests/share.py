@@ -64,6 +64,7 @@ SLOW = {
     "test_quarantine_command.py",
     "test_readers.py",
     "test_rebuild.py",
+    "test_rebuild_remote.py",
     "test_recovery.py",
     "test_redact.py",
     "test_refresh.py",

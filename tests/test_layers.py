@@ -214,6 +214,7 @@ BY_EXTRA = {
         f"publish.iceberg.{each}" for each in ("catalog", "commit", "files", "manifests", "strays", "tables")
     },
     "sqlalchemy": {f"publish.iceberg.{each}" for each in ("catalog", "manifests", "tables")},
+    "pyspark": {"pipeline.remote.cluster"},
     "adbc_driver_postgresql": {"publish.postgres_session"},
 }
 """By package of an extra, the modules that import it: all else works where it is not installed."""

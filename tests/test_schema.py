@@ -278,6 +278,14 @@ BROKEN = {
     "[a] by_month column id is of type text, which has no months": WHOLE.replace(
         '["id"]', '["id"]\nby_month = "id"'
     ),
+    "[a] bucket column n is not declared": WHOLE.replace('["id"]', '["id"]\nbucket = "n"'),
+    "[a] bucket column n is neither of the key nor required": WHOLE.replace('["id"]', '["id"]\nbucket = "n"')
+    + 'n = {type = "text", doc = "N."}\n',
+    "[b] lacks n, the bucket of its table": WHOLE.replace('["id"]', '["id"]\nbucket = "n"')
+    + 'n = {type = "text", required = true, doc = "N."}\n'
+    + '[b]\ndoc = "B."\nstream = "s"\npart_of = "a"\nkey = ["id"]\n[b.columns]\n',
+    "[a] its stream s is spread by nothing as well as by id": WHOLE.replace('["id"]', '["id"]\nbucket = "id"')
+    + '[b]\ndoc = "B."\nstream = "s"\nkey = ["n"]\n[b.columns]\nn = {type = "text", doc = "N."}\n',
     "[a] part_of names no table: b": WHOLE.replace('["id"]', '["id"]\npart_of = "b"'),
     "[a] follows names no table: b": WHOLE.replace('["id"]', '["id"]\nfollows = "b"'),
     "[c] its key does not begin with that of a, which it follows": f"""{WHOLE}

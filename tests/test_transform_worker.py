@@ -1,10 +1,12 @@
 """The transform stage in a process of its own makes the same rows, and its end is nobody's loss."""
 
 import errno
+import json
 import mmap
 import os
 import select
 import subprocess
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,14 +24,11 @@ from support.kills import (
     with_limits,
 )
 
-from etl import schema
 from etl.errors import EnvironmentFaultError
 from etl.extract.log import Log, Part, Run, StreamHead
 from etl.extract.log_writer import LogWriter, Received
 from etl.extract.stream import Page
 from etl.pipeline.transform_worker import PartTransformer, TransformWorker
-from etl.sources import source_module
-from etl.transform.batch import Transformer
 from etl.transform.part_rows import PartRows
 
 START_AT_ONCE = with_limits(part_bytes=1_000, batch_bytes=4_000, worth_bytes=0)
@@ -60,17 +59,27 @@ RECORDS = [
 ]
 
 
+def log_of(folder: Path, parts: Sequence[Sequence[bytes]]) -> Log:
+    """A log of these records in parts."""
+    log = Log(folder / "raw" / "cogniac")
+    writer = LogWriter(log, Run("r", 0, "0"), "2026-01-01", 0)
+    for at, records in enumerate(parts):
+        page = Page("detections", records, {"application_id": "a"})
+        writer.seal([HEAD], [Received(0, at, [page])], sealed_at=at, ends_batch=True)
+    return log
+
+
 @pytest.fixture
 def sealed(tmp_path: Path) -> tuple[Log, list[Part]]:
     """A log of three parts, with a record each."""
-    log = Log(tmp_path / "raw" / "cogniac")
-    writer = LogWriter(log, Run("r", 0, "0"), "2026-01-01", 0)
-    pages = [Page("detections", [each], {"application_id": "a"}) for each in RECORDS]
-    parts = [
-        writer.seal([HEAD], [Received(0, at, [page])], sealed_at=at, ends_batch=True)
-        for at, page in enumerate(pages)
-    ]
-    return log, parts
+    log = log_of(tmp_path, [[each] for each in RECORDS])
+    return log, log.parts()
+
+
+def with_names(numbers: Iterable[int]) -> bytes:
+    """A record with fields that nobody has declared."""
+    about = {"media": {"media_id": "m"}, "updated_at": 1, "detections": []}
+    return json.dumps(about | {f"name_{number}": number for number in numbers}).encode()
 
 
 def plain(rows: PartRows) -> tuple[dict[str, Any], list[tuple[int, list[tuple[bytes, str, str]]]]]:
@@ -109,14 +118,34 @@ def test_another_process_has_this_package_whatever_else_is_called_so(
         assert plain(PartTransformer(log, "cogniac").rows(first)) == plain(there.rows(first))
 
 
-def test_what_was_learned_before_it_began_counts_there() -> None:
-    """So the limit of undeclared names, and their order, are those of one process."""
-    here, there = (Transformer(source_module("cogniac"), schema.source("cogniac")) for _ in range(2))
-    here.transform([Page("detections", RECORDS, {"application_id": "a"})])
-    there.learn(here.learned())
+def test_what_came_before_does_not_count(sealed: tuple[Log, list[Part]]) -> None:
+    """Rows and refusals of a part are the same, whatever other parts were read before, and by whom."""
+    log, parts = sealed
+    transformer = PartTransformer(log, "cogniac")
+    in_order = [plain(transformer.rows(each)) for each in parts]
+    backwards = [plain(transformer.rows(each)) for each in reversed(parts)]
 
-    assert {"detections": [((), ["other"]), (("media",), ["new"])]} == there.learned() == here.learned()
-    assert ["detections:media/new", "detections:other"] == there.unknown()
+    assert (
+        in_order == backwards[::-1] == [plain(PartTransformer(log, "cogniac").rows(each)) for each in parts]
+    )
+
+
+def test_the_limit_of_undeclared_fields_is_one_of_each_part(tmp_path: Path) -> None:
+    """So a record is refused or not whichever worker reads it: 150 and 150 names do, 300 at once do not."""
+    few = [with_names(range(150)), with_names(range(150, 300))]
+    log = log_of(tmp_path, [few[:1], few[1:], few])
+    transformer = PartTransformer(log, "cogniac")
+    refused = [
+        [
+            one.why.reason
+            for each in transformer.rows(part).streams
+            for one in each.contributions["detections"].rejected
+        ]
+        for part in log.parts()
+    ]
+
+    assert [[], [], ["more than 200 undeclared fields, this one: name_200"]] == refused
+    assert 300 == len(transformer.transformer.unknown())
 
 
 def test_a_damaged_part_is_told_as_such(sealed: tuple[Log, list[Part]]) -> None:

@@ -78,7 +78,7 @@ def say(report: Report) -> None:
             tell(f"{_named(stats)}{odd}", level=WARNING)
     if report.newly_quarantined:
         tell(f"newly quarantined, see etl.quarantine: {report.newly_quarantined:,}", level=WARNING)
-    unknown = [f"undeclared fields, kept in _extra: {_few(report.unknown)}"] if report.unknown else []
+    unknown = [f"undeclared fields, kept in _extra: {few(report.unknown)}"] if report.unknown else []
     for news in [*report.migrated, *unknown]:
         tell(news)
     if report.failed_checks:
@@ -103,13 +103,16 @@ def _level(wrong: object) -> int:
     return WARNING if wrong else INFO
 
 
-def _few(names: Sequence[str]) -> str:
-    """Return the names on a line that can be read: the first of them, and of each its beginning."""
+def few(names: Sequence[str], where: str = "etl.runs") -> str:
+    """Return the names on a line that can be read: the first of them, and of each its beginning.
+
+    `where` all of them are.
+    """
     shown = [
         name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..." for name in names[:MOST_NAMES]
     ]
     more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more:,} more, see etl.runs" if more else "")
+    return ", ".join(shown) + (f" and {more:,} more, see {where}" if more else "")
 
 
 def _lapsed(name: str, report: Report) -> str:

@@ -24,7 +24,7 @@ from etl.extract.stream import (
     Action,
 )
 from etl.load.after_load import after_load
-from etl.load.refreshing import Refreshing
+from etl.load.refreshing import Departure, Refreshing
 from etl.load.run_store import QuarantineEntry, RunStore, known_entries, received
 from etl.load.save import Lineage, save
 from etl.load.stream_stats import StreamStats
@@ -50,8 +50,21 @@ class Batch:
     moves_cursors: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What of a source a committer is given, and what it must be told of the rest."""
+
+    keeps: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict
+    """Returns of tables of one stream the rows that are in it."""
+    may_go: Callable[[Departure, float], bool] = Departure.is_usual
+    """Whether rows that were not read anew go, of which no more than a share of all may."""
+
+
 class Committer:
     """Commits batches of one source on behalf of one run."""
+
+    share = Share()
+    """All of it, unless rows are spread over several."""
 
     def __init__(
         self,
@@ -199,7 +212,9 @@ class Committer:
             told = f"nothing was taken away, for {why}"
         else:
             most = float(action.parameters["most"])
-            gone, held = self._refreshing.end(stats.stream, stats.partition, most, lineage.loaded_at)
+            gone, held = self._refreshing.end(
+                stats.stream, stats.partition, lineage.loaded_at, lambda each: self.share.may_go(each, most)
+            )
             told = f"taken away, for the API holds them no more: {gone:,}" if gone else ""
             if held:
                 what = f"held back, {held:,} rows would go"
@@ -281,7 +296,11 @@ class Committer:
             stats = self.stats(entry.stream, entry.partition)
             stats.status = "ok"
             brought = Contribution(cut.fetched, cut.rejected, [(0, cut.ordinals)])
-            self._save(cut.tables, [(stats, brought)], replace(lineage, as_of=datetime_of(entry.seen_us)))
+            self._save(
+                self.share.keeps(cut.tables),
+                [(stats, brought)],
+                replace(lineage, as_of=datetime_of(entry.seen_us)),
+            )
             self._run_store.mark(entry.quarantine_id, "replayed")
             self._run_store.save(stats)
 
@@ -292,5 +311,7 @@ def accepted(
     """Return the rows of what was refused once; None where it still is, or is not kept whole."""
     if entry.encoding == BEGINNING:
         return None
+    # By itself: it may have been refused for what came before it.
+    transformer.forget()
     (cut,) = transformer.transform([received(warehouse, entry).delivery()]).values()
     return None if cut.rejected else cut

@@ -21,9 +21,12 @@ PLACE = "place_by_content"
 
 
 def carried(source: Source, table: Table, tables: Mapping[str, Any]) -> Any:  # noqa: ANN401 -- pyarrow ships no types
-    """Return the rows with the time of the record that each was carried by, where that tells their age."""
+    """Return the rows with the time of the record that each was carried by, where that tells their age.
+
+    They may have it already: where rows are spread, that record can be elsewhere.
+    """
     rows, carrier = tables[table.name], source.carrier_of(table)
-    if carrier is None:
+    if carrier is None or CARRIED in rows.column_names:
         return rows
     records = tables[carrier.name]
     places = pc.index_in(rows[RECORD], value_set=records[RECORD].combine_chunks())

@@ -4,8 +4,8 @@ Which keys came stands in a schema of its own, from the first batch of such a ru
 was killed and one that was not, and a rebuild, take away the same. Another run begins with an empty list.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from etl.load import history
 from etl.load.sql import deletion, names
@@ -14,6 +14,21 @@ from etl.schema import Source, Table, literal, quote
 
 ALWAYS_ALLOWED = 1
 """Rows that may go whatever share of all they are."""
+
+
+class Departure(NamedTuple):
+    """Rows that a stream which was read anew has not brought."""
+
+    stream: str
+    partition: str
+    table: str
+    gone: int
+    stored: int
+    """How many there are, those included."""
+
+    def is_usual(self, most: float) -> bool:
+        """Whether they are no more than that share of all."""
+        return self.gone <= max(ALWAYS_ALLOWED, most * self.stored)
 
 
 def refreshable(source: Source, stream: str) -> list[Table]:
@@ -52,8 +67,10 @@ class Refreshing:
             self._warehouse.execute(f"INSERT INTO refresh.seen {came}")
             self._warehouse.connection.unregister("came")
 
-    def end(self, stream: str, partition: str, most: float, loaded_at: object) -> tuple[int, int]:
-        """Take away the rows that did not come, unless they are more than that share of all.
+    def end(
+        self, stream: str, partition: str, loaded_at: object, may_go: Callable[[Departure], bool]
+    ) -> tuple[int, int]:
+        """Take away the rows that did not come, as far as they may go.
 
         How many went, and how many would but for that.
         """
@@ -79,7 +96,7 @@ class Refreshing:
             ((stored,),) = self._warehouse.execute(
                 f"SELECT count(*) FROM {table.qualified} WHERE {of_it}", partition=partition
             )
-            if count > max(ALWAYS_ALLOWED, most * stored):
+            if not may_go(Departure(stream, partition, table.qualified, count, stored)):
                 held += count
                 continue
             gone += count

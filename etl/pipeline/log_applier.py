@@ -1,6 +1,6 @@
 """Apply parts of the log to a warehouse, as the runs that received them would have done it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -13,6 +13,8 @@ from etl.load.run_store import RunStore
 from etl.load.warehouse import Warehouse
 from etl.pipeline.transform_worker import PartTransformer
 from etl.redact import Redactor
+from etl.sources import source_module
+from etl.transform.batch import Transformer
 from etl.transform.part_rows import PartRows, merge
 from etl.values import datetime_of
 
@@ -29,17 +31,19 @@ class Recovery:
     """Whether parts were set aside: what a backfill or a replay has brought is not asked for again."""
 
 
-class LogApplier:
-    """Applies parts of one source in their order, batch by batch."""
+class PartApplier:
+    """Applies parts of one source in their order, batch by batch; `read` makes the rows of one."""
 
-    def __init__(self, warehouse: Warehouse, log: Log, source: str, redact: Redactor) -> None:
+    def __init__(
+        self, warehouse: Warehouse, source: str, redact: Redactor, read: Callable[[Part], PartRows]
+    ) -> None:
         self.warehouse = warehouse
-        self.log = log
         self.source = schema.source(source)
+        self._read = read
         self._redact = redact
         self._run_id = ""
-        self._transformer = PartTransformer(log, source)
-        self._committer = self._new_committer()
+        self._transformer = Transformer(source_module(source), self.source)
+        self._committer = self.new_committer("")
 
     def apply(self, parts: Iterable[Part], *, moves_cursors: bool = True) -> Iterator[Part]:
         """Apply each batch of these parts as one transaction, and yield its last part.
@@ -50,17 +54,17 @@ class LogApplier:
         pending: list[tuple[Part, PartRows]] = []
         for part in parts:
             if pending and (part.is_undone or pending[-1][0].run_id != part.run_id):
-                yield self._commit(pending, moves_cursors=moves_cursors)
+                yield self.commit(pending, moves_cursors=moves_cursors)
                 pending = []
             if part.is_undone:
                 yield self._pass_over(part)
                 continue
             pending.append((part, self._rows(part)))
             if pending[-1][1].head.ends_batch:
-                yield self._commit(pending, moves_cursors=moves_cursors)
+                yield self.commit(pending, moves_cursors=moves_cursors)
                 pending = []
         if pending:
-            yield self._commit(pending, moves_cursors=moves_cursors)
+            yield self.commit(pending, moves_cursors=moves_cursors)
 
     def _pass_over(self, part: Part) -> Part:
         """Leave out what an undone run has received."""
@@ -71,17 +75,15 @@ class LogApplier:
     def _rows(self, part: Part) -> PartRows:
         """Return the rows, and all else, in a part."""
         if self._run_id != part.run_id:
-            # As in each run, no undeclared field is known at the beginning.
             self._run_id = part.run_id
-            self._transformer = PartTransformer(self.log, self.source.name)
-            self._committer = self._new_committer()
-        rows = self._transformer.rows(part)
+            self._committer = self.new_committer(part.run_id)
+        rows = self._read(part)
         if rows.is_of_run:
             run = rows.head.run
             RunStore(self.warehouse, run.run_id).know(datetime_of(run.started_at), run.version)
         return rows
 
-    def _commit(self, parts: Sequence[tuple[Part, PartRows]], *, moves_cursors: bool) -> Part:
+    def commit(self, parts: Sequence[tuple[Part, PartRows]], *, moves_cursors: bool) -> Part:
         """Commit the parts as one batch, on behalf of the run that has received them."""
         part, rows = parts[-1]
         streams, whole = merge(rows for _, rows in parts)
@@ -92,9 +94,18 @@ class LogApplier:
         self._committer.commit(Batch(datetime_of(rows.head.sealed_at), streams, whole, part.number, moves))
         return part
 
-    def _new_committer(self) -> Committer:
-        run_store = RunStore(self.warehouse, self._run_id)
-        return Committer(self.warehouse, run_store, self.source, self._transformer.transformer, self._redact)
+    def new_committer(self, run_id: str) -> Committer:
+        """Return what commits on behalf of a run."""
+        run_store = RunStore(self.warehouse, run_id)
+        return Committer(self.warehouse, run_store, self.source, self._transformer, self._redact)
+
+
+class LogApplier(PartApplier):
+    """Applies parts of a log that is on this machine."""
+
+    def __init__(self, warehouse: Warehouse, log: Log, source: str, redact: Redactor) -> None:
+        super().__init__(warehouse, source, redact, PartTransformer(log, source).rows)
+        self.log = log
 
 
 def recover(warehouse: Warehouse, log: Log, source: str, redact: Redactor) -> Recovery:

@@ -26,7 +26,7 @@ from etl.load.completing import (
 )
 from etl.load.run_store import RunStore
 from etl.load.warehouse import NAME, Warehouse, make_folder, opened
-from etl.pipeline.log_applier import LogApplier, recover
+from etl.pipeline.log_applier import LogApplier, PartApplier, recover
 from etl.process import interruptible
 from etl.publish import FEWER, REBUILT, Published, publish
 from etl.redact import Redactor
@@ -58,7 +58,7 @@ class Rebuilt:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class Held:
     """What the log of a source holds."""
 
     runs: set[str]
@@ -126,9 +126,9 @@ def _rebuild_source(applier: LogApplier, report: Rebuilt, *, has_former: bool) -
     parts, name, warehouse = applier.log.parts(), applier.source.name, applier.warehouse
     applied = former_number(warehouse, applier.source) if has_former else 0
     if has_former:
-        bring_quarantine(warehouse, applier.source, _held_in(parts, set(), applied).runs)
-    bad = _replay(applier, parts, report)
-    held = _held_in(parts, bad, applied)
+        bring_quarantine(warehouse, applier.source, held_in(parts, set(), applied).runs)
+    bad = replay(applier, parts, report.damaged)
+    held = held_in(parts, bad, applied)
     report.parts[name] = len(parts) - len(bad)
     if has_former:
         with warehouse.transaction():
@@ -142,8 +142,11 @@ def _rebuild_source(applier: LogApplier, report: Rebuilt, *, has_former: bool) -
         forget_places(warehouse, applier.source)
 
 
-def _replay(applier: LogApplier, parts: Sequence[Part], report: Rebuilt) -> set[int]:
-    """Apply the parts; the numbers of those that could not be, with the rest of their runs."""
+def replay(applier: PartApplier, parts: Sequence[Part], damaged: list[str]) -> set[int]:
+    """Apply the parts; the numbers of those that could not be, with the rest of their runs.
+
+    What is wrong with which is added to `damaged`.
+    """
     bad: set[int] = set()
     left = list(parts)
     while left:
@@ -153,7 +156,7 @@ def _replay(applier: LogApplier, parts: Sequence[Part], report: Rebuilt) -> set[
                 done = part.number
             break
         except DamagedPartError as error:
-            report.damaged.append(str(error))
+            damaged.append(str(error))
             left = [part for part in left if part.number > done]
             run = left[0].run_id
             bad |= {part.number for part in left if part.run_id == run}
@@ -161,7 +164,7 @@ def _replay(applier: LogApplier, parts: Sequence[Part], report: Rebuilt) -> set[
     return bad
 
 
-def _held_in(parts: Sequence[Part], bad: set[int], applied: int) -> _Held:
+def held_in(parts: Sequence[Part], bad: set[int], applied: int) -> Held:
     """Return what the log holds: not a run of which a part is missing, nor one of which that may be so.
 
     `applied` is the number of the last part that the former warehouse has applied.
@@ -172,7 +175,7 @@ def _held_in(parts: Sequence[Part], bad: set[int], applied: int) -> _Held:
     for before, after, earlier, later in zip(numbers, numbers[1:], runs, runs[1:], strict=False):
         if after != before + 1:
             broken |= {earlier, later}
-    return _Held({*runs} - broken - {""}, is_whole=bool(parts) and not broken)
+    return Held({*runs} - broken - {""}, is_whole=bool(parts) and not broken)
 
 
 def _bring_up_to_date(settings: Settings, report: Rebuilt) -> bool:

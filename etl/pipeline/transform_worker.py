@@ -64,7 +64,7 @@ serve_parent(*sys.argv[2:])
 
 
 class PartTransformer:
-    """Makes rows of the parts of one run, in their order."""
+    """Makes rows of parts; what becomes of one follows from it alone, whoever has made the others."""
 
     def __init__(self, log: Log, source: str) -> None:
         self._log = log
@@ -75,6 +75,7 @@ class PartTransformer:
 
     def rows(self, part: Part) -> PartRows:
         """Return the rows, and all else, in a part; DamagedPartError where it is not as it was written."""
+        self.transformer.forget()
         head, received = read(self._log, part)
         delivered: list[list[Delivery]] = [[] for _ in head.streams]
         for each in received:
@@ -135,7 +136,6 @@ class TransformWorker:
         self._channel: socket | None = None
         self._is_refused = False
         """Whether the machine has no room for another process: the rows are made here."""
-        self._has_learned = False
         self._unknown: list[str] = []
 
     def unknown(self) -> list[str]:
@@ -153,11 +153,7 @@ class TransformWorker:
             raise EnvironmentFaultError(f"the log was altered while it was written: {error}") from error
 
     def _rows_there(self, part: Part, channel: socket) -> PartRows:
-        failed = None
-        if not self._has_learned:
-            failed = _send(channel, self._here.transformer.learned())
-            self._has_learned = True
-        made = failed or _send(channel, part) or _receive(channel)
+        made = _send(channel, part) or _receive(channel)
         if isinstance(made, Exception):
             raise made
         rows: PartRows
@@ -269,9 +265,6 @@ def serve_parent(source: str, folder: str, number: str) -> None:
     """Make rows of the parts that the process which started this one names, until it can name no more."""
     channel = socket(fileno=int(number))
     transformer = PartTransformer(Log(Path(folder)), source)
-    learned = _receive(channel)
-    if not isinstance(learned, Exception):
-        transformer.transformer.learn(learned)
     while isinstance(part := _receive(channel), Part):
         made: tuple[PartRows, list[str]] | Exception
         try:

@@ -14,7 +14,6 @@ from etl import schema
 from etl.compute import pc
 from etl.errors import RecordError
 from etl.extract.stream import Delivery, File, FileSource, Page, Source
-from etl.transform.decode import Learned
 from etl.transform.files import Columns, DoubtfulError, flatten_alike, flatten_columns, flatten_files
 from etl.transform.flatten import EXTRA, RECORD, WHOLE, PlacedRecordError
 from etl.transform.pages import LARGEST_RECORD, Refuse
@@ -75,13 +74,18 @@ def renumbered(rows: pa.Table, offset: int) -> pa.Table:
 
 
 class Transformer:
-    """Turns the deliveries of one source into tables; knows the undeclared fields met so far."""
+    """Turns the deliveries of one source into tables; knows the undeclared fields met so far.
+
+    How many of them an object may have is counted until `forget`: what comes after that does not depend on
+    what came before.
+    """
 
     def __init__(self, source: Source, declared: schema.Source) -> None:
         self._source = source
         self._declared = declared
         self._streams: dict[str, RecordTables] = {}
-        self._in_files: set[str] = set()
+        self._unknown: set[str] = set()
+        """Undeclared fields met in files, and in records before `forget`."""
         self._no_rows: dict[str, pa.Table] = {}
 
     def unknown(self) -> list[str]:
@@ -89,16 +93,12 @@ class Transformer:
         in_records = {
             f"{stream}:{name}" for stream, each in self._streams.items() for name in each.decoder.undeclared
         }
-        return sorted(in_records | self._in_files)
+        return sorted(in_records | self._unknown)
 
-    def learned(self) -> dict[str, Learned]:
-        """By stream, the undeclared names that are read from now on."""
-        return {stream: each.decoder.learned() for stream, each in self._streams.items()}
-
-    def learn(self, learned: Mapping[str, Learned]) -> None:
-        """Take in what another one has."""
-        for stream, each in learned.items():
-            self._record_tables(stream).decoder.learn(each)
+    def forget(self) -> None:
+        """Read what comes next as if nothing had come before, but for the list of undeclared fields."""
+        self._unknown.update(self.unknown())
+        self._streams.clear()
 
     def transform(self, deliveries: Iterable[Delivery]) -> dict[str, TransformResult]:
         """Return the tables of each stream that the deliveries belong to, in order of first delivery."""
@@ -219,7 +219,7 @@ class Transformer:
             return RecordError("nested too deeply")
         for table, columns in read.items():
             extra = (each for each in columns.get(EXTRA, ()) if each)
-            self._in_files |= {f"{file.stream}:{table}/{name}" for each in extra for name in each}
+            self._unknown |= {f"{file.stream}:{table}/{name}" for each in extra for name in each}
         return read
 
     def _refused(self, cut: TransformResult, file: File, why: RecordError) -> File:

@@ -18,10 +18,6 @@ def record_error(error: msgspec.MsgspecError, below: str = "$") -> RecordError:
     return RecordError(reason, below + path.rstrip("`").removeprefix("$"))
 
 
-Learned = list[tuple[tuple[str, ...], list[str]]]
-"""By place, undeclared names in the order in which they were met."""
-
-
 class Decoder:
     """Decodes the records of one stream, and remembers the undeclared fields it met."""
 
@@ -34,17 +30,6 @@ class Decoder:
     def undeclared(self) -> set[str]:
         """Places and names of the undeclared fields met, such as `media/new_field`."""
         return {"/".join([*place, name]) for place, names in self.root.learned() for name in names}
-
-    def learned(self) -> Learned:
-        """Return what undeclared names this one has taken in."""
-        return list(self.root.learned())
-
-    def learn(self, learned: Learned) -> None:
-        """Take in what another one has."""
-        for place, names in learned:
-            for name in names:
-                self.root.below(place).learn(name, "$")
-        self._compile()
 
     def typed(self, raws: Iterable[bytes]) -> list[Any]:
         """Return the records as objects without what the source adds.

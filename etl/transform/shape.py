@@ -1,7 +1,7 @@
 """The tree of a record, as the columns of its tables describe it; compiled into msgspec types."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from typing import Annotated, Any
 
@@ -19,6 +19,10 @@ ODD = re.compile(r'[\\"\x00-\x1f]|^$|^\+')
 """Names that msgspec reads under no field: those it refuses, and those that stand for what a source adds."""
 MOST_UNDECLARED = 200
 """Undeclared names one object type may gather; beyond it the names are data, and the declaration is wrong."""
+
+
+class TooManyNamesError(RecordError):
+    """A record has one undeclared name too many, with those that came before it: alone it may do."""
 
 
 class ObjectSchema:
@@ -59,13 +63,9 @@ class ObjectSchema:
 
     def at(self, where: str) -> "ObjectSchema":
         """Return the place below this one that these segments lead to."""
-        return self.below(map(name_of, where.split("/") if where else []))
-
-    def below(self, names: Iterable[str]) -> "ObjectSchema":
-        """Return the place below this one that these names lead to."""
         place = self
-        for name in names:
-            place = place.places[name]
+        for segment in where.split("/") if where else []:
+            place = place.places[name_of(segment)]
         return place
 
     def learn(self, name: str, path: str) -> None:
@@ -73,7 +73,9 @@ class ObjectSchema:
         if name in self.undeclared:
             return
         if len(self.undeclared) >= MOST_UNDECLARED:
-            raise RecordError(f"more than {MOST_UNDECLARED} undeclared fields, this one: {name[:80]}", path)
+            raise TooManyNamesError(
+                f"more than {MOST_UNDECLARED} undeclared fields, this one: {name[:80]}", path
+            )
         self.undeclared[name] = f"undeclared_{len(self.undeclared)}"
 
     def learned(self, *above: str) -> Iterator[tuple[tuple[str, ...], list[str]]]:
