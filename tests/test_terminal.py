@@ -159,10 +159,11 @@ def test_spreadsheet_gets_no_formulas(evil: Sightglass) -> None:
         chr(9) || 'x' AS i, NULL AS j, '' AS k, 'a=b' AS l"""
     safe, plain = evil("sql", "--spreadsheet", query), evil("sql", "--csv", query)
 
-    assert (
-        Ran(0, "'=a,b,c,d,e,f,g,h,i,j,k,l\n'=1+1,-1.5,-1.5,'@x,'-x,-2.5,+1e5,[-1],'\tx,,,a=b\n", "") == safe
-    )
-    assert Ran(0, "=a,b,c,d,e,f,g,h,i,j,k,l\n=1+1,-1.5,-1.5,@x,-x,-2.5,+1e5,[-1],\tx,,,a=b\n", "") == plain
+    names = "a,b,c,d,e,f,g,h,i,j,k,l"
+    harmless = "'=1+1,-1.5,-1.5,'@x,'-x,-2.5,+1e5,[-1],'\tx,,\"\",a=b"
+    as_it_is = '=1+1,-1.5,-1.5,@x,-x,-2.5,+1e5,[-1],\tx,,"",a=b'
+    assert Ran(0, f"'={names}\n{harmless}\n", "") == safe
+    assert Ran(0, f"={names}\n{as_it_is}\n", "") == plain
 
 
 def test_file_with_a_hostile_name_is_told_written_out(evil: Sightglass, tmp_path: Path) -> None:
