@@ -1,6 +1,7 @@
 """`python -m bench`: measure, print one table, and keep it in `bench/results.md`."""
 
 import argparse
+import compileall
 import os
 import shutil
 import sys
@@ -36,6 +37,7 @@ def main() -> int:
     """Measure what the options ask for; 1 where a figure could not be measured."""
     given = options()
     given.cache.mkdir(parents=True, exist_ok=True)
+    compileall.compile_dir(ROOT / "etl", quiet=1)
     scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=given.cache))
     lab = Lab(given.scale, given.repeat, given.cache, scratch)
     figures: list[Figure] = []

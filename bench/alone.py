@@ -27,9 +27,9 @@ from etl.cli import settings_for
 from etl.extract.log import Log, Run, StreamHead
 from etl.extract.log_writer import LogWriter, Received
 from etl.extract.stream import Checkpoint, Page, RequestStats, SourceContext
+from etl.load.database import LIMITS
 from etl.load.relation import MARK, is_marked
 from etl.load.tables import prepare
-from etl.load.warehouse import LIMITS
 from etl.sources import source_module
 from etl.transform.batch import Transformer
 from etl.transform.flatten import RECORD, WHOLE, flatten

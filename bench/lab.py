@@ -143,9 +143,10 @@ class Lab:
     def environ(self, **settings: object) -> dict[str, str]:
         """Return the environment of a child.
 
-        None of this machine's credentials or proxies, and these settings.
+        None of this machine's credentials or proxies, and these settings; and Python keeps what it compiles,
+        whatever is said here: what is installed is compiled once, not by each run.
         """
-        ours = ("COG_", "NEURONS_", "SIGHTGLASS_", "DLT_")
+        ours = ("COG_", "NEURONS_", "SIGHTGLASS_", "DLT_", "PYTHONDONTWRITEBYTECODE")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         config = {name: str(self.scratch) for name in ("XDG_CONFIG_HOME", "TMPDIR")}
         config |= {"NO_PROXY": "127.0.0.1", "PYTHONPATH": str(ROOT)}

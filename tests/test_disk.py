@@ -41,13 +41,22 @@ IN_THE_FIRST_BLOCK = """
 import os, resource, signal
 import duckdb
 real = duckdb.connect
-def begin(*arguments, **named):
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, resource.RLIM_INFINITY))
-    try:
-        return real(*arguments, **named)
-    finally:
-        os.kill(os.getpid(), signal.SIGKILL)
-duckdb.connect = begin
+
+class Attaching:
+    def __init__(self, connection):
+        self.connection = connection
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+    def execute(self, statement, *arguments):
+        if statement.startswith("ATTACH"):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, resource.RLIM_INFINITY))
+        try:
+            return self.connection.execute(statement, *arguments)
+        finally:
+            if statement.startswith("ATTACH"):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+duckdb.connect = lambda *arguments, **named: Attaching(real(*arguments, **named))
 """
 
 SEALING = (

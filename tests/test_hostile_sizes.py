@@ -20,9 +20,10 @@ from hostile import DETECTIONS, Placed, T, cogniac, of_cogniac, record, serving
 from support.kills import started
 from support.partitions import settings_of
 
+from etl.load.database import SPILL
 from etl.load.duckdb_errors import MEMORY, is_out_of_memory
 from etl.load.run_store import quarantine_entries, received
-from etl.load.warehouse import SPILL, open_for_writing
+from etl.load.warehouse import open_for_writing
 from etl.publish import publish
 from etl.transform.batch import KEPT
 from etl.transform.pages import LARGEST_RECORD

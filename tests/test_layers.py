@@ -64,7 +64,8 @@ MAY_IMPORT = {
     "publish": {
         *(*VALUES, "archive", "config", "event", "files", "process", "publish", "setting", "views"),
         "extract.forgotten",
-        *("load.differences", "load.duckdb_errors", "load.relation", "load.sql", "load.warehouse"),
+        *("load.database", "load.differences", "load.duckdb_errors", "load.relation", "load.sql"),
+        "load.warehouse",
     },
     "notify": {
         *("config", "errors", "files", "load.warehouse", "notify", "publish", "schema", "setting", "version"),

@@ -17,9 +17,9 @@ from etl.config import Settings
 from etl.doctor.check import Check, failed, good, warned
 from etl.extract.log import RAW
 from etl.inbox.segment import CLOSED, DAMAGED, FOLDER, LEFT, OPEN
+from etl.load.database import SPILL
 from etl.load.holder import HOLDER, LOCK, holding
 from etl.load.warehouse import NAME as WAREHOUSE
-from etl.load.warehouse import SPILL
 from etl.publish.size import Sizes, spoken_size
 
 CRON_PATH = "/usr/bin:/bin"

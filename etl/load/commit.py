@@ -145,12 +145,12 @@ class Committer:
                 self._refreshing.see(name, rows)
                 self._save(rows, brought, lineage)
             for each in batch.streams:
-                self._act_all(each, lineage, moves_cursors=batch.moves_cursors)
+                self._act_all(each, lineage)
+            if batch.moves_cursors:
+                self._run_store.mark_ranges([mark for each in batch.streams for mark in each.last_marks()])
             if any(each.has_content for each in batch.streams):
                 self._settle()
-            for each in batch.streams:
-                if each.name != THE_RUN:
-                    self._enter(each, moves_cursor=batch.moves_cursors)
+            self._enter_all(batch)
             if batch.number is not None:
                 self._run_store.apply_log(self._declared.name, batch.number)
 
@@ -160,11 +160,11 @@ class Committer:
             if any(action.name == BEGIN_REFRESH for action in each.actions):
                 self._refreshing.begin(each.name)
 
-    def _act_all(self, each: StreamBatch, lineage: Lineage, *, moves_cursors: bool) -> None:
-        for action in each.last_actions():
+    def _act_all(self, each: StreamBatch, lineage: Lineage) -> None:
+        for action in each.actions:
             if action.name == END_REFRESH and each.name != THE_RUN:
                 self._take_away(self.stats(each.name, each.partition), action, lineage)
-            elif moves_cursors or action.name != MARK_RANGE:
+            elif action.name != MARK_RANGE:
                 self._act(action, lineage)
 
     @contextmanager
@@ -251,8 +251,18 @@ class Committer:
         for statement in after_load(self._declared):
             self._warehouse.execute(statement, run_id=self._run_store.run_id)
 
-    def _enter(self, each: StreamBatch, *, moves_cursor: bool) -> None:
-        """Enter how far a stream has come, and how it ended."""
+    def _enter_all(self, batch: Batch) -> None:
+        """Enter how far each stream has come, and how it ended."""
+        entered = {
+            (one.stream, one.partition): one
+            for each in batch.streams
+            if each.name != THE_RUN
+            for one in self._count(each, moves_cursor=batch.moves_cursors)
+        }
+        self._run_store.save([*entered.values()])
+
+    def _count(self, each: StreamBatch, *, moves_cursor: bool) -> list[StreamStats]:
+        """Count how far a stream has come, and how it ended; the counts of all streams that it feeds."""
         stats = self.stats(each.name, each.partition)
         feeds = self._feeds.setdefault((each.name, each.partition), {each.name})
         feeds |= {*each.contributions, *each.repeats}
@@ -268,8 +278,7 @@ class Committer:
                 stats.notice = "; ".join(filter(None, [stats.notice, each.watermark.notice]))
         if moves_cursor:
             stats.cursor = self._reached(each, stats, forget=True)
-        for one in all_stats:
-            self._run_store.save(one)
+        return all_stats
 
     def _reached(self, each: StreamBatch, stats: StreamStats, *, forget: bool = False) -> Cursor | None:
         """Where the cursor of a stream moves: it follows the data, but never past what may still come."""
@@ -302,7 +311,7 @@ class Committer:
                 replace(lineage, as_of=datetime_of(entry.seen_us)),
             )
             self._run_store.mark(entry.quarantine_id, "replayed")
-            self._run_store.save(stats)
+            self._run_store.save([stats])
 
 
 def accepted(

@@ -61,9 +61,9 @@ def is_out_of_memory(error: duckdb.Error) -> bool:
     text = str(error)
     if "max_temp_directory_size" in text:
         return False
-    # A commit tells what ended it in its text alone; so does all that fails after a log was not worked in.
+    # A commit or a checkpoint tells what ended it in its text alone; so does all that fails after that.
     words = ("failed to pin block", "allocate block", "failed to allocate data", "Out of Memory")
-    tells = isinstance(error, duckdb.TransactionException | duckdb.FatalException)
+    tells = isinstance(error, duckdb.TransactionException | duckdb.FatalException | duckdb.IOException)
     return isinstance(error, duckdb.OutOfMemoryException) or (tells and any(each in text for each in words))
 
 

@@ -175,15 +175,21 @@ class RunStore:
         """Enter the last part of the log of a source that is applied."""
         self._warehouse.run("etl/apply_log", source=source, number=number, run_id=self.run_id)
 
-    def save(self, stats: StreamStats) -> None:
-        """Enter the counts of a stream, and move its cursor."""
-        told = {**dataclasses.asdict(stats), **stats.stored_cursor}
-        self._warehouse.run("etl/save_stream", run_id=self.run_id, **told)
-        if stats.cursor is not None:
-            self._warehouse.run("etl/save_cursor", run_id=self.run_id, **told)
+    def save(self, streams: Sequence[StreamStats]) -> None:
+        """Enter the counts of streams, each of them once, and move their cursors."""
+        rows = [{**dataclasses.asdict(stats), **stats.stored_cursor} for stats in streams]
+        for name in ("save_streams", "save_cursors") if rows else ():
+            self._warehouse.run(f"etl/{name}", run_id=self.run_id, **_columns(rows))
+
+    def mark_ranges(self, ranges: Sequence[Mapping[str, Any]]) -> None:
+        """Enter how far ranges of time were read, by the parameters of the actions that say so."""
+        if ranges:
+            self._warehouse.run("etl/mark_range_read", **_columns(ranges))
 
     def quarantine(self, stats: StreamStats, rejected: Sequence[RejectedRecord], now: datetime) -> int:
         """Put what was refused aside; how many of these were never refused before."""
+        if not rejected:
+            return 0
         declared = schema.source("etl").tables["quarantine"].arrow()
         new = 0
         for some in chunked(rejected, lambda one: len(one.content), INSERT_ENTRIES, INSERT_BYTES):
@@ -255,6 +261,11 @@ class RunStore:
     def gaps(self) -> int:
         """How many gaps there are."""
         return int(self._warehouse.run("etl/gaps")[0][0])
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return rows as lists, one of each column: a statement takes as long for all of them as for one."""
+    return {name: [each[name] for each in rows] for name in rows[0]}
 
 
 def known_entries(warehouse: Warehouse, ids: Sequence[str]) -> list[QuarantineEntry]:

@@ -9,9 +9,10 @@ import duckdb
 
 from etl import schema
 from etl.errors import ConfigError, EnvironmentFaultError
+from etl.load.database import LIMITS, SPILL, cursor_on
 from etl.load.duckdb_errors import is_damage, is_out_of_memory, unopenable, unwritable
 from etl.load.tables import found_in, prepare, refuse_newer
-from etl.load.warehouse import LIMITS, NAME, SPILL
+from etl.load.warehouse import NAME
 from etl.schema import literal
 
 STORED = "stored"
@@ -26,9 +27,8 @@ class Stored:
         self.connection = self._cursor()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
-        cursor = self._memory.cursor()
+        cursor = cursor_on(self._memory, STORED)
         cursor.execute("SET TimeZone = 'UTC'")
-        cursor.execute(f"USE {STORED}")
         return cursor
 
     def scratch(self) -> duckdb.DuckDBPyConnection:

@@ -13,6 +13,7 @@ import duckdb
 from etl import schema
 from etl.errors import EnvironmentFaultError, OutOfMemoryError, SightglassError
 from etl.files import reason, remedy
+from etl.load.database import SPILL, connected, cursor_on, database_of
 from etl.load.duckdb_errors import (
     MEMORY,
     is_damage,
@@ -25,21 +26,12 @@ from etl.load.migrating import Migration
 from etl.load.tables import prepare
 
 NAME = "warehouse.duckdb"
-SPILL = "spill"
-"""Folder for what DuckDB cannot hold in memory; it is there only while there is any."""
 LOG_BYTES = 128_000_000
 """How large the log of what was committed may grow. Whenever it is worked into the tables, the last part of
 each is written anew: done often, that takes longer than all the rest."""
 UNREAD_LOG_BYTES = 32_000_000
 """How large it may be when the tables are read as a whole: what of it does not fit into the memory would be
 spilled, and read from there again and again."""
-
-LIMITS: dict[str, str | bool | int | float | list[str]] = {
-    "memory_limit": f"{MEMORY}MB",
-    # Never by itself: where the memory does not suffice for it, nothing more can be done on the connection.
-    "checkpoint_threshold": "1TB",
-}
-"""Set before anything is read: after a kill, the log is worked in when the file is opened."""
 
 GROWING = Lock()
 """Held while more memory is given: `ask` is called from any thread."""
@@ -59,6 +51,7 @@ class Warehouse:
         """`path` is the file of the warehouse; None where it has none."""
         self.connection = connection
         self._path = path
+        self._database = database_of(connection)
         self._asking = RLock()
         """Held by who asks from another thread, and while the connection is another."""
 
@@ -110,7 +103,7 @@ class Warehouse:
             with suppress(duckdb.Error):
                 self.connection.execute("PRAGMA disable_checkpoint_on_shutdown")
             self.connection.close()
-            self.connection, self.memory = _connected(self._path, self.memory, read_only=False)
+            self.connection, self.memory = connected(self._path, self.memory, read_only=False)
             # As while records are loaded.
             self.connection.execute("SET threads = 1")
 
@@ -137,7 +130,7 @@ class Warehouse:
 
         def rows() -> list[tuple[Any, ...]]:
             try:
-                with self._asking, closing(self.connection.cursor()) as cursor:
+                with self._asking, closing(cursor_on(self.connection, self._database)) as cursor:
                     return cursor.execute(schema.statement(name), parameters or None).fetchall()
             except duckdb.ConnectionException as error:
                 # It could not be opened anew: the run ends.
@@ -293,33 +286,10 @@ def _connect(path: Path, *, read_only: bool) -> Warehouse:
     # What is spilled is for the owner alone too.
     umask()
     os.umask(0o077)
-    connection, memory = _connected(path, MEMORY, read_only=read_only)
+    connection, memory = connected(path, MEMORY, read_only=read_only)
     warehouse = Warehouse(connection, path)
     warehouse.memory = memory
     return warehouse
-
-
-def _connected(path: Path, memory: int, *, read_only: bool) -> tuple[duckdb.DuckDBPyConnection, int]:
-    """Return a connection to the file, and the megabytes that it may hold.
-
-    After a kill the log is worked in at once, which can take more than was meant.
-    """
-    while True:
-        own = {"memory_limit": f"{memory}MB", "temp_directory": str(path.parent / SPILL)}
-        try:
-            connection = duckdb.connect(path, read_only=read_only, config={**LIMITS, **own})
-        except duckdb.Error as error:
-            if not is_out_of_memory(error):
-                raise unopenable(path, error) from error
-            if memory >= most_memory():
-                raise unwritable(error) from error
-            memory = min(2 * memory, most_memory())
-            continue
-        connection.execute("SET TimeZone = 'UTC'")
-        # Of texts that are compressed so, which are those of more than 4 kB, DuckDB reads none without the
-        # 2,047 that stand beside it. Those that are not are read one by one, however large they are.
-        connection.execute("SET disabled_compression_methods = 'zstd'")
-        return connection, memory
 
 
 def _size(path: Path) -> int:

@@ -15,6 +15,7 @@ from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl import schema
 from etl.compute import pc
+from etl.load.database import cursor_on, database_of
 from etl.load.relation import derived, relation, stored
 from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 from etl.publish.partitions import condition
@@ -221,7 +222,7 @@ def _groups(batches: Iterable[pa.RecordBatch], group_rows: int) -> Iterator[list
 
 def _held(connection: DuckDBPyConnection, select: str, at_once: int, most: int) -> pa.Table:
     """All rows of a query, so many read at a time; _TooMuchError where they are more bytes than `most`."""
-    with closing(connection.cursor()) as cursor:
+    with closing(cursor_on(connection, database_of(connection))) as cursor:
         found, size = list[pa.RecordBatch](), 0
         rows = cursor.sql(select).to_arrow_reader(at_once)
         for batch in rows:

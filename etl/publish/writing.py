@@ -8,6 +8,7 @@ from pathlib import Path
 
 from duckdb import DuckDBPyConnection, OutOfMemoryException
 
+from etl.load.database import cursor_on, database_of
 from etl.load.relation import followed
 from etl.publish.files import finish
 from etl.publish.partitions import condition
@@ -54,13 +55,13 @@ def write_partitions(
     at_once: int,
 ) -> None:
     """Write partitions where `part` says, so many at once; those that are written leave the list."""
-    unwanted = threading.Event()
+    unwanted, database = threading.Event(), database_of(connection)
 
     def write_one(one: Rows) -> None:
         tables, each = one
         paths = [part(table.qualified, each.name) for table in tables]
         try:
-            with closing(connection.cursor()) as cursor:
+            with closing(cursor_on(connection, database)) as cursor:
                 write(cursor, tables, each, paths, unwanted)
         except OSError as error:
             # So Arrow passes on what DuckDB says while its rows are read.

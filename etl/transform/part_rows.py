@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -92,10 +93,10 @@ class StreamBatch:
         """Whether the tables may change by it."""
         return bool(self.contributions) or any(map(is_content, self.actions))
 
-    def last_actions(self) -> list[Action]:
-        """Return the actions, of marks on one range the last alone."""
-        marks = {each.parameters["start_us"]: each for each in self.actions if each.name == MARK_RANGE}
-        return [each for each in self.actions if each.name != MARK_RANGE or each in marks.values()]
+    def last_marks(self) -> list[Mapping[str, Any]]:
+        """Return how far ranges were read: of what was said of each range the last."""
+        marks = (each.parameters for each in self.actions if each.name == MARK_RANGE)
+        return [*{each["start_us"]: each for each in marks}.values()]
 
 
 def stream_batch(head: StreamHead) -> StreamBatch:

@@ -1,13 +1,23 @@
--- Enter how far a range of time was read, for a later run, should this one be broken off.
+-- Enter how far ranges of time were read, for a later run, should this one be broken off; each list is a column.
 MERGE INTO etl.stretches AS kept
 USING (
     SELECT
-        $source AS source,
-        $stream AS stream,
-        $partition AS partition,
-        make_timestamptz(CAST($start_us AS BIGINT)) AS start_at,
-        make_timestamptz(CAST($end_us AS BIGINT)) AS end_at,
-        make_timestamptz(CAST($newest_us AS BIGINT)) AS newest_at
+        source,
+        stream,
+        partition,
+        make_timestamptz(start_us) AS start_at,
+        make_timestamptz(max(end_us)) AS end_at,
+        make_timestamptz(max(newest_us)) AS newest_at
+    FROM (
+        SELECT
+            unnest(CAST($source AS VARCHAR[])) AS source,
+            unnest(CAST($stream AS VARCHAR[])) AS stream,
+            unnest(CAST($partition AS VARCHAR[])) AS partition,
+            unnest(CAST($start_us AS BIGINT[])) AS start_us,
+            unnest(CAST($end_us AS BIGINT[])) AS end_us,
+            unnest(CAST($newest_us AS BIGINT[])) AS newest_us
+    )
+    GROUP BY source, stream, partition, start_us
 ) AS now
 ON (
     kept.source = now.source

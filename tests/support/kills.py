@@ -174,7 +174,8 @@ def run_store(home: Path) -> list[Ended]:
 
 def ahead(home: Path, truth: Truth) -> list[str]:
     """The applications whose cursor is past a record that is not stored."""
-    if not table(home, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'cursors'"):
+    is_there = (home / "warehouse.duckdb").exists()
+    if not (is_there and table(home, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'cursors'")):
         return []
     stored = {(row["application_id"], row["media_id"]) for row in rows(home, "cogniac.results")}
     cursors = {row["partition"]: row["cursor_at"] for row in rows(home, "etl.cursors")}

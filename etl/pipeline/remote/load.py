@@ -15,10 +15,11 @@ from etl.errors import EnvironmentFaultError, SightglassError
 from etl.extract.log import Part
 from etl.extract.log_reader import DamagedPartError
 from etl.load.commit import Committer, Share
+from etl.load.database import LIMITS, SPILL
 from etl.load.duckdb_errors import first_line, most_memory
 from etl.load.refreshing import Departure
 from etl.load.tables import prepare
-from etl.load.warehouse import LIMITS, SPILL, Warehouse
+from etl.load.warehouse import Warehouse
 from etl.pipeline.log_applier import PartApplier
 from etl.pipeline.rebuild import replay
 from etl.pipeline.remote.buckets import CONTROL, Spread, unpacked
