@@ -75,7 +75,7 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
         (["nonsense"], "Error: No such command 'nonsense'."),
         (["run", "--nonsense"], "Error: No such option '--nonsense'."),
         (["run", "--set", "SIGHTGLASS_LAG"], "Error: --set takes NAME=VALUE, not SIGHTGLASS_LAG"),
-        (["sql"], "Error: Missing argument 'QUERY'."),
+        (["quarantine", "release"], "Error: No such command 'release'. Did you mean 'replay'?"),
         (
             ["demo", "--records", "-1"],
             "Error: Invalid value for '--records': -1 is not in the range 0<=x<=10000000.",

@@ -28,9 +28,9 @@ cli.main()
 """
 """The command with one of its queries replaced by one that has no end, which says when it begins."""
 ASKED = """
-from etl.cli import sql
-real = sql.rows
-sql.rows = lambda relation: (told(), real(relation))[1]
+from etl.cli import answers
+real = answers.rows
+answers.rows = lambda relation: (told(), real(relation))[1]
 sys.argv.append(ENDLESS)"""
 QUERIES = {
     "run": """
