@@ -18,7 +18,7 @@ import duckdb
 from etl.cli import settings_for
 from etl.load.warehouse import make_folder, open_for_writing
 from etl.publish import publish
-from etl.publish.bi import LAKE, NAME
+from etl.publish.bi import NAME
 from etl.publish.lake import Lake
 from etl.publish.layout import Layout
 from etl.publish.limits import PUBLISH_LIMITS
@@ -55,7 +55,7 @@ def simulate(folder: Path, months: int, days: int) -> dict[str, float]:
     """Return what so many months, published every few days, leave behind."""
     given = {"SIGHTGLASS_HOME": str(folder), "SIGHTGLASS_LAKE_GRACE": str(GRACE_SECONDS)}
     settings = settings_for(given, {}, Path(os.devnull))
-    lake, layout = Lake(folder / LAKE, HUNDREDTH), Layout(folder / LAKE)
+    lake, layout = Lake(folder, HUNDREDTH), Layout(folder)
     make_folder(folder)
     took, written, peak = [], [], 0
     with closing(open_for_writing(folder)) as warehouse:

@@ -97,7 +97,7 @@ def bytes_of(home: Path) -> dict[str, int]:
             what = place[0]
         elif place[0] == "delta":
             what = "metadata of Delta"
-        elif place[0] == "lake":
+        elif place[0] == "versions":
             what = "metadata of the lake"
         else:
             continue

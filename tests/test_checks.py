@@ -100,7 +100,7 @@ def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
 @pytest.mark.parametrize("limits", WAYS.values(), ids=WAYS)
 def test_what_is_unsound_is_named(warehouse: Warehouse, tmp_path: Path, limits: PublishLimits) -> None:
     """All that does not hold stands in the message, whether there is little or much to look at."""
-    lake = Lake(tmp_path / "lake")
+    lake = Lake(tmp_path)
     said = [told(warehouse.connection, lake, statements, limits) for statements in UNSOUND.values()]
 
     hint = "where that is as it should be, `sightglass publish --force` publishes it"

@@ -134,9 +134,7 @@ def homes(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Homes:
     with duckdb.connect(sightglass.home / "warehouse.duckdb") as connection:
         connection.execute(DAMAGE)
     homes.keep("altered")
-    max(
-        (sightglass.home / "lake" / ".versions" / "cogniac" / "subjects").glob("*[!0].*.parquet")
-    ).write_bytes(b"no")
+    max((sightglass.home / "versions" / "cogniac" / "subjects").glob("*[!0].*.parquet")).write_bytes(b"no")
     homes.keep("damaged")
     assert [4, 0, 0] == codes
     return homes

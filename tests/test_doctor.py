@@ -122,7 +122,7 @@ def posted(home: Path, name: str) -> Path:
     return home / "inbox" / name
 
 
-NEWEST = "lake/.versions/cogniac/results/2026-06.*.parquet"
+NEWEST = "versions/cogniac/results/2026-06.*.parquet"
 FAULTS: dict[str, tuple[Callable[[Path], object], str, str, int, str, str]] = {
     "a file in the place of the folder": (replaced, "folder", "fail", 2, "is no folder", "move it away"),
     "a warehouse that others may read": (
@@ -162,7 +162,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str, int, str, str]] = {
         "lake",
         "fail",
         2,
-        "damaged, missing or unreadable: .versions/cogniac/results/",
+        "damaged, missing or unreadable: versions/cogniac/results/",
         ANEW,
     ),
     "a file of the lake that is gone": (
@@ -170,15 +170,15 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str, str, int, str, str]] = {
         "lake",
         "fail",
         2,
-        "damaged, missing or unreadable: .versions/cogniac/results/",
+        "damaged, missing or unreadable: versions/cogniac/results/",
         ANEW,
     ),
     "an older file of the lake that breaks every query": (
-        lambda home: (home / "lake/.versions/cogniac/results/old.1.parquet").write_bytes(b"x"),
-        *("lake", "fail", 2, "damaged, missing or unreadable: .versions/cogniac/results/old.1.parquet", ANEW),
+        lambda home: (home / "versions/cogniac/results/old.1.parquet").write_bytes(b"x"),
+        *("lake", "fail", 2, "damaged, missing or unreadable: versions/cogniac/results/old.1.parquet", ANEW),
     ),
     "a damaged commit": (
-        lambda home: flip(max(home.glob("lake/.versions/*.commit"))),
+        lambda home: flip(max(home.glob("versions/*.commit"))),
         "lake",
         "fail",
         2,
@@ -243,7 +243,7 @@ def test_a_copied_home_that_reads_the_lake_of_another_is_named(loaded: Healthy) 
 
     check = found(ran, "bi.duckdb")
     assert (2, [("bi.duckdb", "fail")]) == (ran.code, amiss(ran))
-    assert f"it reads another lake, {sightglass.home / 'lake'}" == check["says"]
+    assert f"it reads another lake, {sightglass.home}" == check["says"]
     assert f"if this folder was copied or moved, {ANEW}" == check["cure"]
     assert (0, 0, []) == (published.code, again.code, amiss(again))
 

@@ -13,14 +13,14 @@ from conftest import Sightglass
 from faults import Fault, Healthy, meets
 from support.fault_damage import LOG, WAREHOUSE, Harm, away, damaged, to
 
-VERSION = "lake/.versions/cogniac/detections/2026-0*.1*.parquet"
+VERSION = "versions/cogniac/detections/2026-0*.1*.parquet"
 """A file of the lake that holds rows."""
-COMMIT = "lake/.versions/1*.commit"
+COMMIT = "versions/1*.commit"
 HEADERS, BLOCK, NEAR = 3 * 4_096, 2**18, 4_096
 """Bytes before the first block, of a block, and from its beginning to where a small table has its rows."""
 """Bytes with which a database of DuckDB begins, and of each of its blocks."""
 BI = "bi.duckdb"
-MENDED = "sightglass: damaged files of the lake, written anew from the warehouse: .versions/"
+MENDED = "sightglass: damaged files of the lake, written anew from the warehouse: versions/"
 BEGIN_ANEW = "readers keep what is published; docs/recovery.md says how to begin anew"
 INTERRUPTED = """
 import duckdb, os, sys
@@ -152,27 +152,32 @@ FAULTS = {
     "a commit that was cut short": healed(to(COMMIT, cut(0.7)), "1"),
     "a commit of an earlier kind": healed(to(COMMIT, write(b'{"tables": {}}'))),
     "a commit that is gone": healed(to(COMMIT, Path.unlink)),
-    "a commit of a time to come": healed(put("lake/.versions/9999999999999999.commit"), "9999999999999999"),
-    "a commit of no time": healed(put("lake/.versions/copy of 17.commit")),
-    "what remembers which files are whole": healed(put("lake/.versions/verified.json", b"\xff{")),
+    "a commit of a time to come": healed(put("versions/9999999999999999.commit"), "9999999999999999"),
+    "a commit of no time": healed(put("versions/copy of 17.commit")),
+    "what remembers which files are whole": healed(put("versions/verified.json", b"\xff{")),
     "a file that claims a time beyond all": healed(
-        put("lake/.versions/cogniac/media/2026-03.99999999999999999999.parquet")
+        put("versions/cogniac/media/2026-03.99999999999999999999.parquet")
     ),
     "an older version that nobody can read": healed(
-        put("lake/.versions/cogniac/media/2026-03.0000000000000001.parquet")
+        put("versions/cogniac/media/2026-03.0000000000000001.parquet")
     ),
     "a folder of a file server": healed(
-        all_of(*(put(f"lake/.versions/{each}@eaDir/x/y") for each in ("", "cogniac/", "cogniac/media/")))
+        all_of(*(put(f"versions/{each}@eaDir/x/y") for each in ("", "cogniac/", "cogniac/media/")))
     ),
     "a folder of a Macintosh": healed(
         all_of(
-            put("lake/.versions/cogniac/media/.AppleDouble/2026-03.1795954000000000.parquet"),
-            put("lake/.versions/neurons/.DS_Store"),
+            put("versions/cogniac/media/.AppleDouble/2026-03.1795954000000000.parquet"),
+            put("versions/neurons/.DS_Store"),
             put("lake/.AppleDouble/x"),
         )
     ),
     "a folder of a file system": healed(
-        all_of(*(put(f"lake/{each}lost+found/x") for each in (".versions/cogniac/media/", "", "cogniac/")))
+        all_of(
+            *(
+                put(f"{each}lost+found/x")
+                for each in ("versions/", "versions/cogniac/media/", "lake/cogniac/")
+            )
+        )
     ),
     "bi.duckdb with flipped bits": healed(to(BI, flip(0.5, 100_000))),
     "bi.duckdb with a damaged beginning": healed(to(BI, flip(0))),

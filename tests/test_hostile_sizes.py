@@ -338,7 +338,7 @@ def test_a_lake_that_was_emptied(tmp_path: Path) -> None:
     with serving(cogniac({DETECTIONS: placed(map(record, range(3)))})) as server:
         sightglass = of_cogniac(tmp_path, server)
         sightglass("run")
-        shutil.rmtree(sightglass.home / "lake")
+        shutil.rmtree(sightglass.home / "versions")
         told = sightglass("sql", "SELECT 1")
         with started(sightglass, PATCHED.format(WATCHED), "publish") as process:
             _, said = process.communicate(timeout=100)

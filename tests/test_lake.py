@@ -60,9 +60,9 @@ def seen(small: Small) -> list[Rows]:
 
 
 def files(small: Small, pattern: str = "*.*") -> list[str]:
-    """The files of the lake whose names are like this, without those that were taken out of sight."""
-    found = (path for path in small.folder.rglob(pattern) if not path.is_symlink())
-    return sorted(str(path.relative_to(small.folder)) for path in found if path.parent.name != ".aside")
+    """The files of versions whose names are like this, without those that were taken out of sight."""
+    found = (path.relative_to(small.folder) for path in small.folder.rglob(pattern) if not path.is_symlink())
+    return sorted(str(path) for path in found if {".aside", ".lakes"}.isdisjoint(path.parts))
 
 
 DECLARED = [
@@ -94,7 +94,7 @@ def test_extremes_survive_the_lake(tmp_path: Path) -> None:
             for name, table in tables.items()
         }
 
-    paths = {name: sorted(tmp_path.joinpath(*name.split(".")).glob("*.parquet")) for name in tables}
+    paths = {name: sorted(tmp_path.joinpath("lake", *name.split(".")).glob("*.parquet")) for name in tables}
     stored = {name: [pq.read_table(path) for path in found] for name, found in paths.items()}
     expected = {name: plain(extremes(table)) for name, table in tables.items()}
     assert expected == {name: plain(rows) for name, rows in viewed.items()}
@@ -104,7 +104,9 @@ def test_extremes_survive_the_lake(tmp_path: Path) -> None:
         for name, parts in stored.items()
         if not all(part.schema.equals(tables[name].arrow(), check_metadata=True) for part in parts)
     ]
-    assert ["0001-01", "2017-06", "9999-12", "none"] == [path.stem for path in paths["made.cut"]]
+    assert ["0001-01", "2017-06", "9999-12", "none"] == [
+        path.name.split(".")[0] for path in paths["made.cut"]
+    ]
 
 
 def test_a_version_that_is_late_gets_a_later_moment(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,12 +155,12 @@ def test_what_never_became_part_of_a_version_is_not_seen(small: Small) -> None:
     """It is removed: halves at once, whole files when nobody can be about to open them any more."""
     published = files(small)
     old, recent = (f"{now() - ago * SECOND:016}" for ago in (700, 1))
-    folder = small.folder / ".versions" / "small" / "a"
+    folder = small.folder / "versions" / "small" / "a"
     for since in (old, recent):
         shutil.copy(next(folder.glob("*.parquet")), folder / f"2026-03.{since}.parquet")
         shutil.copy(next(folder.glob("*.parquet")), folder / f"2026-05.{since}.parquet")
-    aside = small.folder / ".aside"
-    for path in (aside / "small.a.2026-06.part", small.folder / ".versions" / "1.part"):
+    aside = small.folder / "versions" / ".aside"
+    for path in (aside / "small.a.2026-06.part", small.folder / "versions" / "1.part"):
         path.write_bytes(b"PAR1")
     expected = content(small)
     before = seen(small)
@@ -167,7 +169,7 @@ def test_what_never_became_part_of_a_version_is_not_seen(small: Small) -> None:
     after = seen(small)
     small.publish(grace=0)
 
-    assert {f".versions/small/a/2026-{month}.{recent}.parquet" for month in ("03", "05")} == kept
+    assert {f"versions/small/a/2026-{month}.{recent}.parquet" for month in ("03", "05")} == kept
     assert (published, expected, expected, expected) == (files(small), before, after, seen(small))
 
 
@@ -175,7 +177,7 @@ def test_what_never_became_part_of_a_version_is_not_seen(small: Small) -> None:
 def test_what_does_not_belong_there_is_removed(small: Small, name: str) -> None:
     """A file that somebody or some tool has put there ends every query, until the next publish."""
     names = files(small)
-    (small.folder / ".versions" / "small" / "a" / name).write_bytes(b"not Parquet")
+    (small.folder / "versions" / "small" / "a" / name).write_bytes(b"not Parquet")
     small.publish()
 
     assert (names, content(small)) == (files(small), seen(small))
@@ -184,7 +186,7 @@ def test_what_does_not_belong_there_is_removed(small: Small, name: str) -> None:
 @pytest.mark.parametrize("name", ["@eaDir/x/y", "lost+found/a/b.parquet", "small/.AppleDouble/z"])
 def test_what_stands_beside_the_tables_is_left_alone(small: Small, name: str) -> None:
     """No reader looks there."""
-    path = small.folder / ".versions" / name
+    path = small.folder / "versions" / name
     path.parent.mkdir(parents=True)
     path.write_bytes(b"of somebody else")
     small.publish(grace=0)
@@ -216,28 +218,38 @@ def test_a_damaged_version_is_published_anew(small: Small, text: bytes) -> None:
     small.insert(MARCH, 300, start=10)
     small.publish()
     small.insert("2026-02-28 23:59:30+00", 250, start=1000)
-    (small.folder / ".versions" / f"{small.lake.newest()}.commit").write_bytes(text)
+    (small.folder / "versions" / f"{small.lake.newest()}.commit").write_bytes(text)
     small.publish()
 
     assert (content(small), True) == (seen(small), agree(small))
 
 
 @pytest.mark.parametrize(
-    "lost", [".versions/small/a/*.parquet", "small/b/*.parquet", "small", ".versions", ""]
+    "lost",
+    [
+        "versions/small/a/*.parquet",
+        "lake/small/b/*.parquet",
+        "lake/small",
+        "lake",
+        "versions/.*",
+        "versions",
+        "",
+    ],
 )
 def test_what_was_lost_is_written_again(small: Small, lost: str) -> None:
     """Files that somebody has removed, or all of them, are there again after the next publish."""
     expected = linked(small)
     for path in [*small.folder.glob(lost)] if lost else [small.folder]:
-        path.unlink() if path.is_file() else shutil.rmtree(path)
+        path.unlink() if path.is_file() or path.is_symlink() else shutil.rmtree(path)
     small.publish()
 
     assert (expected, content(small), True) == (linked(small), seen(small), agree(small))
 
 
 def linked(small: Small) -> list[str]:
-    """The files under clean names."""
-    return [name for name in files(small, "*.parquet") if not name.startswith(".versions")]
+    """The partitions in the lake."""
+    lake = (small.folder / "lake").resolve()
+    return sorted(str(path.relative_to(lake)).partition(".")[0] for path in lake.rglob("*.*"))
 
 
 def test_what_was_replaced_stays_for_the_grace_and_goes_after_it(small: Small) -> None:
@@ -250,7 +262,7 @@ def test_what_was_replaced_stays_for_the_grace_and_goes_after_it(small: Small) -
         found.append((read(small), content(small) == seen(small)))
 
     assert [({name: count + 15 for name, count in first.items()}, True), (first, True)] == found
-    assert (1, 2, 2) == tuple(len(files(small, f"{name}*.{end}")) for name, end in KINDS)
+    assert (1, 1, 1) == tuple(len(files(small, f"{name}*.{end}")) for name, end in KINDS)
     # A slow machine misses the moment it has set itself, sets another, and leaves two more names behind.
     assert hidden(small) in range(2, 20, 2)
     small.publish(grace=0)
@@ -259,7 +271,7 @@ def test_what_was_replaced_stays_for_the_grace_and_goes_after_it(small: Small) -
 
 def hidden(small: Small) -> int:
     """How many files are kept for those who have listed them, and for nobody else."""
-    return len(list((small.folder / ".aside").iterdir()))
+    return len(list((small.folder / "versions" / ".aside").iterdir()))
 
 
 KINDS = (("", "commit"), ("2026", "parquet"), ("all", "parquet"))
@@ -268,7 +280,7 @@ KINDS = (("", "commit"), ("2026", "parquet"), ("all", "parquet"))
 def read(small: Small) -> dict[str, int]:
     """How many files of each table readers must look into, and how many versions tell of them."""
     versions = [Path(name).stem for name in files(small, "*.commit")]
-    tables = {name: files(small, f".versions/{name.replace('.', '/')}/*") for name in small.tables}
+    tables = {name: files(small, f"versions/{name.replace('.', '/')}/*") for name in small.tables}
     counts = {name: sum(each.split(".")[-2] in versions for each in found) for name, found in tables.items()}
     return counts | {"versions": len(versions)}
 

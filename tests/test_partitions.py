@@ -203,6 +203,12 @@ def test_a_lack_of_memory_while_rows_are_read_is_made_good_by_one_slice_at_a_tim
     assert (["2026-03"], True) == (refused, agree(small))
 
 
+def only(small: Small) -> Path:
+    """The one file of the first table."""
+    (path,) = small.folder.glob("lake/small/a/*.parquet")
+    return path
+
+
 @pytest.mark.parametrize(("at_once", "expected"), [(10_000, 5), (3_000, 5)])
 def test_row_groups_are_in_the_order_of_time(small: Small, at_once: int, expected: int) -> None:
     """Who asks for a range of time need read only the row groups that hold it, in however many sorts."""
@@ -211,7 +217,7 @@ def test_row_groups_are_in_the_order_of_time(small: Small, at_once: int, expecte
     small.execute("CREATE OR REPLACE TABLE small.a AS FROM small.a ORDER BY hash(id)")
     small.publish()
 
-    groups = pq.read_metadata(small.folder / "small" / "a" / "2026-03.parquet")
+    groups = pq.read_metadata(only(small))
     place = list(COLUMNS).index("seen_at")
     found = [groups.row_group(number).column(place).statistics for number in range(groups.num_row_groups)]
     edges = [edge for one in found for edge in (one.min, one.max)]
@@ -224,7 +230,7 @@ def test_only_what_repeats_is_written_as_a_dictionary(small: Small) -> None:
     small.insert(MARCH, 10_000)
     small.publish()
 
-    path = small.folder / "small" / "a" / "2026-03.parquet"
+    path = only(small)
     group = pq.read_metadata(path).row_group(0)
     columns = [group.column(number) for number in range(group.num_columns)]
     found = {each.path_in_schema: each.has_dictionary_page for each in columns}
@@ -240,7 +246,7 @@ def test_rows_too_large_to_hold_are_sorted_all_the_same(small: Small, bytes_held
     small.execute("CREATE OR REPLACE TABLE small.a AS FROM small.a ORDER BY hash(id)")
     small.publish()
 
-    times = pq.read_table(small.folder / "small" / "a" / "2026-03.parquet")["seen_at"].to_pylist()
+    times = pq.read_table(only(small))["seen_at"].to_pylist()
     assert (5_000, sorted(times), True) == (len(times), times, agree(small))
 
 

@@ -89,7 +89,7 @@ def differing(sightglass: Sightglass, database: Database) -> dict[str, Any]:
 
 def version(sightglass: Sightglass) -> str:
     """The version that the lake has."""
-    commits = (sightglass.home / "lake" / ".versions").glob("*.commit")
+    commits = (sightglass.home / "versions").glob("*.commit")
     return max(path.stem for path in commits)
 
 

@@ -92,8 +92,8 @@ def step(sightglass: Sightglass) -> Step:
     """A run, and what is there after it."""
     ran, home = sightglass("run", "--json"), sightglass.home
     lake = home / "lake"
-    since = max(path.stem for path in lake.glob(".versions/*.commit"))
-    files = list(lake.glob(f".versions/*/*/*.{since}.parquet"))
+    since = max(path.stem for path in home.glob("versions/*.commit"))
+    files = list(home.glob(f"versions/*/*/*.{since}.parquet"))
     return Step(
         ran,
         {

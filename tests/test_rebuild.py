@@ -196,7 +196,7 @@ def test_readers_see_what_was_rebuilt_where_only_the_content_differs(copied: Sig
     """Also where it has the lineage of what they have: as a former version may have read it otherwise."""
     with duckdb.connect(copied.home / "warehouse.duckdb") as connection:
         connection.execute("UPDATE cogniac.detections SET probability = 0.5")
-    (copied.home / "lake" / ".versions" / "verified.json").unlink(missing_ok=True)
+    (copied.home / "versions" / "verified.json").unlink(missing_ok=True)
     (copied.home / "rebuilt").touch()
     assert copied("publish").code == 0
     ran = copied("rebuild")

@@ -101,7 +101,7 @@ def test_a_damaged_file_alone_is_written_anew(small: Small) -> None:
     """The others stay as they are, and readers see the right values at once."""
     # A version that was late at first has several names.
     path = Layout(small.folder).version("small.a", "2026-03", small.lake.newest())
-    others = set(small.folder.glob(".versions/small/a/*.parquet")) - {path}
+    others = set(small.folder.glob("versions/small/a/*.parquet")) - {path}
     flip(path)
     found = small.lake.damaged()
     change = small.publish()
@@ -140,10 +140,10 @@ def test_a_version_knows_its_files(small: Small) -> None:
 
 def harmed(sightglass: Sightglass) -> list[str]:
     """Flip bits in every file of a table; their names in the lake."""
-    folder = sightglass.home / "lake"
+    folder = sightglass.home
     # A version that was late at first has several names.
     newest = Layout(folder).newest()
-    paths = sorted(folder.glob(f".versions/cogniac/detections/2026-0*.{newest}.parquet"))
+    paths = sorted(folder.glob(f"versions/cogniac/detections/2026-0*.{newest}.parquet"))
     for path in paths:
         flip(path)
     return [str(path.relative_to(folder)) for path in paths]
@@ -155,7 +155,7 @@ def test_the_report_of_a_run_names_what_it_mended(loaded: Healthy) -> None:
     names = harmed(loaded.sightglass)
     sightglass = loaded.sightglass.but_for({"SIGHTGLASS_LAKE_GRACE": "600"})
     ran, again = sightglass("run", "--json"), sightglass("run", "--json")
-    left = [name for name in names if (sightglass.home / "lake" / name).exists()]
+    left = [name for name in names if (sightglass.home / name).exists()]
 
     line = f"damaged files of the lake, written anew from the warehouse: {', '.join(names[:5])}"
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""

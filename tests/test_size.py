@@ -28,9 +28,12 @@ def test_everything_below_a_home_is_counted_once(tmp_path: Path) -> None:
     """By what it belongs to, and the log by its days; a second name of a file of the lake counts nothing."""
     written(tmp_path / "warehouse.duckdb", 3 * BLOCK)
     written(tmp_path / "warehouse.duckdb.wal", BLOCK)
-    written(tmp_path / "lake" / ".versions" / "etl" / "runs" / "all.1.parquet", 2 * BLOCK)
-    (tmp_path / "lake" / "etl").mkdir()
-    os.link(tmp_path / "lake/.versions/etl/runs/all.1.parquet", tmp_path / "lake/etl/all.parquet")
+    written(tmp_path / "versions" / "etl" / "runs" / "all.1.parquet", 2 * BLOCK)
+    (tmp_path / "versions/.lakes/1/etl/runs").mkdir(parents=True)
+    os.link(
+        tmp_path / "versions/etl/runs/all.1.parquet", tmp_path / "versions/.lakes/1/etl/runs/all.1.parquet"
+    )
+    (tmp_path / "lake").symlink_to("versions/.lakes/1")
     written(tmp_path / "raw" / "cogniac" / "detections" / "2026-03-01" / "1.jsonl.zst", BLOCK)
     written(tmp_path / "raw" / "cogniac" / "log" / "2026-03-01" / "1.log", BLOCK)
     written(tmp_path / "raw" / "neurons" / "media" / "2026-03-02" / "1.jsonl.zst", BLOCK)

@@ -140,7 +140,7 @@ def test_a_snapshot_has_keys_and_comments(loaded: Loaded, one: Path) -> None:
 
 def test_a_snapshot_tells_of_which_version_it_is(loaded: Loaded, one: Path, made: Ran) -> None:
     """`--json` names the file, absolute, and since when what it holds was to be read; no more is left."""
-    since = moment_of(Lake(loaded.sightglass.home / "lake").newest())
+    since = moment_of(Lake(loaded.sightglass.home).newest())
 
     assert {"snapshot": str(one), "since": since} == made.report
     assert f"sightglass: wrote {one}, as published at {since}\n" == made.err
@@ -261,7 +261,7 @@ def test_there_must_be_something_published(tmp_path: Path) -> None:
     )
 
     never = sightglass("snapshot", "one.duckdb")
-    versions = sightglass.home / "lake" / ".versions"
+    versions = sightglass.home / "versions"
     versions.mkdir(parents=True)
     (versions / "0000000000000000.commit").touch()
     assert [Ran(2, "", said)] * 2 == [never, sightglass("snapshot", "one.duckdb")]

@@ -346,12 +346,12 @@ def test_something_must_be_published(tmp_path: Path) -> None:
         "SELECT 1; DELETE FROM cogniac.results",
         "ATTACH '{home}/warehouse.duckdb' AS again; DELETE FROM again.cogniac.results",
         "COPY (SELECT 1) TO '{home}/warehouse.duckdb'",
-        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{home}/lake/x.csv'",
-        "EXPLAIN (ANALYZE) COPY (SELECT 1) TO '{home}/lake/x.csv'",
-        "EXPLAIN ANALYZE (WITH a AS (COPY (SELECT 1) TO '{home}/lake/x.csv') FROM a)",
-        "WITH a AS (COPY (SELECT 1) TO '{home}/lake/x.csv') FROM a",
-        "FROM (WITH a AS (COPY (SELECT 1) TO '{home}/lake/x.csv') FROM a)",
-        "PIVOT (WITH a AS (COPY (SELECT 1 AS b) TO '{home}/lake/x.csv') FROM a) ON b",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO '{home}/versions/x.csv'",
+        "EXPLAIN (ANALYZE) COPY (SELECT 1) TO '{home}/versions/x.csv'",
+        "EXPLAIN ANALYZE (WITH a AS (COPY (SELECT 1) TO '{home}/versions/x.csv') FROM a)",
+        "WITH a AS (COPY (SELECT 1) TO '{home}/versions/x.csv') FROM a",
+        "FROM (WITH a AS (COPY (SELECT 1) TO '{home}/versions/x.csv') FROM a)",
+        "PIVOT (WITH a AS (COPY (SELECT 1 AS b) TO '{home}/versions/x.csv') FROM a) ON b",
     ],
 )
 def test_nothing_can_be_changed(loaded: Sightglass, query: str) -> None:
@@ -361,7 +361,7 @@ def test_nothing_can_be_changed(loaded: Sightglass, query: str) -> None:
     ran = loaded("sql", query.replace("{home}", str(loaded.home)))
     unchanged = copy == (loaded.home / "warehouse.duckdb").read_bytes()
     (loaded.home / "warehouse.duckdb").write_bytes(copy)
-    assert not (loaded.home / "lake/x.csv").exists()
+    assert not (loaded.home / "versions/x.csv").exists()
     assert (2, "", True) == (ran.code, ran.out, unchanged)
     assert ran.err.startswith("sightglass: the query failed: ")
 

@@ -238,11 +238,11 @@ def test_the_holder_is_asked_without_touching_the_lock(tmp_path: Path) -> None:
     [
         (shutil.rmtree, "nothing is published in {} yet: run `sightglass run`, or name"),
         (
-            lambda home: [path.write_bytes(b"x") for path in home.glob("lake/.versions/*.commit")],
+            lambda home: [path.write_bytes(b"x") for path in home.glob("versions/*.commit")],
             "is damaged: `sightglass publish` makes it anew",
         ),
         (
-            lambda home: [path.unlink() for path in home.glob("lake/.versions/etl/runs/*.parquet")],
+            lambda home: [path.unlink() for path in home.glob("versions/etl/runs/*.parquet")],
             "what is published in {} cannot be read: ",
         ),
     ],
@@ -262,7 +262,7 @@ def test_a_version_of_an_earlier_release_is_read(loaded: Healthy) -> None:
     """Columns that its files lack are NULL: what nothing tells of is taken for a run."""
     loaded.restore()
     home = loaded.sightglass.home
-    for path in home.glob("lake/.versions/etl/runs/*.parquet"):
+    for path in home.glob("versions/etl/runs/*.parquet"):
         rows = duckdb.read_parquet(str(path)).select("* EXCLUDE (command)").to_arrow_table()
         duckdb.from_arrow(rows).write_parquet(str(path))
 
@@ -275,7 +275,7 @@ def test_a_version_of_an_earlier_release_is_read(loaded: Healthy) -> None:
 def test_a_file_that_goes_while_it_is_read_is_looked_for_in_the_next_version(loaded: Healthy) -> None:
     """Nothing newer there: the damage is told; this is no loop."""
     loaded.restore()
-    for path in loaded.sightglass.home.glob("lake/.versions/etl/gaps/*.parquet"):
+    for path in loaded.sightglass.home.glob("versions/etl/gaps/*.parquet"):
         path.unlink()
 
     with pytest.raises(EnvironmentFaultError, match="cannot be read"):

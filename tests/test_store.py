@@ -108,7 +108,7 @@ def deadly(real):
     return call
 for name in ("read", "has", "put", "put_if", "copy", "copy_within", "sizes", "delete"):
     setattr(Objects, name, deadly(getattr(Objects, name)))
-lake = Lake(home / "lake")
+lake = Lake(home)
 put(release_of(lake, DECLARED, lake.newest(), settings_of(home)))
 """
 
@@ -190,8 +190,8 @@ def test_a_new_partition_begins_empty(store: Store, tmp_path: Path) -> None:
     put(changed(tmp_path, f"{RESULTS.replace('2025', '2026')} WHERE i < 3".replace("'m'", "'n'")))
 
     firsts = [path for path in files(store) if f"{0:016}" in path]
-    months = [f".versions/cogniac/results/2026-0{month}.{0:016}.parquet" for month in (1, 2, 3)]
-    assert [f".versions/{0:016}.commit", *months] == firsts
+    months = [f"versions/cogniac/results/2026-0{month}.{0:016}.parquet" for month in (1, 2, 3)]
+    assert [f"versions/{0:016}.commit", *months] == firsts
     assert seen(tmp_path) == seen_in(store, tmp_path / "seen")
 
 
@@ -214,7 +214,7 @@ def test_nothing_of_what_was_replaced_remains_without_grace(store: Store, tmp_pa
     """Nor of a version that never counted; and where that was not finished, the next publish does it."""
     release = changed(tmp_path, RESULTS)
     put(release)
-    stray = f"{UNDER}.versions/cogniac/results/2025-01.{micros_now():016}.parquet"
+    stray = f"{UNDER}versions/cogniac/results/2025-01.{micros_now():016}.parquet"
     store.objects |= {stray: b"PAR1", f"{UNDER}.aside/cogniac.results.2025-01.parquet": b"PAR1"}
     release = changed(tmp_path, CHANGE)
     put(replace(release, grace=0))
@@ -334,7 +334,7 @@ def test_a_version_that_is_late_gets_a_later_name(store: Store, tmp_path: Path) 
     store.slow_commits = [1.5]
     release = changed(tmp_path, CHANGE)
     put(release)
-    tried = [each for each in store.puts() if ".versions/" in each and each.endswith(".commit")][-2:]
+    tried = [each for each in store.puts() if "versions/" in each and each.endswith(".commit")][-2:]
     there = [path for path in tried if path in store.objects]
 
     assert tried[1:] == there

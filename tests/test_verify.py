@@ -188,7 +188,7 @@ def altered(path: Path) -> None:
 @pytest.mark.parametrize("harm", [altered, Path.unlink])
 def test_damage_to_the_lake_is_named_and_healed_without_an_api(copied: Sightglass, harm: Any) -> None:  # noqa: ANN401
     """By its file; nobody is asked, and the warehouse stays as it is."""
-    path = max((copied.home / "lake" / ".versions" / "cogniac" / "results").glob("*[!0].*.parquet"))
+    path = max((copied.home / "versions" / "cogniac" / "results").glob("*[!0].*.parquet"))
     before = everything(copied.home)
     harm(path)
     found = copied("verify", "--json", "--quick")
@@ -337,7 +337,7 @@ def test_a_repair_that_is_killed_is_done_by_the_next(copied: Sightglass, number:
     before = said(copied.home)
     for case in ("a result is lost", "a medium says otherwise", "files are lost"):
         change(copied.home, DAMAGE[case][0])
-    altered(max((copied.home / "lake" / ".versions" / "cogniac" / "subjects").glob("*[!0].*.parquet")))
+    altered(max((copied.home / "versions" / "cogniac" / "subjects").glob("*[!0].*.parquet")))
     is_killed = died(copied, Moment(AT_A_STATEMENT, number), "repair")
     repaired, again = copied("repair"), copied("verify")
 

@@ -66,7 +66,7 @@ def folder(settings: Settings) -> Iterator[Check]:
 def _owners(home: Path) -> Iterator[Check]:
     """Look for what belongs to another user than this one, near the top."""
     user = os.geteuid() if hasattr(os, "geteuid") else home.stat().st_uid
-    places = [home, *sorted(home.iterdir()), *sorted(home.glob(f"{RAW}/*")), *sorted(home.glob("lake/*"))]
+    places = [home, *sorted(home.iterdir()), *sorted(home.glob(f"{RAW}/*")), *sorted(home.glob("versions/*"))]
     others = {}
     for place in places:
         with suppress(FileNotFoundError):

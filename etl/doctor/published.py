@@ -15,7 +15,6 @@ from etl.publish.bi import other_lakes
 from etl.publish.layout import Layout
 from etl.publish.size import spoken_size
 from etl.publish.state import FileSeal, checksum, decode
-from etl.publish.version import LAKE
 
 ANEW = "`sightglass publish` writes it anew from the warehouse"
 READ_BYTES = 256 * 2**20
@@ -28,7 +27,7 @@ def bi(settings: Settings) -> Iterator[Check]:
     """Look whether readers can open `bi.duckdb`, and whether it reads the lake of this folder."""
     path = settings.home / BI
     if not path.exists():
-        if Layout(settings.home / LAKE).newest():
+        if Layout(settings.home).newest():
             yield failed("bi.duckdb", "it is not there, though a version is published", ANEW)
         else:
             yield good("bi.duckdb", "nothing is published yet")
@@ -51,7 +50,7 @@ def bi(settings: Settings) -> Iterator[Check]:
 
 def lake(settings: Settings) -> Iterator[Check]:
     """Look whether every file of the newest version is there, readable, and as it was written."""
-    at = Layout(settings.home / LAKE)
+    at = Layout(settings.home)
     try:
         newest = at.newest()
         state = decode(at.commit(newest).read_bytes()) if newest else None
@@ -76,7 +75,7 @@ def lake(settings: Settings) -> Iterator[Check]:
     if damaged and at.newest() != newest:
         yield warned("lake", "another version came meanwhile", "look again")
     elif damaged:
-        named = ", ".join(str(path.relative_to(at.folder)) for path in damaged[:NAMES_SHOWN])
+        named = ", ".join(str(path.relative_to(at.home)) for path in damaged[:NAMES_SHOWN])
         more = f" and {len(damaged) - NAMES_SHOWN:,} more" if len(damaged) > NAMES_SHOWN else ""
         yield failed("lake", f"damaged, missing or unreadable: {named}{more}", ANEW)
     else:

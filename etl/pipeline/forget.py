@@ -28,9 +28,9 @@ from etl.pipeline.log_applier import recover
 from etl.pipeline.rebuild import ASIDE, bring_in, clear_aside
 from etl.process import interruptible
 from etl.publish import Published, publish
-from etl.publish.bi import LAKE
 from etl.publish.bi import NAME as BI
 from etl.publish.lake import Lake
+from etl.publish.layout import VERSIONS
 from etl.redact import Redactor
 from etl.schema import literal
 from etl.sources import source_module
@@ -194,7 +194,7 @@ def _publish(settings: Settings, report: Forgot) -> None:
     with _open(settings) as warehouse:
         report.published = publish(warehouse, at_once, force=True)
     report.exit_code = worst([report.exit_code, report.published.exit_code])
-    lake = Lake(settings.home / LAKE)
+    lake = Lake(settings.home)
     for _ in range(2):
         # What is taken out of sight by one is removed by the next.
         lake.clean(0)
@@ -205,7 +205,7 @@ def _holding(home: Path, text: str) -> list[str]:
     found = []
     spellings = [each.encode().lower() for each in needles(text)] if len(text) >= CERTAIN else []
     for path in sorted(home.rglob("*")):
-        if not path.is_file() or path.is_symlink() or path.is_relative_to(home / LAKE):
+        if not path.is_file() or path.is_symlink() or path.is_relative_to(home / VERSIONS):
             continue
         is_ours = path in (home / NAME, home / BI)
         content = _content(path).lower()

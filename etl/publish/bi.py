@@ -23,12 +23,11 @@ from etl.load.warehouse import umask
 from etl.process import interruptible
 from etl.publish.files import PART, readable, writable
 from etl.publish.lake import Lake
-from etl.publish.layout import COMMIT, VERSIONS
+from etl.publish.layout import COMMIT, LAKE, VERSIONS
 from etl.publish.spill import spill_folder
 from etl.schema import Table, literal, quote
 
 NAME = "bi.duckdb"
-LAKE = "lake"
 STORAGE = "v1.0.0"
 """The setting that says what the queries of readers may hold in memory, in megabytes."""
 MARK = "sightglass_definitions"
@@ -45,10 +44,10 @@ READS = re.compile(rf"read_parquet\('((?:[^']|'')*)/{re.escape(VERSIONS)}/")
 
 def write_bi(settings: Settings) -> bool:
     """Make `bi.duckdb` for readers who see the lake as the settings say; whether it had to be written."""
-    lake, path = settings.home / LAKE, settings.home / NAME
+    path = settings.home / NAME
     prefix = prefix_of(settings)
     digest = digest_of(prefix, settings.time_zone)
-    record = lake / VERSIONS / DEFINED
+    record = settings.home / VERSIONS / DEFINED
     if _is_noted(record, path, digest):
         return False
     if _made_by(path) == digest:
@@ -56,7 +55,7 @@ def write_bi(settings: Settings) -> bool:
         return False
     aside = path.with_name(NAME + PART)
     try:
-        make_bi(aside, lake, prefix, settings.time_zone)
+        make_bi(aside, settings.home, prefix, settings.time_zone)
         aside.rename(path)
     except (duckdb.IOException, OSError) as error:
         with suppress(OSError):
@@ -74,15 +73,15 @@ def digest_of(prefix: str, zone: str) -> str:
     return hashlib.sha256("\n".join(definitions(prefix, zone)).encode()).hexdigest()
 
 
-def make_bi(path: Path, lake: Path, prefix: str, zone: str) -> None:
+def make_bi(path: Path, home: Path, prefix: str, zone: str) -> None:
     """Make a file of views that read the lake under a prefix, and have the days of a time zone.
 
     Raises duckdb.IOException or OSError.
     """
     path.unlink(missing_ok=True)
     with closing(duckdb.connect()) as connection:
-        if prefix != str(lake):
-            _show(connection, lake, prefix)
+        if prefix != str(home):
+            _show(connection, home, prefix)
         connection.execute(f"ATTACH {literal(str(path))} AS bi (STORAGE_VERSION '{STORAGE}')")
         connection.execute("USE bi")
         mark = f"CREATE MACRO {MARK}() AS {literal(digest_of(prefix, zone))}"
@@ -111,10 +110,10 @@ def open_bi(settings: Settings, warn: Callable[[str], object] = str) -> Iterator
     What its queries need beyond SIGHTGLASS_SQL_MEMORY is spilled; EnvironmentFaultError where even that is
     not enough.
     """
-    lake, path = settings.home / LAKE, settings.home / NAME
-    elsewhere = prefix_of(settings) != str(lake)
-    with readable(settings.home):
-        is_there = not Lake(lake).is_incomplete() and (elsewhere or path.is_file())
+    home, path = settings.home, settings.home / NAME
+    elsewhere = prefix_of(settings) != str(home)
+    with readable(home):
+        is_there = not Lake(home).is_incomplete() and (elsewhere or path.is_file())
     if not is_there:
         raise EnvironmentFaultError(
             f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
@@ -129,9 +128,9 @@ def open_bi(settings: Settings, warn: Callable[[str], object] = str) -> Iterator
     with spill_folder() as spill, interruptible(_connected(path, elsewhere=elsewhere)) as connection:
         try:
             # Where the file's own views lead to a place that only other readers have, the same are made here.
-            for statement in definitions(str(lake), settings.time_zone) if elsewhere else ():
+            for statement in definitions(str(home), settings.time_zone) if elsewhere else ():
                 connection.execute(statement)
-            _restrict(connection, lake, settings.sql_memory, spill)
+            _restrict(connection, home, settings.sql_memory, spill)
         except duckdb.Error as error:
             raise _unreadable(path, error) from error
         with enough_memory(settings):
@@ -150,13 +149,14 @@ def _unreadable(path: Path, error: duckdb.Error) -> EnvironmentFaultError:
     return EnvironmentFaultError(f"{path} cannot be opened: {reason}; `sightglass publish` makes it anew")
 
 
-def _restrict(connection: duckdb.DuckDBPyConnection, lake: Path, memory: int, spill: Path | None) -> None:
-    """Let the connection read the lake alone, and hold so many megabytes."""
+def _restrict(connection: duckdb.DuckDBPyConnection, home: Path, memory: int, spill: Path | None) -> None:
+    """Let the connection read what is published alone, and hold so many megabytes."""
+    versions = str(home / VERSIONS)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET memory_limit = '{memory}MB'")
     connection.execute(f"SET temp_directory = {literal(str(spill or ''))}")
     # Also as `query` names it, where it is called like a pattern.
-    named = f"{literal(str(lake))}, {literal(escape(str(lake)))}"
+    named = f"{literal(versions)}, {literal(escape(versions))}"
     connection.execute(f"SET allowed_directories = [{named}]")
     connection.execute("SET enable_external_access = false")
 
@@ -191,14 +191,16 @@ def other_lakes(settings: Settings) -> list[str]:
 
 
 def prefix_of(settings: Settings) -> str:
-    """Return what the path of the lake begins with where readers are."""
+    """Return what the paths of all versions begin with where readers are."""
     given = settings.lake_uri.rstrip("/")
     if not given:
-        return str(settings.home / LAKE)
+        return str(settings.home)
+    # As the setting was once meant: versions stood in the lake then, and stand beside it now.
+    given = given.removesuffix(f"/{LAKE}") or "/"
     return given if "://" in given else f"file://{given}"
 
 
-def _show(connection: duckdb.DuckDBPyConnection, lake: Path, prefix: str) -> None:
+def _show(connection: duckdb.DuckDBPyConnection, home: Path, prefix: str) -> None:
     """Let this connection find the lake under the prefix: a view can only be made of files that are there."""
     from fsspec.implementations.local import LocalFileSystem  # noqa: PLC0415 -- nobody else needs it
 
@@ -212,12 +214,12 @@ def _show(connection: duckdb.DuckDBPyConnection, lake: Path, prefix: str) -> Non
         @classmethod
         def _strip_protocol(cls, path: str) -> str:
             _, _, found = path.rpartition("://")
-            return str(lake) + found.removeprefix(place) if found.startswith(place) else found
+            return str(home) + found.removeprefix(place) if found.startswith(place) else found
 
         def glob(self, path: str, **options: Any) -> list[str]:  # noqa: ANN401 -- as fsspec has it
             """Return the files, under the prefix; `**` lists folders too."""
             found = (each for each in super().glob(path, **options) if self.isfile(each))
-            return [prefix + each.removeprefix(str(lake)) for each in found]
+            return [prefix + each.removeprefix(str(home)) for each in found]
 
     connection.register_filesystem(Elsewhere())
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from etl.publish.files import PART, made, remove, writable
 from etl.publish.layout import ASIDE, COMMIT, PARQUET, VERSION, Layout, is_commit
+from etl.publish.shown import clean_trees
 
 
 def clean(at: Layout, grace: float, now: int) -> None:
@@ -21,8 +22,9 @@ def clean(at: Layout, grace: float, now: int) -> None:
     earlier = now - round(grace * 1_000_000)
     over, until = f"{earlier:016}", f"{now:016}"
     commits = at.commits()
-    needed = {at.newest()}
-    with writable(at.folder):
+    newest = at.newest()
+    needed = {newest}
+    with writable(at.versions):
         # The views list all commits: one with another name, or that is no file, would end every query.
         strays = [path for path in at.versions.glob(f"*{COMMIT}") if not is_commit(path)]
         for path in [*at.versions.glob(f"*{PART}"), *at.aside.glob(f"*{PART}"), *strays]:
@@ -38,11 +40,27 @@ def clean(at: Layout, grace: float, now: int) -> None:
                     needed.add(since)
         for since in commits - needed:
             remove(at.commit(since))
+        for since in needed & commits - {newest}:
+            if since < over:
+                _empty(at.commit(since))
+        clean_trees(at, over)
+
+
+def _empty(commit: Path) -> None:
+    """Keep the name of a version alone, by which files of it count: what it held is in none that counts now.
+
+    Else there would be as many lists of all files as files.
+    """
+    if commit.stat().st_size:
+        aside = commit.with_suffix(PART)
+        aside.touch()
+        aside.chmod(commit.stat().st_mode & 0o777)
+        aside.replace(commit)
 
 
 def drop_unreadable(at: Layout, current: AbstractSet[Path]) -> None:
     """Remove replaced files that are no Parquet any more: they would end every query while they stay."""
-    with writable(at.folder):
+    with writable(at.versions):
         for folder in at.tables():
             for path in folder.glob(f"*{PARQUET}"):
                 if path not in current and not path.is_symlink() and VERSION.fullmatch(path.name):
@@ -72,7 +90,7 @@ def _hide(at: Layout, path: Path) -> None:
     kept.unlink(missing_ok=True)
     os.link(path, kept)
     link = kept.with_suffix(PART)
-    link.symlink_to(Path("..", "..", "..", ASIDE, kept.name))
+    link.symlink_to(Path("..", "..", ASIDE, kept.name))
     link.rename(path)
 
 

@@ -7,8 +7,8 @@ from duckdb import DuckDBPyConnection, Error
 
 from etl.load.differences import Difference
 from etl.load.relation import relation
-from etl.publish.bi import LAKE
 from etl.publish.lake import Lake
+from etl.publish.layout import LAKE
 from etl.publish.partitions import MODULUS, condition
 from etl.publish.state import FileSeal, Published, checksum
 from etl.schema import Table, literal, quote
@@ -25,7 +25,7 @@ def lake_differences(
     connection: DuckDBPyConnection, home: Path, tables: Mapping[str, Table]
 ) -> Iterator[Difference]:
     """Yield the files of the newest version that are damaged, or hold other rows than these tables."""
-    lake = Lake(home / LAKE)
+    lake = Lake(home)
     newest = lake.newest()
     recorded = lake.recorded(newest) if newest else None
     if recorded is None:

@@ -36,7 +36,11 @@ def link(version: Path, path: Path) -> None:
 def remove(path: Path) -> None:
     """Remove what stands under a name, a folder with all that is in it too; nothing may be there."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            # It names what is in the folder by its last name alone.
+            raise OSError(error.errno, error.strerror, str(path)) from error
     else:
         path.unlink(missing_ok=True)
 

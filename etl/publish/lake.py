@@ -1,12 +1,15 @@
 """The lake: every table as Parquet files, of which a reader sees one version, whenever it looks.
 
-`<schema>/<table>/<partition>.parquet` is the newest version of each partition of a table, for engines that
-read files. The same stand in `.versions/<schema>/<table>/<partition>.<since>.parquet`, where `since` is the
-microsecond from which on a version is to be read; the views of `bi.duckdb` take the newest version of each
+`versions/<schema>/<table>/<partition>.<since>.parquet` is a version of a partition of a table, where `since`
+is the microsecond from which on it is to be read; the views of `bi.duckdb` take the newest version of each
 partition whose time has come. So all tables change at one moment, while no file that is being read changes
 its name or what it holds.
 
-A version counts once `.versions/<since>.commit` is there, which comes last, and before its time has come.
+For engines that read files the link `lake` leads to a folder of each version's own, with its files under the
+names that they have there. It stays as it is for a grace period after the next version has come: who follows
+the link once, and reads below the folder that it leads to, sees one version whole.
+
+A version counts once `versions/<since>.commit` is there, which comes last, and before its time has come.
 What it replaced stays for a grace period, for those who still read it. Then a link takes its place, which
 no listing of the views shows any more and those who have listed the file can still open; it goes later.
 """
@@ -27,11 +30,12 @@ from etl.load.duckdb_errors import MEMORY
 from etl.load.warehouse import umask
 from etl.publish import scrub
 from etl.publish.cleaning import clean, drop_unreadable
-from etl.publish.files import PART, finish, link, made, remove, writable
+from etl.publish.files import PART, finish, made, remove, writable
 from etl.publish.layout import FIRST, PARQUET, Layout
 from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 from etl.publish.parquet import PartitionWriter
 from etl.publish.partitions import cut
+from etl.publish.shown import move_former, show
 from etl.publish.state import FileSeal, Partition, Published, State, decode, encode, seal
 from etl.publish.writing import together, write_partitions
 from etl.schema import Table
@@ -81,12 +85,12 @@ def micros_now() -> int:
 
 
 class Lake:
-    """The lake in a folder."""
+    """The lake in the folder of a warehouse."""
 
     def __init__(
-        self, folder: Path, limits: PublishLimits = PUBLISH_LIMITS, now: Callable[[], int] = micros_now
+        self, home: Path, limits: PublishLimits = PUBLISH_LIMITS, now: Callable[[], int] = micros_now
     ) -> None:
-        self._at = Layout(folder)
+        self._at = Layout(home)
         self.limits = limits
         self._now = now
 
@@ -105,7 +109,7 @@ class Lake:
             return decode(self._at.commit(version).read_bytes())
         except PermissionError as error:
             raise EnvironmentFaultError(
-                f"cannot read {self._at.folder}: {reason(error)}; {remedy(error)}"
+                f"cannot read {self._at.versions}: {reason(error)}; {remedy(error)}"
             ) from error
         except OSError:
             return None
@@ -200,7 +204,7 @@ class Lake:
         left = together(connection, changed)
         # The largest first: else one core would wait for the end of the last.
         left.sort(key=lambda one: -one[1].rows * sum(len(table.columns) for table in one[0]))
-        with writable(self._at.folder):
+        with writable(self._at.versions):
             for table in dict.fromkeys(table.qualified for table, _ in changed):
                 made(self._at.of_table(table))
             write = PartitionWriter(self.limits)
@@ -215,7 +219,7 @@ class Lake:
 
     def commit(self, tables: Mapping[str, Table], change: Change, loaded_until: int) -> str:
         """Bring in what was written, all of it at one moment, and return that moment when it has come."""
-        with writable(self._at.folder):
+        with writable(self._at.versions):
             self._precede(tables, change)
             seals = {
                 (name, part): seal(self._part(name, part))
@@ -238,26 +242,28 @@ class Lake:
             aside.rename(self._at.commit(since))
             sync(self._at.versions)
         time.sleep(max(0, min(moment - self._now(), SET_BACK)) / 1_000_000)  # who reads next is to see it
-        with writable(self._at.folder):
+        with writable(self._at.versions):
             for later in (each for each in self._at.commits() if each > since):
                 remove(self._at.commit(later))
         return since
 
     def discard(self, damaged: Sequence[Path]) -> None:
         """Remove files that are damaged, once there are others in their place: they would end every query."""
-        with writable(self._at.folder):
+        with writable(self._at.versions):
             for path in damaged:
                 if path.suffix == PARQUET:
                     remove(path)
 
     def link(self) -> None:
-        """Let `<schema>/<table>/<partition>.parquet` be the newest version of each partition."""
-        with writable(self._at.folder):
-            for name, partitions in self.state().tables.items():
-                folder = made(self._at.folder.joinpath(*name.split(".")))
-                for partition_name, each in partitions.items():
-                    version = self._at.version(name, partition_name, each.since)
-                    link(version, folder / f"{partition_name}{PARQUET}")
+        """Let the link of the lake lead to the files of the newest version."""
+        newest = self.newest()
+        with writable(self._at.home):
+            show(self._at, newest, self.state(newest))
+
+    def move_former(self) -> bool:
+        """Bring what an earlier Sightglass has published to where this one has it; whether it did."""
+        with writable(self._at.home):
+            return move_former(self._at)
 
     def clean(self, grace: float) -> None:
         """Remove what was replaced, or never became part of a version, longer ago than these seconds."""

@@ -5,9 +5,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-VERSIONS = ".versions"
+LAKE = "lake"
+"""The newest version for engines that read files: a link to a folder that stays as it is."""
+VERSIONS = "versions"
+"""Folder of all versions of all partitions, beside the lake: what lists that finds each row once."""
 ASIDE = ".aside"
 """Folder for what is being written, and for what links lead to: views list all in the folder of a table."""
+TREES = ".lakes"
+"""Folder of what the link of the lake leads to: for each version its files, under further names."""
 COMMIT = ".commit"
 PARQUET = ".parquet"
 FIRST = f"{0:016}"
@@ -23,19 +28,28 @@ NAME = re.compile(r"[a-z]\w*")
 
 @dataclass(frozen=True)
 class Layout:
-    """The places in the folder of a lake."""
+    """The places in the folder of a warehouse where its lake is."""
 
-    folder: Path
+    home: Path
 
     @cached_property
     def versions(self) -> Path:
         """The folder of all that the views of `bi.duckdb` look at."""
-        return self.folder / VERSIONS
+        return self.home / VERSIONS
 
     @cached_property
     def aside(self) -> Path:
         """The folder of what no listing is to show."""
-        return self.folder / ASIDE
+        return self.versions / ASIDE
+
+    @cached_property
+    def lake(self) -> Path:
+        """The link to the newest version."""
+        return self.home / LAKE
+
+    def tree(self, since: str) -> Path:
+        """Return the folder of the files of a version."""
+        return self.versions / TREES / since
 
     @property
     def verified(self) -> Path:
@@ -51,7 +65,13 @@ class Layout:
 
     def newest(self) -> str:
         """Since when the newest version is to be read; empty where nothing was ever published."""
-        return max(self.commits() - {FIRST}, default="")
+        try:
+            names = sorted((path.name for path in self.versions.iterdir()), reverse=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        # One look at a file is enough where there are hundreds: the newest name is mostly one that counts.
+        found = (name.removesuffix(COMMIT) for name in names if is_commit(self.versions / name))
+        return next((since for since in found if since != FIRST), "")
 
     def commit(self, since: str) -> Path:
         """Return the file that makes a version count."""

@@ -6,6 +6,7 @@ partitions. So one pass over a table finds the months that have changed, and onl
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from duckdb import DuckDBPyConnection
 
@@ -67,6 +68,25 @@ class _Cutter:
         ).fetchall()
         return Partition(each.name, each.start, each.end, rows, digest)
 
+    def _measured_together(self, pieces: Sequence[Partition]) -> list[Partition]:
+        """Return pieces of a month with what they hold now, by one look at the month."""
+        if any(before.end != after.start for before, after in pairwise(pieces)):
+            return [self.measured(each) for each in pieces]
+        time = quote(self.table.by_month)
+        ends = " ".join(
+            f"WHEN {time} < make_timestamptz({each.end}) THEN {place}" for place, each in enumerate(pieces)
+        )
+        whole = Partition("", pieces[0].start, pieces[-1].end)
+        rows = self.connection.execute(
+            f"SELECT CASE {ends} END AS piece, count(*), {_digest(self.table)} FROM {relation(self.table)} "
+            f"WHERE {condition(self.table, whole)} GROUP BY piece"
+        ).fetchall()
+        found = {piece: told for piece, *told in rows}
+        return [
+            Partition(each.name, each.start, each.end, *found.get(place, (0, 0)))
+            for place, each in enumerate(pieces)
+        ]
+
     def _of_month(self, month: Partition, known: Sequence[Partition]) -> Iterator[Partition]:
         """Yield the partitions of a month, cut where they were cut, and anew where one grew too large."""
         if known and (month.rows, month.digest) == (
@@ -77,8 +97,7 @@ class _Cutter:
         elif month.start is None or (len(known) <= 1 and month.rows <= 2 * self.most):
             yield month
         else:
-            for each in known or [month]:
-                now = self.measured(each)
+            for now in self._measured_together(known or [month]):
                 yield from [now] if now.rows <= 2 * self.most else self._divided(now)
 
     def _months(self) -> Iterator[Partition]:

@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from etl.process import interruptible
-from etl.publish.bi import LAKE, definitions
+from etl.publish.bi import definitions
 from etl.publish.partitions import WHOLE
 from etl.publish.postgres_session import Session
 from etl.publish.postgres_state import Part
@@ -110,12 +110,11 @@ def _brought(session: Session, answer: Answer, found: Part | None) -> Part:
 @contextmanager
 def _over(release: Release, memory: int) -> Iterator[duckdb.DuckDBPyConnection]:
     """Provide a connection with all views over this version of the lake."""
-    lake = release.home / LAKE
     with spill_folder() as spill, interruptible(duckdb.connect()) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{memory}MB'")
         connection.execute(f"SET temp_directory = {literal(str(spill or ''))}")
-        for each in definitions(str(lake), release.time_zone, str(int(release.version))):
+        for each in definitions(str(release.home), release.time_zone, str(int(release.version))):
             connection.execute(each)
         yield connection
 

@@ -15,7 +15,7 @@ from etl.errors import OK, CheckFailedError, TargetError
 from etl.event import event
 from etl.load.warehouse import UNREAD_LOG_BYTES, Warehouse
 from etl.process import give_back_memory
-from etl.publish.bi import LAKE, remove_bi, write_bi
+from etl.publish.bi import remove_bi, write_bi
 from etl.publish.checks import check
 from etl.publish.held import forget_held, note_held
 from etl.publish.lake import Change, Lake
@@ -100,13 +100,16 @@ def publish(
     """
     # What of them can be seen to be wrong is said before anything is written.
     others = targets(settings)
-    lake = Lake(settings.home / LAKE, limits)
+    lake = Lake(settings.home, limits)
+    if lake.move_former():
+        # Readers are to wait for that alone, not for all that is new.
+        write_bi(settings)
     if lake.is_incomplete():
         # Its views could not be read until all files are in place again.
         remove_bi(settings)
 
     damaged = lake.damaged()
-    names = [str(path.relative_to(settings.home / LAKE)) for path in damaged]
+    names = [str(path.relative_to(settings.home)) for path in damaged]
     # While records are loaded, the other stages take the other cores.
     warehouse.connection.execute("RESET threads")
     warehouse.work_in_log(UNREAD_LOG_BYTES)

@@ -10,8 +10,9 @@ from statistics import fmean
 from typing import NamedTuple
 
 from etl import schema
+from etl.publish.layout import LAKE, VERSIONS
 from etl.publish.targets import delta, iceberg
-from etl.publish.version import LAKE, Version, is_published, of_newest
+from etl.publish.version import Version, is_published, of_newest
 from etl.schema import Table
 
 RAW = "raw"
@@ -76,7 +77,7 @@ class Forecast:
     """When the disk will be full; None where that is not within ten years."""
 
 
-KINDS = {LAKE: LAKE, delta.FOLDER: LAKE, iceberg.FOLDER: LAKE, RAW: RAW}
+KINDS = {VERSIONS: LAKE, delta.FOLDER: LAKE, iceberg.FOLDER: LAKE, RAW: RAW}
 """What the folders are counted as: tables of open formats are other names of the lake's files."""
 
 

@@ -12,18 +12,18 @@ from etl.load.duckdb_errors import first_line
 from etl.load.warehouse import NAME as WAREHOUSE
 from etl.load.warehouse import umask
 from etl.process import interruptible, remove, scratch
-from etl.publish.bi import LAKE, STORAGE, enough_memory, query
 from etl.publish.bi import NAME as BI
+from etl.publish.bi import STORAGE, enough_memory, query
 from etl.publish.files import PART, readable
 from etl.publish.lake import Lake
+from etl.publish.layout import LAKE, VERSIONS
 from etl.schema import literal
 from etl.views import statements
 
 
 def write_snapshot(settings: Settings, path: Path) -> str:
     """Write the newest published version into a file that needs nothing else; since when it is the newest."""
-    folder = settings.home / LAKE
-    lake = Lake(folder)
+    lake = Lake(settings.home)
     with readable(settings.home):
         version = lake.newest()
     if not version:
@@ -35,7 +35,7 @@ def write_snapshot(settings: Settings, path: Path) -> str:
         aside = path.with_name(path.name + PART)
         aside.unlink(missing_ok=True)
         with scratch(aside), enough_memory(settings):
-            _write(aside, folder, version, settings)
+            _write(aside, settings.home, version, settings)
             lake.require(version)
             aside.chmod(0o666 & ~umask())
             aside.replace(path)
@@ -44,7 +44,7 @@ def write_snapshot(settings: Settings, path: Path) -> str:
     return version
 
 
-def _write(aside: Path, lake: Path, version: str, settings: Settings) -> None:
+def _write(aside: Path, home: Path, version: str, settings: Settings) -> None:
     spill = aside.with_name(f"{aside.name}.tmp")
     remove(spill)
     with scratch(spill), interruptible(duckdb.connect()) as connection:
@@ -53,7 +53,7 @@ def _write(aside: Path, lake: Path, version: str, settings: Settings) -> None:
         connection.execute(f"SET temp_directory = {literal(str(spill))}")
         connection.execute(f"ATTACH {literal(str(aside))} AS snapshot (STORAGE_VERSION '{STORAGE}')")
         connection.execute("USE snapshot")
-        _fill(connection, str(lake), version, settings.time_zone)
+        _fill(connection, str(home), version, settings.time_zone)
         connection.execute("USE memory")
         connection.execute("DETACH snapshot")
 
@@ -62,18 +62,19 @@ def refuse_own(home: Path, path: Path) -> None:
     """Keep the warehouse, and what is published of it, from being overwritten by mistake."""
     home = home.resolve()
     place = Path(os.path.realpath(path))  # `resolve` raises what is no OSError where links lead in a circle
-    if place in (home / WAREHOUSE, home / BI) or place.is_relative_to(home / LAKE):
+    is_published = any(place.is_relative_to(home / name) for name in (LAKE, VERSIONS))
+    if place in (home / WAREHOUSE, home / BI) or is_published:
         raise EnvironmentFaultError(f"{path} is where Sightglass keeps its own files; name another")
 
 
-def _fill(connection: duckdb.DuckDBPyConnection, lake: str, version: str, zone: str) -> None:
+def _fill(connection: duckdb.DuckDBPyConnection, home: str, version: str, zone: str) -> None:
     for source in schema.sources():
         connection.execute(f"CREATE SCHEMA {source.name}")
         for table in source.tables.values():
             for statement in table.ddl(keyed=True):
                 connection.execute(statement)
             connection.execute(
-                f"INSERT INTO {table.qualified} BY NAME {query(table, lake, str(int(version)))}"
+                f"INSERT INTO {table.qualified} BY NAME {query(table, home, str(int(version)))}"
             )
     for statement in statements(zone):
         connection.execute(statement)

@@ -18,7 +18,6 @@ from etl.publish.layout import Layout
 from etl.publish.state import State, decode
 from etl.schema import Table, literal, quote
 
-LAKE = "lake"
 TRIES = 3
 """How often a version is looked for: a run may replace it, and with a grace of 0 remove its files at once."""
 MEMORY_MB = 512
@@ -75,7 +74,7 @@ class Version:
 
 def is_published(home: Path) -> bool:
     """Whether anything is published in this folder."""
-    return bool(Layout(home / LAKE).newest())
+    return bool(Layout(home).newest())
 
 
 def of_newest(home: Path, names: Collection[str], look: Callable[[Version], T]) -> T:
@@ -105,9 +104,9 @@ def _newest(home: Path) -> Iterator[str]:
     before = ""
     for _ in range(TRIES):
         try:
-            since = Layout(home / LAKE).newest()
+            since = Layout(home).newest()
         except OSError as error:
-            raise EnvironmentFaultError(f"cannot read {home / LAKE}: {error.strerror}") from error
+            raise EnvironmentFaultError(f"cannot read {home}: {error.strerror}") from error
         if not since:
             raise EnvironmentFaultError(
                 f"nothing is published in {home} yet: run `sightglass run`, or name another --home"
@@ -119,7 +118,7 @@ def _newest(home: Path) -> Iterator[str]:
 
 
 def _looked(home: Path, names: Collection[str], since: str, look: Callable[[Version], T]) -> T:
-    path = Layout(home / LAKE).commit(since)
+    path = Layout(home).commit(since)
     try:
         state = decode(path.read_bytes())
     except FileNotFoundError:
@@ -131,7 +130,7 @@ def _looked(home: Path, names: Collection[str], since: str, look: Callable[[Vers
     with closing(duckdb.connect()) as connection, interruptible(connection):
         connection.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY_MB}MB'; SET threads = 2")
         connection.execute("SET temp_directory = ''")  # nothing is written anywhere
-        version = Version(connection, int(since), state, home / LAKE)
+        version = Version(connection, int(since), state, home)
         for name in names:
             source, _, table = name.partition(".")
             version.show(schema.source(source).tables[table])

@@ -95,13 +95,13 @@ class Small:
         return in_order(self.reader, f"FROM {name}")
 
     def linked(self, name: str) -> Rows:
-        """The rows of the files that stand under clean names, in order."""
-        return in_order(self.reader, f"FROM '{self.folder}/{name.replace('.', '/')}/*.parquet'")
+        """The rows of the files in the lake, in order."""
+        return in_order(self.reader, f"FROM '{self.folder}/lake/{name.replace('.', '/')}/*.parquet'")
 
     def cuts(self, name: str) -> dict[str, int]:
         """How many rows each partition of a table has."""
-        paths = self.folder.joinpath(*name.split(".")).glob("*.parquet")
-        return {path.stem: pq.read_metadata(path).num_rows for path in sorted(paths)}
+        paths = self.folder.joinpath("lake", *name.split(".")).glob("*.parquet")
+        return {path.name.split(".")[0]: pq.read_metadata(path).num_rows for path in sorted(paths)}
 
     def close(self) -> None:
         """Let go of the memory."""
@@ -116,7 +116,7 @@ def in_order(connection: duckdb.DuckDBPyConnection, relation: str) -> Rows:
 
 
 def agree(small: Small, name: str = "small.a") -> bool:
-    """Whether the view, the clean files and the table hold the same rows."""
+    """Whether the view, the files of the lake and the table hold the same rows."""
     return small.held(name) == small.seen(name) == small.linked(name)
 
 

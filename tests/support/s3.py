@@ -104,7 +104,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def put(self, path: str, query: dict[str, list[str]], body: bytes) -> None:
         """Take an object, a part of one, or a copy, if it may be taken."""
-        if ".versions" in path and path.endswith(".commit") and self.store.slow_commits:
+        if "versions" in path and path.endswith(".commit") and self.store.slow_commits:
             time.sleep(self.store.slow_commits.pop(0))
         source = self.headers.get("x-amz-copy-source")
         with self.store.lock:

@@ -13,7 +13,7 @@ import pytest
 from etl import schema
 from etl.load.warehouse import open_for_writing
 from etl.publish import publish
-from etl.publish.bi import LAKE, definitions
+from etl.publish.bi import definitions
 from etl.publish.lake import Lake
 from etl.publish.store.limits import StoreLimits
 from etl.publish.store.objects import Objects
@@ -62,7 +62,7 @@ def changed(home: Path, *statements: str, **more: str) -> Release:
         for statement in statements:
             warehouse.connection.execute(statement)
         publish(warehouse, settings)
-    lake = Lake(home / LAKE)
+    lake = Lake(home)
     return release_of(lake, DECLARED, lake.newest(), settings)
 
 
@@ -74,7 +74,7 @@ def put(release: Release, limits: StoreLimits = SOON, **more: Any) -> None:  # n
 def seen_in(store: Store, folder: Path, query: str = CONTENT) -> Seen:
     """What the views find in the objects of a store; nothing where nothing counts."""
     for path, content in dict(store.objects).items():
-        if path.startswith(f"{UNDER}.versions/"):
+        if path.startswith(f"{UNDER}versions/"):
             file = folder / path.removeprefix(UNDER)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
@@ -89,7 +89,9 @@ def seen_in(store: Store, folder: Path, query: str = CONTENT) -> Seen:
 
 def files(store: Store) -> list[str]:
     """The names of all objects of versions, and of what is aside."""
-    return sorted(path.removeprefix(UNDER) for path in store.objects if "/." in path)
+    return sorted(
+        path.removeprefix(UNDER) for path in store.objects if {"versions", ".aside"} & {*path.split("/")}
+    )
 
 
 def current(store: Store, release: Release) -> bool:

@@ -201,7 +201,7 @@ class Year:
         """Keep what a run cost."""
         if report.published is None:
             raise AssertionError(report)
-        state = Lake(self.home / "lake").state()
+        state = Lake(self.home).state()
         self.figures.append(
             Figures(
                 seconds,

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from etl.errors import EnvironmentFaultError, TargetError
 from etl.event import event
 from etl.load.duckdb_errors import first_line
-from etl.publish.bi import LAKE, digest_of, make_bi
 from etl.publish.bi import NAME as BI
+from etl.publish.bi import digest_of, make_bi
 from etl.publish.files import PART
 from etl.publish.lake import SET_BACK, micros_now
 from etl.publish.layout import COMMIT, FIRST, VERSIONS
@@ -177,7 +177,7 @@ class _Session:
         """Put a `bi.duckdb` there whose views read the store."""
         path = release.home / f"store.{BI}{PART}"
         try:
-            make_bi(path, release.home / LAKE, prefix, release.time_zone)
+            make_bi(path, release.home, prefix, release.time_zone)
             self._objects.put(BI, path)
         except duckdb.Error as error:
             raise TargetError(f"its {BI} cannot be made: {first_line(error)}") from error

@@ -1,0 +1,154 @@
+"""Engines that read files: each listing of the lake is one version, whose files stay as they are."""
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pyarrow.dataset as ds
+import pytest
+from conftest import Plant, Sightglass, serving, table
+from support.partitions import Small, agree, made_up
+from support.store import CHANGE, RESULTS, changed
+
+from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
+from etl.publish.lake import Lake
+from etl.publish.layout import Layout
+
+PUBLISHES = 200
+ROWS = 300
+Seen = tuple[int, int, int]
+"""How many rows there are, and the smallest and largest value of what each publish raises in all of them."""
+
+
+def by_polars(folder: Path) -> Seen:
+    """All files of a folder, as polars scans them."""
+    value = pl.col("value")
+    found = pl.scan_parquet(folder / "**/*.parquet").select(pl.len(), value.min().alias("a"), value.max())
+    count, least, most = found.collect().row(0)
+    return count, least, most
+
+
+def by_arrow(folder: Path) -> Seen:
+    """The same as a dataset of Arrow."""
+    values = ds.dataset(folder, format="parquet").to_table(columns=["value"])[0].to_pylist()
+    return len(values), min(values), max(values)
+
+
+def by_duckdb(folder: Path) -> Seen:
+    """The same as a pattern of DuckDB."""
+    with duckdb.connect() as connection:
+        found = connection.read_parquet(f"{folder}/*.parquet").aggregate("count(*), min(value), max(value)")
+        count, least, most = found.fetchall()[0]
+        return count, least, most
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Small]:
+    """A lake of one table of several months."""
+    made = Small(tmp_path, made_up("a"))
+    for month, start in enumerate(range(0, ROWS, 100), start=1):
+        made.insert(f"2026-0{month}-01 00:00:00+00", 100, start)
+    made.execute("UPDATE small.a SET value = 0")
+    made.publish()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("read", [by_polars, by_arrow, by_duckdb])
+def test_readers_of_files_see_one_version_whole(small: Small, read: Callable[[Path], Seen]) -> None:
+    """Beside two hundred publishes, where they follow the link once: no error, no row twice, none missing."""
+    ended, wrong, versions = threading.Event(), list[str](), set[int]()
+
+    def look_often() -> None:
+        while not ended.is_set() or not versions:
+            folder = (small.folder / "lake").resolve() / "small" / "a"
+            try:
+                count, least, most = read(folder)
+            except Exception as error:  # noqa: BLE001 -- whatever it is, a reader has met it
+                wrong.append(str(error))
+                return
+            versions.add(least)
+            if (count, least) != (ROWS, most):
+                wrong.append(f"{count} rows, {least} to {most}")
+
+    reading = threading.Thread(target=look_often)
+    reading.start()
+    for _ in range(PUBLISHES):
+        small.execute("UPDATE small.a SET value = value + 1, also_at = now()")
+        small.publish()
+    ended.set()
+    reading.join()
+
+    assert [] == wrong
+    assert (True, True) == (len(versions) > 1, agree(small))
+
+
+@pytest.mark.parametrize("pattern", ["lake/**/results/*.parquet", "lake/cogniac/results/**"])
+def test_no_pattern_finds_a_row_twice(tmp_path: Path, pattern: str) -> None:
+    """What was replaced stands beside the lake."""
+    for _ in range(3):
+        changed(tmp_path, *([RESULTS] if not (tmp_path / "lake").exists() else []), CHANGE)
+
+    with duckdb.connect() as connection:
+        found = connection.read_parquet(f"{tmp_path}/{pattern}").count("*").fetchall()
+    assert [(30,)] == found
+
+
+def test_the_folders_of_versions_go_after_the_grace_period(tmp_path: Path) -> None:
+    """Who has followed the link before has that long; each is whole until then."""
+    changed(tmp_path, RESULTS, CHANGE)
+    first = (tmp_path / "lake").resolve()
+    changed(tmp_path, CHANGE)
+    second = (tmp_path / "lake").resolve()
+    folders = [each / "cogniac" / "results" for each in (first, second)]
+    kept = [set(ds.dataset(each).to_table()["detection_count"].to_pylist()) for each in folders]
+    Lake(tmp_path, now=lambda: int(second.name) + 601_000_000).clean(600)
+
+    assert [{1}, {2}] == kept
+    assert (False, True) == (first.exists(), second.exists())
+
+
+def test_commits_of_old_versions_keep_their_names_alone(tmp_path: Path) -> None:
+    """Else lists of all files would stand there as many times as there are files."""
+    for month in ("m0", "m1", "m2"):
+        insert = [] if (tmp_path / "lake").exists() else [RESULTS]
+        changed(tmp_path, *insert, f"{CHANGE} WHERE media_id = '{month}'")
+    newest = Layout(tmp_path).newest()
+    later = Lake(tmp_path, now=lambda: int(newest) + 601_000_000)
+    later.clean(600)
+    sizes = {path.stem: path.stat().st_size > 0 for path in (tmp_path / "versions").glob("*.commit")}
+    release = changed(tmp_path, CHANGE)
+
+    assert {newest} == {since for since, is_written in sizes.items() if is_written}
+    assert len(sizes) > 2
+    assert newest < release.version
+
+
+@pytest.fixture
+def plant() -> Iterator[Plant]:
+    """A simulator with a little in it."""
+    with serving(CogniacSimulator(1, CogniacSize(applications=1, records=20))) as served:
+        yield served
+
+
+def test_a_lake_of_an_earlier_version_is_moved(plant: Plant, tmp_path: Path) -> None:
+    """Its versions come to stand beside it, nothing is written anew, and `bi.duckdb` finds them."""
+    sightglass = Sightglass(tmp_path, plant.settings)
+    assert sightglass("run").code == 0
+    home = sightglass.home
+    newest = (home / "lake").resolve()
+    shutil.copytree(newest, home / "former")
+    (home / "lake").unlink()
+    shutil.rmtree(home / "versions" / ".lakes")
+    (home / "versions").rename(home / "former" / ".versions")
+    (home / "former" / ".aside").mkdir()
+    (home / "former").rename(home / "lake")
+    ran = sightglass("publish", "--json")
+
+    assert (0, newest) == (ran.code, (home / "lake").resolve()), ran.err
+    assert 20 == len(table(home, "FROM cogniac.results"))
+    with duckdb.connect(home / "bi.duckdb", read_only=True) as reader:
+        assert [(20,)] == reader.execute("SELECT count(*) FROM cogniac.results").fetchall()
