@@ -98,7 +98,7 @@ class Made:
         return Table(schema, table, Declaration("Made up.", columns, ("id",)), columns)
 
     def _file(self, name: str, part: str, since: str, ids: list[int]) -> PartitionFile:
-        path = self.home.joinpath("lake", ".versions", *name.split("."), f"{part}.{since}.parquet")
+        path = self.home.joinpath("versions", *name.split("."), f"{part}.{since}.parquet")
         path.parent.mkdir(parents=True, exist_ok=True)
         rows = [
             {"id": each, **{column: str(each) for column in self.columns if column != "id"}} for each in ids

@@ -1,1 +1,1 @@
-"""The lake in an object store: the same layout, names and rules as in the folder `versions` of a warehouse."""
+"""The lake in an object store: the same layout, names and rules as in the folder `versions` of a home."""
