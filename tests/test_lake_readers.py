@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -105,10 +106,42 @@ def test_the_folders_of_versions_go_after_the_grace_period(tmp_path: Path) -> No
     second = (tmp_path / "lake").resolve()
     folders = [each / "cogniac" / "results" for each in (first, second)]
     kept = [set(ds.dataset(each).to_table()["detection_count"].to_pylist()) for each in folders]
-    Lake(tmp_path, now=lambda: int(second.name) + 601_000_000).clean(600)
+    Lake(tmp_path, now=lambda: int(second.name) + 700_000_000).clean(600)
 
     assert [{1}, {2}] == kept
     assert (False, True) == (first.exists(), second.exists())
+
+
+def test_what_the_link_leads_to_is_never_removed(small: Small) -> None:
+    """Killed before the link was moved, with a clock that was set back, and however late: it leads to rows."""
+    first = (small.folder / "lake").resolve()
+    small.execute("UPDATE small.a SET value = 1, also_at = now()")
+    small.publish()
+    second = (small.folder / "lake").resolve()
+    (small.folder / "lake").unlink()
+    (small.folder / "lake").symlink_to(Path("versions", ".lakes", first.name))
+    for later in (700, 7_000):
+        clock = (int(second.name) + later * 1_000_000).__int__
+        Lake(small.folder, now=clock).clean(600)
+    kept = [first.exists(), second.exists()]
+    small.publish(grace=0)
+
+    assert ([True, True], second, True) == (kept, (small.folder / "lake").resolve(), agree(small))
+
+
+def test_nothing_that_was_replaced_stays_without_grace_whatever_the_clock_says(small: Small) -> None:
+    """Also of versions that were made by a clock that was ahead."""
+    ahead = Lake(small.folder, small.lake.limits, now=lambda: time.time_ns() // 1_000 + 3_600_000_000)
+    right, small.lake = small.lake, ahead
+    small.execute("UPDATE small.a SET value = 1, also_at = now()")
+    small.publish()
+    small.lake = right
+    small.execute("UPDATE small.a SET value = 2, also_at = now()")
+    small.publish(grace=0)
+    small.publish(grace=0)
+
+    trees = list((small.folder / "versions" / ".lakes").iterdir())
+    assert ([(small.folder / "lake").resolve()], True) == (trees, agree(small))
 
 
 def test_commits_of_old_versions_keep_their_names_alone(tmp_path: Path) -> None:
@@ -145,10 +178,31 @@ def test_a_lake_of_an_earlier_version_is_moved(plant: Plant, tmp_path: Path) -> 
     shutil.rmtree(home / "versions" / ".lakes")
     (home / "versions").rename(home / "former" / ".versions")
     (home / "former" / ".aside").mkdir()
+    (home / "former" / "exports").mkdir()
+    (home / "former" / "exports" / "q3.csv").write_text("of somebody else")
     (home / "former").rename(home / "lake")
+    told = sightglass("status").code
     ran = sightglass("publish", "--json")
 
     assert (0, newest) == (ran.code, (home / "lake").resolve()), ran.err
+    assert 2 == told
+    assert ["exports/q3.csv"] == [
+        str(path.relative_to(home / "lake.former"))
+        for path in (home / "lake.former").rglob("*")
+        if path.is_file()
+    ]
     assert 20 == len(table(home, "FROM cogniac.results"))
     with duckdb.connect(home / "bi.duckdb", read_only=True) as reader:
         assert [(20,)] == reader.execute("SELECT count(*) FROM cogniac.results").fetchall()
+
+
+def test_a_former_lake_on_another_disk_is_named(plant: Plant, tmp_path: Path) -> None:
+    """Nothing is written beside it unasked: the line says what to do."""
+    sightglass = Sightglass(tmp_path, plant.settings)
+    (tmp_path / "disk" / ".versions").mkdir(parents=True)
+    sightglass.home.mkdir()
+    (sightglass.home / "lake").symlink_to(tmp_path / "disk")
+    ran = sightglass("run")
+
+    assert (2, False) == (ran.code, (sightglass.home / "versions").exists())
+    assert f"{sightglass.home / 'lake'} is on another disk" in ran.err

@@ -68,6 +68,9 @@ def lake(settings: Settings) -> Iterator[Check]:
         for table, parts in state.tables.items()
         for part, each in parts.items()
     }
+    if not at.lake.exists():
+        yield failed("lake", f"the link {at.lake} leads nowhere", ANEW)
+        return
     damaged, read = _damaged(files)
     damaged += [
         path for path in at.versions.glob("*/*/*.parquet") if path not in files and not _is_whole(path)

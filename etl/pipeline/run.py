@@ -44,7 +44,7 @@ from etl.pipeline.sessions import connect, known_source
 from etl.pipeline.source_loader import LOAD_LIMITS, LoadLimits, Progress, RunContext, SourceLoader
 from etl.pipeline.stages import Stages
 from etl.process import code_if_told, interruptible, share_arenas, spare
-from etl.publish import Published, publish
+from etl.publish import Published, bring_former, publish
 from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 from etl.publish.targets import targets
 from etl.redact import Redactor
@@ -197,6 +197,8 @@ def _recover(warehouse: Warehouse, settings: Settings) -> tuple[list[str], bool]
 
     The second answer says whether parts were set aside as damaged.
     """
+    # At once: all that looks at what is published would find nothing until this run has ended.
+    bring_former(settings)
     redact = Redactor(each.reveal() for each in settings.secrets)
     found = [recover(warehouse, Log(settings.home / RAW / name), name, redact) for name in schema.names()]
     notices = [notice for each in found for notice in each.notices]

@@ -6,9 +6,9 @@ What publishes is imported when it is used: who only reads a version must not wa
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from etl.publish.publishing import FEWER, REBUILT, Published, moment_of, publish
+    from etl.publish.publishing import FEWER, REBUILT, Published, bring_former, moment_of, publish
 
-__all__ = ["FEWER", "REBUILT", "Published", "moment_of", "publish"]
+__all__ = ["FEWER", "REBUILT", "Published", "bring_former", "moment_of", "publish"]
 
 
 def __getattr__(name: str) -> object:

@@ -23,7 +23,7 @@ from etl.load.warehouse import umask
 from etl.process import interruptible
 from etl.publish.files import PART, readable, writable
 from etl.publish.lake import Lake
-from etl.publish.layout import COMMIT, LAKE, VERSIONS
+from etl.publish.layout import COMMIT, VERSIONS
 from etl.publish.spill import spill_folder
 from etl.schema import Table, literal, quote
 
@@ -195,8 +195,6 @@ def prefix_of(settings: Settings) -> str:
     given = settings.lake_uri.rstrip("/")
     if not given:
         return str(settings.home)
-    # As the setting was once meant: versions stood in the lake then, and stand beside it now.
-    given = given.removesuffix(f"/{LAKE}") or "/"
     return given if "://" in given else f"file://{given}"
 
 

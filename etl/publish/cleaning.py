@@ -43,7 +43,7 @@ def clean(at: Layout, grace: float, now: int) -> None:
         for since in needed & commits - {newest}:
             if since < over:
                 _empty(at.commit(since))
-        clean_trees(at, over)
+        clean_trees(at, earlier, now)
 
 
 def _empty(commit: Path) -> None:

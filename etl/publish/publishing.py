@@ -1,6 +1,7 @@
 """Publish the warehouse: checked, written aside, and brought in at one moment, all tables together."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 
 from etl import schema
 from etl.config import Settings
-from etl.errors import OK, CheckFailedError, TargetError
+from etl.errors import OK, CheckFailedError, EnvironmentFaultError, TargetError
 from etl.event import event
 from etl.load.warehouse import UNREAD_LOG_BYTES, Warehouse
 from etl.process import give_back_memory
@@ -101,9 +102,7 @@ def publish(
     # What of them can be seen to be wrong is said before anything is written.
     others = targets(settings)
     lake = Lake(settings.home, limits)
-    if lake.move_former():
-        # Readers are to wait for that alone, not for all that is new.
-        write_bi(settings)
+    bring_former(settings)
     if lake.is_incomplete():
         # Its views could not be read until all files are in place again.
         remove_bi(settings)
@@ -125,13 +124,21 @@ def publish(
             raise CheckFailedError(f"{error}; until then these files stay damaged: {_few(names)}") from error
         raise
     version = lake.commit(_tables(), change, loaded_until) if change.files else lake.newest()
-    _tidy(lake, settings, damaged)
     write_bi(settings)
+    _tidy(lake, settings, damaged)
     failed = put(release_of(lake, _tables(), version, settings), others)
     tables = sum(map(bool, change.changed.values()))
     published = Published(version, tables, change.files, change.rows, names, failed)
     event("publish.ended", **published.as_json())
     return published
+
+
+def bring_former(settings: Settings) -> None:
+    """Let readers find what an earlier version of Sightglass has published where this one has it."""
+    if Lake(settings.home).move_former():
+        # Where a table is new, there are no files yet to make its view of.
+        with suppress(EnvironmentFaultError):
+            write_bi(settings)
 
 
 def _tidy(lake: Lake, settings: Settings, damaged: Sequence[Path]) -> None:

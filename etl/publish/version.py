@@ -3,8 +3,10 @@
 Columns that a version was published without, by an earlier release, are NULL, and so are whole tables empty.
 """
 
+import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
+from errno import ENOENT
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -125,6 +127,10 @@ def _looked(home: Path, names: Collection[str], since: str, look: Callable[[Vers
         raise
     except OSError as error:
         raise EnvironmentFaultError(f"cannot read {path}: {error.strerror}") from error
+    if state is None and Layout(home).newest() != since:
+        raise FileNotFoundError(
+            ENOENT, os.strerror(ENOENT), str(path)
+        )  # its list is gone: another one counts
     if state is None or not state.tables:
         raise EnvironmentFaultError(f"{path} is damaged: `sightglass publish` makes it anew")
     with closing(duckdb.connect()) as connection, interruptible(connection):
