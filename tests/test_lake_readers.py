@@ -113,7 +113,7 @@ def test_the_folders_of_versions_go_after_the_grace_period(tmp_path: Path) -> No
 
 
 def test_what_the_link_leads_to_is_never_removed(small: Small) -> None:
-    """Killed before the link was moved, with a clock that was set back, and however late: it leads to rows."""
+    """Killed before the link was moved, and however late it is then: it leads to rows."""
     first = (small.folder / "lake").resolve()
     small.execute("UPDATE small.a SET value = 1, also_at = now()")
     small.publish()

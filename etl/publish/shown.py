@@ -96,8 +96,8 @@ def move_former(at: Layout) -> bool:
         return False
     if at.lake.is_symlink() or at.lake.is_mount():
         raise EnvironmentFaultError(
-            f"{at.lake} is on another disk: versions stand in {at.versions} now. Move {former} there, or let a "
-            f"link {at.versions} lead to it, and take {at.lake} away; then run again"
+            f"{at.lake} is on another disk: versions stand in {at.versions} now. Move {former} there, "
+            f"or let a link {at.versions} lead to it, and take {at.lake} away; then run again"
         )
     if at.versions.exists():
         return True
