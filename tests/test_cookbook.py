@@ -53,3 +53,25 @@ def test_mean_of_counts_is_one_of_results() -> None:
         found = connection.execute(QUESTIONS["How many were counted each day?"]).fetchall()
 
     assert [(None, None, date(2026, 3, 1), 200.0, 2.0)] == found
+
+
+def test_last_week_is_that_of_each_application() -> None:
+    """One that stopped in January has a last week too: seven days, up to the last one that it worked."""
+    insert = """
+        INSERT INTO cogniac.results (application_id, media_id, focus_key, updated_at)
+        VALUES
+            ('a1', 'm1', '', '2026-01-01 08:00:00Z'),
+            ('a1', 'm2', '', '2026-01-02 08:00:00Z'),
+            ('a1', 'm3', '', '2026-01-08 08:00:00Z'),
+            ('a2', 'm4', '', '2026-03-01 08:00:00Z')
+    """
+    with made() as connection:
+        connection.execute(insert)
+        found = connection.execute(
+            QUESTIONS["How much did each application look at in the last week that it worked?"]
+        ).fetchall()
+
+    assert [
+        ("a1", None, date(2026, 1, 8), 2, 2),
+        ("a2", None, date(2026, 3, 1), 1, 1),
+    ] == found
