@@ -156,6 +156,40 @@ def test_ages_are_measured_against_the_clock() -> None:
     ] == found
 
 
+@pytest.mark.parametrize("said", [0, 1], ids=["never", "always"])
+def test_bounds_of_a_share_are_shares(said: int) -> None:
+    """Where people always agreed with a model, or never, no bound is past 0 or 1, not by the last digit.
+
+    Of subject `s7` seven assertions were judged; from 1 to 100 there is a subject for each number.
+    """
+    insert = """
+        INSERT INTO cogniac.detection_history
+            (application_id, media_id, focus_key, detection_id, subject_uid, asserted_by, probability,
+             created_at, valid_from, revision)
+        SELECT
+            'a1', 'm' || media, '', asserted_by, 's' || subject, asserted_by, probability,
+            valid_from, valid_from, 0
+        FROM range(1, 101) AS subjects(subject)
+        JOIN range(100) AS judged(media) ON media < subject
+        CROSS JOIN (VALUES
+            ('model', 1, TIMESTAMPTZ '2026-03-02 08:00:00Z'),
+            ('user', $said, TIMESTAMPTZ '2026-03-02 09:00:00Z')
+        ) AS assertions(asserted_by, probability, valid_from)
+    """
+    query = """
+        SELECT
+            count(*), sum(agreed), min(agreed_share_low) >= 0, max(agreed_share_high) <= 1,
+            min(precision_low) >= 0, max(precision_high) <= 1,
+            coalesce(max(recall_high), 1) <= 1, coalesce(max(false_positive_rate_high), 1) <= 1
+        FROM mart.model_agreement
+    """
+    with made() as connection:
+        connection.execute(insert, {"said": said})
+        found = connection.execute(query).fetchall()
+
+    assert [(100, 5050 * said, True, True, True, True, True, True)] == found
+
+
 def test_every_mart_has_a_case() -> None:
     """No mart is without a case, and no case without its mart."""
     marts = {view.name for view in VIEWS.values() if view.schema == "mart"}

@@ -3,26 +3,51 @@
 -- assertion ever seen: from the first one of a model to the first one of a user that follows it. A capture
 -- outside an application is no review. Weeks that are not over yet, or just are, have much that is still to be
 -- reviewed: the times are those of what was.
+-- Where the model's assertion was replaced before it could be loaded (staging.reviewed_pairs says when that is
+-- so), the result is reviewed, in the week of the user's, but after how many hours is not known: no time here
+-- holds for it.
 --
 --   application_id            Application that holds the results.
 --   application_name          Name people gave the application.
---   week                      Monday of the week of the first assertion of a model, in the time zone that
---                             mart.settings names.
+--   week                      Monday of the week of the first assertion of a model, or of a user where the
+--                             model's could not be loaded, in the time zone that mart.settings names.
 --   results                   Number of results (media, or regions of them) that a model first spoke of then.
 --   reviewed                  Number of these that a user has judged since.
---   not_reviewed              Number of these that none has.
---   reviewed_within_24_hours  Number of these that a user judged within 24 hours.
---   median_hours              Median of the hours until the first judgement; NULL where there is none.
+--   reviewed_untimed          Number of the reviewed ones where the model's assertion could not be loaded.
+--   not_reviewed              Number of the results that no user has judged.
+--   reviewed_within_24_hours  Number of the reviewed ones that a user is known to have judged within 24 hours.
+--   median_hours              Median of the hours until the first judgement; NULL where none are known.
 --   mean_hours                Their mean.
 --   longest_hours             The longest of them.
-WITH firsts AS (
+WITH
+-- A user's judgement of what a model said stands for what could not be loaded.
+words AS (
     SELECT
         application_id,
         media_id,
         focus_key,
-        min(asserted_at) AS asserted_at
+        asserted_at,
+        TRUE AS is_loaded
     FROM staging.assertions
     WHERE asserted_by = 'model'
+    UNION ALL
+    SELECT
+        application_id,
+        media_id,
+        focus_key,
+        user_asserted_at AS asserted_at,
+        FALSE AS is_loaded
+    FROM staging.reviewed_pairs
+    WHERE model_detection_id IS NULL
+),
+firsts AS (
+    SELECT
+        application_id,
+        media_id,
+        focus_key,
+        min(asserted_at) AS asserted_at,
+        coalesce(min(asserted_at) = min(asserted_at) FILTER (WHERE is_loaded), FALSE) AS is_loaded
+    FROM words
     GROUP BY
         application_id,
         media_id,
@@ -41,6 +66,7 @@ reviews AS (
         AND judgements.focus_key = firsts.focus_key
         AND judgements.asserted_at >= firsts.asserted_at
     WHERE judgements.asserted_by = 'user'
+        AND firsts.is_loaded
     GROUP BY
         firsts.application_id,
         firsts.media_id,
@@ -49,6 +75,7 @@ reviews AS (
 dated AS (
     SELECT
         firsts.application_id,
+        firsts.is_loaded,
         CAST(firsts.asserted_at AT TIME ZONE 'UTC' AS DATE) AS day,
         (extract(EPOCH FROM reviews.reviewed_at) - extract(EPOCH FROM firsts.asserted_at)) / 3600 AS hours
     FROM firsts
@@ -61,6 +88,7 @@ weekly AS (
     SELECT
         application_id,
         CAST(date_trunc('week', day) AS DATE) AS week,
+        is_loaded,
         hours
     FROM dated
 ),
@@ -69,7 +97,8 @@ counted AS (
         application_id,
         week,
         count(*) AS results,
-        count(hours) AS reviewed,
+        count(*) FILTER (WHERE hours IS NOT NULL OR NOT is_loaded) AS reviewed,
+        count(*) FILTER (WHERE NOT is_loaded) AS reviewed_untimed,
         count(*) FILTER (WHERE hours <= 24) AS reviewed_within_24_hours,
         median(hours) AS median_hours,
         avg(hours) AS mean_hours,
@@ -85,6 +114,7 @@ SELECT
     counted.week,
     counted.results,
     counted.reviewed,
+    counted.reviewed_untimed,
     counted.results - counted.reviewed AS not_reviewed,
     counted.reviewed_within_24_hours,
     counted.median_hours,

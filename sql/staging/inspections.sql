@@ -3,8 +3,9 @@
 --
 --   application_id    Application that looked at the media item.
 --   media_id          Media item it looked at.
---   day               Day of the first assertion in it, or of its result where nothing was asserted, in the
---                     time zone that mart.settings names.
+--   day               Day of the first assertion in it, replaced ones included, so that no review and no new
+--                     model moves it; or of its result where nothing was ever asserted. In the time zone that
+--                     mart.settings names.
 --   results           Number of results: the media item, or regions of it.
 --   reviewed_results  Number of these in which a user asserts something.
 WITH asserted AS (
@@ -12,13 +13,20 @@ WITH asserted AS (
         application_id,
         media_id,
         focus_key,
-        min(coalesce(created_at, updated_at)) AS asserted_at,
-        count(*) FILTER (WHERE asserted_by = 'user') AS reviews
-    FROM cogniac.detections
+        min(asserted_at) AS asserted_at
+    FROM staging.assertions
     GROUP BY
         application_id,
         media_id,
         focus_key
+),
+reviewed AS (
+    SELECT DISTINCT
+        application_id,
+        media_id,
+        focus_key
+    FROM cogniac.detections
+    WHERE asserted_by = 'user'
 ),
 inspected AS (
     SELECT
@@ -26,12 +34,16 @@ inspected AS (
         results.media_id,
         min(coalesce(asserted.asserted_at, results.updated_at)) AS inspected_at,
         count(*) AS results,
-        count(*) FILTER (WHERE asserted.reviews > 0) AS reviewed_results
+        count(reviewed.media_id) AS reviewed_results
     FROM cogniac.results AS results
     LEFT JOIN asserted
         ON asserted.application_id = results.application_id
         AND asserted.media_id = results.media_id
         AND asserted.focus_key = results.focus_key
+    LEFT JOIN reviewed
+        ON reviewed.application_id = results.application_id
+        AND reviewed.media_id = results.media_id
+        AND reviewed.focus_key = results.focus_key
     GROUP BY
         results.application_id,
         results.media_id
