@@ -237,7 +237,13 @@ def test_an_answer_is_a_file_of_parquet_or_a_stream_of_arrow(loaded: Sightglass,
     assert [path] == list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("place", ["warehouse.duckdb", "bi.duckdb", "lake/x.parquet", "../none/x.parquet"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        *("warehouse.duckdb", "bi.duckdb", "lake/x.parquet", "raw/x.parquet", "run.lock", "forgotten.key"),
+        *("archive", "iceberg/catalog.db", "new.parquet", "../none/x.parquet"),
+    ],
+)
 def test_no_answer_takes_the_place_of_the_warehouse(loaded: Sightglass, place: str) -> None:
     """One line and exit code 2."""
     ran = loaded("sql", "--parquet", str(loaded.home / place), "SELECT 1")

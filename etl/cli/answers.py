@@ -1,9 +1,11 @@
 """The answer of `sightglass sql` as CSV, JSON, Parquet or Arrow: streamed, whatever its size."""
 
 import json
+import math
 import os
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain
@@ -16,21 +18,28 @@ import msgspec
 import pyarrow as pa
 
 from etl.cli.cells import rows
+from etl.cli.held import held
 from etl.cli.output import JSON_ESCAPES, distinct, is_unicode, shown
 from etl.errors import EnvironmentFaultError
-from etl.load.warehouse import umask
-from etl.process import scratch
-from etl.publish.files import PART
+from etl.publish.files import replaced
 from etl.publish.snapshot import refuse_own
+from etl.schema import quote
 
 ROWS_PER_BATCH = 2**14
 """Rows of a batch of Arrow, and of a row group of Parquet at least."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """How a text begins that a spreadsheet works out; the last ones are the same signs in full width."""
+INNER_FORMULA = re.compile(r'([;\t|\r\n][\s"]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])')
+"""Where within a text one begins, for spreadsheets that tell cells apart by such as a semicolon."""
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 QUOTED = re.compile(r'[",\n\r]')
 """What a cell of CSV cannot hold unless it is quoted."""
+SEPARATING = re.compile(r'[",\n\r;\t|]')
+"""The same, where the reader may tell cells apart by something else than commas."""
 BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
+
+TORN = b"\xff\xff\xff\xff\x08\0\0\0"
+"""The beginning of a message of Arrow: a stream that ends so is none, as one that just ends is to readers."""
 
 ENCODER = msgspec.json.Encoder(decimal_format="number")
 
@@ -58,6 +67,10 @@ class Form:
             raise click.UsageError("an answer has one form: --csv, --json, --parquet or --arrow")
         if self.as_arrow and sys.stdout.isatty():
             raise click.UsageError("Arrow is for programs, not for a terminal: add `> FILE` or `| program`")
+        if self.parquet == Path("-"):
+            raise click.UsageError("--parquet needs the name of a file; a stream is printed by --arrow")
+        if QUOTED.search(self.null):
+            raise click.UsageError("--null must hold no comma, quotation mark or line break")
 
     def give(self, relation: duckdb.DuckDBPyRelation, home: Path) -> None:
         """Print the answer, or write it into its file."""
@@ -91,11 +104,14 @@ def print_csv(relation: duckdb.DuckDBPyRelation, null: str, *, for_spreadsheet: 
     NULL is `null`, without quotes; a text that reads the same has them.
     """
     safe = shown if sys.stdout.isatty() else str
-    cell = _harmless if for_spreadsheet else _cell
+    cell, quoted = (_harmless, SEPARATING) if for_spreadsheet else (_cell, QUOTED)
     for row in chain([distinct(relation.columns)], rows(relation)):
         # An empty line is none to many readers.
         is_lone = len(row) == 1 and not null
-        cells = [null if value is None and not is_lone else safe(_quoted(cell(value), null)) for value in row]
+        cells = [
+            null if value is None and not is_lone else safe(_quoted(cell(value), null, quoted))
+            for value in row
+        ]
         sys.stdout.write(",".join(cells) + "\n")
 
 
@@ -106,17 +122,15 @@ def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path, home: Path) -> 
     """
     import pyarrow.parquet as pq  # noqa: PLC0415 -- short queries do without
 
-    refuse_own(home, path)
-    aside = path.with_name(path.name + PART)
     try:
-        aside.unlink(missing_ok=True)
+        refuse_own(home, path)
         reader = _reader(relation)
-        with scratch(aside):
-            with pq.ParquetWriter(aside, reader.schema, compression="zstd") as writer:
-                for batch in reader:
-                    writer.write_batch(batch)
-            aside.chmod(0o666 & ~umask())
-            aside.replace(path)
+        with (
+            replaced(path) as aside,
+            pq.ParquetWriter(aside, reader.schema, compression="zstd") as writer,
+        ):
+            for batch in reader:
+                writer.write_batch(batch)
     except OSError as error:
         raise EnvironmentFaultError(
             f"cannot write {path}: {error.strerror or error}; name another FILE"
@@ -124,11 +138,18 @@ def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path, home: Path) -> 
 
 
 def print_arrow(relation: duckdb.DuckDBPyRelation) -> None:
-    """Print the answer as a stream of Arrow's own format."""
+    """Print the answer as a stream of Arrow's own format, whose end is torn where not all was printed."""
     reader = _reader(relation)
-    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as stream, _open_stream(stream, reader.schema) as sink:
-        for batch in reader:
-            sink.write_batch(batch)
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as stream:
+        sink = _open_stream(stream, reader.schema)
+        try:
+            for batch in reader:
+                sink.write_batch(batch)
+        except BaseException:
+            with suppress(OSError):
+                stream.write(TORN)
+            raise
+        sink.close()
 
 
 def _open_stream(stream: BinaryIO, schema: pa.Schema) -> pa.RecordBatchStreamWriter:
@@ -137,11 +158,23 @@ def _open_stream(stream: BinaryIO, schema: pa.Schema) -> pa.RecordBatchStreamWri
 
 def _reader(relation: duckdb.DuckDBPyRelation) -> pa.RecordBatchReader:
     """Return the answer as Arrow, with names of columns that are told apart."""
-    reader = relation.to_arrow_reader(ROWS_PER_BATCH)
+    reader = _held(relation).to_arrow_reader(ROWS_PER_BATCH)
     names = distinct(reader.schema.names)
     schema = pa.schema([each.with_name(name) for each, name in zip(reader.schema, names, strict=True)])
     return pa.RecordBatchReader.from_batches(
         schema, (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in reader)
+    )
+
+
+def _held(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """Return the same answer, of whose types Arrow has a like."""
+    types = [held(kind) for kind in relation.types]
+    if not any(types):
+        return relation
+    names = map(quote, distinct(relation.columns))
+    columns = (f"CAST(#{at} AS {kind})" if kind else f"#{at}" for at, kind in enumerate(types, start=1))
+    return relation.project(
+        ", ".join(f"{column} AS {name}" for column, name in zip(columns, names, strict=True))
     )
 
 
@@ -151,9 +184,9 @@ def _json(value: object) -> str:
     return text if is_unicode() else BEYOND_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
-def _quoted(cell: str, null: str) -> str:
+def _quoted(cell: str, null: str, quoted: re.Pattern[str]) -> str:
     """Return the cell with quotes where it needs them, and where it would read as NULL."""
-    return f'"{cell.replace(chr(34), 2 * chr(34))}"' if cell == null or QUOTED.search(cell) else cell
+    return f'"{cell.replace(chr(34), 2 * chr(34))}"' if cell == null or quoted.search(cell) else cell
 
 
 def _cell(value: object) -> str:
@@ -162,6 +195,8 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, str | Decimal):
         return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value).replace("inf", "Infinity").replace("nan", "NaN")
     return ENCODER.encode(value).decode()
 
 
@@ -171,5 +206,5 @@ def _harmless(value: object) -> str:
     A number stays one.
     """
     cell = _cell(value)
-    is_formula = isinstance(value, str) and value.startswith(FORMULA) and not NUMBER.fullmatch(value)
-    return f"'{cell}" if is_formula else cell
+    is_formula = cell.startswith(FORMULA) and not NUMBER.fullmatch(cell)
+    return "'" * is_formula + INNER_FORMULA.sub(r"\1'", cell)

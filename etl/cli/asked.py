@@ -1,12 +1,12 @@
 """What `sightglass sql` may be asked: one statement, which reads."""
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import duckdb
-import msgspec
 
 from etl.errors import ConfigError, EnvironmentFaultError
 
@@ -15,6 +15,12 @@ LARGEST = 2**24
 """Bytes of a query, at most: what is larger is no query, `/dev/zero` for one."""
 READING = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "STATEMENT_NODE"})
 """What queries consist of that only read, as DuckDB's parser calls it."""
+NODE = re.compile(r'"type":\s*"(\w+_NODE)"', re.ASCII)
+"""What a parsed query holds a part of itself in, as JSON.
+
+It is looked for, not decoded, for it may be nested deeper than Python reads. The texts of a query cannot look
+so, for their quotation marks are escaped.
+"""
 WRITING = frozenset({"ATTACH", "COPY", "EXPORT", "INSTALL"})
 """Words that write files, in what the parser tells nothing of."""
 OF_EXPLAIN = frozenset({"EXPLAIN", "ANALYZE"})
@@ -47,6 +53,8 @@ def query_of(given: str | None, file: Path | None) -> str:
 def _read(file: Path | None) -> bytes:
     """Return what a file holds, or standard input, and no more than is too much."""
     if file is None or str(file) == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise click.UsageError("standard input is closed; give a QUERY, or `-f FILE`")
         return sys.stdin.buffer.read(LARGEST + 1)
     with file.open("rb") as opened:
         return opened.read(LARGEST + 1)
@@ -78,7 +86,7 @@ def _refuse_changes(connection: duckdb.DuckDBPyConnection, kind: duckdb.Statemen
             raise _changes(word)
     elif kind == duckdb.StatementType.SELECT:
         ((parsed,),) = connection.execute("SELECT json_serialize_sql($1)", [query]).fetchall()
-        for node in _nodes(msgspec.json.decode(parsed)) - READING:
+        for node in {*NODE.findall(parsed)} - READING:
             raise _changes(node.partition("_")[0])
     else:
         raise _changes(kind.name)
@@ -113,21 +121,6 @@ def _words(query: str) -> Iterator[tuple[int, str]]:
     for (start, kind), end in zip(tokens, edges[1:], strict=True):
         if kind != duckdb.token_type.comment:
             yield start, text[start:end].decode().strip()
-
-
-def _nodes(parsed: object) -> set[str]:
-    """Return what a parsed query consists of."""
-    found, waiting = set[str](), [parsed]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            kind = value.get("type")
-            if isinstance(kind, str) and kind.endswith("_NODE"):
-                found.add(kind)
-            waiting += value.values()
-        elif isinstance(value, list):
-            waiting += value
-    return found
 
 
 def _changes(what: str) -> ConfigError:

@@ -1,6 +1,5 @@
 """The values of an answer as JSON and CSV can hold them, whatever DuckDB's type of a column."""
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
@@ -67,7 +66,7 @@ def _of_batch(batch: pa.RecordBatch, reads: list[Callable[[Any], Any]]) -> Itera
 def cast(kind: Any) -> Cast:  # noqa: ANN401 -- DuckDB's types are of a private class
     """How values of a type are asked for, so that Python can hold all of them, and how they are read."""
     if kind.id in WHOLE | FLOATS:
-        return str(kind), _number if kind.id in FLOATS else _same
+        return str(kind), _same
     if kind.id in AS_TEXT:
         return "VARCHAR", AS_TEXT[kind.id]
     if kind.id == "blob":
@@ -109,10 +108,6 @@ def _read(read: Callable[[Any], Any], value: Any) -> Any:  # noqa: ANN401 -- any
 
 def _same(value: Any) -> Any:  # noqa: ANN401 -- any value
     return value
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _moment(text: str) -> str:

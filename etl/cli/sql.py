@@ -21,7 +21,8 @@ from etl.publish.bi import open_bi
 
 COMMENTED = re.compile(r"--[^=]*\s")
 """How a query begins that begins with a comment: no name of an option holds white space."""
-FILE = FilePath(dir_okay=False, allow_dash=True, path_type=Path)
+FILE = FilePath(dir_okay=False, path_type=Path)
+FILE_OR_INPUT = FilePath(dir_okay=False, allow_dash=True, path_type=Path)
 
 
 class Asking(click.Command):
@@ -37,7 +38,7 @@ class Asking(click.Command):
 
 @click.command("sql", cls=Asking)
 @click.argument("query", required=False)
-@click.option("-f", "--file", type=FILE, help="Read the query from this file, - for standard input.")
+@click.option("-f", "--file", type=FILE_OR_INPUT, help="Read the query from this file, - for standard input.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV; the default where output is no terminal.")
 @click.option(
     "--spreadsheet",
@@ -75,6 +76,8 @@ def command(settings: Settings, query: str | None, file: Path | None, **wanted: 
         pass  # the reader has enough, `head` for one
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise _failed(error) from error
+    except RecursionError as error:
+        raise ConfigError("the query failed: it, or its answer, is nested too deep") from error
 
 
 def _failed(error: Exception) -> ConfigError:

@@ -1,14 +1,17 @@
 """Folders and files as readers may find them: whole, durable, and open to those whom the umask lets."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 
 from etl.errors import EnvironmentFaultError
 from etl.files import reason, remedy, sync
 from etl.load.warehouse import umask
+from etl.process import scratch
 
 PART = ".part"
 """How the name of a file ends that is not finished."""
@@ -43,6 +46,40 @@ def remove(path: Path) -> None:
             raise OSError(error.errno, error.strerror, str(path)) from error
     else:
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Give a path aside, which takes the place of a file once all is written; removed where it is not.
+
+    The path is of this writer alone: two that write one file at once do not disturb each other.
+    """
+    _remove_left(path)
+    aside = path.with_name(f"{path.name}.{os.getpid()}.{token_hex(4)}{PART}")
+    with scratch(aside):
+        yield aside
+        aside.chmod(0o666 & ~umask())
+        aside.replace(path)
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what writers of a file have left that were killed, DuckDB's log and spilled rows too."""
+    left = re.compile(rf"{re.escape(path.name)}\.(\d+)\.[0-9a-f]{{8}}{re.escape(PART)}(\.\w+)?", re.ASCII)
+    with suppress(OSError):
+        for each in path.parent.iterdir():
+            found = left.fullmatch(each.name)
+            if found and not _works(int(found[1])):
+                remove(each)
+
+
+def _works(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # it is of somebody else
+    return True
 
 
 def finish(path: Path) -> None:

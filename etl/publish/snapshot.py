@@ -9,14 +9,10 @@ from etl import schema
 from etl.config import Settings
 from etl.errors import EnvironmentFaultError
 from etl.load.duckdb_errors import first_line
-from etl.load.warehouse import NAME as WAREHOUSE
-from etl.load.warehouse import umask
 from etl.process import interruptible, remove, scratch
-from etl.publish.bi import NAME as BI
 from etl.publish.bi import STORAGE, enough_memory, query
-from etl.publish.files import PART, readable
+from etl.publish.files import readable, replaced
 from etl.publish.lake import Lake
-from etl.publish.layout import LAKE, VERSIONS
 from etl.schema import literal
 from etl.views import statements
 
@@ -32,13 +28,9 @@ def write_snapshot(settings: Settings, path: Path) -> str:
         )
     try:
         refuse_own(settings.home, path)
-        aside = path.with_name(path.name + PART)
-        aside.unlink(missing_ok=True)
-        with scratch(aside), enough_memory(settings):
+        with replaced(path) as aside, enough_memory(settings):
             _write(aside, settings.home, version, settings)
             lake.require(version)
-            aside.chmod(0o666 & ~umask())
-            aside.replace(path)
     except (duckdb.Error, OSError) as error:
         raise EnvironmentFaultError(f"cannot write {path}: {first_line(error)}") from error
     return version
@@ -59,12 +51,15 @@ def _write(aside: Path, home: Path, version: str, settings: Settings) -> None:
 
 
 def refuse_own(home: Path, path: Path) -> None:
-    """Keep the warehouse, and what is published of it, from being overwritten by mistake."""
-    home = home.resolve()
-    place = Path(os.path.realpath(path))  # `resolve` raises what is no OSError where links lead in a circle
-    is_published = any(place.is_relative_to(home / name) for name in (LAKE, VERSIONS))
-    if place in (home / WAREHOUSE, home / BI) or is_published:
+    """Keep all in the folder of the warehouse, and what is no file, from being overwritten by mistake."""
+    # `resolve` raises what is no OSError where links lead in a circle. A link in the home is its own, too.
+    folder, place, named = (Path(os.path.realpath(each)) for each in (home, path, path.parent))
+    if place.is_relative_to(folder) or named.is_relative_to(folder):
         raise EnvironmentFaultError(f"{path} is where Sightglass keeps its own files; name another")
+    # /dev/stdout leads to a file where a shell has put one there.
+    is_stream = path.is_symlink() and named.parts[1:2] in {("dev",), ("proc",)}
+    if is_stream or (path.exists() and not path.is_file()):
+        raise EnvironmentFaultError(f"{path} is no file that could be replaced; name another")
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, home: str, version: str, zone: str) -> None:
