@@ -52,7 +52,7 @@ def test_a_copy_answers_from_its_own_lake_and_says_what_others_read(production: 
     looked = staging("doctor", "--json")
 
     bi = staging.home / "bi.duckdb"
-    said = f"{bi} reads {production.home / 'lake'}, for this folder was copied or moved: "
+    said = f"{bi} reads {production.home}, for this folder was copied or moved: "
     more = "what is answered here is of this folder; `sightglass publish` lets other readers see it too"
     assert (0, f"sightglass: {said}{more}\n") == (asked.code, asked.err)
     assert 0 < asked.report["rows"][0]["n"]

@@ -127,7 +127,7 @@ def test_the_folder_is_counted_once(loaded: Sightglass) -> None:
     measured_with = size.measured(loaded.home)
     bytes_of = {
         path.stat().st_ino: path.stat().st_blocks * 512
-        for top in ("lake", "delta", "iceberg")
+        for top in ("versions", "delta", "iceberg")
         for path in (loaded.home / top).rglob("*")
         if path.is_file() and not path.is_symlink()
     }
