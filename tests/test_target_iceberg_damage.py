@@ -25,8 +25,9 @@ def made(tmp_path: Path) -> Made:
 
 def test_a_folder_that_iceberg_cannot_name_is_refused(made: Made) -> None:
     """Readers would look elsewhere."""
-    with pytest.raises(TargetError, match="Iceberg can name no file in"):
-        IcebergTables(made.home / "a#b/iceberg").put(made.version(TWO))
+    for name in ("a#b", "a\nb"):
+        with pytest.raises(TargetError, match="Iceberg can name no file in"):
+            IcebergTables(made.home / name / "iceberg").put(made.version(TWO))
 
 
 def current(folder: Path, ending: str) -> Path:
@@ -61,6 +62,12 @@ def other_published(folder: Path) -> None:
         path.unlink()
 
 
+def cut_published(folder: Path) -> None:
+    """Cut short what `published` says."""
+    for path in (folder / "etl/published/data").iterdir():
+        os.truncate(path, 100)
+
+
 def without_catalog(folder: Path) -> None:
     """Take the catalog away."""
     (folder / "catalog.db").unlink()
@@ -93,7 +100,15 @@ def made_by_another(folder: Path) -> None:
 
 
 DAMAGES = [
-    *(cut_metadata, without_metadata, cut_manifest, without_file, other_published, without_catalog),
+    *(
+        cut_metadata,
+        without_metadata,
+        cut_manifest,
+        without_file,
+        other_published,
+        without_catalog,
+        cut_published,
+    ),
     *(no_catalog, without_hint, written_by_another, made_by_another),
 ]
 
