@@ -37,6 +37,7 @@ from support.s3 import serving_store
 from etl import __version__
 from etl.demo.script import FOREVER, Answer, Rule, Script
 from etl.errors import EnvironmentFaultError
+from etl.extract.forgotten import begun, remember
 from etl.pipeline.remote import job
 from etl.pipeline.remote.cluster import telling as told
 from etl.pipeline.remote.job import here, rebuild_remotely
@@ -575,6 +576,23 @@ def test_an_error_without_words_is_named_by_its_kind() -> None:
     """What an engine raises may say nothing."""
     with pytest.raises(EnvironmentFaultError, match=r"^the cluster at h:1 failed: KeyError$"), told("h:1"):
         raise KeyError
+
+
+def test_a_log_that_was_copied_alone_is_named(story: Story, tmp_path: Path) -> None:
+    """Nobody is known there who was forgotten: one line says so, unless the list came too."""
+    said = []
+    for name in ("alone", "with"):
+        shutil.copytree(story.raw / "neurons" / "log", tmp_path / name / "raw" / "neurons" / "log")
+        if name == "with":
+            remember(tmp_path / name, begun(tmp_path / name).with_one("medium", "4KJ2MX9Q"))
+        where = (str(tmp_path / name / "raw"), str(tmp_path / name / "out"))
+        _, told_of = said_by(asked(tmp_path), HERE, "sc://here", *where, "--buckets", "1")
+        said.append([line for line in told_of.splitlines() if "forgotten" in line])
+
+    raw = tmp_path / "alone" / "raw"
+    line = f"no forgotten.json stands beside {raw}: whoever was forgotten comes back from an older log"
+    assert [1, 0] == [*map(len, said)]
+    assert line in said[0][0]
 
 
 def test_a_copy_of_a_part_is_named_and_left_out(story: Story, tmp_path: Path) -> None:

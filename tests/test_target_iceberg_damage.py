@@ -1,7 +1,9 @@
 """Iceberg tables that others changed, moved or broke: the next publish makes them good."""
 
 import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -78,6 +80,18 @@ def no_catalog(folder: Path) -> None:
     (folder / "catalog.db").write_bytes(b"mine" * 1000)
 
 
+def row_without_metadata(folder: Path) -> None:
+    """Let the catalog know a table, and not where it is."""
+    with closing(sqlite3.connect(folder / "catalog.db")) as connection, connection:
+        connection.execute("UPDATE iceberg_tables SET metadata_location = NULL WHERE table_name = 'two'")
+
+
+def row_of_a_view(folder: Path) -> None:
+    """Let the catalog take a table for a view."""
+    with closing(sqlite3.connect(folder / "catalog.db")) as connection, connection:
+        connection.execute("UPDATE iceberg_tables SET iceberg_type = 'VIEW' WHERE table_name = 'two'")
+
+
 def without_hint(folder: Path) -> None:
     """Take away by what those find the metadata who ask no catalog."""
     (folder / "a/two/metadata/version-hint.text").write_text("17")
@@ -109,6 +123,7 @@ DAMAGES = [
         without_catalog,
         cut_published,
     ),
+    *(row_without_metadata, row_of_a_view),
     *(no_catalog, without_hint, written_by_another, made_by_another),
 ]
 

@@ -96,6 +96,8 @@ def _remotely(settings: Settings, addresses: Sequence[str], how: Mapping[str, An
     if as_json:
         print_json(asdict(report))
     _say_logs(report.damaged, report.incomplete)
+    if not report.knows_forgotten:
+        tell(f"no forgotten.json stands beside {raw}: whoever was forgotten comes back from an older log")
     if report.unknown:
         tell(f"undeclared fields, kept in _extra: {few(report.unknown, COMPLETE)}")
     parts = ", ".join(f"{count:,} of {name}" for name, count in report.parts.items())

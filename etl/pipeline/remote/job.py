@@ -64,6 +64,8 @@ class RemoteRebuilt:
     damaged: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     """Undeclared fields."""
+    knows_forgotten: bool = True
+    """Whether beside the logs stands who is to be forgotten."""
     exit_code: int = OK
 
 
@@ -90,12 +92,14 @@ def rebuild_remotely(
         parts = {name: found for name in schema.names() if (found := _once(logs, name, twice))}
         if not parts:
             raise EnvironmentFaultError(f"there is no log in {raw}: name the folder raw/ of a warehouse")
+        knows_forgotten = logs.knows_forgotten()
         buckets = buckets or _buckets(sum(map(logs.size, parts)))
         named = {name: [logs.name_of(part) for part in found] for name, found in parts.items()}
     folder = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     task = Task(__version__, _absolute(raw), _absolute(out), folder, buckets)
     loaded = _loaded(engine, task, parts, named)
     report = _report(out, task, parts, loaded, twice)
+    report.knows_forgotten = knows_forgotten
     files = [file for each in loaded for file in each.files]
     _left(place, report, files)
     files = [_without_secrets(place, folder, file, redact) for file in files]

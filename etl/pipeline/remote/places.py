@@ -216,6 +216,11 @@ class Logs:
         if self._copies:
             self._copies.cleanup()
 
+    def knows_forgotten(self) -> bool:
+        """Whether beside the logs stands who is to be forgotten."""
+        home = self._folder.parent if self._folder else self._copied().parent
+        return (home / forgotten.NAME).exists()
+
     def log(self, source: str) -> Log:
         """Return the log of a source, as far as it is on this machine."""
         if source not in self._logs:

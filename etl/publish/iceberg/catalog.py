@@ -9,6 +9,7 @@ from typing import Any
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import TableAlreadyExistsError
 from pyiceberg.table import StagedTable, Table
 from pyiceberg.utils.config import Config
 from requests import RequestException
@@ -72,9 +73,12 @@ def _file(path: Path) -> Catalog:
     return _SteadyCatalog(NAME, uri=address, **FILES)
 
 
-def is_damage(error: DatabaseError) -> bool:
-    """Whether a file is no catalog any more; not where somebody is at work with it, or the disk is full."""
-    return type(error) is DatabaseError
+def is_damage(error: Exception) -> bool:
+    """Whether a file is no catalog any more, or has a row of a table that it does not find itself.
+
+    Not where somebody is at work with it, or the disk is full.
+    """
+    return type(error) in (DatabaseError, TableAlreadyExistsError)
 
 
 def _server(address: Secret) -> Catalog:

@@ -103,7 +103,7 @@ class IcebergTables:
         try:
             try:
                 self._bring(release)
-            except DatabaseError as error:
+            except (DatabaseError, exceptions.TableAlreadyExistsError) as error:
                 if not is_damage(error) or self._address:
                     raise
                 remove(self._folder / CATALOG_FILE)
