@@ -5,9 +5,11 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pyarrow as pa
@@ -35,7 +37,11 @@ from support.s3 import serving_store
 from etl import __version__
 from etl.demo.script import FOREVER, Answer, Rule, Script
 from etl.errors import EnvironmentFaultError
+from etl.extract.forgotten import begun, remember
+from etl.pipeline.remote import job
+from etl.pipeline.remote.cluster import telling as told
 from etl.pipeline.remote.job import here, rebuild_remotely
+from etl.pipeline.remote.places import Place, is_within, place_of
 
 LONG = "TEST_LONG" in os.environ
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
@@ -235,9 +241,17 @@ def test_an_object_store_does_as_well(story: Story, tmp_path: Path, monkeypatch:
                 monkeypatch.setenv(name, value)
         for path in story.raw.rglob("*.*"):
             if path.is_file():
-                store.objects[f"bucket/home/raw/{path.relative_to(story.raw)}"] = path.read_bytes()
+                name = path.relative_to(story.raw).as_posix()
+                store.objects[f"bucket/home/raw/{name}"] = path.read_bytes()
+                # Nothing of the log: it stands in no folder of a day.
+                store.objects[f"bucket/home/raw/{name.replace('/log/', '/log/copy/')}"] = path.read_bytes()
+        store.objects["bucket/out/"] = b""
         reports = [rebuild_remotely(("s3://bucket/home/raw", "s3://bucket/out"), here, NOW, 2) for _ in "12"]
-        found = {name: body for name, body in store.objects.items() if name.startswith("bucket/out/")}
+        found = {
+            name: body
+            for name, body in store.objects.items()
+            if name.startswith(("bucket/out/c", "bucket/out/2"))
+        }
     for name, body in found.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(body)
@@ -393,3 +407,205 @@ def test_a_cluster_that_dies_is_named(story: Story, tmp_path: Path) -> None:
 
     assert (2, 1, True) == (ran.code, ran.err.count("\n"), " failed: " in ran.err)
     assert not (tmp_path / "out" / "complete.json").exists()
+
+
+OTHERS = "from etl import cli\ncli.main()"
+"""The command as it is."""
+TELLS = """
+from contextlib import contextmanager
+from etl.pipeline.remote import cluster
+@contextmanager
+def telling(address):
+    with cluster.telling("h:1"):
+        raise ValueError("it does not take hush-this-token")
+    yield
+cluster.cluster = telling
+from etl import cli
+cli.main()
+"""
+"""The command, whose engine says the token that it was given."""
+
+
+def said_by(sightglass: Sightglass, program: str, *arguments: str) -> tuple[int, str]:
+    """The exit code and standard error of a rebuild by this program."""
+    with started(sightglass, program, "rebuild", "--remote", *arguments) as process:
+        _, said = process.communicate(timeout=100)
+    return process.returncode, said
+
+
+def test_two_rebuilds_into_one_place_leave_one_that_is_whole(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that ended first does not remove what the other has begun before it; it is told."""
+    out = tmp_path / "out"
+    addresses = (str(story.raw), str(out))
+    is_put, may_end = Event(), Event()
+    complete_first = vars(job)["_complete"]
+
+    def slowly(parts: pa.Table) -> list[str]:
+        told = [*here(parts)]
+        is_put.set()
+        assert may_end.wait(100)
+        return told
+
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(rebuild_remotely, addresses, slowly, NOW, 1)
+        assert is_put.wait(100)
+
+        def overtaken(*given: Any) -> None:  # noqa: ANN401 -- what it takes itself
+            complete_first(*given)
+            if not may_end.is_set():
+                may_end.set()
+                other.result(100)
+
+        monkeypatch.setattr(job, "_complete", overtaken)
+        with pytest.raises(EnvironmentFaultError, match="another rebuild put tables into"):
+            rebuild_remotely(addresses, here, NOW, 1)
+
+    assert (complete(out)["folder"], {}) == (
+        other.result().folder,
+        differing(story.single, of_files(out)),
+    )
+
+
+def test_what_goes_while_it_is_said_to_be_there_is_noticed(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was complete before is so again."""
+    out = tmp_path / "out"
+    first = rebuild_remotely((str(story.raw), str(out)), here, NOW, 1)
+    folder = type(place_of(str(out)))
+    put_there = folder.put
+
+    def loses(self: Place, name: str, content: bytes | Path) -> None:
+        if name == "complete.json":
+            for path in out.glob("*/cogniac/results/*"):
+                if path.parts[-4] != first.folder:
+                    path.unlink()
+        put_there(self, name, content)
+
+    monkeypatch.setattr(folder, "put", loses)
+    with pytest.raises(EnvironmentFaultError, match=r"lacks cogniac/results/00000\.parquet that a worker"):
+        rebuild_remotely((str(story.raw), str(out)), here, NOW, 1)
+
+    assert (first.folder, {}) == (complete(out)["folder"], differing(story.single, of_files(out)))
+
+
+def test_workers_that_see_another_place_are_named_where_secrets_are_known(
+    story: Story, tmp_path: Path
+) -> None:
+    """What is not there is not looked into."""
+    out = tmp_path / "out"
+
+    def elsewhere(parts: pa.Table) -> list[str]:
+        told = [*here(parts)]
+        shutil.rmtree(out)
+        return told
+
+    with pytest.raises(EnvironmentFaultError, match="does every worker see that place"):
+        rebuild_remotely((str(story.raw), str(out)), elsewhere, NOW, 1, lambda text: text)
+
+
+@pytest.mark.parametrize(
+    ("remote", "raw"),
+    [
+        ("sc://user:hunter2secret@h:1", "raw"),
+        ("sc://user:hunter2/secret@h:1", "raw"),
+        ("sc://here", "s3://key:hunter2secret@bucket/raw"),
+        ("sc://here", "s3://key:hunter2/secret@bucket/raw"),
+        ("sc://here", "ftp://key:hunter2secret@bucket/raw"),
+        ("sc://here", "S3://key:hunter2secret@bucket/raw"),
+    ],
+)
+def test_logins_in_addresses_are_refused_and_not_shown(tmp_path: Path, remote: str, raw: str) -> None:
+    """Whatever they are the login of."""
+    program = HERE if remote == "sc://here" else OTHERS
+    code, said = said_by(asked(tmp_path), program, remote, raw, "out")
+
+    assert (2, 1, False, False) == (code, said.count("\n"), "hunter2" in said, "secret" in said)
+
+
+def test_a_token_that_the_engine_says_is_not_shown(tmp_path: Path) -> None:
+    """It comes from its own variable, which is no setting."""
+    sightglass = asked(tmp_path).but_for({"SPARK_CONNECT_AUTHENTICATE_TOKEN": "hush-this-token"})
+    code, said = said_by(sightglass, TELLS, "sc://here", "raw", "out")
+
+    assert (2, "sightglass: the cluster at h:1 failed: it does not take ***\n") == (code, said)
+
+
+@pytest.mark.parametrize(
+    ("raw", "out", "said"),
+    [
+        ("raw", "file:/x", "file:/x is neither a folder, file:///folder, nor s3://"),
+        ("raw", "S3:/bucket/x", "S3:/bucket/x is neither a folder"),
+        ("raw", "file:///x%00y", "file:///x%00y is neither a folder"),
+        ("raw", "s3://bucket/a?b", "s3://bucket/a?b has a ? or #"),
+        ("s3://bucket/a#b", "out", "s3://bucket/a#b has a ? or #"),
+        ("s3://bucket/home/raw", "S3://bucket/home/raw/made", "S3://bucket/home/raw/made is in the folder"),
+        ("s3://bucket/home/raw/", "s3://bucket/home/raw", "s3://bucket/home/raw is in the folder of the"),
+        ("loop", "out", "cannot read"),
+        ("raw", "loop", "cannot use"),
+    ],
+)
+def test_addresses_that_mislead_are_refused(tmp_path: Path, raw: str, out: str, said: str) -> None:
+    """In one line; nothing is written anywhere."""
+    (tmp_path / "loop").symlink_to("loop")
+    code, shown = said_by(asked(tmp_path), HERE, "sc://here", raw, out)
+
+    assert (2, 1, True) == (code, shown.count("\n"), shown.startswith(f"sightglass: {said}")), shown
+    assert ["loop"] == [each.name for each in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("address", ["sc://[", "sc://a..b"])
+def test_names_that_are_none_are_refused(tmp_path: Path, address: str) -> None:
+    """In one line."""
+    ran = asked(tmp_path)("rebuild", "--remote", address, "raw", "out")
+
+    assert (2, 1, True) == (ran.code, ran.err.count("\n"), address.removeprefix("sc://") in ran.err)
+
+
+def test_a_scheme_in_capitals_is_that_of_a_store() -> None:
+    """It names the same place."""
+    assert is_within("S3://bucket/raw/a", "s3://bucket/raw")
+    assert not is_within("s3://bucket/rawer", "s3://bucket/raw")
+    assert not is_within("s3://bucket/raw", "raw")
+    assert "_Store" == type(place_of("S3://bucket/raw")).__name__
+
+
+def test_an_error_without_words_is_named_by_its_kind() -> None:
+    """What an engine raises may say nothing."""
+    with pytest.raises(EnvironmentFaultError, match=r"^the cluster at h:1 failed: KeyError$"), told("h:1"):
+        raise KeyError
+
+
+def test_a_log_that_was_copied_alone_is_named(story: Story, tmp_path: Path) -> None:
+    """Nobody is known there who was forgotten: one line says so, unless the list came too."""
+    said = []
+    for name in ("alone", "with"):
+        shutil.copytree(story.raw / "neurons" / "log", tmp_path / name / "raw" / "neurons" / "log")
+        if name == "with":
+            remember(tmp_path / name, begun(tmp_path / name).with_one("medium", "4KJ2MX9Q"))
+        where = (str(tmp_path / name / "raw"), str(tmp_path / name / "out"))
+        _, told_of = said_by(asked(tmp_path), HERE, "sc://here", *where, "--buckets", "1")
+        said.append([line for line in told_of.splitlines() if "forgotten" in line])
+
+    raw = tmp_path / "alone" / "raw"
+    line = f"no forgotten.json stands beside {raw}: whoever was forgotten comes back from an older log"
+    assert [1, 0] == [*map(len, said)]
+    assert line in said[0][0]
+
+
+def test_a_copy_of_a_part_is_named_and_left_out(story: Story, tmp_path: Path) -> None:
+    """It is no loss: the tables are those of the log without it."""
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    shutil.copytree(story.raw, raw)
+    first = min((raw / "cogniac" / "log").rglob("*.zst"))
+    copied = raw / "cogniac" / "log" / "2099-01-01" / first.name
+    copied.parent.mkdir()
+    shutil.copyfile(first, copied)
+    report = rebuild_remotely((str(raw), str(out)), here, NOW, 1)
+
+    names = [each.relative_to(raw).as_posix() for each in (copied, first)]
+    said = f"{names[0]} has the number of {names[1]}, and is left out: move away the one that is a copy"
+    assert (4, [said], []) == (report.exit_code, report.damaged, report.incomplete)
+    assert {} == differing(story.single, of_files(out))

@@ -342,3 +342,18 @@ def test_settings_of_pyiceberg_that_it_cannot_read_are_named(asked: Sightglass) 
         "sightglass: SIGHTGLASS_LAKE_FORMAT: pyiceberg.catalog.sql cannot be loaded (FlowMappingDisallowed)"
     )
     assert (2, f"{said}: see to its own settings\n") == (ran.code, ran.err)
+
+
+def test_a_clock_set_back_makes_no_table_go_back_in_time(made: Made) -> None:
+    """Most readers refuse tables whose logs are not in order; snapshots go as soon as by the clock."""
+    folder = put(made, TWO, later=3600)
+    for number in range(3):
+        put(made, {"a.two": {"2024-02": [number]}}, later=400 * number)
+    for name in ("a.two", "etl.published"):
+        held = by_path(folder, name).metadata
+        times = [entry.timestamp_ms for entry in held.snapshot_log]
+        assert [*sorted(times), held.last_updated_ms] == [*times, max(times[-1], held.last_updated_ms)]
+        assert all(each.timestamp_ms <= held.last_updated_ms for each in held.metadata_log)
+
+    assert 3 == len(snapshots(folder)["etl.published"])
+    assert made.rows() == in_iceberg(folder) == newest(folder)

@@ -1,7 +1,9 @@
 """Iceberg tables that others changed, moved or broke: the next publish makes them good."""
 
 import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,8 +27,9 @@ def made(tmp_path: Path) -> Made:
 
 def test_a_folder_that_iceberg_cannot_name_is_refused(made: Made) -> None:
     """Readers would look elsewhere."""
-    with pytest.raises(TargetError, match="Iceberg can name no file in"):
-        IcebergTables(made.home / "a#b/iceberg").put(made.version(TWO))
+    for name in ("a#b", "a\nb"):
+        with pytest.raises(TargetError, match="Iceberg can name no file in"):
+            IcebergTables(made.home / name / "iceberg").put(made.version(TWO))
 
 
 def current(folder: Path, ending: str) -> Path:
@@ -61,6 +64,12 @@ def other_published(folder: Path) -> None:
         path.unlink()
 
 
+def cut_published(folder: Path) -> None:
+    """Cut short what `published` says."""
+    for path in (folder / "etl/published/data").iterdir():
+        os.truncate(path, 100)
+
+
 def without_catalog(folder: Path) -> None:
     """Take the catalog away."""
     (folder / "catalog.db").unlink()
@@ -69,6 +78,18 @@ def without_catalog(folder: Path) -> None:
 def no_catalog(folder: Path) -> None:
     """Put something else in the catalog's place."""
     (folder / "catalog.db").write_bytes(b"mine" * 1000)
+
+
+def row_without_metadata(folder: Path) -> None:
+    """Let the catalog know a table, and not where it is."""
+    with closing(sqlite3.connect(folder / "catalog.db")) as connection, connection:
+        connection.execute("UPDATE iceberg_tables SET metadata_location = NULL WHERE table_name = 'two'")
+
+
+def row_of_a_view(folder: Path) -> None:
+    """Let the catalog take a table for a view."""
+    with closing(sqlite3.connect(folder / "catalog.db")) as connection, connection:
+        connection.execute("UPDATE iceberg_tables SET iceberg_type = 'VIEW' WHERE table_name = 'two'")
 
 
 def without_hint(folder: Path) -> None:
@@ -93,7 +114,16 @@ def made_by_another(folder: Path) -> None:
 
 
 DAMAGES = [
-    *(cut_metadata, without_metadata, cut_manifest, without_file, other_published, without_catalog),
+    *(
+        cut_metadata,
+        without_metadata,
+        cut_manifest,
+        without_file,
+        other_published,
+        without_catalog,
+        cut_published,
+    ),
+    *(row_without_metadata, row_of_a_view),
     *(no_catalog, without_hint, written_by_another, made_by_another),
 ]
 

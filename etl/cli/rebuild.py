@@ -1,5 +1,6 @@
 """`sightglass rebuild`: make the tables anew from the log, without asking any API."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ import click
 
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.logs import takes_logs
-from etl.cli.output import FilePath, say_warnings, tell
+from etl.cli.output import FilePath, hide_secrets, say_warnings, tell
 from etl.cli.run import few
 from etl.config import Settings
 from etl.errors import ConfigError
@@ -81,16 +82,22 @@ def command(
 
 def _remotely(settings: Settings, addresses: Sequence[str], how: Mapping[str, Any], *, as_json: bool) -> int:
     """Have others do it."""
-    from etl.pipeline.remote.cluster import cluster  # noqa: PLC0415 -- none else needs it
+    from etl.pipeline.remote.cluster import TOKEN, cluster  # noqa: PLC0415 -- none else needs it
     from etl.pipeline.remote.job import COMPLETE, rebuild_remotely  # noqa: PLC0415
 
     raw, out = addresses
-    redact = Redactor(each.reveal() for each in settings.secrets) if settings.secrets else None
+    # The engine may say the token that it was given.
+    known = [*(each.reveal() for each in settings.secrets), *filter(None, [os.environ.get(TOKEN)])]
+    redact = Redactor(known) if known else None
+    if redact:
+        hide_secrets(lambda: redact)
     with cluster(how["remote"]) as engine:
         report = rebuild_remotely((raw, out), engine, datetime.now(UTC), how["buckets"], redact)
     if as_json:
         print_json(asdict(report))
     _say_logs(report.damaged, report.incomplete)
+    if not report.knows_forgotten:
+        tell(f"no forgotten.json stands beside {raw}: whoever was forgotten comes back from an older log")
     if report.unknown:
         tell(f"undeclared fields, kept in _extra: {few(report.unknown, COMPLETE)}")
     parts = ", ".join(f"{count:,} of {name}" for name, count in report.parts.items())

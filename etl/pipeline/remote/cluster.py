@@ -19,6 +19,8 @@ from etl.pipeline.remote.load import load_bucket
 from etl.pipeline.remote.task import STAGED, TOLD, said
 
 PORT = 15002
+TOKEN = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105 -- the name of the variable
+"""The variable that the client takes a token from."""
 CONNECT = 10
 """Seconds until somebody must answer."""
 SECONDS_OF_RETRIES = 60
@@ -53,11 +55,12 @@ def cluster(address: str) -> Iterator[Engine]:
     try:
         # The client itself would try for minutes.
         socket.create_connection((host, port), CONNECT).close()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
         raise EnvironmentFaultError(
-            f"no Spark Connect answers at {host}:{port}: {error.strerror or error}; start one, mend --remote"
+            f"no Spark Connect answers at {host}:{port}: {why}; start one, mend --remote"
         ) from error
-    with _told(f"{host}:{port}"):
+    with telling(f"{host}:{port}"):
         session = make(address)
     try:
         yield lambda parts: _answers(session, parts, f"{host}:{port}")
@@ -70,15 +73,17 @@ def cluster(address: str) -> Iterator[Engine]:
 
 def _named(address: str) -> tuple[str, int]:
     """Return host and port of an address."""
-    found = urlsplit(address)
     if "token=" in address.lower():
-        raise ConfigError(
-            "--remote holds a token, which any list of processes shows: set SPARK_CONNECT_AUTHENTICATE_TOKEN"
-        )
+        raise ConfigError(f"--remote holds a token, which any list of processes shows: set {TOKEN}")
     with suppress(ValueError):
+        found = urlsplit(address)
         if found.scheme == "sc" and found.hostname and not found.username:
             return found.hostname, found.port or PORT
-    raise ConfigError(f"--remote names no Spark Connect server, which is sc://HOST[:PORT]: {address}")
+    _, login, host = address.rpartition("@")
+    raise ConfigError(
+        "--remote names no Spark Connect server, which is sc://HOST[:PORT]: "
+        + (f"a login, which is not shown, and @{host}" if login else address)
+    )
 
 
 def _client() -> Callable[[str], Any]:
@@ -105,7 +110,7 @@ def _client() -> Callable[[str], Any]:
 def _answers(session: Any, parts: pa.Table, where: str) -> list[str]:  # noqa: ANN401 -- an extra ships the type
     """Have both steps done, and return what is told of each bucket."""
     tasks = max(1, min(MOST_TASKS, -(-parts.num_rows // PARTS_AT_ONCE)))
-    with _told(where):
+    with telling(where):
         for name, value in {
             # Joined because they are small, buckets would wait for one worker.
             "spark.sql.adaptive.coalescePartitions.enabled": "false",
@@ -131,7 +136,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _told(where: str) -> Iterator[None]:
+def telling(where: str) -> Iterator[None]:
     """Say in one line what went wrong, whatever the engine says."""
     try:
         with _quiet():
@@ -139,7 +144,7 @@ def _told(where: str) -> Iterator[None]:
     except SightglassError:
         raise
     except Exception as error:
-        text = f"{error} {getattr(error, 'details', '')}"
+        text = f"{error} {getattr(error, 'details', '')}".strip() or type(error).__name__
         raise said(text) or _failed(text, where) from error
 
 

@@ -20,7 +20,7 @@ from etl.pipeline.rebuild import held_in
 from etl.pipeline.remote.buckets import CONTROL, number_of
 from etl.pipeline.remote.flatten import flatten_parts
 from etl.pipeline.remote.load import load_bucket
-from etl.pipeline.remote.places import Logs, Place, local_path, place_of
+from etl.pipeline.remote.places import Logs, Place, is_within, local_path, place_of
 from etl.pipeline.remote.tables import REFUSED, hide
 from etl.pipeline.remote.task import PARTS, Departed, Key, Loaded, Task, Verdict, Written
 
@@ -64,6 +64,8 @@ class RemoteRebuilt:
     damaged: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     """Undeclared fields."""
+    knows_forgotten: bool = True
+    """Whether beside the logs stands who is to be forgotten."""
     exit_code: int = OK
 
 
@@ -86,19 +88,35 @@ def rebuild_remotely(
     _refuse_inside(raw, out)
     before = _before(place, out)
     with Logs(raw) as logs:
-        parts = {name: found for name in schema.names() if (found := logs.parts(name))}
+        twice: list[str] = []
+        parts = {name: found for name in schema.names() if (found := _once(logs, name, twice))}
         if not parts:
             raise EnvironmentFaultError(f"there is no log in {raw}: name the folder raw/ of a warehouse")
+        knows_forgotten = logs.knows_forgotten()
         buckets = buckets or _buckets(sum(map(logs.size, parts)))
         named = {name: [logs.name_of(part) for part in found] for name, found in parts.items()}
     folder = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     task = Task(__version__, _absolute(raw), _absolute(out), folder, buckets)
     loaded = _loaded(engine, task, parts, named)
-    report = _report(out, task, parts, loaded)
-    files = [_without_secrets(place, folder, file, redact) for each in loaded for file in each.files]
+    report = _report(out, task, parts, loaded, twice)
+    report.knows_forgotten = knows_forgotten
+    files = [file for each in loaded for file in each.files]
+    _left(place, report, files)
+    files = [_without_secrets(place, folder, file, redact) for file in files]
     _complete(place, report, files)
-    place.delete(before)
+    _delete(place, report, before)
     return report
+
+
+def _once(logs: Logs, source: str, twice: list[str]) -> list[Part]:
+    """Return the parts of a log, the first of those with one number; the others are named in `twice`."""
+    found: dict[int, Part] = {}
+    for part in logs.parts(source):
+        first = found.setdefault(part.number, part)
+        if first is not part:
+            names = f"{logs.name_of(part)} has the number of {logs.name_of(first)}"
+            twice.append(f"{names}, and is left out: move away the one that is a copy")
+    return [*found.values()]
 
 
 def _without_secrets(
@@ -123,14 +141,14 @@ def _absolute(uri: str) -> str:
 
 
 def _refuse_inside(raw: str, out: str) -> None:
-    logs, folder = local_path(raw), local_path(out)
-    if logs and folder and (folder.resolve() == logs.resolve() or logs.resolve() in folder.resolve().parents):
+    if is_within(out, raw):
         raise EnvironmentFaultError(f"{out} is in the folder of the logs: name one outside of it")
 
 
 def _before(place: Place, out: str) -> list[str]:
     """Return the files of earlier rebuilds there; EnvironmentFaultError where there are others."""
-    found = place.sizes("")
+    # The name of what marks the folder itself in a store is empty.
+    found = [*filter(None, place.sizes(""))]
     others = [name for name in found if name != COMPLETE and not FOLDER.match(name)]
     if others:
         raise EnvironmentFaultError(
@@ -216,7 +234,11 @@ def _may_go(some: Sequence[tuple[int, Departed]]) -> bool:
 
 
 def _report(
-    out: str, task: Task, parts: Mapping[str, Sequence[Part]], loaded: Sequence[Loaded]
+    out: str,
+    task: Task,
+    parts: Mapping[str, Sequence[Part]],
+    loaded: Sequence[Loaded],
+    twice: Sequence[str],
 ) -> RemoteRebuilt:
     report = RemoteRebuilt(out, task.folder, task.buckets)
     for name, found in parts.items():
@@ -225,17 +247,17 @@ def _report(
         report.parts[name] = len(found) - len(bad)
         if not held_in(found, bad, 0).is_whole:
             report.incomplete.append(name)
-    report.damaged = sorted({why for each in loaded for why in each.damaged})
+    report.damaged = sorted({*twice, *(why for each in loaded for why in each.damaged)})
     report.unknown = sorted({f"{each.source}.{name}" for each in loaded for name in each.unknown})
     for each in loaded:
         for file in each.files:
             report.rows[file.table] = report.rows.get(file.table, 0) + file.rows
-    report.exit_code = QUARANTINED if report.incomplete else OK
+    report.exit_code = QUARANTINED if report.incomplete or report.damaged else OK
     return report
 
 
-def _complete(place: Place, report: RemoteRebuilt, files: Sequence[Written]) -> None:
-    """Say that all is there, once it is; EnvironmentFaultError where a file is not as it was put."""
+def _left(place: Place, report: RemoteRebuilt, files: Sequence[Written]) -> list[str]:
+    """Return what is in the folder besides these; EnvironmentFaultError where one is not as it was put."""
     prefix = f"{report.folder}/"
     found = {name.removeprefix(prefix): size for name, size in place.sizes(prefix).items()}
     lost = [file.path for file in files if found.pop(file.path, None) != file.size]
@@ -244,7 +266,12 @@ def _complete(place: Place, report: RemoteRebuilt, files: Sequence[Written]) -> 
             f"{report.out} lacks {min(lost)} that a worker has put there: does every worker see that place, "
             "and no other rebuild put tables there? Start it again"
         )
-    place.delete(prefix + name for name in found)
+    return [prefix + name for name in found]
+
+
+def _complete(place: Place, report: RemoteRebuilt, files: Sequence[Written]) -> None:
+    """Say that all is there, once it is; EnvironmentFaultError where a file is not as it was put."""
+    place.delete(_left(place, report, files))
     complete = Complete(
         FORMAT,
         __version__,
@@ -254,7 +281,34 @@ def _complete(place: Place, report: RemoteRebuilt, files: Sequence[Written]) -> 
         report.incomplete,
         report.unknown,
     )
+    earlier = place.read(COMPLETE)
     place.put(COMPLETE, msgspec.json.format(msgspec.json.encode(complete), indent=1) + b"\n")
+    try:
+        # Another rebuild that ended at the same moment may have taken these for left by a killed one.
+        _left(place, report, files)
+    except EnvironmentFaultError:
+        if earlier is not None:
+            place.put(COMPLETE, earlier)
+        else:
+            place.delete([COMPLETE])
+        raise
+
+
+def _delete(place: Place, report: RemoteRebuilt, before: Sequence[str]) -> None:
+    """Remove what earlier rebuilds have left; EnvironmentFaultError where another one is complete by now.
+
+    What was there before may be of that one, which began first and ended last.
+    """
+    try:
+        folder = msgspec.json.decode(place.read(COMPLETE) or b"", type=Complete).folder
+    except msgspec.DecodeError:
+        folder = ""
+    if folder != report.folder:
+        raise EnvironmentFaultError(
+            f"another rebuild put tables into {report.out} at the same time, and those count: let one end "
+            "before another begins"
+        )
+    place.delete(before)
 
 
 def here(parts: pa.Table) -> Iterable[str]:

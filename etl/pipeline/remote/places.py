@@ -1,23 +1,26 @@
 """Where logs are read and tables are put: a folder that all workers share, or an object store."""
 
 import os
+import posixpath
 import re
 import shutil
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol, Self, TypeVar
 from urllib.parse import unquote
 
 from etl.errors import ConfigError, EnvironmentFaultError, TargetError
 from etl.extract import forgotten, undone
-from etl.extract.log import ENTRIES, LINES, RAW, Log, Part, part_of
+from etl.extract.log import DAY, ENTRIES, LINES, RAW, Log, Part, part_of
 from etl.extract.log_reader import HEAD
 from etl.files import reason, remedy, sync
 from etl.publish.store.objects import VARIABLES, Objects
 
-SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.ASCII)
+SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/(/?)", re.ASCII | re.IGNORECASE)
 FILE = "file"
+ENTRY = re.compile(rf"{DAY.pattern}/[^/]+{re.escape(LINES)}", re.ASCII)
+"""The name of an entry, below the folder of all entries."""
 ASIDE = ".part"
 """What the name of a file ends with that is being written."""
 COMPRESSED = "zstd"
@@ -49,20 +52,50 @@ def local_path(uri: str) -> Path | None:
     found = SCHEME.match(uri)
     if found is None:
         return Path(uri).absolute()
-    if found[1] in VARIABLES:
+    scheme, rest = found[1].lower(), uri[found.end() :]
+    # Keys hold slashes too: what comes after the first may be the rest of one.
+    if scheme != FILE and set("@:") & set(rest.partition("/")[0]):
+        raise ConfigError(
+            "an address with a login is seen by all, and not shown here: leave out what stands before the "
+            "bucket, and give the login by the store's own variables"
+        )
+    if scheme in VARIABLES and found[2]:
+        if set("?#") & set(rest):
+            raise ConfigError(f"{uri} has a ? or #, of which a store's address is cut: name another prefix")
         return None
-    path = uri.removeprefix(f"{FILE}://")
-    if found[1] == FILE and path.startswith("/"):
-        return Path(unquote(path))
+    if scheme == FILE and found[2] and rest.startswith("/") and "\0" not in unquote(rest):
+        return Path(unquote(rest))
     raise ConfigError(
         f"{uri} is neither a folder, file:///folder, nor s3://, gs:// or az:// with a bucket and a prefix"
     )
 
 
+def is_within(uri: str, other: str) -> bool:
+    """Whether an address is below another one, or the same; ConfigError where one is none."""
+    some = [local_path(each) for each in (uri, other)]
+    inner, outer = (
+        os.path.realpath(path) if path else _normal(each)
+        for path, each in zip(some, (uri, other), strict=True)
+    )
+    return bool(some[0]) == bool(some[1]) and PurePosixPath(inner).is_relative_to(outer)
+
+
+def _normal(uri: str) -> str:
+    """Return the address of a store in the one way of many in which it can be written."""
+    scheme, sign, rest = _lowered(uri).partition("://")
+    return scheme + sign + posixpath.normpath(unquote(rest))
+
+
 def place_of(uri: str) -> Place:
     """Return what is under an address; ConfigError where it is none, or the extra for it is missing."""
     folder = local_path(uri)
-    return _Store(uri) if folder is None else _Folder(folder)
+    return _Store(_lowered(uri)) if folder is None else _Folder(folder)
+
+
+def _lowered(uri: str) -> str:
+    """Return the address of a store with its scheme in small letters, as the store's library knows it."""
+    scheme, sign, rest = uri.partition("://")
+    return scheme.lower() + sign + rest
 
 
 class _Folder:
@@ -183,6 +216,11 @@ class Logs:
         if self._copies:
             self._copies.cleanup()
 
+    def knows_forgotten(self) -> bool:
+        """Whether beside the logs stands who is to be forgotten."""
+        home = self._folder.parent if self._folder else self._copied().parent
+        return (home / forgotten.NAME).exists()
+
     def log(self, source: str) -> Log:
         """Return the log of a source, as far as it is on this machine."""
         if source not in self._logs:
@@ -198,7 +236,9 @@ class Logs:
             return log.parts()
         gone = undone.undone_runs(log.folder)
         names = self._place.sizes(f"{source}/{ENTRIES}/")
-        found = (part_of(self._copied() / name) for name in names if name.endswith(LINES))
+        # A part stands in the folder of a day, and nowhere below: as on a disk.
+        entries = (name for name in names if ENTRY.fullmatch(name.removeprefix(f"{source}/{ENTRIES}/")))
+        found = (part_of(self._copied() / name) for name in entries)
         return sorted(part._replace(is_undone=part.run_id in gone) for part in found if part)
 
     def size(self, source: str) -> int:

@@ -9,12 +9,15 @@ from typing import Any
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import TableAlreadyExistsError
+from pyiceberg.table import StagedTable, Table
 from pyiceberg.utils.config import Config
 from requests import RequestException
 from sqlalchemy import URL
 from sqlalchemy.exc import DatabaseError
 
 from etl.load.warehouse import umask
+from etl.publish.iceberg.commit import newest_ms
 from etl.publish.iceberg.files import LocalFiles
 from etl.publish.iceberg.manifests import FAILURES
 from etl.publish.targets.iceberg import CATALOG
@@ -39,6 +42,22 @@ class _PatientCatalog(RestCatalog):
         return session
 
 
+class _SteadyCatalog(SqlCatalog):
+    """A catalog in a file, of which no table goes back in time where the clock does."""
+
+    def _update_and_stage_table(
+        self,
+        current_table: Table | None,
+        table_identifier: Any,  # noqa: ANN401 -- pyiceberg's own
+        requirements: Any,  # noqa: ANN401
+        updates: Any,  # noqa: ANN401
+    ) -> StagedTable:
+        staged = super()._update_and_stage_table(current_table, table_identifier, requirements, updates)
+        made = staged.metadata
+        staged.metadata = made.model_copy(update={"last_updated_ms": newest_ms(made)})
+        return staged
+
+
 @contextmanager
 def opened(folder: Path, address: Secret) -> Iterator[Catalog]:
     """Give the catalog: the server at the address, or the file in the folder; UNWELL, OSError."""
@@ -51,12 +70,15 @@ def _file(path: Path) -> Catalog:
         path.touch()
         path.chmod(0o666 & ~umask())
     address = URL.create("sqlite", database=str(path)).render_as_string()
-    return SqlCatalog(NAME, uri=address, **FILES)
+    return _SteadyCatalog(NAME, uri=address, **FILES)
 
 
-def is_damage(error: DatabaseError) -> bool:
-    """Whether a file is no catalog any more; not where somebody is at work with it, or the disk is full."""
-    return type(error) is DatabaseError
+def is_damage(error: Exception) -> bool:
+    """Whether a file is no catalog any more, or has a row of a table that it does not find itself.
+
+    Not where somebody is at work with it, or the disk is full.
+    """
+    return type(error) in (DatabaseError, TableAlreadyExistsError)
 
 
 def _server(address: Secret) -> Catalog:

@@ -121,6 +121,17 @@ def commit(
     return current.snapshot_id
 
 
+def newest_ms(held: TableMetadata) -> int:
+    """Return when a table was changed last, in milliseconds since 1970.
+
+    Most readers refuse a table that went back in time.
+    """
+    snapshots = [each.timestamp_ms for each in held.snapshots]
+    logged = [each.timestamp_ms for each in held.snapshot_log]
+    files = [each.timestamp_ms for each in held.metadata_log]
+    return max([held.last_updated_ms, *snapshots, *logged, *files])
+
+
 def expire(catalog: Catalog, table: Table, unneeded: Collection[int]) -> None:
     """Take snapshots that nobody needs out of a table; it stays as it is."""
     _make(catalog, table, [_without(unneeded)] if unneeded else [])
@@ -199,7 +210,7 @@ def _snapshot(held: TableMetadata, schema: Schema, wanted: Wanted, entries: Entr
         "snapshot-id": number,
         "parent-snapshot-id": held.current_snapshot_id,
         "sequence-number": sequence,
-        "timestamp-ms": int(wanted.at * 1000),
+        "timestamp-ms": max(int(wanted.at * 1000), newest_ms(held)),
         "manifest-list": listed,
         "summary": _summary(wanted, before, stays),
         "schema-id": schema.schema_id,

@@ -14,8 +14,9 @@ from etl.files import sync
 from etl.load.warehouse import umask
 
 SCHEME = "file://"
-UNNAMEABLE = "#%?"
+UNNAMEABLE = "#%?\n\r\t"
 """Characters that an address of a file cannot hold as they are: readers take them for something else."""
+SHOWN = "# % ?, tabs and ends of lines"
 
 
 def location_of(path: Path) -> str:

@@ -31,7 +31,7 @@ from etl.publish.iceberg.commit import (
     expire,
     new_columns,
 )
-from etl.publish.iceberg.files import UNNAMEABLE, is_at, location_of
+from etl.publish.iceberg.files import SHOWN, UNNAMEABLE, is_at, location_of
 from etl.publish.iceberg.left import MADE_HERE, is_ours
 from etl.publish.iceberg.manifests import DAMAGE, Manifests
 from etl.publish.iceberg.strays import DATA, HINT, METADATA, Version, old_heads, remove_strays
@@ -51,6 +51,8 @@ from etl.publish.target import Release
 from etl.setting import Secret
 
 PUBLISHED_NAME = f"etl.{PUBLISHED}"
+AT = "sightglass.at"
+"""When a snapshot was made, in seconds since 1970, by the clock."""
 PROPERTIES = {
     "gc.enabled": "false",  # whoever drops a table is not to take the lake's files away
     "write.metadata.previous-versions-max": "1",
@@ -85,7 +87,7 @@ class IcebergTables:
     def put(self, release: Release) -> None:
         """Bring each table to its files in this version, then say so in `published`."""
         if any(sign in str(self._folder) for sign in UNNAMEABLE):
-            raise TargetError(f"Iceberg can name no file in {self._folder}: leave out {' '.join(UNNAMEABLE)}")
+            raise TargetError(f"Iceberg can name no file in {self._folder}: leave out {SHOWN}")
         try:
             with writable(self._folder):
                 remove(made(self._folder) / ASIDE)
@@ -101,7 +103,7 @@ class IcebergTables:
         try:
             try:
                 self._bring(release)
-            except DatabaseError as error:
+            except (DatabaseError, exceptions.TableAlreadyExistsError) as error:
                 if not is_damage(error) or self._address:
                     raise
                 remove(self._folder / CATALOG_FILE)
@@ -154,7 +156,9 @@ class _Session:
         if current is None or current.snapshot_id != snapshot:
             return False
         return all(
-            self._place(name, DATA, Path(each).name).is_file() for each in self._manifests.entries(current)
+            (path := self._place(name, DATA, Path(location).name)).is_file()
+            and path.stat().st_size == each.data_file.file_size_in_bytes
+            for location, each in self._manifests.entries(current).items()
         )
 
     def _lacks(self, name: str) -> bool:
@@ -204,7 +208,7 @@ class _Session:
         table = self._table(name) or self._created(name, columns, properties)
         current = table.metadata.current_snapshot_id
         unneeded = {each.snapshot_id for each in table.metadata.snapshots} - kept - {current}
-        about = {VERSION: self._release.version, **said}
+        about = {VERSION: self._release.version, AT: str(self._now), **said}
         before, entries = table.metadata_location, self._manifests.entries(table.current_snapshot())
         snapshot = commit(
             self._catalog, table, Wanted(columns, properties, files, about, self._now), entries, unneeded
@@ -288,9 +292,11 @@ class _Session:
                 return
             try:
                 found = msgspec.json.decode(tables, type=dict[str, Version])
-            except msgspec.DecodeError:
+                # The time of a snapshot never goes back, though the clock may have.
+                at = float((summary and summary[AT]) or each.timestamp_ms / 1000)
+            except ValueError:
                 return
-            yield each.timestamp_ms / 1000, Said(each.snapshot_id, version, found)
+            yield at, Said(each.snapshot_id, version, found)
 
     def _table(self, name: str) -> IcebergTable | None:
         """Return a table; None where there is none, or none that can be gone on with."""
