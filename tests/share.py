@@ -65,6 +65,7 @@ SLOW = {
     "test_readers.py",
     "test_rebuild.py",
     "test_rebuild_remote.py",
+    "test_rebuild_remote_arguments.py",
     "test_recovery.py",
     "test_redact.py",
     "test_refresh.py",

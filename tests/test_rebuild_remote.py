@@ -29,6 +29,7 @@ from support.remote import (
     differing,
     of_files,
     of_warehouse,
+    said_by,
     sail,
     spark,
 )
@@ -39,9 +40,8 @@ from etl.demo.script import FOREVER, Answer, Rule, Script
 from etl.errors import EnvironmentFaultError
 from etl.extract.forgotten import begun, remember
 from etl.pipeline.remote import job
-from etl.pipeline.remote.cluster import telling as told
 from etl.pipeline.remote.job import here, rebuild_remotely
-from etl.pipeline.remote.places import Place, is_within, place_of
+from etl.pipeline.remote.places import Place, place_of
 
 LONG = "TEST_LONG" in os.environ
 NOW = datetime(2026, 12, 1, tzinfo=UTC)
@@ -325,59 +325,6 @@ def test_places_that_do_not_do_are_named(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("remote", "said"),
-    [
-        (
-            "http://127.0.0.1",
-            "--remote names no Spark Connect server, which is sc://HOST[:PORT]: http://127.0.0.1",
-        ),
-        (
-            "sc://127.0.0.1:x",
-            "--remote names no Spark Connect server, which is sc://HOST[:PORT]: sc://127.0.0.1:x",
-        ),
-        ("sc://127.0.0.1:1", "no Spark Connect answers at 127.0.0.1:1: Connection refused"),
-        ("sc://h/;token=hush", "--remote holds a token, which any list of processes shows: set SPARK_"),
-    ],
-)
-def test_addresses_that_do_not_do_are_named(tmp_path: Path, remote: str, said: str) -> None:
-    """In one line, with exit code 2; a token is not shown."""
-    ran = asked(tmp_path)("rebuild", "--remote", remote, "raw", "out")
-
-    assert (2, 1, True, False) == (
-        ran.code,
-        ran.err.count("\n"),
-        ran.err.startswith(f"sightglass: {said}"),
-        "hush" in ran.err,
-    )
-
-
-def test_arguments_that_do_not_go_together(tmp_path: Path) -> None:
-    """They are named, and nothing is done."""
-    asks = [
-        ("--remote", "sc://h", "raw"),
-        ("--remote", "sc://h", "raw", "out", "--log-alone"),
-        ("--buckets", "3"),
-    ]
-    ran = [asked(tmp_path)("rebuild", *each) for each in asks]
-
-    both = "sightglass: --remote takes RAW_URI and OUT_URI; --into and --log-alone are for one machine\n"
-    assert [(2, both), (2, both), (2, "sightglass: --buckets is for a rebuild with --remote\n")] == [
-        (each.code, each.err) for each in ran
-    ]
-
-
-def test_without_the_extra_one_line_says_how_to_get_it(tmp_path: Path) -> None:
-    """All else works."""
-    (tmp_path / "pyspark.py").write_text("raise ModuleNotFoundError('none', name='pyspark')")
-    ran = Sightglass(tmp_path, {"PYTHONPATH": f"{tmp_path}:{ROOT}"})(
-        "rebuild", "--remote", "sc://h", "r", "o"
-    )
-
-    said = "sightglass: a rebuild on a cluster needs pyspark: pip install 'sightglass-etl[spark]'\n"
-    assert (2, said) == (ran.code, ran.err)
-
-
 def test_workers_without_sightglass_or_with_another_are_named(story: Story, tmp_path: Path) -> None:
     """In one line that says what to install there."""
     none, other = tmp_path / "none", tmp_path / "other"
@@ -407,30 +354,6 @@ def test_a_cluster_that_dies_is_named(story: Story, tmp_path: Path) -> None:
 
     assert (2, 1, True) == (ran.code, ran.err.count("\n"), " failed: " in ran.err)
     assert not (tmp_path / "out" / "complete.json").exists()
-
-
-OTHERS = "from etl import cli\ncli.main()"
-"""The command as it is."""
-TELLS = """
-from contextlib import contextmanager
-from etl.pipeline.remote import cluster
-@contextmanager
-def telling(address):
-    with cluster.telling("h:1"):
-        raise ValueError("it does not take hush-this-token")
-    yield
-cluster.cluster = telling
-from etl import cli
-cli.main()
-"""
-"""The command, whose engine says the token that it was given."""
-
-
-def said_by(sightglass: Sightglass, program: str, *arguments: str) -> tuple[int, str]:
-    """The exit code and standard error of a rebuild by this program."""
-    with started(sightglass, program, "rebuild", "--remote", *arguments) as process:
-        _, said = process.communicate(timeout=100)
-    return process.returncode, said
 
 
 def test_two_rebuilds_into_one_place_leave_one_that_is_whole(
@@ -504,78 +427,6 @@ def test_workers_that_see_another_place_are_named_where_secrets_are_known(
 
     with pytest.raises(EnvironmentFaultError, match="does every worker see that place"):
         rebuild_remotely((str(story.raw), str(out)), elsewhere, NOW, 1, lambda text: text)
-
-
-@pytest.mark.parametrize(
-    ("remote", "raw"),
-    [
-        ("sc://user:hunter2secret@h:1", "raw"),
-        ("sc://user:hunter2/secret@h:1", "raw"),
-        ("sc://here", "s3://key:hunter2secret@bucket/raw"),
-        ("sc://here", "s3://key:hunter2/secret@bucket/raw"),
-        ("sc://here", "ftp://key:hunter2secret@bucket/raw"),
-        ("sc://here", "S3://key:hunter2secret@bucket/raw"),
-    ],
-)
-def test_logins_in_addresses_are_refused_and_not_shown(tmp_path: Path, remote: str, raw: str) -> None:
-    """Whatever they are the login of."""
-    program = HERE if remote == "sc://here" else OTHERS
-    code, said = said_by(asked(tmp_path), program, remote, raw, "out")
-
-    assert (2, 1, False, False) == (code, said.count("\n"), "hunter2" in said, "secret" in said)
-
-
-def test_a_token_that_the_engine_says_is_not_shown(tmp_path: Path) -> None:
-    """It comes from its own variable, which is no setting."""
-    sightglass = asked(tmp_path).but_for({"SPARK_CONNECT_AUTHENTICATE_TOKEN": "hush-this-token"})
-    code, said = said_by(sightglass, TELLS, "sc://here", "raw", "out")
-
-    assert (2, "sightglass: the cluster at h:1 failed: it does not take ***\n") == (code, said)
-
-
-@pytest.mark.parametrize(
-    ("raw", "out", "said"),
-    [
-        ("raw", "file:/x", "file:/x is neither a folder, file:///folder, nor s3://"),
-        ("raw", "S3:/bucket/x", "S3:/bucket/x is neither a folder"),
-        ("raw", "file:///x%00y", "file:///x%00y is neither a folder"),
-        ("raw", "s3://bucket/a?b", "s3://bucket/a?b has a ? or #"),
-        ("s3://bucket/a#b", "out", "s3://bucket/a#b has a ? or #"),
-        ("s3://bucket/home/raw", "S3://bucket/home/raw/made", "S3://bucket/home/raw/made is in the folder"),
-        ("s3://bucket/home/raw/", "s3://bucket/home/raw", "s3://bucket/home/raw is in the folder of the"),
-        ("loop", "out", "cannot read"),
-        ("raw", "loop", "cannot use"),
-    ],
-)
-def test_addresses_that_mislead_are_refused(tmp_path: Path, raw: str, out: str, said: str) -> None:
-    """In one line; nothing is written anywhere."""
-    (tmp_path / "loop").symlink_to("loop")
-    code, shown = said_by(asked(tmp_path), HERE, "sc://here", raw, out)
-
-    assert (2, 1, True) == (code, shown.count("\n"), shown.startswith(f"sightglass: {said}")), shown
-    assert ["loop"] == [each.name for each in tmp_path.iterdir()]
-
-
-@pytest.mark.parametrize("address", ["sc://[", "sc://a..b"])
-def test_names_that_are_none_are_refused(tmp_path: Path, address: str) -> None:
-    """In one line."""
-    ran = asked(tmp_path)("rebuild", "--remote", address, "raw", "out")
-
-    assert (2, 1, True) == (ran.code, ran.err.count("\n"), address.removeprefix("sc://") in ran.err)
-
-
-def test_a_scheme_in_capitals_is_that_of_a_store() -> None:
-    """It names the same place."""
-    assert is_within("S3://bucket/raw/a", "s3://bucket/raw")
-    assert not is_within("s3://bucket/rawer", "s3://bucket/raw")
-    assert not is_within("s3://bucket/raw", "raw")
-    assert "_Store" == type(place_of("S3://bucket/raw")).__name__
-
-
-def test_an_error_without_words_is_named_by_its_kind() -> None:
-    """What an engine raises may say nothing."""
-    with pytest.raises(EnvironmentFaultError, match=r"^the cluster at h:1 failed: KeyError$"), told("h:1"):
-        raise KeyError
 
 
 def test_a_log_that_was_copied_alone_is_named(story: Story, tmp_path: Path) -> None:

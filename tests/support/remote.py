@@ -17,6 +17,7 @@ import msgspec
 from conftest import ROOT, Sightglass, as_read
 
 from etl import schema
+from support.kills import started
 
 PACKAGES = Path(os.environ.get("TEST_SPARK", Path(sys.prefix, "spark")))
 """Sail and the client, which `make setup` installs in a folder of their own."""
@@ -157,3 +158,10 @@ def differing(left: Dump, right: Dump) -> dict[str, Any]:
         for name in left
         if left[name] != right[name]
     }
+
+
+def said_by(sightglass: Sightglass, program: str, *arguments: str) -> tuple[int, str]:
+    """The exit code and standard error of a rebuild by this program."""
+    with started(sightglass, program, "rebuild", "--remote", *arguments) as process:
+        _, said = process.communicate(timeout=100)
+    return process.returncode, said
