@@ -38,7 +38,7 @@ import sys
 from etl.publish.lake import Lake
 real = Lake.write
 def write(lake, *rest):
-    print((lake._at.folder.parent / "bi.duckdb").exists(), file=sys.stderr)
+    print((lake._at.home / "bi.duckdb").exists(), file=sys.stderr)
     real(lake, *rest)
 Lake.write = write"""
 """Tells whether there is a `bi.duckdb` while files are written."""

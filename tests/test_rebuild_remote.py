@@ -173,12 +173,17 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield found
 
 
-def test_a_cluster_gives_the_same(story: Story, address: str, tmp_path: Path) -> None:
+def test_a_cluster_gives_the_same(story: Story, tmp_path: Path) -> None:
     """Sail with two workers, asked by the command, which says what was made."""
-    out = tmp_path / "out"
-    ran = asked(tmp_path)(
-        "rebuild", "--remote", address, str(story.raw), str(out), "--buckets", "4", "--json"
-    )
+    for number in range(2):
+        out = tmp_path / f"out{number}"
+        with sail(tmp_path / f"log{number}") as address:
+            ran = asked(tmp_path)(
+                "rebuild", "--remote", address, str(story.raw), str(out), "--buckets", "4", "--json"
+            )
+        # Sail 0.7 itself ends without a word once in a while: that is named, and no fault of ours.
+        if "failed to connect to all addresses" not in ran.err:
+            break
     rows = {name: len(some) for name, some in story.single.items()}
 
     assert (0, {}) == (ran.code, differing(story.single, of_files(out)))

@@ -160,7 +160,7 @@ def test_spreadsheet_gets_no_formulas(evil: Sightglass) -> None:
     safe, plain = evil("sql", "--spreadsheet", query), evil("sql", "--csv", query)
 
     names = "a,b,c,d,e,f,g,h,i,j,k,l"
-    harmless = "'=1+1,-1.5,-1.5,'@x,'-x,-2.5,+1e5,[-1],'\tx,,\"\",a=b"
+    harmless = "'=1+1,-1.5,-1.5,'@x,'-x,-2.5,+1e5,[-1],\"'\tx\",,\"\",a=b"
     as_it_is = '=1+1,-1.5,-1.5,@x,-x,-2.5,+1e5,[-1],\tx,,"",a=b'
     assert Ran(0, f"'={names}\n{harmless}\n", "") == safe
     assert Ran(0, f"={names}\n{as_it_is}\n", "") == plain

@@ -5,9 +5,8 @@ is the microsecond from which on it is to be read; the views of `bi.duckdb` take
 partition whose time has come. So all tables change at one moment, while no file that is being read changes
 its name or what it holds.
 
-For engines that read files the link `lake` leads to a folder of each version's own, with its files under the
-names that they have there. It stays as it is for a grace period after the next version has come: who follows
-the link once, and reads below the folder that it leads to, sees one version whole.
+For engines that read files the link `lake` leads to a folder of the newest version, which stays as it is for a
+grace period after the next has come: who follows the link once sees one version whole.
 
 A version counts once `versions/<since>.commit` is there, which comes last, and before its time has come.
 What it replaced stays for a grace period, for those who still read it. Then a link takes its place, which
@@ -67,6 +66,11 @@ class Change:
     def files(self) -> int:
         """How many files are to be written."""
         return sum(map(len, self.changed.values()))
+
+    @property
+    def tables_changed(self) -> int:
+        """How many tables are written, in whole or in part."""
+        return sum(map(bool, self.changed.values()))
 
     @property
     def rows(self) -> int:
@@ -226,8 +230,10 @@ class Lake:
                 for name, parts in change.changed.items()
                 for part in parts
             }
-            tables_changed = sum(map(bool, change.changed.values()))
-            before, ahead = "", round((self.limits.ahead + AHEAD_PER_TABLE * tables_changed) * 1_000_000)
+            before, ahead = (
+                "",
+                round((self.limits.ahead + AHEAD_PER_TABLE * change.tables_changed) * 1_000_000),
+            )
             while True:
                 # A clock that was set back a little must not make a new version look older than the last.
                 last = 0 if self._set_back() else int(self.newest() or 0)

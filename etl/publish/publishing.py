@@ -1,6 +1,6 @@
 """Publish the warehouse: checked, written aside, and brought in at one moment, all tables together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -124,11 +124,11 @@ def publish(
             raise CheckFailedError(f"{error}; until then these files stay damaged: {_few(names)}") from error
         raise
     version = lake.commit(_tables(), change, loaded_until) if change.files else lake.newest()
+    lake.discard(damaged)  # a damaged file would end what makes the views
     write_bi(settings)
-    _tidy(lake, settings, damaged)
+    _tidy(lake, settings)
     failed = put(release_of(lake, _tables(), version, settings), others)
-    tables = sum(map(bool, change.changed.values()))
-    published = Published(version, tables, change.files, change.rows, names, failed)
+    published = Published(version, change.tables_changed, change.files, change.rows, names, failed)
     event("publish.ended", **published.as_json())
     return published
 
@@ -141,12 +141,11 @@ def bring_former(settings: Settings) -> None:
             write_bi(settings)
 
 
-def _tidy(lake: Lake, settings: Settings, damaged: Sequence[Path]) -> None:
+def _tidy(lake: Lake, settings: Settings) -> None:
     """Forget what was noted for this version, and bring the folder in order."""
     for name in (REBUILT, FEWER):
         (settings.home / name).unlink(missing_ok=True)
     forget_held(settings.home)
-    lake.discard(damaged)
     lake.link()
     lake.clean(settings.lake_grace)
 
