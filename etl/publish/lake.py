@@ -5,8 +5,8 @@ is the microsecond from which on it is to be read; the views of `bi.duckdb` take
 partition whose time has come. So all tables change at one moment, while no file that is being read changes
 its name or what it holds.
 
-For engines that read files the link `lake` leads to a folder of the newest version, which stays as it is for a
-grace period after the next has come: who follows the link once sees one version whole.
+Engines that read files follow the link `lake`, once, to a folder of the newest version: it stays as it is
+for a grace period after the next has come.
 
 A version counts once `versions/<since>.commit` is there, which comes last, and before its time has come.
 What it replaced stays for a grace period, for those who still read it. Then a link takes its place, which
@@ -329,9 +329,8 @@ class Lake:
                 pq.write_table(tables[name].arrow().empty_table(), aside)
                 finish(aside)
                 aside.rename(self._at.version(name, part, FIRST))
-        first = self._at.commit(FIRST)
-        first.touch()
-        first.chmod(0o666 & ~umask())
+        self._at.commit(FIRST).touch()
+        self._at.commit(FIRST).chmod(0o666 & ~umask())
 
     def _set_back(self) -> bool:
         """Whether the clock was set back by so much that the newest version would stay it for long."""
