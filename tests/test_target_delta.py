@@ -44,22 +44,6 @@ def loaded(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Sightglas
     return sightglass
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> Made:
-    """Versions made by hand."""
-    return Made(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def grown(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Sightglass:
-    """A warehouse with Delta tables of a first run, and a lake that has come further."""
-    sightglass = place(tmp_path_factory.mktemp("grown") / "place", served, **FORMAT)
-    assert 0 == sightglass("run").code
-    advance(served)
-    assert 0 == sightglass("run", SIGHTGLASS_LAKE_FORMAT="").code
-    return sightglass
-
-
 def put(made: Made, changed: Changes) -> Path:
     """Bring the Delta tables to the next version; return their folder."""
     folder = made.home / "delta"
@@ -354,10 +338,10 @@ def test_what_others_keep_beside_it_stays(made: Made) -> None:
 
 
 @pytest.mark.parametrize("number", range(1, 166, 12))
-def test_a_kill_at_any_moment_is_made_good(number: int, grown: Sightglass, tmp_path: Path) -> None:
+def test_a_kill_at_any_moment_is_made_good(number: int, behind: Sightglass, tmp_path: Path) -> None:
     """Readers keep the complete version that they had, and the next publish brings the new one."""
-    copy(grown.folder, tmp_path / "place")
-    there = Sightglass(tmp_path / "place", grown.settings)
+    copy(behind.folder, tmp_path / "place")
+    there = Sightglass(tmp_path / "place", behind.settings)
     before = in_delta(there.home / "delta")
     with started(there, f"NUMBER, FOLDER = {number}, '/home/delta'\n{AT_A_CHANGE}", "publish") as process:
         process.communicate(timeout=100)

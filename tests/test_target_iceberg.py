@@ -49,22 +49,6 @@ def loaded(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Sightglas
     return sightglass
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> Made:
-    """Versions made by hand."""
-    return Made(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def grown(served: Plant, tmp_path_factory: pytest.TempPathFactory) -> Sightglass:
-    """A warehouse with Iceberg tables of a first run, and a lake that has come further."""
-    sightglass = place(tmp_path_factory.mktemp("grown") / "place", served, **FORMAT)
-    assert 0 == sightglass("run").code
-    advance(served)
-    assert 0 == sightglass("run", SIGHTGLASS_LAKE_FORMAT="").code
-    return sightglass
-
-
 def test_rows_are_those_of_the_lake(plant: Plant, asked: Sightglass) -> None:
     """After a first run, one with corrections, and a rebuild, in the newest and the complete version."""
     iceberg = asked.home / "iceberg"
@@ -267,12 +251,12 @@ def test_a_reader_sees_whole_versions_alone(made: Made) -> None:
 
 
 @pytest.fixture
-def there(grown: Sightglass, tmp_path: Path) -> Iterator[Sightglass]:
+def there(behind: Sightglass, tmp_path: Path) -> Iterator[Sightglass]:
     """The same, in the same folder each time: metadata name whole paths."""
-    copy(grown.folder, tmp_path / "kept")
-    yield grown
-    remove(grown.folder)
-    copy(tmp_path / "kept", grown.folder)
+    copy(behind.folder, tmp_path / "kept")
+    yield behind
+    remove(behind.folder)
+    copy(tmp_path / "kept", behind.folder)
 
 
 @pytest.mark.parametrize("number", range(1, 300, 23))

@@ -19,12 +19,6 @@ from etl.errors import TargetError
 from etl.publish.iceberg.tables import IcebergTables
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> Made:
-    """Versions made by hand."""
-    return Made(tmp_path)
-
-
 def test_a_folder_that_iceberg_cannot_name_is_refused(made: Made) -> None:
     """Readers would look elsewhere."""
     for name in ("a#b", "a\nb"):

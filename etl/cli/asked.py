@@ -15,6 +15,8 @@ LARGEST = 2**24
 """Bytes of a query, at most: what is larger is no query, `/dev/zero` for one."""
 READING = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE", "STATEMENT_NODE"})
 """What queries consist of that only read, as DuckDB's parser calls it."""
+TOLD = '{"error":false'
+"""How what the parser tells of a query begins, where it tells anything."""
 NODE = re.compile(r'"type":\s*"(\w+_NODE)"', re.ASCII)
 """What a parsed query holds a part of itself in, as JSON.
 
@@ -80,16 +82,17 @@ def _refuse_changes(connection: duckdb.DuckDBPyConnection, kind: duckdb.Statemen
         inner = _explained(connection, query)
         for statement in connection.extract_statements(inner):
             _refuse_changes(connection, statement.type, inner)
-    elif kind == duckdb.StatementType.MULTI:
-        # PIVOT without the values that become columns.
-        for word in {text.upper() for _, text in _words(query)} & WRITING:
-            raise _changes(word)
-    elif kind == duckdb.StatementType.SELECT:
-        ((parsed,),) = connection.execute("SELECT json_serialize_sql($1)", [query]).fetchall()
-        for node in {*NODE.findall(parsed)} - READING:
-            raise _changes(node.partition("_")[0])
-    else:
+    elif kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI):
         raise _changes(kind.name)
+    else:
+        ((parsed,),) = connection.execute("SELECT json_serialize_sql($1)", [query]).fetchall()
+        if parsed.startswith(TOLD):
+            for node in {*NODE.findall(parsed)} - READING:
+                raise _changes(node.partition("_")[0])
+        else:
+            # Of PIVOT without the values that become columns, the parser tells nothing.
+            for word in {text.upper() for _, text in _words(query)} & WRITING:
+                raise _changes(word)
 
 
 def _explained(connection: duckdb.DuckDBPyConnection, query: str) -> str:

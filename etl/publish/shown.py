@@ -1,7 +1,8 @@
 """What engines that read files see: a folder for each version, and a link to the newest."""
 
 import os
-from errno import EEXIST, ENOTDIR
+from collections.abc import Iterator
+from errno import ENOTDIR
 from itertools import count
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def _lead(at: Layout, target: Path) -> None:
     left = _shown(at)
     if at.lake.is_dir() and not at.lake.is_symlink():
         # A folder cannot be replaced by a link in one step.
-        kept = _moved(at)
+        kept = next(path for path in _places(at) if not os.path.lexists(path))
+        at.lake.rename(kept)
         aside.rename(at.lake)
         _empty_former(at, kept)
     else:
@@ -103,29 +105,20 @@ def move_former(at: Layout) -> bool:
         return True
     aside = at.home / f"{VERSIONS}{PART}"
     remove(aside)
-    for path in [*former.glob("*"), *former.glob("*/*/*")]:
-        # Links stand where a file is about to go, and led from there to what is aside.
-        if (
-            path.is_file()
-            and not path.is_symlink()
-            and (is_commit(path) or path.parent.parent.parent == former)
-        ):
+    made(aside)
+    for path in [*filter(is_commit, former.iterdir()), *former.glob("*/*/*.parquet")]:
+        # Links stand where a file is about to go, and lead from there to what is aside.
+        if path.is_file() and not path.is_symlink():
             link(path, made(aside / path.parent.relative_to(former)) / path.name)
     aside.rename(at.versions)
     sync(at.home)
     return True
 
 
-def _moved(at: Layout) -> Path:
-    """Move the folder that is in the place of the link out of its way, and return its place."""
-    for number in count():
-        kept = at.home / (f"{KEPT}.{number}" if number else KEPT)
-        try:
-            return at.lake.rename(kept)
-        except OSError as error:
-            if error.errno not in (EEXIST, ENOTDIR) and not kept.exists():
-                raise
-    raise AssertionError("numbers do not end")
+def _places(at: Layout) -> Iterator[Path]:
+    """Yield the places where a folder that was in the place of the link may be kept, the best first."""
+    yield at.home / KEPT
+    yield from (at.home / f"{KEPT}.{number}" for number in count(1))
 
 
 def _empty_former(at: Layout, kept: Path) -> None:

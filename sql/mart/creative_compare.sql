@@ -136,74 +136,47 @@ media AS (
     FROM dated
 ),
 
-percentiles AS (
+totals AS (
+    SELECT
+        media_id,
+        metric,
+        max(value) AS value
+    FROM neurons.media_metrics
+    WHERE time_window = 'total' AND value IS NOT NULL
+    GROUP BY media_id, metric
+),
+
+ranked AS (
     SELECT
         media.media_id,
-        CASE
-            WHEN scores.focus IS NOT NULL
-                AND count(scores.focus) OVER (PARTITION BY media.type, media.month) > 1
-            THEN CAST(
-                100 * (
-                    rank() OVER (PARTITION BY media.type, media.month ORDER BY scores.focus NULLS LAST) - 1
-                ) AS DOUBLE
-            ) / (count(scores.focus) OVER (PARTITION BY media.type, media.month) - 1)
-        END AS focus_percentile,
-        CASE
-            WHEN scores.cognitive_demand IS NOT NULL
-                AND count(scores.cognitive_demand) OVER (PARTITION BY media.type, media.month) > 1
-            THEN CAST(
-                100 * (
-                    rank() OVER (PARTITION BY media.type, media.month ORDER BY scores.cognitive_demand NULLS LAST) - 1
-                ) AS DOUBLE
-            ) / (count(scores.cognitive_demand) OVER (PARTITION BY media.type, media.month) - 1)
-        END AS cognitive_demand_percentile,
-        CASE
-            WHEN scores.engagement IS NOT NULL
-                AND count(scores.engagement) OVER (PARTITION BY media.type, media.month) > 1
-            THEN CAST(
-                100 * (
-                    rank() OVER (PARTITION BY media.type, media.month ORDER BY scores.engagement NULLS LAST) - 1
-                ) AS DOUBLE
-            ) / (count(scores.engagement) OVER (PARTITION BY media.type, media.month) - 1)
-        END AS engagement_percentile,
-        CASE
-            WHEN scores.memory IS NOT NULL
-                AND count(scores.memory) OVER (PARTITION BY media.type, media.month) > 1
-            THEN CAST(
-                100 * (
-                    rank() OVER (PARTITION BY media.type, media.month ORDER BY scores.memory NULLS LAST) - 1
-                ) AS DOUBLE
-            ) / (count(scores.memory) OVER (PARTITION BY media.type, media.month) - 1)
-        END AS memory_percentile,
-        CASE
-            WHEN scores.intent IS NOT NULL
-                AND count(scores.intent) OVER (PARTITION BY media.type, media.month) > 1
-            THEN CAST(
-                100 * (
-                    rank() OVER (PARTITION BY media.type, media.month ORDER BY scores.intent NULLS LAST) - 1
-                ) AS DOUBLE
-            ) / (count(scores.intent) OVER (PARTITION BY media.type, media.month) - 1)
-        END AS intent_percentile,
-        CASE
-            WHEN scores.trust IS NOT NULL
-                AND count(scores.trust) OVER (PARTITION BY media.type, media.month) > 1
-            THEN CAST(
-                100 * (
-                    rank() OVER (PARTITION BY media.type, media.month ORDER BY scores.trust NULLS LAST) - 1
-                ) AS DOUBLE
-            ) / (count(scores.trust) OVER (PARTITION BY media.type, media.month) - 1)
-        END AS trust_percentile,
-        CASE
-            WHEN scores.avoidance IS NOT NULL
-                AND count(scores.avoidance) OVER (PARTITION BY media.type, media.month) > 1
-            THEN CAST(
-                100 * (
-                    rank() OVER (PARTITION BY media.type, media.month ORDER BY scores.avoidance NULLS LAST) - 1
-                ) AS DOUBLE
-            ) / (count(scores.avoidance) OVER (PARTITION BY media.type, media.month) - 1)
-        END AS avoidance_percentile
+        totals.metric,
+        rank() OVER (PARTITION BY media.type, media.month, totals.metric ORDER BY totals.value) - 1 AS lower,
+        count(*) OVER (PARTITION BY media.type, media.month, totals.metric) - 1 AS others
     FROM media
-    LEFT JOIN scores ON scores.media_id = media.media_id
+    INNER JOIN totals ON totals.media_id = media.media_id
+),
+
+places AS (
+    SELECT
+        media_id,
+        metric,
+        CAST(100 * lower AS DOUBLE) / others AS percentile
+    FROM ranked
+    WHERE others > 0
+),
+
+percentiles AS (
+    SELECT
+        media_id,
+        max(percentile) FILTER (WHERE metric = 'focus') AS focus_percentile,
+        max(percentile) FILTER (WHERE metric = 'cognitive_demand') AS cognitive_demand_percentile,
+        max(percentile) FILTER (WHERE metric = 'engagement_new') AS engagement_percentile,
+        max(percentile) FILTER (WHERE metric = 'memory') AS memory_percentile,
+        max(percentile) FILTER (WHERE metric = 'intent') AS intent_percentile,
+        max(percentile) FILTER (WHERE metric = 'trust') AS trust_percentile,
+        max(percentile) FILTER (WHERE metric = 'avoidance') AS avoidance_percentile
+    FROM places
+    GROUP BY media_id
 )
 
 SELECT

@@ -92,8 +92,8 @@ counted AS (
         subject_uid,
         week
 ),
--- Rounded, a bound can be past its end by the last digit of a float.
-measured AS (
+-- What both bounds of a share have in common, by Wilson.
+spread AS (
     SELECT
         counted.application_id,
         counted.model_id,
@@ -106,150 +106,75 @@ measured AS (
         counted.wrongly_seen,
         counted.overlooked,
         counted.misread,
-        CAST(counted.agreed AS DOUBLE) / nullif(counted.reviewed, 0) AS agreed_share,
-        (
-            2 * counted.agreed + z.squared - sqrt(
-                z.squared * (
-                    z.squared
-                    + CAST(4 * counted.agreed * (counted.reviewed - counted.agreed) AS DOUBLE)
-                    / nullif(counted.reviewed, 0)
-                )
+        counted.said_present,
+        counted.user_present,
+        counted.user_absent,
+        counted.mean_probability_overruled,
+        z.squared,
+        sqrt(
+            z.squared * (
+                z.squared
+                + CAST(4 * counted.agreed * (counted.reviewed - counted.agreed) AS DOUBLE) / nullif(counted.reviewed, 0)
             )
-        ) / (2 * (counted.reviewed + z.squared)) AS agreed_share_low,
-        (
-            2 * counted.agreed + z.squared + sqrt(
-                z.squared * (
-                    z.squared
-                    + CAST(4 * counted.agreed * (counted.reviewed - counted.agreed) AS DOUBLE)
-                    / nullif(counted.reviewed, 0)
-                )
+        ) AS agreed_share_spread,
+        sqrt(
+            z.squared * (
+                z.squared
+                + CAST(4 * counted.confirmed_present * (counted.said_present - counted.confirmed_present) AS DOUBLE) / nullif(counted.said_present, 0)
             )
-        ) / (2 * (counted.reviewed + z.squared)) AS agreed_share_high,
-        CAST(counted.confirmed_present AS DOUBLE) / nullif(counted.said_present, 0) AS precision,
-        (
-            2 * counted.confirmed_present + z.squared - sqrt(
-                z.squared * (
-                    z.squared
-                    + CAST(
-                        4 * counted.confirmed_present * (counted.said_present - counted.confirmed_present) AS DOUBLE
-                    )
-                    / nullif(counted.said_present, 0)
-                )
+        ) AS precision_spread,
+        sqrt(
+            z.squared * (
+                z.squared
+                + CAST(4 * counted.confirmed_present * (counted.user_present - counted.confirmed_present) AS DOUBLE) / nullif(counted.user_present, 0)
             )
-        ) / (2 * (counted.said_present + z.squared)) AS precision_low,
-        (
-            2 * counted.confirmed_present + z.squared + sqrt(
-                z.squared * (
-                    z.squared
-                    + CAST(
-                        4 * counted.confirmed_present * (counted.said_present - counted.confirmed_present) AS DOUBLE
-                    )
-                    / nullif(counted.said_present, 0)
-                )
+        ) AS recall_spread,
+        sqrt(
+            z.squared * (
+                z.squared
+                + CAST(4 * counted.wrongly_seen * (counted.user_absent - counted.wrongly_seen) AS DOUBLE) / nullif(counted.user_absent, 0)
             )
-        ) / (2 * (counted.said_present + z.squared)) AS precision_high,
-        CAST(counted.confirmed_present AS DOUBLE) / nullif(counted.user_present, 0) AS recall,
-        (
-            2 * counted.confirmed_present + z.squared - sqrt(
-                z.squared * (
-                    z.squared
-                    + CAST(
-                        4 * counted.confirmed_present * (counted.user_present - counted.confirmed_present) AS DOUBLE
-                    )
-                    / nullif(counted.user_present, 0)
-                )
-            )
-        ) / (2 * (counted.user_present + z.squared)) AS recall_low,
-        (
-            2 * counted.confirmed_present + z.squared + sqrt(
-                z.squared * (
-                    z.squared
-                    + CAST(
-                        4 * counted.confirmed_present * (counted.user_present - counted.confirmed_present) AS DOUBLE
-                    )
-                    / nullif(counted.user_present, 0)
-                )
-            )
-        ) / (2 * (counted.user_present + z.squared)) AS recall_high,
-        CAST(counted.wrongly_seen AS DOUBLE) / nullif(counted.user_absent, 0) AS false_positive_rate,
-        (
-            2 * counted.wrongly_seen + z.squared - sqrt(
-                z.squared * (
-                    z.squared
-                    + CAST(
-                        4 * counted.wrongly_seen * (counted.user_absent - counted.wrongly_seen) AS DOUBLE
-                    )
-                    / nullif(counted.user_absent, 0)
-                )
-            )
-        ) / (2 * (counted.user_absent + z.squared)) AS false_positive_rate_low,
-        (
-            2 * counted.wrongly_seen + z.squared + sqrt(
-                z.squared * (
-                    z.squared
-                    + CAST(
-                        4 * counted.wrongly_seen * (counted.user_absent - counted.wrongly_seen) AS DOUBLE
-                    )
-                    / nullif(counted.user_absent, 0)
-                )
-            )
-        ) / (2 * (counted.user_absent + z.squared)) AS false_positive_rate_high,
-        counted.mean_probability_overruled
+        ) AS false_positive_rate_spread
     FROM counted
     CROSS JOIN z
 )
+-- Each bound as what its square leaves of the other: none is past 0 or 1 by the last digit of a float.
 SELECT
-    measured.application_id,
+    spread.application_id,
     applications.name AS application_name,
-    measured.model_id,
-    measured.subject_uid,
+    spread.model_id,
+    spread.subject_uid,
     subjects.name AS subject_name,
-    measured.week,
-    measured.reviewed,
-    measured.agreed,
-    measured.reviewed - measured.agreed AS overruled,
-    measured.confirmed_present,
-    measured.confirmed_absent,
-    measured.wrongly_seen,
-    measured.overlooked,
-    measured.misread,
-    measured.agreed_share,
-    CASE
-        WHEN measured.agreed_share_low < 0 THEN CAST(0 AS DOUBLE)
-        ELSE measured.agreed_share_low
-    END AS agreed_share_low,
-    CASE
-        WHEN measured.agreed_share_high > 1 THEN CAST(1 AS DOUBLE)
-        ELSE measured.agreed_share_high
-    END AS agreed_share_high,
-    measured.precision,
-    CASE
-        WHEN measured.precision_low < 0 THEN CAST(0 AS DOUBLE)
-        ELSE measured.precision_low
-    END AS precision_low,
-    CASE
-        WHEN measured.precision_high > 1 THEN CAST(1 AS DOUBLE)
-        ELSE measured.precision_high
-    END AS precision_high,
-    measured.recall,
-    CASE
-        WHEN measured.recall_low < 0 THEN CAST(0 AS DOUBLE)
-        ELSE measured.recall_low
-    END AS recall_low,
-    CASE
-        WHEN measured.recall_high > 1 THEN CAST(1 AS DOUBLE)
-        ELSE measured.recall_high
-    END AS recall_high,
-    measured.false_positive_rate,
-    CASE
-        WHEN measured.false_positive_rate_low < 0 THEN CAST(0 AS DOUBLE)
-        ELSE measured.false_positive_rate_low
-    END AS false_positive_rate_low,
-    CASE
-        WHEN measured.false_positive_rate_high > 1 THEN CAST(1 AS DOUBLE)
-        ELSE measured.false_positive_rate_high
-    END AS false_positive_rate_high,
-    measured.mean_probability_overruled
-FROM measured
-LEFT JOIN cogniac.applications AS applications ON applications.application_id = measured.application_id
-LEFT JOIN cogniac.subjects AS subjects ON subjects.subject_uid = measured.subject_uid
+    spread.week,
+    spread.reviewed,
+    spread.agreed,
+    spread.reviewed - spread.agreed AS overruled,
+    spread.confirmed_present,
+    spread.confirmed_absent,
+    spread.wrongly_seen,
+    spread.overlooked,
+    spread.misread,
+    CAST(spread.agreed AS DOUBLE) / nullif(spread.reviewed, 0) AS agreed_share,
+    CAST(2 * spread.agreed * spread.agreed AS DOUBLE)
+    / (spread.reviewed * (2 * spread.agreed + spread.squared + spread.agreed_share_spread)) AS agreed_share_low,
+    1 - CAST(2 * (spread.reviewed - spread.agreed) * (spread.reviewed - spread.agreed) AS DOUBLE)
+    / (spread.reviewed * (2 * (spread.reviewed - spread.agreed) + spread.squared + spread.agreed_share_spread)) AS agreed_share_high,
+    CAST(spread.confirmed_present AS DOUBLE) / nullif(spread.said_present, 0) AS precision,
+    CAST(2 * spread.confirmed_present * spread.confirmed_present AS DOUBLE)
+    / (spread.said_present * (2 * spread.confirmed_present + spread.squared + spread.precision_spread)) AS precision_low,
+    1 - CAST(2 * (spread.said_present - spread.confirmed_present) * (spread.said_present - spread.confirmed_present) AS DOUBLE)
+    / (spread.said_present * (2 * (spread.said_present - spread.confirmed_present) + spread.squared + spread.precision_spread)) AS precision_high,
+    CAST(spread.confirmed_present AS DOUBLE) / nullif(spread.user_present, 0) AS recall,
+    CAST(2 * spread.confirmed_present * spread.confirmed_present AS DOUBLE)
+    / (spread.user_present * (2 * spread.confirmed_present + spread.squared + spread.recall_spread)) AS recall_low,
+    1 - CAST(2 * (spread.user_present - spread.confirmed_present) * (spread.user_present - spread.confirmed_present) AS DOUBLE)
+    / (spread.user_present * (2 * (spread.user_present - spread.confirmed_present) + spread.squared + spread.recall_spread)) AS recall_high,
+    CAST(spread.wrongly_seen AS DOUBLE) / nullif(spread.user_absent, 0) AS false_positive_rate,
+    CAST(2 * spread.wrongly_seen * spread.wrongly_seen AS DOUBLE)
+    / (spread.user_absent * (2 * spread.wrongly_seen + spread.squared + spread.false_positive_rate_spread)) AS false_positive_rate_low,
+    1 - CAST(2 * (spread.user_absent - spread.wrongly_seen) * (spread.user_absent - spread.wrongly_seen) AS DOUBLE)
+    / (spread.user_absent * (2 * (spread.user_absent - spread.wrongly_seen) + spread.squared + spread.false_positive_rate_spread)) AS false_positive_rate_high,
+    spread.mean_probability_overruled
+FROM spread
+LEFT JOIN cogniac.applications AS applications ON applications.application_id = spread.application_id
+LEFT JOIN cogniac.subjects AS subjects ON subjects.subject_uid = spread.subject_uid

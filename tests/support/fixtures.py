@@ -13,6 +13,7 @@ from faults import Healthy, healthy
 
 from support.asking import ATTEMPTS
 from support.kills import Tables, a_little, place, undisturbed
+from support.open_tables import Made, advance
 from support.stops import answer_again
 
 LITTLE = {"applications": 3, "records": 45}
@@ -62,6 +63,24 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
     """A warehouse that was loaded well, from two APIs that are still there."""
     with healthy(tmp_path_factory.mktemp("healthy")) as found:
         yield found
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    """Versions of tables of an open format, made by hand."""
+    return Made(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def behind(
+    request: pytest.FixtureRequest, served: Plant, tmp_path_factory: pytest.TempPathFactory
+) -> Sightglass:
+    """A warehouse with tables of the module's `FORMAT` of a first run, and a lake that has come further."""
+    sightglass = place(tmp_path_factory.mktemp("behind") / "place", served, **request.module.FORMAT)
+    assert 0 == sightglass("run").code
+    advance(served)
+    assert 0 == sightglass("run", SIGHTGLASS_LAKE_FORMAT="").code
+    return sightglass
 
 
 @pytest.fixture

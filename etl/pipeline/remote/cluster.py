@@ -143,7 +143,7 @@ def telling(where: str) -> Iterator[None]:
             yield
     except SightglassError:
         raise
-    except Exception as error:
+    except Exception as error:  # those of the client, of gRPC and of each engine have nothing in common
         text = f"{error} {getattr(error, 'details', '')}".strip() or type(error).__name__
         raise said(text) or _failed(text, where) from error
 

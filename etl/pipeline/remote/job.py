@@ -317,6 +317,5 @@ def here(parts: pa.Table) -> Iterable[str]:
     keys = staged.select(["task", "source", "bucket"])
     for key in keys.group_by(keys.column_names).aggregate([]).to_pylist():
         scalars = tuple(pa.scalar(value) for value in key.values())
-
         mask = pc.and_(pc.equal(staged["source"], key["source"]), pc.equal(staged["bucket"], key["bucket"]))
         yield from load_bucket(scalars, staged.filter(mask))["told"].to_pylist()
