@@ -358,6 +358,7 @@ def test_something_must_be_published(tmp_path: Path) -> None:
         "WITH a AS (COPY (SELECT 1) TO '{home}/versions/x.csv') FROM a",
         "FROM (WITH a AS (COPY (SELECT 1) TO '{home}/versions/x.csv') FROM a)",
         "PIVOT (WITH a AS (COPY (SELECT 1 AS b) TO '{home}/versions/x.csv') FROM a) ON b",
+        "WITH a AS (COPY (SELECT 1 AS b) TO '{home}/versions/x.csv') PIVOT a ON Count USING count(*)",
     ],
 )
 def test_nothing_can_be_changed(loaded: Sightglass, query: str) -> None:
