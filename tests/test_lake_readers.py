@@ -136,9 +136,11 @@ def test_nothing_that_was_replaced_stays_without_grace_whatever_the_clock_says(s
     right, small.lake = small.lake, ahead
     small.execute("UPDATE small.a SET value = 1, also_at = now()")
     small.publish()
+    small.lake = right
+    small.execute("UPDATE small.a SET value = 3, also_at = now()")
+    small.publish()
     for tree in (small.folder / "versions" / ".lakes").iterdir():
         os.utime(tree, (time.time() + 3_600,) * 2)
-    small.lake = right
     small.execute("UPDATE small.a SET value = 2, also_at = now()")
     small.publish(grace=0)
     small.publish(grace=0)
