@@ -199,13 +199,15 @@ def test_a_first_publish_killed_many_times(publishing: Publishing) -> None:
     steps, expected = publishing.steps(), publishing.files()
     lake = [what for what, _ in steps].index("execute")
     publishing.again()
-    deaths = [(publishing.died(number), seen(publishing.home)) for number in range(1, lake, lake // 9)]
+    # What one has made the next need not make: at some number it comes to its end before it is killed.
+    found = []
+    for number in range(1, lake, lake // 9):
+        if not publishing.died(number):
+            break
+        found.append(seen(publishing.home))
 
-    # Once the lake is whole there is less left to do, and the last may come to its end: then all is seen.
-    assert len(deaths) - 1 <= sum(has_died for has_died, _ in deaths)
-    assert [[] if has_died else held(publishing.home) for has_died, _ in deaths] == [
-        all_ for _, all_ in deaths
-    ]
+    assert [[]] * len(found) == found
+    assert len(found) > 4
     assert not publishing.died(0)
     assert (held(publishing.home), expected) == (seen(publishing.home), publishing.files())
 
