@@ -7,29 +7,14 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import Plant, Row, Sightglass, serving, table
-from support.archives import PICTURE, archived, assets, gaps, path_of, row_of
+from conftest import Plant, Sightglass, serving, table
+from support.archives import HEAT, PICTURE, archived, assets, gaps, medium, path_of, row_of
 
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.demo.script import FOREVER, LOGIN_PAGE, Answer, Clock, CutOff, Rule, Script
 from etl.sources.neurons.pictures import NAMES
 
-HEAT = {"SIGHTGLASS_NEURONS_ARCHIVE": "heat"}
 IN_NEURONS = ("neurons", "assets")
-
-
-def medium(media_id: str, **about: str) -> Row:
-    """An image that is finished."""
-    times = {"created_at": "2026-03-02T10:00:00Z", "updated_at": "2026-03-02T10:05:00Z"}
-    return {
-        "media_id": media_id,
-        "name": media_id,
-        "type": "image",
-        "status": "done",
-        "metrics": {},
-        **times,
-        **about,
-    }
 
 
 @pytest.fixture

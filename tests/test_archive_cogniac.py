@@ -8,7 +8,7 @@ import pytest
 from conftest import Plant, Sightglass, serving, table
 from support.archives import archived, gaps, path_of
 from support.kills import AT_A_COMMIT, Moment, content, died, place
-from test_rebuild import differing, everything
+from support.tables import differing, everything
 
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 from etl.demo.picture import picture

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import Plant, Sightglass, serving
 from starlette.types import Receive, Scope, Send
-from support.archives import PICTURE, archived, assets, path_of
+from support.archives import HEAT, PICTURE, archived, assets, medium, path_of
 from support.kills import AT_A_COMMIT, Moment, at_a_call, content, died, place, started
-from test_archive import HEAT, medium
-from test_rebuild import differing, everything
+from support.tables import differing, everything
 
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.demo.script import Rule, Script

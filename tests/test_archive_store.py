@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 from conftest import Plant, Sightglass, serving
-from support.archives import PICTURE, archived, assets, gaps, path_of, row_of
+from support.archives import HEAT, PICTURE, archived, assets, gaps, medium, path_of, row_of
 from support.kills import Moment, at_a_call, died
 from support.s3 import SECRET, Store, serving_store
-from test_archive import HEAT, medium
 
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 

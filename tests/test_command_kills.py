@@ -15,10 +15,10 @@ import pytest
 from conftest import Plant, Sightglass, rows
 from starlette.requests import Request
 from support.kills import Moment, at_a_call, died, place
+from support.narrower import narrow
 from support.posts import AT, post, posted
 from support.publish_kills import copy
 from support.steps import Left, ended, left, steps
-from test_quarantine_command import narrow
 
 LITTLE = {"applications": 2, "records": 30}
 IS_LONG = "TEST_LONG" in os.environ

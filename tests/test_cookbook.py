@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from conftest import Story
-from test_marts import made
+from support.marts import made
 
 from etl.views import views
 

@@ -22,7 +22,7 @@ import pytest
 import sqlglot
 from conftest import ROOT, TABLES, Plant, Ran, Sightglass
 from sqlglot import exp
-from test_marts import CASES, CLOCK, FOUND, VIEWS, load, made, zone_of
+from support.marts import CASES, CLOCK, FOUND, VIEWS, load, made, zone_of
 
 from etl.cli.marts import DIALECTS
 from etl.dialects import WRITTEN, statements, translated

@@ -10,8 +10,8 @@ import pytest
 from conftest import Sightglass
 from faults import Healthy
 from support.doctor import amiss, found
+from support.folders import contents
 from support.kills import PAUSED, started
-from test_plan import everything
 
 ANEW = "`sightglass publish` writes it anew from the warehouse"
 USUAL = {"settings", "owner", "modes", "disk", "lock", "versions", "warehouse", "bi.duckdb", "lake"}
@@ -20,7 +20,7 @@ USUAL = {"settings", "owner", "modes", "disk", "lock", "versions", "warehouse", 
 def test_all_is_well_and_nothing_is_written(loaded: Healthy) -> None:
     """Each check has its line; each API was asked for its login and one list; not a byte is changed."""
     loaded.restore()
-    before, asked = everything(loaded.sightglass.folder), len(loaded.server.asked)
+    before, asked = contents(loaded.sightglass.folder), len(loaded.server.asked)
 
     ran = loaded.sightglass("doctor", "--json")
 
@@ -30,7 +30,7 @@ def test_all_is_well_and_nothing_is_written(loaded: Healthy) -> None:
     assert "the login works; tenant t1, applications: 1, of which it reads 1" == found(ran, "cogniac")["says"]
     assert "the login works; media: 5" == found(ran, "neurons")["says"]
     assert 4 == len(loaded.server.asked) - asked
-    assert before == everything(loaded.sightglass.folder)
+    assert before == contents(loaded.sightglass.folder)
 
 
 def test_people_get_a_line_for_each_check(loaded: Healthy) -> None:

@@ -1,61 +1,22 @@
 """`sightglass forget`: no file of the home holds the id any more, and nothing brings it back."""
 
-import base64
-import io
 import json
 import shutil
-import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from conftest import Plant, Row, Sightglass, rows, table
 from hostile import DETECTIONS, Placed, cogniac, of_cogniac, record, serving
+from support.folders import holding
 from support.kills import AT_A_COMMIT, AT_A_STATEMENT, Moment, at_a_call, content, died, place
 from support.posts import AT, post, posted
-from test_rebuild import differing, everything
+from support.tables import differing, everything
 
 from etl.extract.forgotten import load
-from etl.inbox.segment import Entry, decode
 
 LITTLE = {"applications": 2, "records": 60}
-
-
-def holding(home: Path, needle: str) -> list[str]:
-    """The files below a folder that hold a text, however it is packed there."""
-    found = [path for path in sorted(home.rglob("*")) if path.is_file() and not path.is_symlink()]
-    return [
-        str(path.relative_to(home))
-        for path in found
-        if any(needle.encode().lower() in each.lower() for each in unpacked(path))
-    ]
-
-
-def unpacked(path: Path) -> Iterator[bytes]:
-    """What is in a file: its bytes, and what they stand for."""
-    yield path.read_bytes()
-    if path.suffix == ".zst":
-        with pa.input_stream(str(path), compression="zstd") as stream:
-            content = bytes(stream.read())
-        yield content
-        if ".tar" in path.name:
-            with tarfile.open(fileobj=io.BytesIO(content)) as tar:
-                yield from (f"{each.name}".encode() for each in tar)
-        else:
-            told = [json.loads(line) for line in content.splitlines()]
-            yield b"".join(base64.b64decode(each.get("record_base64", "")) for each in told)
-    elif path.suffix == ".parquet":
-        yield str(pq.read_table(path).to_pylist()).encode()
-        yield str(pq.read_metadata(path).to_dict()).encode()
-    elif path.name == "warehouse.duckdb":
-        yield str(everything(path.parent)).encode()
-    elif path.parent.name == "inbox":
-        read = map(decode, path.read_bytes().splitlines())
-        yield b"".join(each.body for each in read if isinstance(each, Entry))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """`sightglass plan`: what a run would ask, with what it asks itself, and that it writes nothing."""
 
-import hashlib
 import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,22 +9,11 @@ import pytest
 from conftest import Sightglass, table
 from faults import RECORDS, Healthy
 from hostile import MEDIA, Answer, cogniac, of_cogniac, serving
+from support.folders import contents
 from support.kills import PAUSED, started
 
 LIST = "/1/tenants/[^/]+/applications"
 DOWN = Answer(b'{"message": "no"}', 503)
-
-
-def everything(folder: Path) -> dict[str, tuple[int, int, str]]:
-    """All that stands in a folder: size, time and content of each file, mode and time of each folder."""
-    return {
-        str(path.relative_to(folder)): (
-            path.lstat().st_mode,
-            path.lstat().st_mtime_ns,
-            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
-        )
-        for path in sorted([folder, *folder.rglob("*")])
-    }
 
 
 def test_a_plan_says_what_a_run_would_ask_and_writes_nothing(loaded: Healthy) -> None:
@@ -35,7 +23,7 @@ def test_a_plan_says_what_a_run_would_ask_and_writes_nothing(loaded: Healthy) ->
     ((cursor,),) = table(
         sightglass.home, "SELECT epoch_us(cursor_at) FROM etl.cursors WHERE stream = 'detections'"
     )
-    before, asked = everything(sightglass.folder), len(server.asked)
+    before, asked = contents(sightglass.folder), len(server.asked)
     begun = datetime.now(UTC)
 
     ran = sightglass("plan", "--json")
@@ -58,7 +46,7 @@ def test_a_plan_says_what_a_run_would_ask_and_writes_nothing(loaded: Healthy) ->
     assert {"cogniac": 1, "neurons": 1} == plan["asked"]
     login = ["/1/users/current/tenants", "/1/token", "/1/tenants/current/applications"]
     assert [*login, MEDIA] == [each.path for each in server.asked[asked:]]
-    assert before == everything(sightglass.folder)
+    assert before == contents(sightglass.folder)
 
 
 def test_a_plan_before_the_first_run_has_no_numbers_that_nothing_tells(loaded: Healthy) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -13,31 +12,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, Plant, Ran, Row, Sightglass, Truth, all_rows, in_order, rows, serving, table
 from starlette.requests import Request
+from support.narrower import narrow
 
-LIMIT = " }", ", max = 1000 }"
-NARROWER = {
-    "cogniac": {"probability": ("max = 1 }", "max = 0.9 }"), "training_data_count|expires_in": LIMIT},
-    "neurons": {"value": LIMIT},
-}
-"""By schema file and names of columns: what their declarations say, and what narrower ones would."""
 VIDEO = {"status": "done", "type": "video", "metrics": {}, "updated_at": "2026-05-01T00:00:00Z"}
 REFUSED = VIDEO | {"media_id": "loud", "metrics": {"focus": 5000}}
 LOUD, QUIET = b'[{"focus": 5000}]', b'[{"focus": 50}]'
 SAID = {"detection_id": "d1", "subject_uid": "s1", "app_data_type": None}
 SUMMARY = {"quarantine_id", "run_id", "kind", "source", "stream", "partition", "reason", "path", "state"}
-
-
-def narrow(folder: Path) -> str:
-    """A copy of the checkout as of a day when the declarations were narrower: refuses what we accept."""
-    for part in ("etl", "schemas", "sql"):
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
-    for source, changes in NARROWER.items():
-        path = folder / "schemas" / f"{source}.toml"
-        text = path.read_text(encoding="utf-8")
-        for names, (old, new) in changes.items():
-            text = re.sub(rf"(?m)^((?:{names}) +=.*){old}$", rf"\g<1>{new}", text)
-        path.write_text(text, encoding="utf-8")
-    return str(folder)
 
 
 def tables(home: Path) -> dict[str, list[Row]]:

@@ -16,10 +16,10 @@ from etl.extract.stream import Bundle, Page
 PAGE = 5
 END = 10_000
 
-Stretches = st.lists(st.tuples(st.integers(0, END), st.integers(1, END // 4)), max_size=6)
+Ranges = st.lists(st.tuples(st.integers(0, END), st.integers(1, END // 4)), max_size=6)
 
 
-@given(Stretches, st.integers(0, END), st.integers(0, END))
+@given(Ranges, st.integers(0, END), st.integers(0, END))
 def test_what_is_unread_and_what_was_read_make_up_the_whole(
     done: list[tuple[int, int]], start: int, end: int
 ) -> None:

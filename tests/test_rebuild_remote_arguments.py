@@ -11,7 +11,7 @@ from support.remote import (
 )
 
 from etl.errors import EnvironmentFaultError
-from etl.pipeline.remote.cluster import telling as told
+from etl.pipeline.remote.cluster import cluster_errors as told
 from etl.pipeline.remote.places import is_within, place_of
 
 OTHERS = "from etl import cli\ncli.main()"
@@ -20,11 +20,11 @@ TELLS = """
 from contextlib import contextmanager
 from etl.pipeline.remote import cluster
 @contextmanager
-def telling(address):
-    with cluster.telling("h:1"):
+def cluster_errors(address):
+    with cluster.cluster_errors("h:1"):
         raise ValueError("it does not take hush-this-token")
     yield
-cluster.cluster = telling
+cluster.cluster = cluster_errors
 from etl import cli
 cli.main()
 """

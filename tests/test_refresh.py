@@ -8,7 +8,7 @@ import pytest
 from conftest import Plant, Sightglass, Truth, in_order, rows, table
 from hostile import DETECTIONS, Placed, cogniac, of_cogniac, record, serving
 from support.kills import AT_A_COMMIT, Moment, content, died, place
-from test_rebuild import differing, everything
+from support.tables import differing, everything
 
 LITTLE = {"applications": 2, "records": 60}
 OF_COGNIAC = ("results", "detections", "detection_boxes")

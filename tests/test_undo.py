@@ -9,7 +9,7 @@ import pytest
 from conftest import Plant, Sightglass, all_rows, rows
 from support.kills import AT_A_COMMIT, AT_A_STATEMENT, Moment, at_a_call, content, died, place
 from support.posts import AT, post, posted
-from test_rebuild import Dump, differing, everything
+from support.tables import Dump, differing, everything
 
 LITTLE = {"applications": 2, "records": 60}
 BOOKS = ("etl.runs", "etl.run_streams", "etl.log")

@@ -14,7 +14,7 @@ import pytest
 from conftest import Plant, Ran, Sightglass, rows
 from hostile import DETECTIONS, Placed, T, cogniac, of_cogniac, record, serving
 from support.kills import AT_A_STATEMENT, Moment, died, place
-from test_rebuild import Dump, differing, everything
+from support.tables import Dump, differing, everything
 
 LITTLE = {"applications": 2, "records": 60}
 OF_RUNS = {"etl.log", "etl.runs", "etl.run_streams"}

@@ -11,13 +11,13 @@ from statistics import median
 import duckdb
 import pytest
 from conftest import Sightglass, rows, serving, table
+from support.folders import holding
 from support.kills import AT_A_COMMIT
+from support.narrower import narrow
+from support.tables import differing, everything
 from support.variants import differing as differing_of_neurons
 from support.variants import stored
 from support.year import SETTINGS, START, Figures, Year
-from test_forget import holding
-from test_quarantine_command import narrow
-from test_rebuild import differing, everything
 
 from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize, NeuronsVariant

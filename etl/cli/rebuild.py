@@ -83,7 +83,7 @@ def command(
 def _remotely(settings: Settings, addresses: Sequence[str], how: Mapping[str, Any], *, as_json: bool) -> int:
     """Have others do it."""
     from etl.pipeline.remote.cluster import TOKEN, cluster  # noqa: PLC0415 -- none else needs it
-    from etl.pipeline.remote.job import COMPLETE, rebuild_remotely  # noqa: PLC0415
+    from etl.pipeline.remote.job import COMPLETE_FILE, rebuild_remotely  # noqa: PLC0415
 
     raw, out = addresses
     # The engine may say the token that it was given.
@@ -99,7 +99,7 @@ def _remotely(settings: Settings, addresses: Sequence[str], how: Mapping[str, An
     if not report.knows_forgotten:
         tell(f"no forgotten.json stands beside {raw}: whoever was forgotten comes back from an older log")
     if report.unknown:
-        tell(f"undeclared fields, kept in _extra: {few(report.unknown, COMPLETE)}")
+        tell(f"undeclared fields, kept in _extra: {few(report.unknown, COMPLETE_FILE)}")
     parts = ", ".join(f"{count:,} of {name}" for name, count in report.parts.items())
     rows = sum(report.rows.values())
     tell(f"rebuilt from parts of the log: {parts}; {rows:,} rows in {report.out}, folder {report.folder}")

@@ -4,10 +4,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from conftest import table
+from conftest import Row, table
 
 PICTURE = b"\xff\xd8\xff\xfe\x00\x0ba picture\xff\xd9"
 """What begins and ends as a JPEG does."""
+HEAT = {"SIGHTGLASS_NEURONS_ARCHIVE": "heat"}
 ASSETS = """
     SELECT media_id, asset, state, archive_path, bytes, sha256, content_type, error
     FROM neurons.assets WHERE asset IN ({}) ORDER BY ALL
@@ -46,3 +47,17 @@ def assets(home: Path, *names: str) -> list[tuple[Any, ...]]:
 def gaps(home: Path) -> list[tuple[Any, ...]]:
     """What is named as missing in the archive."""
     return table(home, GAPS)
+
+
+def medium(media_id: str, **about: str) -> Row:
+    """An image that is finished."""
+    times = {"created_at": "2026-03-02T10:00:00Z", "updated_at": "2026-03-02T10:05:00Z"}
+    return {
+        "media_id": media_id,
+        "name": media_id,
+        "type": "image",
+        "status": "done",
+        "metrics": {},
+        **times,
+        **about,
+    }

@@ -60,7 +60,7 @@ def cluster(address: str) -> Iterator[Engine]:
         raise EnvironmentFaultError(
             f"no Spark Connect answers at {host}:{port}: {why}; start one, mend --remote"
         ) from error
-    with telling(f"{host}:{port}"):
+    with cluster_errors(f"{host}:{port}"):
         session = make(address)
     try:
         yield lambda parts: _answers(session, parts, f"{host}:{port}")
@@ -110,7 +110,7 @@ def _client() -> Callable[[str], Any]:
 def _answers(session: Any, parts: pa.Table, where: str) -> list[str]:  # noqa: ANN401 -- an extra ships the type
     """Have both steps done, and return what is told of each bucket."""
     tasks = max(1, min(MOST_TASKS, -(-parts.num_rows // PARTS_AT_ONCE)))
-    with telling(where):
+    with cluster_errors(where):
         for name, value in {
             # Joined because they are small, buckets would wait for one worker.
             "spark.sql.adaptive.coalescePartitions.enabled": "false",
@@ -136,7 +136,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def telling(where: str) -> Iterator[None]:
+def cluster_errors(where: str) -> Iterator[None]:
     """Say in one line what went wrong, whatever the engine says."""
     try:
         with _quiet():

@@ -24,7 +24,7 @@ from etl.pipeline.remote.places import Logs, Place, is_within, local_path, place
 from etl.pipeline.remote.tables import REFUSED, hide
 from etl.pipeline.remote.task import PARTS, Departed, Key, Loaded, Task, Verdict, Written
 
-COMPLETE = "complete.json"
+COMPLETE_FILE = "complete.json"
 """What is put last: which folder holds the tables, and with which files."""
 FOLDER = re.compile(r"(\d{8}T\d{6}-[0-9a-f]{8})/", re.ASCII)
 FORMAT = 1
@@ -149,12 +149,12 @@ def _before(place: Place, out: str) -> list[str]:
     """Return the files of earlier rebuilds there; EnvironmentFaultError where there are others."""
     # The name of what marks the folder itself in a store is empty.
     found = [*filter(None, place.sizes(""))]
-    others = [name for name in found if name != COMPLETE and not FOLDER.match(name)]
+    others = [name for name in found if name != COMPLETE_FILE and not FOLDER.match(name)]
     if others:
         raise EnvironmentFaultError(
             f"{out} holds what no rebuild has put there, {min(others)}: name an empty folder"
         )
-    return sorted({*found} - {COMPLETE})
+    return sorted({*found} - {COMPLETE_FILE})
 
 
 def _buckets(size: int) -> int:
@@ -281,16 +281,16 @@ def _complete(place: Place, report: RemoteRebuilt, files: Sequence[Written]) -> 
         report.incomplete,
         report.unknown,
     )
-    earlier = place.read(COMPLETE)
-    place.put(COMPLETE, msgspec.json.format(msgspec.json.encode(complete), indent=1) + b"\n")
+    earlier = place.read(COMPLETE_FILE)
+    place.put(COMPLETE_FILE, msgspec.json.format(msgspec.json.encode(complete), indent=1) + b"\n")
     try:
         # Another rebuild that ended at the same moment may have taken these for left by a killed one.
         _left(place, report, files)
     except EnvironmentFaultError:
         if earlier is not None:
-            place.put(COMPLETE, earlier)
+            place.put(COMPLETE_FILE, earlier)
         else:
-            place.delete([COMPLETE])
+            place.delete([COMPLETE_FILE])
         raise
 
 
@@ -300,7 +300,7 @@ def _delete(place: Place, report: RemoteRebuilt, before: Sequence[str]) -> None:
     What was there before may be of that one, which began first and ended last.
     """
     try:
-        folder = msgspec.json.decode(place.read(COMPLETE) or b"", type=Complete).folder
+        folder = msgspec.json.decode(place.read(COMPLETE_FILE) or b"", type=Complete).folder
     except msgspec.DecodeError:
         folder = ""
     if folder != report.folder:
