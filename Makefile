@@ -21,7 +21,7 @@ endef
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo test test-all test-pythons test-long coverage check bench \
-	clean lock docs
+	clean lock docs site
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -61,7 +61,7 @@ test-long: .venv/fuzz ## Fuzz what takes in answers (FUZZ_SECONDS each), then ru
 check: $(ready) ## Check format, lint and types
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
-	$(bin)/mypy --strict etl tests bench sightglass.py
+	$(bin)/mypy --strict etl tests bench docs sightglass.py
 
 bench: .venv-bench/ready ## Measure against dlt and the vendor's SDK; ARGS='--scale 0.1 --repeat 1' for a quick look
 	.venv-bench/bin/python -m bench $(ARGS)
@@ -71,7 +71,7 @@ clean: ## Remove .venv, caches and what was built; a warehouse stays
 	find etl tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
-	echo hatchling | $(compile) $(ARGS) --extra demo --group test --group lint \
+	echo hatchling | $(compile) $(ARGS) --extra demo --group test --group lint --group docs \
 		--output-file requirements.lock pyproject.toml -
 	printf "%s==$$(sed -n 's/^ *"duckdb>=\([0-9.]*\)".*/\1/p' pyproject.toml)\n" duckdb $(floor_extensions:%=duckdb-extension-%) \
 		| $(compile) --output-file requirements-floor.lock -
@@ -83,10 +83,14 @@ lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
 	$(compile) --constraint requirements.lock --no-emit-package pyarrow --group spark \
 		--output-file requirements-spark.lock
 
-docs: $(ready) ## Write the data dictionary, and the reference of the declarations for people and editors
+docs: $(ready) ## Write the data dictionary, the reference of the declarations, and what pages show of the code
 	$(bin)/python -m etl.dictionary > .venv/written && mv .venv/written schemas/README.md
 	$(bin)/python -m etl.reference > .venv/written && mv .venv/written docs/schema-reference.md
 	$(bin)/python -m etl.reference json > .venv/written && mv .venv/written schemas/declaration.schema.json
+	$(bin)/python -m etl.manual docs/*.md
+
+site: $(ready) ## Make a website of docs/, in build/site
+	$(bin)/python docs/site.py build
 
 # A fresh environment each time, so that nothing unlocked survives; the stamp comes last, so that a broken
 # set-up is done again.

@@ -14,7 +14,7 @@ for each in (signal.SIGINT, signal.SIGTERM):
 
 
 def main() -> None:
-    """Run the command and leave with one of the exit codes that the README explains."""
+    """Run the command and leave with one of the exit codes of `etl.errors.EXIT_CODES`."""
     from etl import process  # noqa: PLC0415 -- what it takes to import is time in which signals come
 
     try:

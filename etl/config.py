@@ -1,7 +1,5 @@
 """Settings: flag beats environment beats `sightglass.toml`; the only place that reads secrets."""
 
-import codecs
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,8 +18,8 @@ from etl.setting import (
     reason_of,
     secrets_of_address,
 )
+from etl.settings_file import FILE, read_file, text_of
 
-FILE = "sightglass.toml"
 PREFIX = "SIGHTGLASS_"
 """What the names of all settings begin with that are no API's own: there, an unknown name is a mistake."""
 
@@ -34,9 +32,6 @@ LARGE = 10**9
 
 DEFAULT = "the default"
 """Where a setting is from that nobody gave."""
-
-LARGEST_FILE = 2**20
-"""Bytes of a file of settings, or of a secret, beyond which it is none."""
 
 T = TypeVar("T")
 Places = Sequence[tuple[str, Mapping[str, str]]]
@@ -60,80 +55,171 @@ class Origin:
 class Settings:
     """All settings of a run, checked: those of no one source by name, a source's own as its dataclass."""
 
-    home: Annotated[Path, Setting("SIGHTGLASS_HOME", "Folder of the warehouse.", "./warehouse")]
+    home: Annotated[
+        Path,
+        Setting(
+            "SIGHTGLASS_HOME", "Folder of the warehouse; its path holds no question mark.", "./warehouse"
+        ),
+    ]
     sources: Annotated[
         tuple[str, ...],
-        Setting("SIGHTGLASS_SOURCES", "Comma-separated sources to load; by default those with credentials."),
+        Setting(
+            "SIGHTGLASS_SOURCES",
+            "Comma-separated sources that `run` loads, each of which must have credentials; "
+            "otherwise all that have.",
+        ),
     ]
     overlap: Annotated[
-        float, Setting("SIGHTGLASS_OVERLAP", "Seconds before the cursor to read again.", "3600", most=CENTURY)
+        float,
+        Setting("SIGHTGLASS_OVERLAP", "Seconds before the cursor that are read again.", "3600", most=CENTURY),
     ]
     lag: Annotated[float, Setting("SIGHTGLASS_LAG", "Newest seconds left for the next run.", "5", most=YEAR)]
     concurrency: Annotated[
         int, Setting("SIGHTGLASS_CONCURRENCY", "Requests in flight per source.", "8", least=1, most=100)
     ]
     retry_budget: Annotated[
-        float, Setting("SIGHTGLASS_RETRY_BUDGET", "Seconds of a request with retries.", "120", most=DAY)
+        float,
+        Setting(
+            "SIGHTGLASS_RETRY_BUDGET",
+            "Seconds one request may take in all: its place among those in flight, login, "
+            "redirects, the answer to its last byte, retries; only the wait for Neurons' own "
+            "rate, of up to 20 seconds, comes on top; 0: one try of at most a minute.",
+            "120",
+            most=DAY,
+        ),
     ]
     body_memory: Annotated[
-        int, Setting("SIGHTGLASS_BODY_MEMORY", "Megabytes of answers in flight.", "768", least=16, most=LARGE)
+        int,
+        Setting(
+            "SIGHTGLASS_BODY_MEMORY",
+            "Megabytes that answers may take while they are read: half in equal shares for the "
+            "requests in flight, half for one page at a time that outgrows its share.",
+            "768",
+            least=16,
+            most=LARGE,
+        ),
     ]
     lake_uri: Annotated[
         str,
         Setting(
-            "SIGHTGLASS_LAKE_URI", "Prefix under which readers see the folder lake, where it is another."
+            "SIGHTGLASS_LAKE_URI",
+            "Prefix under which readers see the folder of the warehouse, where it is another one.",
         ),
     ]
     lake_grace: Annotated[
-        float, Setting("SIGHTGLASS_LAKE_GRACE", "Seconds that replaced files stay.", "600", most=CENTURY)
+        float,
+        Setting(
+            "SIGHTGLASS_LAKE_GRACE",
+            "Seconds that replaced files of the lake stay for those who still read them.",
+            "600",
+            most=CENTURY,
+        ),
     ]
     raw_days: Annotated[
         int | None,
-        Setting("SIGHTGLASS_RAW_DAYS", "Days the log is kept in raw/, or forever; 0 keeps none.", "30"),
+        Setting(
+            "SIGHTGLASS_RAW_DAYS",
+            "Days the log of all that was received is kept in `raw/`, or `forever`; with 0 it "
+            "goes as soon as it is in the tables.",
+            "30",
+        ),
     ]
     archive: Annotated[
         str,
-        Setting("SIGHTGLASS_ARCHIVE", "Folder or s3://, gs://, az:// of pictures; archive in the home."),
+        Setting(
+            "SIGHTGLASS_ARCHIVE",
+            "Where the archive is: a folder, or an object store as `s3://bucket/prefix`, `gs://` or "
+            "`az://` (needs the extra `store`); otherwise the folder `archive` of the warehouse.",
+        ),
     ]
     archive_disk: Annotated[
         float,
-        Setting("SIGHTGLASS_ARCHIVE_DISK", "Megabytes the archive may take; 0: any.", "10000", most=LARGE),
+        Setting(
+            "SIGHTGLASS_ARCHIVE_DISK",
+            "Megabytes that the archive may take, whoever filled it; 0: any number.",
+            "10000",
+            most=LARGE,
+        ),
     ]
     archive_rate: Annotated[
-        float, Setting("SIGHTGLASS_ARCHIVE_RATE", "Megabytes archived in a second; 0: any.", "0", most=LARGE)
+        float,
+        Setting(
+            "SIGHTGLASS_ARCHIVE_RATE",
+            "Megabytes that are archived in a second, at most; 0: any number.",
+            "0",
+            most=LARGE,
+        ),
     ]
     archive_minutes: Annotated[
         float,
-        Setting("SIGHTGLASS_ARCHIVE_MINUTES", "Minutes of a run for archiving; 0: any.", "30", most=DAY),
+        Setting(
+            "SIGHTGLASS_ARCHIVE_MINUTES",
+            "Minutes after which a run archives no more of a source; 0: none.",
+            "30",
+            most=DAY,
+        ),
     ]
     run_days: Annotated[
         int | None,
-        Setting("SIGHTGLASS_RUN_DAYS", "Days each run is kept by itself, or forever.", "400", least=31),
+        Setting(
+            "SIGHTGLASS_RUN_DAYS",
+            "Days each run is kept by itself in `etl.runs` and `etl.run_streams` (at least 31),"
+            " or `forever`; older ones are summed up by day in `etl.run_days`.",
+            "400",
+            least=31,
+        ),
     ]
     sql_memory: Annotated[
-        int, Setting("SIGHTGLASS_SQL_MEMORY", "Megabytes of a reader's query.", "1024", least=64, most=LARGE)
+        int,
+        Setting(
+            "SIGHTGLASS_SQL_MEMORY",
+            "Megabytes that a query of `sql`, `report` or `snapshot` may hold in memory, "
+            "whatever the machine has; what exceeds them is in a private folder below `TMPDIR` "
+            "(`snapshot`: beside its file) for as long.",
+            "1024",
+            least=64,
+            most=LARGE,
+        ),
     ]
     time_zone: Annotated[
-        TimeZone, Setting("SIGHTGLASS_TIME_ZONE", "Time zone of the days in marts and report.", "UTC")
+        TimeZone,
+        Setting(
+            "SIGHTGLASS_TIME_ZONE",
+            "Time zone of the plant, by its IANA name such as `Europe/Berlin`: where days and "
+            "weeks begin in all marts and in the report; `mart.settings` tells it.",
+            "UTC",
+        ),
     ]
     listen: Annotated[
-        str, Setting("SIGHTGLASS_LISTEN", "Address and port on which to receive posts.", "127.0.0.1:9999")
+        str,
+        Setting("SIGHTGLASS_LISTEN", "Address and port on which `listen` receives posts.", "127.0.0.1:9999"),
     ]
     listen_secret: Annotated[
-        Secret, Setting("SIGHTGLASS_LISTEN_SECRET", "What an address must hold so that posts are received.")
+        Secret,
+        Setting(
+            "SIGHTGLASS_LISTEN_SECRET",
+            "What the address of a post must hold; without it, `listen` takes posts from this machine alone.",
+        ),
     ]
     listen_body: Annotated[
         int, Setting("SIGHTGLASS_LISTEN_BODY", "Megabytes of the largest post.", "16", least=1, most=100)
     ]
     listen_rate: Annotated[
-        int, Setting("SIGHTGLASS_LISTEN_RATE", "Posts received in a second.", "2000", least=1, most=LARGE)
+        int,
+        Setting("SIGHTGLASS_LISTEN_RATE", "Posts that are taken in a second.", "2000", least=1, most=LARGE),
     ]
     on_failure: Annotated[
-        str, Setting("SIGHTGLASS_ON_FAILURE", "Command that is given the report of a run that went wrong.")
+        str,
+        Setting(
+            "SIGHTGLASS_ON_FAILURE",
+            "Command that is given the report of a run that went wrong ([alerts.md](alerts.md)).",
+        ),
     ]
     ping_url: Annotated[
         Secret,
-        Setting("SIGHTGLASS_PING_URL", "Address of a heartbeat service, asked after a run.", is_address=True),
+        Setting(
+            "SIGHTGLASS_PING_URL", "Address of a heartbeat service, asked after each run.", is_address=True
+        ),
     ]
     metrics_file: Annotated[
         str, Setting("SIGHTGLASS_METRICS_FILE", "File for Prometheus, written after each run.")
@@ -229,7 +315,7 @@ def _kept(setting: Setting, path: str, where: str) -> str:
     if not path.strip():
         raise ConfigError(f"{name} from {where} is empty: name a file, or leave it out")
     try:
-        secret = _text(Path(path).expanduser()).strip()
+        secret = text_of(Path(path).expanduser()).strip()
     except (OSError, ValueError, RuntimeError) as error:
         # RuntimeError: a home folder that nobody has; ValueError: bytes that are no text, or no path.
         raise ConfigError(f"{name}: cannot read {path}: {reason_of(error)}") from error
@@ -237,28 +323,6 @@ def _kept(setting: Setting, path: str, where: str) -> str:
         raise ConfigError(f"{name}: {path} holds nothing")
     check_secret(setting, secret, f"{name}: {path}")
     return secret
-
-
-def _text(path: Path) -> str:
-    """Return what a file says, without its byte order mark; ValueError where it is too large, or no UTF-8."""
-    with path.open("rb") as file:
-        content = file.read(LARGEST_FILE + 1)
-    if len(content) > LARGEST_FILE:
-        raise ValueError(f"is larger than {LARGEST_FILE:,} bytes")
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ValueError("is UTF-16 text; save it as UTF-8")
-    return content.decode("utf-8-sig")
-
-
-def read_file(found: Path) -> dict[str, str]:
-    """Return what the settings file says."""
-    try:
-        written = tomllib.loads(_text(found))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read the settings file {found}: {reason_of(error)}") from error
-    except RecursionError as error:
-        raise ConfigError(f"cannot read the settings file {found}: it is nested too deeply") from error
-    return {name: _joined(name, value, found) for name, value in written.items()}
 
 
 def _is_setting(name: str, given: Mapping[str, Setting]) -> bool:
@@ -284,14 +348,3 @@ def _nearest(name: str, given: Mapping[str, Setting]) -> str:
     secrets = [f"{each.name}_FILE" for each in given.values() if each.kind is Secret]
     found = get_close_matches(name, [*given, *secrets], 1)
     return f": did you mean {found[0]}?" if found else "."
-
-
-def _joined(name: str, value: object, found: Path) -> str:
-    """Return the value as the environment would give it; ConfigError where it could not."""
-    values = value if isinstance(value, list) else [value]
-    if not all(isinstance(each, str | int | float) and not isinstance(each, bool) for each in values):
-        raise ConfigError(f"{found}: {name} must be a text, a number, or a list of these")
-    try:
-        return ",".join(map(str, values))
-    except ValueError as error:
-        raise ConfigError(f"{found}: {name} is a number of more digits than can be read") from error

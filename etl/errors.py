@@ -19,6 +19,37 @@ BUG = 1
 QUARANTINED = 4
 WORST_FIRST = (1, 2, 75, 3, 4, 0)
 """Exit codes in the order in which one wins over another."""
+NOTHING = "nothing"
+EXIT_CODES = {
+    "0": ("all went well; nothing new is also well", NOTHING),
+    "1": ("a bug; a traceback stands on standard error", "report it"),
+    "2": (
+        (
+            "usage, settings, or this machine (a folder, a file); another account than the warehouse holds; "
+            "a source that was loaded before and has no credentials now (all others were loaded)"
+        ),
+        "fix what the message names; no API was asked to change anything",
+    ),
+    "3": (
+        "a source refused or kept failing; everything else was loaded",
+        "wait, or fix the login; run again",
+    ),
+    "4": (
+        (
+            "data outside the declared types was quarantined, everything else was loaded; a part of the "
+            "log that was not loaded yet is damaged, and what it held is asked for again; a check held "
+            "publishing back, and readers keep the version they had; or a place that the version is put "
+            "besides could not take it"
+        ),
+        "look at `etl.quarantine`; standard error names the check",
+    ),
+    "75": ("another run holds the warehouse", f"{NOTHING}; the next run will do it"),
+    "130, 143": (
+        "the command was told to stop, by Ctrl-C or SIGTERM; it goes within a second or so, whatever it does",
+        f"{NOTHING}; the next run goes on from there",
+    ),
+}
+"""What each exit code means, and what to do."""
 
 
 class SightglassError(Exception):

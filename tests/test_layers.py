@@ -36,7 +36,9 @@ MAY_IMPORT = {
     "values": set[str](),
     "compute": set[str](),
     "setting": {"errors"},
-    "config": {"errors", "setting"},
+    "settings_file": {"errors", "setting"},
+    "config": {"errors", "setting", "settings_file"},
+    "manual": {"cli", "config", "errors", "setting"},
     "files": set[str](),
     "redact": set[str](),
     "declaration": {"values"},
@@ -109,7 +111,8 @@ MAY_IMPORT = {
             "load",
             "pipeline",
         ),
-        *("notify", "process", "publish", "redact", "setting", "sources", "transform", "version"),
+        *("notify", "process", "publish", "redact", "setting", "settings_file", "sources", "transform"),
+        "version",
     },
 }
 """What each part of the package may import of it; a source also its own modules, never another source."""

@@ -1,24 +1,40 @@
-"""What the README promises is there: commands, targets, settings, exit codes."""
+"""What README and pages promise is there: commands, targets, settings, exit codes, links."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
-from etl.cli import COMMANDS, own_areas
-from etl.config import Settings
-from etl.errors import BUG, OK, QUARANTINED, WORST_FIRST, BusyError, EnvironmentFaultError, SourceError
-from etl.setting import declared
+import pytest
+
+from etl.cli import COMMANDS
+from etl.errors import (
+    BUG,
+    EXIT_CODES,
+    OK,
+    QUARANTINED,
+    WORST_FIRST,
+    BusyError,
+    EnvironmentFaultError,
+    SourceError,
+)
+from etl.manual import BLOCK, MADE, filled
 
 CHECKOUT = Path(__file__).parents[1]
 README, CONTRIBUTING = (
     (CHECKOUT / f"{name}.md").read_text(encoding="utf-8") for name in ("README", "CONTRIBUTING")
 )
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted((CHECKOUT / "docs").glob("*.md"))}
 
 
-def test_every_command_is_in_the_readme_and_every_command_there_exists() -> None:
-    """The commands named as `sightglass <command>` are those of the program."""
-    named = set(re.findall(r"sightglass ([a-z]+(?:-[a-z]+)*)\b", README)) - {"opens"}
+def test_every_command_that_is_named_exists() -> None:
+    """README and pages name no command `sightglass <command>` that there is not."""
+    named = {
+        name
+        for text in (README, *PAGES.values())
+        for name in re.findall(r"(?m)(?:^|`)sightglass ([a-z]+(?:-[a-z]+)*)\b", text)
+    }
 
     assert set(COMMANDS) == named
 
@@ -34,44 +50,45 @@ def test_every_make_target_that_is_named_exists() -> None:
 def test_each_extra_is_named_with_its_weight() -> None:
     """In one table, which has no others."""
     declared = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    table = README.split("| extra | MB |")[1].split("\n\n")[0]
+    table = PAGES["install.md"].split("| extra | MB |")[1].split("\n\n")[0]
     named = re.findall(r"^\| `(\w+)` \| (\d+) \|", table, re.MULTILINE)
 
     assert sorted(declared["optional-dependencies"]) == sorted(name for name, _ in named)
     assert len(table.splitlines()) - 2 == len(named)
 
 
-def test_settings_table_lists_every_setting_with_its_default() -> None:
-    """Each declared setting stands in the table with the default it has, and nothing else does."""
-    areas: list[type[Any]] = [Settings, *own_areas()]
-    settings = [each for area in areas for each in declared(area).values()]
-    table = README.split("| variable |")[1].split("\n\n")[0]
-    rows = [row.split("|") for row in table.splitlines()[2:]]
-    written = {
-        name: row[3].strip().replace("`", "")
-        for row in rows
-        for name in re.findall(r"`([A-Z_]{8,})`", row[1])
-    }
-    told_in_words = {
-        "COG_TENANT": "the user's only tenant",
-        "SIGHTGLASS_COGNIAC_APPLICATIONS": "all active ones",
-    }
-
-    assert {each.name: told_in_words.get(each.name, each.default) for each in settings} == written
+@pytest.mark.parametrize("name", [name for name, text in PAGES.items() if BLOCK.search(text)])
+def test_what_pages_show_of_the_code_is_current(name: str) -> None:
+    """Otherwise: `make docs`."""
+    assert filled(PAGES[name]) == PAGES[name]
 
 
-def test_exit_codes_in_the_readme_are_those_of_the_program() -> None:
-    """The table of exit codes lists all of them, and the order in which one wins over another is the same."""
-    table = README.split("| code |")[1].split("\n\n")[0]
-    order = re.search(r"wins in the order ([\d, ]+)", README)
+def test_commands_settings_and_exit_codes_are_shown() -> None:
+    """Each once, wherever."""
+    assert sorted(MADE) == sorted(block[2] for text in PAGES.values() for block in BLOCK.finditer(text))
 
-    assert order is not None
-    assert {
-        OK,
-        BUG,
-        EnvironmentFaultError.exit_code,
-        SourceError.exit_code,
-        QUARANTINED,
-        BusyError.exit_code,
-    } == {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
-    assert [code for code in WORST_FIRST if code] == [int(code) for code in re.findall(r"\d+", order[1])]
+
+def test_all_exit_codes_are_told() -> None:
+    """Those of errors and outcomes, and of a process that was told to stop."""
+    errors = (EnvironmentFaultError, SourceError, BusyError)
+
+    assert {OK, BUG, QUARANTINED, *(each.exit_code for each in errors)} == set(WORST_FIRST)
+    assert [*sorted(str(code) for code in WORST_FIRST), "130, 143"] == sorted(EXIT_CODES, key=_as_shown)
+
+
+def _as_shown(codes: str) -> tuple[bool, str]:
+    return "," in codes, codes
+
+
+def test_the_website_has_all_pages_and_no_link_that_leads_nowhere(tmp_path: Path) -> None:
+    """It is made without a network, and each page is reached from its navigation."""
+    program = [sys.executable, str(CHECKOUT / "docs" / "site.py"), str(tmp_path)]
+    ran = subprocess.run(program, capture_output=True, text=True, check=False)
+    nav = (CHECKOUT / "zensical.toml").read_text(encoding="utf-8")
+    reached = re.findall(r'= "([\w-]+\.md)"', nav)
+
+    assert 0 == ran.returncode, ran.stdout + ran.stderr
+    assert sorted(path.name for path in (tmp_path / "pages").iterdir()) == sorted(reached)
+    assert all(
+        (tmp_path / "site" / name.removesuffix(".md")).is_dir() for name in reached if name != "index.md"
+    )

@@ -78,7 +78,7 @@ def test_without_a_log_a_damaged_warehouse_begins_anew(loaded: Healthy, tmp_path
 
 
 def test_the_messages_lead_to_the_chapter(loaded: Healthy) -> None:
-    """The line names the chapter, the README links to it, and it has the words of the line."""
+    """The line names the chapter, the pages lead to it, and it has the words of the line."""
     path = loaded.sightglass.home / WAREHOUSE
     path.write_bytes(path.read_bytes()[:-100_000])
     (line,) = told(loaded.sightglass("run"))
@@ -86,5 +86,5 @@ def test_the_messages_lead_to_the_chapter(loaded: Healthy) -> None:
 
     assert line.endswith("; readers keep what is published; docs/recovery.md says how to begin anew")
     assert "is damaged" in line
-    assert "](docs/recovery.md)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "](recovery.md)" in (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     assert "`warehouse.duckdb is damaged`" in chapter

@@ -81,12 +81,12 @@ class Lazy(click.Group):
 def group() -> None:
     """Load what vision AI says about your media into a DuckDB warehouse, and ask it in SQL.
 
-    Settings come from the environment or sightglass.toml; the README lists them.
+    Settings come from the environment or sightglass.toml; docs/settings.md lists them.
     """
 
 
 def main() -> None:
-    """Run the command and leave with one of the exit codes that the README explains."""
+    """Run the command and leave with one of the exit codes of `etl.errors.EXIT_CODES`."""
     try:
         with process.stoppable():
             prepare_streams()

@@ -13,8 +13,9 @@ import click
 
 from etl.cli import json_option, own_areas, print_json, takes_settings
 from etl.cli.output import tell
-from etl.config import FILE, Settings, read_file
+from etl.config import Settings
 from etl.setting import Secret, Setting, declared
+from etl.settings_file import FILE, read_file
 
 MINUTES = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60)
 """What divides an hour, so that all pauses are equal."""

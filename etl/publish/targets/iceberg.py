@@ -21,7 +21,9 @@ class OwnSettings:
     catalog: Annotated[
         Secret,
         Setting(
-            CATALOG, "Address of an Iceberg REST catalog; without it, a file is the catalog.", is_address=True
+            CATALOG,
+            "Address of an Iceberg REST catalog; without it the catalog is a file, `iceberg/catalog.db`.",
+            is_address=True,
         ),
     ]
 

@@ -18,10 +18,17 @@ class OwnSettings:
     """Which database holds the tables besides."""
 
     url: Annotated[
-        Secret, Setting(URL, "Address of a PostgreSQL database to publish into.", is_database=True)
+        Secret,
+        Setting(
+            URL,
+            "Address of a PostgreSQL database that every published version is put into, "
+            "`postgresql://user:password@host:5432/database` (needs the extra `postgres`; "
+            "[targets.md](targets.md)).",
+            is_database=True,
+        ),
     ]
     seconds: Annotated[
-        int, Setting(SECONDS, "Seconds of one statement in PostgreSQL.", "900", least=1, most=DAY)
+        int, Setting(SECONDS, "Seconds that one statement may take in PostgreSQL.", "900", least=1, most=DAY)
     ]
 
 

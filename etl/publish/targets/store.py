@@ -18,7 +18,14 @@ SCHEMES = ("s3://", "gs://", "az://")
 class OwnSettings:
     """Where the store is; who may write there, its own usual variables say."""
 
-    url: Annotated[str, Setting(NAME, "s3://, gs:// or az:// where the lake is put besides.")]
+    url: Annotated[
+        str,
+        Setting(
+            NAME,
+            "Object store where the lake is put besides, as `s3://bucket/prefix`, `gs://` or `az://` "
+            "(needs the extra `store`; [targets.md](targets.md)).",
+        ),
+    ]
 
 
 def target(settings: "Settings") -> "Target | None":

@@ -13,7 +13,7 @@ class OwnSettings:
     api_key: Annotated[Secret, Setting("COG_API_KEY", "Cogniac API key, id:secret.")]
     user: Annotated[str, Setting("COG_USER", "Cogniac user name, where there is no API key.", filled=True)]
     password: Annotated[Secret, Setting("COG_PASS", "Cogniac password of that user.", is_password=True)]
-    tenant: Annotated[str, Setting("COG_TENANT", "Cogniac tenant id; needed where the user has several.")]
+    tenant: Annotated[str, Setting("COG_TENANT", "Cogniac tenant id.")]
     url_prefix: Annotated[
         Url, Setting("COG_URL_PREFIX", "Base address of the Cogniac API.", "https://api.cogniac.io/")
     ]
@@ -21,13 +21,14 @@ class OwnSettings:
         tuple[str, ...],
         Setting(
             "SIGHTGLASS_COGNIAC_APPLICATIONS",
-            "Comma-separated application ids; all active ones by default.",
+            "Comma-separated application ids.",
         ),
     ]
     archive: Annotated[
         tuple[str, ...],
         Setting(
             "SIGHTGLASS_COGNIAC_ARCHIVE",
-            "Comma-separated sizes of media to archive, such as 454,original.",
+            "Comma-separated sizes of media to archive: pixels as Cogniac names them, such as "
+            "`454`, or `original` ([archive.md](archive.md)).",
         ),
     ]

@@ -18,7 +18,8 @@ class OwnSettings:
         float,
         Setting(
             "SIGHTGLASS_NEURONS_SWEEP",
-            "Hours between full listings of media, which alone find late changes; 0: every run.",
+            "Hours between full listings of Neurons media, which alone find late changes; 0: "
+            "every run; in between, runs read the end of the list and everything still open.",
             "0",
             most=100 * 365 * 24,
         ),
@@ -27,6 +28,6 @@ class OwnSettings:
         tuple[str, ...],
         Setting(
             "SIGHTGLASS_NEURONS_ARCHIVE",
-            "Comma-separated pictures and films to archive, such as heat,fog; or all.",
+            "Comma-separated pictures and films to archive, such as `heat,fog`; or `all`.",
         ),
     ]

@@ -1,0 +1,55 @@
+"""`python docs/site.py FOLDER`: make the website of these pages in `FOLDER/site`.
+
+It fails where a link, or a place in a page, leads nowhere.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+OTHERS = {
+    "schemas/README.md": "dictionary.md",
+    "bench/results.md": "results.md",
+    "CHANGELOG.md": "changelog.md",
+}
+"""Pages that stand elsewhere in the checkout, and their names on the site."""
+LINK = re.compile(r"\[([^\[\]]*)\]\(([\w./-]+)((?:#[\w-]*)?)\)")
+"""What a link into the checkout shows, where it leads, and to which place there."""
+
+
+def pages(folder: Path) -> None:
+    """Put all pages of the site into a folder, with links as they are there."""
+    folder.mkdir(parents=True)
+    for path in (*sorted((CHECKOUT / "docs").glob("*.md")), *(CHECKOUT / each for each in OTHERS)):
+        name = OTHERS.get(str(path.relative_to(CHECKOUT)), path.name)
+        text = path.read_text(encoding="utf-8")
+        (folder / name).write_text(LINK.sub(partial(_link, path.parent), text), encoding="utf-8")
+
+
+def _link(folder: Path, link: re.Match[str]) -> str:
+    """Return a link of a page in a folder as it is on the site: what is no page there is only named."""
+    found = (folder / link[2]).resolve()
+    if not found.exists():
+        return link[0]  # the generator says that it leads nowhere
+    name = str(found.relative_to(CHECKOUT))
+    if found.parent != CHECKOUT / "docs" and name not in OTHERS:
+        return link[1]
+    return f"[{link[1].replace(link[2], OTHERS.get(name, link[2]))}]({OTHERS.get(name, found.name)}{link[3]})"
+
+
+def main() -> int:
+    """Make the site; the exit code is that of its generator."""
+    folder = Path(sys.argv[1]).absolute()
+    shutil.rmtree(folder / "pages", ignore_errors=True)
+    pages(folder / "pages")
+    shutil.copy(CHECKOUT / "zensical.toml", folder)
+    program = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    return subprocess.run([*program, "--config-file", str(folder / "zensical.toml")], check=False).returncode  # noqa: S603 -- our own
+
+
+if __name__ == "__main__":
+    sys.exit(main())
