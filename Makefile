@@ -82,6 +82,7 @@ lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
 	echo duckdb==1.2.0 | $(compile) --output-file requirements-reader.lock -
 	$(compile) --constraint requirements.lock --no-emit-package pyarrow --group spark \
 		--output-file requirements-spark.lock
+	$(compile) $(ARGS) --no-emit-package duckdb --group dbt --output-file requirements-dbt.lock
 
 docs: $(ready) ## Write the data dictionary, the reference of the declarations, and what pages show of the code
 	$(bin)/python -m etl.dictionary > .venv/written && mv .venv/written schemas/README.md
@@ -94,7 +95,8 @@ site: $(ready) ## Make a website of docs/, in build/site
 
 # A fresh environment each time, so that nothing unlocked survives; the stamp comes last, so that a broken
 # set-up is done again.
-$(ready): pyproject.toml requirements.lock requirements-floor.lock requirements-reader.lock requirements-spark.lock
+$(ready): pyproject.toml requirements.lock requirements-floor.lock requirements-reader.lock requirements-spark.lock \
+		requirements-dbt.lock
 	@$(check_python)
 	$(PYTHON) -m venv --clear $(VENV)
 	$(pip) --require-hashes --requirement requirements.lock
@@ -102,6 +104,7 @@ $(ready): pyproject.toml requirements.lock requirements-floor.lock requirements-
 	$(pip) --no-deps --require-hashes --target $(VENV)/duckdb-floor --requirement requirements-floor.lock
 	$(pip) --no-deps --require-hashes --target $(VENV)/duckdb-reader --requirement requirements-reader.lock
 	$(pip) --no-deps --require-hashes --target $(VENV)/spark --requirement requirements-spark.lock
+	$(pip) --no-deps --require-hashes --target $(VENV)/dbt --requirement requirements-dbt.lock
 	@touch $@
 
 .venv/fuzz: $(ready) requirements-fuzz.lock

@@ -45,6 +45,7 @@ COMMANDS = {
     "report": "Make an HTML page of what was found.",
     "snapshot": "Write all that is published into one DuckDB file.",
     "marts": "Print the marts in the SQL of another engine.",
+    "dbt": "Write a dbt package of all tables and views.",
     "publish": "Publish the warehouse again, as every run does.",
     "rebuild": "Make the tables anew from what was received.",
     "install-timer": "Print what starts runs from cron or systemd.",
