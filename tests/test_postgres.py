@@ -1,6 +1,8 @@
 """What is published stands in a PostgreSQL database besides: as one whole version, whatever befalls."""
 
+import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,8 +11,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
-from conftest import Plant, Sightglass, leaked, table
+from conftest import ROOT, Plant, Sightglass, leaked, table
 from support.kills import Moment, at_a_call, died, place
 from support.postgres import IN_URL, PASSWORD, Database, Server, published, serving_postgres
 from support.publish_kills import copy
@@ -23,6 +26,9 @@ from etl.views import views
 NAMES = count()
 URL = "SIGHTGLASS_POSTGRES_URL"
 SECONDS = "SIGHTGLASS_POSTGRES_SECONDS"
+DASHBOARD = json.loads(
+    (ROOT / "docs" / "dashboards" / "grafana" / "sightglass.json").read_text(encoding="utf-8")
+)
 CHANGES = (
     """
     INSERT INTO etl.runs (run_id, started_at, status, version)
@@ -140,6 +146,43 @@ def test_tables_tell_what_they_mean(home: Sightglass, database: Database) -> Non
     assert [(len(marts),)] == database.ask(
         "SELECT count(obj_description(c.oid)) FROM pg_class c WHERE relnamespace = 'mart'::regnamespace"
     )
+
+
+def as_grafana_asks(query: str) -> str:
+    """A query with what Grafana puts for its macro: it knows no brackets within its own."""
+    return re.sub(r"\$__timeFilter\(([^)]*)\)", r"\1 BETWEEN '2000-01-01Z' AND '2100-01-01Z'", query)
+
+
+def test_dashboard_of_grafana_is_answered(home: Sightglass, database: Database) -> None:
+    """Each panel's query: series as time, name and number, and as many rows as there are in the marts."""
+    home("publish")
+    asked = {each["title"]: each["targets"][0] for each in DASHBOARD["panels"]}
+
+    with database.connected() as cursor:
+        answers = {}
+        for title, target in asked.items():
+            cursor.execute(as_grafana_asks(target["rawSql"]))
+            answers[title] = cursor.fetch_arrow_table()
+
+    series = [title for title, target in asked.items() if target["format"] == "time_series"]
+    assert [["timestamp[us, tz=UTC]", "string", "double"]] * len(series) == [
+        [str(each.type) for each in answers[title].schema] for title in series
+    ]
+    distinct = "SELECT count(*) FROM (SELECT DISTINCT {} FROM mart.{})"
+    expected = {
+        "Defect rate": distinct.format("day, coalesce(subject_name, subject_uid)", "defect_rate_daily"),
+        "Detections": distinct.format("day, asserted_by", "detections_daily"),
+        "Agreement with models": distinct.format(
+            "week, coalesce(application_name, application_id)", "model_agreement"
+        ),
+        "Reviewed media": distinct.format("day, coalesce(application_name, application_id)", "coverage"),
+        "Review next": "SELECT least(count(*), 100) FROM mart.review_queue",
+        "Attention and memory": "SELECT least(count(*), 100) FROM mart.media_scores",
+        "Pipeline health": "SELECT count(*) FROM mart.pipeline_health",
+    }
+    with duckdb.connect(home.home / "bi.duckdb", read_only=True) as lake:
+        counts = {title: lake.execute(query).fetchall()[0][0] for title, query in expected.items()}
+    assert counts == {title: answer.num_rows for title, answer in answers.items()}
 
 
 def test_a_version_that_is_there_is_not_written_again(home: Sightglass, database: Database) -> None:
