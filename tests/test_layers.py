@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "dialects": {"views"},
     "foreign_keys": {"schema"},
     "dbt": {"declaration", "foreign_keys", "schema", "version", "views"},
+    "diagrams": {"foreign_keys", "schema", "views"},
     "dictionary": {"declaration", "schema", "views"},
     "reference": {"declaration"},
     "archive": {"archive", "config", "errors", "extract", "files"},
