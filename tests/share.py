@@ -16,6 +16,7 @@ SLOW = {
     "test_cursors.py",
     "test_dbt.py::test_dbt_builds_the_package",
     "test_dbt.py::test_generated_tests_fail_where_rows_are_wrong",
+    "test_demo_serve.py",
     "test_dialects.py::test_spark_answers_over_the_lake_what_duckdb_does",
     "test_dialects.py::test_spark_answers_to_each_case_what_duckdb_does",
     "test_dialects.py::test_what_is_printed_for_duckdb_answers_as_the_views",

@@ -80,6 +80,8 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
             ["demo", "--records", "-1"],
             "Error: Invalid value for '--records': -1 is not in the range 0<=x<=10000000.",
         ),
+        (["demo", "--serve", "--home", "x"], "Error: --home does not go with --serve"),
+        (["demo", "--port", "8750"], "Error: --port goes only with --serve"),
         (["sql", "SELECT 1", "SELECT 2"], "Error: Got unexpected extra argument (SELECT 2)"),
     ],
 )

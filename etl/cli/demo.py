@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import reduce
@@ -13,9 +13,11 @@ from pathlib import Path
 
 import click
 import duckdb
+from click.core import ParameterSource
 
 from etl import schema
 from etl.cli import settings_for
+from etl.cli.demo_serve import HIGHEST_PORT, PORT, Size, serve, simulated
 from etl.cli.progress import watched
 from etl.cli.report import pictures_of, write_page
 from etl.cli.run import say
@@ -47,17 +49,51 @@ ARCHIVED = {"SIGHTGLASS_NEURONS_ARCHIVE": "formatted,heat"}
 @click.option(
     "--seed", default=1, show_default=True, help="Another seed gives other data, the same seed the same."
 )
-def command(home: str, records: int, media: int, seed: int) -> int:
+@click.option(
+    "--serve",
+    "only_serves",
+    is_flag=True,
+    help="Only simulate both APIs, for commands in another terminal, until told to stop.",
+)
+@click.option(
+    "--port",
+    default=PORT,
+    type=click.IntRange(0, HIGHEST_PORT),
+    show_default=True,
+    help="With --serve: the first of four ports; 0 for any that are free.",
+)
+def command(home: str, *, only_serves: bool, port: int, **size: int) -> int:
     """Simulate both APIs, load all they have, let them move on, load what changed, ask, and make the report.
 
     No keys and no network are needed. The data is generated; nothing of it is real.
+    With --serve nothing is loaded: docs/tutorial.md goes on from there.
     """
+    _refuse_unfit("home" if only_serves else "port", only_serves=only_serves)
+    if only_serves:
+        return serve(Size(**size), port)
+    return _load_twice(home, Size(**size))
+
+
+def _refuse_unfit(option: str, *, only_serves: bool) -> None:
+    """Refuse an option that is given and means nothing here."""
+    given = click.get_current_context().get_parameter_source(option)
+    if given is not ParameterSource.DEFAULT:
+        raise click.UsageError(f"--{option} {'does not go' if only_serves else 'goes only'} with --serve")
+
+
+def _load_twice(home: str, size: Size) -> int:
+    """Load, let time pass, load what changed, and show what came of it; the worse of both exit codes."""
     folder = _emptied(Path(home))
-    with _listening(folder) as address, _simulated(folder, seed, records, media, address) as simulated:
-        settings, advance = simulated
+    with _listening(folder) as address, simulated(size) as plant:
+        poster = plant.poster(address)
+        settings = settings_for(
+            ARCHIVED, {**plant.settings, "SIGHTGLASS_HOME": str(folder)}, Path(os.devnull)
+        )
         click.echo("First load: everything the two simulated APIs hold.", err=True)
         first = _run(settings)
-        posts = advance()
+        plant.advance()
+        posts = sum(each.is_answered for each in poster.post_new())
+        _wait_for_inbox(folder)
         click.echo(
             "Time passes: new records, corrections by people, new videos. What is detected is posted to "
             f"`sightglass listen` as it occurs: {posts:,} posts. Second load: what changed.",
@@ -105,49 +141,6 @@ def _listening(folder: Path) -> Iterator[str]:
             yield address
         finally:
             process.terminate()
-
-
-@contextmanager
-def _simulated(
-    folder: Path, seed: int, records: int, media: int, address: str
-) -> Iterator[tuple[Settings, Callable[[], int]]]:
-    """Provide settings that lead to simulators of both APIs, and a function that lets time pass there.
-
-    The function returns how many posts were sent to the address meanwhile, and answered.
-    """
-    try:
-        from etl.demo.cogniac.posting import Poster, enter_address  # noqa: PLC0415 -- an extra
-        from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize  # noqa: PLC0415 -- an extra
-        from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize  # noqa: PLC0415
-        from etl.demo.server import serve  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigError(f"the demo needs {error.name}: pip install 'sightglass-etl[demo]'") from error
-    cogniac = CogniacSimulator(seed, CogniacSize(records=records))
-    enter_address(cogniac, address)
-    poster = Poster(cogniac)
-    neurons = NeuronsSimulator(seed, NeuronsSize(media=media))
-    with (
-        serve(cogniac.app) as cogniac_url,
-        serve(neurons.app) as neurons_url,
-        serve(neurons.files) as files_url,
-    ):
-        neurons.files_url = files_url
-        environ = {
-            "SIGHTGLASS_HOME": str(folder),
-            "COG_API_KEY": cogniac.api_key,
-            "COG_URL_PREFIX": cogniac_url,
-            "NEURONS_API_KEY": neurons.api_key,
-            "NEURONS_URL": neurons_url,
-        }
-
-        def advance() -> int:
-            cogniac.advance(records=records // 20, corrections=records // 30)
-            neurons.advance(media=max(1, media // 10))
-            posted = poster.post_new()
-            _wait_for_inbox(folder)
-            return sum(each.is_answered for each in posted)
-
-        yield settings_for(ARCHIVED, environ, Path(os.devnull)), advance
 
 
 def _wait_for_inbox(folder: Path) -> None:

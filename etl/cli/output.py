@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from etl.publish import Published
 
-STDOUT, STDERR = 1, 2
+STDIN, STDOUT, STDERR = 0, 1, 2
 BUFFER = 2**16
 
 SPACE, DELETE = 0x20, 0x7F

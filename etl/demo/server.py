@@ -18,14 +18,18 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time, so that 
 
 
 @contextlib.contextmanager
-def serve(app: ASGIApp, clock: Callable[[], float] | None = None) -> Iterator[str]:
-    """Yield the base URL, with a trailing slash, of `app` served on a free port of 127.0.0.1.
+def serve(app: ASGIApp, clock: Callable[[], float] | None = None, port: int = 0) -> Iterator[str]:
+    """Yield the base URL, with a trailing slash, of `app` served on a port of 127.0.0.1; 0: any that is free.
 
     Its answers are dated by the clock, in seconds since 1970; by that of this machine where none is given.
+    OSError where something else listens there.
     """
     # Only where the protocol is named does asyncio send at once; else a small answer waits 40 ms for an ACK.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
+        # Else a port that is named is taken for a minute after its last connection.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, bool(port))
+        listener.bind(("127.0.0.1", port))
+        listener.listen()  # only now is it certain that nobody else listens there
         port = listener.getsockname()[1]
         server = _Server(app if clock is None else _dated(app, clock), is_dated=clock is not None)
         thread = threading.Thread(target=server.live, args=(listener,), name=f"serve-{port}", daemon=True)
