@@ -21,7 +21,7 @@ endef
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo test test-all test-pythons test-long coverage check bench \
-	clean lock docs site
+	clean lock docs site tutorial
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -93,6 +93,9 @@ docs: $(ready) ## Write the data dictionary and pictures of it, the reference of
 
 site: $(ready) ## Make a website of docs/, in build/site
 	$(bin)/python docs/site.py build
+
+tutorial: $(ready) ## Run docs/tutorial.md, write into it what its commands show now, and print what has changed
+	PYTHONPATH=tests:. $(bin)/python -m support.tutorial
 
 # A fresh environment each time, so that nothing unlocked survives; the stamp comes last, so that a broken
 # set-up is done again.

@@ -97,6 +97,7 @@ SLOW = {
     "test_terminal.py",
     "test_third_source.py::test_a_rebuild_and_a_run_that_finds_nothing_leave_tables_and_cursors_as_they_are",
     "test_third_source.py::test_a_run_that_is_killed_is_gone_on_with_without_loss_or_duplicate",
+    "test_tutorial.py::test_each_command_shows_what_the_page_says",
     "test_undo.py",
     "test_unreported.py",
     "test_upgrade.py",
