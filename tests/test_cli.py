@@ -26,6 +26,7 @@ COMMANDS = (
     "report",
     "snapshot",
     "marts",
+    "dbt",
     "publish",
     "rebuild",
     "install-timer",
