@@ -39,20 +39,38 @@ NAMES = (
     ("neurons.aoi_scores", "text_value"),
 )
 DESKTOP: "ViewportSize" = {"width": 1200, "height": 900}
+# Also those that wait until they are scrolled to.
 CHARTS = """
-    section => [...document.querySelectorAll(`#${section} .chart:not([hidden])`)].map(chart => ({
+    section => (drawAll(), [...document.querySelectorAll(`#${section} .chart:not([hidden])`)].map(chart => ({
         title: chart.closest("figure")?.querySelector("figcaption").firstChild.textContent,
+        said: chart.closest("figure")?.querySelector("figcaption span")?.textContent,
         traces: chart.data.map(({x, y}) => [x, y]),
         hover: chart.data.flatMap(({customdata}) => customdata ?? []),
         labels: [...chart.querySelectorAll(".annotation-text")].map(label => label.textContent),
+        axes: [...chart.querySelectorAll(".xtitle")].map(one => one.textContent),
         bars: chart.querySelectorAll(".barlayer .point path").length,
+        points: chart.querySelectorAll(".scatterlayer .point").length,
         lines: [...chart.querySelectorAll(".scatterlayer .js-line")].map(line => line.getAttribute("d")),
-    }))
+    })))
 """
 SHEET = """
     selector => [...document.querySelectorAll(`${selector} tr`)].map(
         row => [...row.cells].map(cell => cell.textContent)
     )
+"""
+
+TURN = """
+    hash => new Promise(done => {
+        if (location.hash === hash || location.hash + hash === "#") return done();
+        addEventListener("hashchange", () => done(), { once: true });
+        location.hash = hash;
+    })
+"""
+BACK = """
+    () => new Promise(done => {
+        addEventListener("hashchange", () => done(), { once: true });
+        history.back();
+    })
 """
 
 MANY = """
@@ -110,6 +128,21 @@ class Shown:
         found: list[list[str]] = self.page.evaluate(SHEET, selector)
         return found
 
+    def turn(self, fragment: str) -> None:
+        """Go to another page of the file, as a link does."""
+        self.page.evaluate(TURN, fragment)
+
+    def back(self) -> None:
+        """Go back, as the browser's button does."""
+        self.page.evaluate(BACK)
+
+    def sections(self) -> list[str]:
+        """The sections that are shown."""
+        found: list[str] = self.page.locator("main > section:visible").evaluate_all(
+            "all => all.map(e => e.id)"
+        )
+        return found
+
     def numbers(self, section: str) -> list[list[str]]:
         """The numbers behind the charts of a section, as its table shows them."""
         details = self.page.locator(f"#{section} details")
@@ -145,10 +178,17 @@ def browser() -> Iterator["Browser"]:
 
 
 @contextmanager
-def opened(browser: "Browser", path: Path, before: str = "") -> Iterator[Shown]:
-    """A file in the browser, drawn to the end; `before` runs ahead of it."""
+def opened(
+    browser: "Browser", path: Path, before: str = "", at: str = "", now: datetime | None = None
+) -> Iterator[Shown]:
+    """A file in the browser, drawn to the end; `before` runs ahead of it.
+
+    `at` is the page of it that is shown, `now` what the clock of the reader says.
+    """
     context = browser.new_context(viewport=DESKTOP, color_scheme="light")
-    shown = Shown(context.new_page(), path.as_uri())
+    shown = Shown(context.new_page(), path.as_uri() + at)
+    if now is not None:
+        shown.page.clock.set_fixed_time(now)
     shown.page.on("console", lambda message: shown.said.append(message.text))
     shown.page.on("pageerror", lambda error: shown.said.append(str(error)))
     shown.page.on("dialog", lambda dialog: shown.said.append(dialog.message))
@@ -218,6 +258,7 @@ def one_page(
 @pytest.fixture
 def shown(one_page: Shown) -> Iterator[Shown]:
     """The report on a desktop in the light; whatever a test does, it says nothing and asks nobody."""
+    one_page.turn("")
     one_page.page.set_viewport_size(DESKTOP)
     one_page.page.emulate_media(media="screen", color_scheme="light")
     yield one_page

@@ -19,7 +19,11 @@ from etl.publish.thumbnails import Read, thumbnails
 from etl.schema import folder, statement
 
 PAGE = Path(__file__).parent / "page"
-CODE = ("charts.js", "page.js")
+CODE = ("charts.js", "parts.js", "health.js", "cogniac.js", "neurons.js", "pages.js")
+BASE = ("detections", "days", "applications", "videos")
+"""What several questions build upon: each made once, as a table of the session; a later one may read it."""
+LONGEST = 400
+"""Characters of a text beyond which it is cut: no name can make the page as large as it likes."""
 UNSAFE = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 """What could end the block of data in the page, or a line of it, and how JSON writes it instead."""
 
@@ -36,11 +40,16 @@ def page(connection: duckdb.DuckDBPyConnection, made_at: datetime, read: Read = 
     library = _library()
     code = "".join(_part(name) for name in CODE)
     answers = _answers(connection, made_at)
-    pictures = thumbnails(answers["creatives"]["thumbnail_path"], read)
+    found = thumbnails(answers["creatives"]["thumbnail_path"], read)
+    data = {
+        "made_at": made_at,
+        "answers": bounded(answers),
+        "pictures": {bounded(path): picture for path, picture in found.items()},
+    }
     parts = {
         "policy": _policy(code.encode(), library),
         "style": _part("page.css"),
-        "answers": _embedded({"made_at": made_at, "answers": answers, "pictures": pictures}),
+        "answers": _embedded(data),
         # Packed it takes 2 MB instead of 5; the page unpacks it.
         "library": b64encode(compress(library, compresslevel=6, mtime=0)).decode(),
         "code": code,
@@ -55,6 +64,9 @@ def _answers(connection: duckdb.DuckDBPyConnection, made_at: datetime) -> dict[s
     names = sorted(path.stem for path in (folder("sql") / "report").glob("*.sql"))
     connection.begin()  # so that all answers are of one moment, whatever is published meanwhile
     try:
+        for name in BASE:
+            query = statement(f"report/base/{name}")
+            connection.execute(f"CREATE TEMP TABLE report_{name} AS\n{query}", _named(query, made_at))
         return {name: _columns(connection, statement(f"report/{name}"), made_at) for name in names}
     except duckdb.OutOfMemoryException:
         raise
@@ -69,9 +81,27 @@ def _answers(connection: duckdb.DuckDBPyConnection, made_at: datetime) -> dict[s
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, question: str, made_at: datetime) -> dict[str, list[Any]]:
-    named = {"made_at": made_at} if "$made_at" in question else None
-    columns: dict[str, list[Any]] = connection.sql(question, params=named).to_arrow_table().to_pydict()
+    answer = connection.sql(question, params=_named(question, made_at))
+    columns: dict[str, list[Any]] = answer.to_arrow_table().to_pydict()
     return columns
+
+
+def _named(question: str, made_at: datetime) -> dict[str, datetime] | None:
+    return {"made_at": made_at} if "$made_at" in question else None
+
+
+def bounded(value: Any) -> Any:  # noqa: ANN401 -- whatever an answer holds
+    """Return an answer with its long texts cut.
+
+    What was cut ends in a fingerprint of the whole: two ids that begin alike stay two.
+    """
+    if isinstance(value, str) and len(value) > LONGEST:
+        return f"{value[:LONGEST]}…{sha256(value.encode()).hexdigest()[:8]}"
+    if isinstance(value, list):
+        return [bounded(each) for each in value]
+    if isinstance(value, dict):
+        return {name: bounded(each) for name, each in value.items()}
+    return value
 
 
 def _embedded(value: object) -> str:

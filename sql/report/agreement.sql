@@ -1,11 +1,11 @@
 -- How often do people agree with the models, by application and subject?
--- All models and weeks of an application together, with Wilson's interval at 95 % of the share agreed with; the 12 pairs that people reviewed most, those most often overruled first.
+-- All models and weeks of an application together, with Wilson's interval at 95 % of the share agreed with; the 12 pairs of each application that has a page, and the 12 of all, that people reviewed most, those most often overruled first.
 WITH pairs AS (
     SELECT
         application_id,
-        application_name,
+        max(application_name) AS application_name,
         subject_uid,
-        subject_name,
+        max(subject_name) AS subject_name,
         CAST(sum(reviewed) AS BIGINT) AS reviewed,
         CAST(sum(agreed) AS BIGINT) AS agreed,
         CAST(sum(wrongly_seen) AS BIGINT) AS wrongly_seen,
@@ -14,11 +14,9 @@ WITH pairs AS (
     FROM mart.model_agreement
     GROUP BY
         application_id,
-        application_name,
-        subject_uid,
-        subject_name
+        subject_uid
 ),
-most_reviewed AS (
+placed AS (
     SELECT
         application_id,
         coalesce(application_name, application_id) AS application,
@@ -29,15 +27,18 @@ most_reviewed AS (
         wrongly_seen,
         overlooked,
         misread,
-        count(*) OVER () AS pairs
+        row_number() OVER (PARTITION BY application_id ORDER BY reviewed DESC, subject_uid) AS place,
+        count(*) OVER (PARTITION BY application_id) AS subjects,
+        row_number() OVER (ORDER BY reviewed DESC, application_id, subject_uid) AS pair_place,
+        count(*) OVER () AS pairs,
+        CAST(sum(reviewed) OVER (PARTITION BY application_id) AS BIGINT) AS reviewed_of_application,
+        CAST(sum(agreed) OVER (PARTITION BY application_id) AS BIGINT) AS agreed_of_application,
+        CAST(sum(reviewed) OVER () AS BIGINT) AS reviewed_of_all,
+        CAST(sum(agreed) OVER () AS BIGINT) AS agreed_of_all
     FROM pairs
-    ORDER BY
-        reviewed DESC,
-        application_id,
-        subject_uid
-    LIMIT 12
 )
 SELECT
+    application_id,
     application,
     subject,
     reviewed,
@@ -49,8 +50,17 @@ SELECT
         / (2 * (reviewed + 3.84146)) AS agreed_from,
     (2 * agreed + 3.84146 + sqrt(3.84146 * (3.84146 + 4 * agreed * (reviewed - agreed) / reviewed)))
         / (2 * (reviewed + 3.84146)) AS agreed_to,
-    pairs
-FROM most_reviewed
+    place,
+    subjects,
+    pair_place,
+    pairs,
+    reviewed_of_application,
+    agreed_of_application,
+    reviewed_of_all,
+    agreed_of_all
+FROM placed
+WHERE pair_place <= 12
+    OR (place <= 12 AND application_id IN (SELECT application_id FROM report_applications))
 ORDER BY
     reviewed - agreed DESC,
     reviewed,

@@ -1,16 +1,6 @@
 -- When are the areas of interest of the latest videos in the picture?
 -- The 8 areas of each video that are in most of its frames. Positions are seconds, or frames where no times are known; in long videos each stands for as many of them as step says.
-WITH latest AS (
-    SELECT media_id
-    FROM neurons.media
-    WHERE deleted_at IS NULL
-        AND media_id IN (SELECT media_id FROM neurons.frame_metrics)
-    ORDER BY
-        created_at DESC,
-        media_id
-    LIMIT 50
-),
-placed AS (
+WITH placed AS (
     SELECT
         frames.media_id,
         coalesce(frames.aoi_name, frames.aoi_id) AS area,
@@ -18,7 +8,7 @@ placed AS (
         frames.time_s IS NULL AS by_frame,
         coalesce(CAST(floor(frames.time_s) AS BIGINT), frames.frame) AS position
     FROM neurons.aoi_frames AS frames
-    JOIN latest ON latest.media_id = frames.media_id
+    JOIN report_videos AS latest ON latest.media_id = frames.media_id
 ),
 stepped AS (
     SELECT
@@ -27,7 +17,9 @@ stepped AS (
         frame,
         by_frame,
         position,
-        1 + max(position) OVER (PARTITION BY media_id, by_frame) // 300 AS step
+        1 + (
+            max(position) OVER (PARTITION BY media_id, by_frame) - min(position) OVER (PARTITION BY media_id, by_frame)
+        ) // 300 AS step
     FROM placed
 ),
 areas AS (

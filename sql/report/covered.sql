@@ -1,14 +1,18 @@
 -- What does this report cover?
+-- Detections that are dated after the report was made, by a clock that is wrong, are counted in `later` and move no day.
 WITH seen AS (
     SELECT
-        count(*) AS detections,
-        count(DISTINCT application_id) AS applications,
-        min(coalesce(created_at, updated_at)) AS first_detection_at,
-        max(coalesce(created_at, updated_at)) AS last_detection_at
-    FROM cogniac.detections
+        CAST(coalesce(sum(detections.detections), 0) AS BIGINT) AS detections,
+        count(DISTINCT detections.application_id) AS applications,
+        min(detections.day) AS first_day,
+        max(days.last_day) AS last_day,
+        max(days.later) AS later
+    FROM report_detections AS detections
+    CROSS JOIN report_days AS days
 ),
 predicted AS (
     SELECT
+        count(*) AS media,
         count(*) FILTER (WHERE type = 'image') AS images,
         count(*) FILTER (WHERE type = 'video') AS videos,
         min(created_at) AS first_media_at,
@@ -19,8 +23,10 @@ predicted AS (
 SELECT
     seen.detections,
     seen.applications,
-    seen.first_detection_at,
-    seen.last_detection_at,
+    seen.first_day,
+    seen.last_day,
+    seen.later,
+    predicted.media,
     predicted.images,
     predicted.videos,
     predicted.first_media_at,

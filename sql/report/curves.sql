@@ -1,30 +1,17 @@
 -- How do the metrics of the latest videos run from second to second?
--- The 50 videos handed in last of those with metrics per frame. Positions are seconds, or frames where no times are known.
+-- The 12 curves of each video that has a page of its own, those of focus first; "curves" says of how many. Positions are seconds, or frames where no times are known.
 -- A curve has 300 points at most: those of longer videos are means over several seconds (or frames), as many as step says.
-WITH latest AS (
+WITH placed AS (
     SELECT
-        media_id,
-        name,
-        created_at,
-        count(*) OVER () AS videos
-    FROM neurons.media
-    WHERE deleted_at IS NULL
-        AND media_id IN (SELECT media_id FROM neurons.frame_metrics)
-    ORDER BY
-        created_at DESC,
-        media_id
-    LIMIT 50
-),
-placed AS (
-    SELECT
-        media_id,
-        asset,
-        metric,
-        second IS NULL AS by_frame,
-        coalesce(second, first_frame) AS position,
-        mean_value,
-        frames
-    FROM mart.frame_curves
+        curves.media_id,
+        curves.asset,
+        curves.metric,
+        curves.second IS NULL AS by_frame,
+        coalesce(curves.second, curves.first_frame) AS position,
+        curves.mean_value,
+        curves.frames
+    FROM mart.frame_curves AS curves
+    JOIN report_videos AS latest ON latest.media_id = curves.media_id
 ),
 stepped AS (
     SELECT
@@ -35,7 +22,10 @@ stepped AS (
         position,
         mean_value,
         frames,
-        1 + max(position) OVER (PARTITION BY media_id, asset, metric, by_frame) // 300 AS step
+        1 + (
+            max(position) OVER (PARTITION BY media_id, asset, metric, by_frame)
+            - min(position) OVER (PARTITION BY media_id, asset, metric, by_frame)
+        ) // 300 AS step
     FROM placed
 ),
 points AS (
@@ -55,32 +45,51 @@ points AS (
         by_frame,
         step,
         position // step * step
+),
+drawn AS (
+    SELECT
+        media_id,
+        asset,
+        metric,
+        by_frame,
+        step,
+        list(position ORDER BY position) AS positions,
+        list(round(value, 3) ORDER BY position) AS values
+    FROM points
+    GROUP BY
+        media_id,
+        asset,
+        metric,
+        by_frame,
+        step
+),
+placed_curves AS (
+    SELECT
+        media_id,
+        asset,
+        metric,
+        by_frame,
+        step,
+        positions,
+        values,
+        row_number() OVER (
+            PARTITION BY media_id
+            ORDER BY metric <> 'focus', asset DESC, metric, by_frame
+        ) AS place,
+        count(*) OVER (PARTITION BY media_id) AS curves
+    FROM drawn
 )
 SELECT
-    latest.media_id,
-    coalesce(latest.name, latest.media_id) AS video,
-    latest.created_at,
-    points.asset,
-    points.metric,
-    points.by_frame,
-    points.step,
-    list(points.position ORDER BY points.position) AS positions,
-    list(round(points.value, 3) ORDER BY points.position) AS values,
-    latest.videos
-FROM latest
-JOIN points ON points.media_id = latest.media_id
-GROUP BY
-    latest.media_id,
-    latest.name,
-    latest.created_at,
-    latest.videos,
-    points.asset,
-    points.metric,
-    points.by_frame,
-    points.step
+    media_id,
+    asset,
+    metric,
+    by_frame,
+    step,
+    positions,
+    values,
+    curves
+FROM placed_curves
+WHERE place <= 12
 ORDER BY
-    latest.created_at DESC,
-    latest.media_id,
-    points.metric <> 'focus',
-    points.asset DESC,
-    points.metric
+    media_id,
+    place

@@ -1,11 +1,12 @@
 -- Which streams are loaded, which failed, and which are late?
 -- Late: not loaded well within the 25 hours before the report was made, so that a daily run is in time.
 -- Off: no longer read, since its application was switched off or is gone, or since a backfill alone read it.
--- The 20 that need a look most come first, and are all that is listed.
+-- The 20 that need a look most come first, and are all that is listed; of what each of them lacks, the 3 things that are missing longest.
 WITH aged AS (
     SELECT
         health.source,
         health.stream,
+        health.partition,
         coalesce(applications.name, health.partition) AS part,
         health.is_read,
         health.last_status,
@@ -26,6 +27,7 @@ streams AS (
     SELECT
         source,
         stream,
+        partition,
         part,
         CASE
             WHEN NOT is_read THEN 'off'
@@ -40,26 +42,86 @@ streams AS (
         missing,
         error
     FROM aged
+),
+listed AS (
+    SELECT
+        source,
+        stream,
+        partition,
+        part,
+        state,
+        last_good_at,
+        age_hours,
+        newest_record_at,
+        refused,
+        missing,
+        error,
+        count(*) OVER () AS streams,
+        count(*) FILTER (WHERE state = 'failed') OVER () AS failed_streams,
+        count(*) FILTER (WHERE state = 'late') OVER () AS late_streams,
+        row_number() OVER (
+            ORDER BY
+                CASE state WHEN 'failed' THEN 1 WHEN 'late' THEN 2 WHEN 'running' THEN 3 WHEN 'ok' THEN 4 ELSE 5 END,
+                refused + missing = 0,
+                source,
+                stream,
+                part,
+                partition
+        ) AS place
+    FROM streams
+    QUALIFY place <= 20
+),
+-- Which gap belongs to which part is told in mart.pipeline_health.
+gaps AS (
+    SELECT
+        listed.place,
+        gaps.what,
+        coalesce(media.name, files.name, gaps.key) AS whose,
+        gaps.since,
+        row_number() OVER (PARTITION BY listed.place ORDER BY gaps.since, gaps.key) AS gap_place
+    FROM listed
+    JOIN etl.gaps AS gaps
+        ON gaps.source = listed.source
+        AND gaps.stream = listed.stream
+        AND (
+            listed.partition = ''
+            OR gaps.key = listed.partition
+            OR gaps.key LIKE listed.partition || ' at %'
+        )
+    LEFT JOIN neurons.media AS media
+        ON gaps.source = 'neurons'
+        AND media.media_id = gaps.key
+    LEFT JOIN neurons.media AS files
+        ON gaps.source = 'neurons'
+        AND files.media_id = regexp_replace(gaps.key, '/[^/]*$', '')
+),
+lacking AS (
+    SELECT
+        place,
+        list(what ORDER BY gap_place) AS whats,
+        list(whose ORDER BY gap_place) AS whose,
+        list(since ORDER BY gap_place) AS since
+    FROM gaps
+    WHERE gap_place <= 3
+    GROUP BY place
 )
 SELECT
-    source,
-    stream,
-    part,
-    state,
-    last_good_at,
-    age_hours,
-    newest_record_at,
-    refused,
-    missing,
-    error,
-    count(*) OVER () AS streams,
-    count(*) FILTER (WHERE state = 'failed') OVER () AS failed_streams,
-    count(*) FILTER (WHERE state = 'late') OVER () AS late_streams
-FROM streams
-ORDER BY
-    CASE state WHEN 'failed' THEN 1 WHEN 'late' THEN 2 WHEN 'running' THEN 3 WHEN 'ok' THEN 4 ELSE 5 END,
-    refused + missing = 0,
-    source,
-    stream,
-    part
-LIMIT 20
+    listed.source,
+    listed.stream,
+    listed.part,
+    listed.state,
+    listed.last_good_at,
+    listed.age_hours,
+    listed.newest_record_at,
+    listed.refused,
+    listed.missing,
+    listed.error,
+    listed.streams,
+    listed.failed_streams,
+    listed.late_streams,
+    lacking.whats AS missing_what,
+    lacking.whose AS missing_of,
+    lacking.since AS missing_since
+FROM listed
+LEFT JOIN lacking ON lacking.place = listed.place
+ORDER BY listed.place

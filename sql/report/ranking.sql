@@ -1,5 +1,5 @@
 -- Which images and videos have the five highest and the five lowest values of each metric?
--- Over the whole of each medium; with fewer than ten media, none is listed at both ends. Videos and focus come first, and at each end what is furthest out.
+-- The 30 metrics of a kind of media that the most media have; `metrics` says of how many. Over the whole of each medium; with fewer than ten media, none is listed at both ends. Videos and focus come first, and at each end what is furthest out.
 WITH places AS (
     SELECT
         media_type,
@@ -11,21 +11,39 @@ WITH places AS (
         row_number() OVER (PARTITION BY media_type, metric ORDER BY value DESC, media_id) AS place
     FROM mart.metric_ranking
     WHERE time_window = 'total'
+),
+listed AS (
+    SELECT
+        media_type,
+        metric,
+        max(media_count) AS media,
+        row_number() OVER (ORDER BY max(media_count) DESC, metric <> 'focus', metric, media_type) AS place,
+        count(*) OVER () AS metrics
+    FROM mart.metric_ranking
+    WHERE time_window = 'total'
+    GROUP BY
+        media_type,
+        metric
 )
 SELECT
-    media_type,
-    metric,
-    CASE WHEN place <= 5 THEN 'highest' ELSE 'lowest' END AS at_the_end,
-    place,
-    medium,
-    value,
-    media
+    places.media_type,
+    places.metric,
+    CASE WHEN places.place <= 5 THEN 'highest' ELSE 'lowest' END AS at_the_end,
+    places.place,
+    places.media_id,
+    places.medium,
+    places.value,
+    places.media,
+    listed.metrics
 FROM places
-WHERE place <= 5
-    OR place > media - 5
+JOIN listed
+    ON listed.media_type IS NOT DISTINCT FROM places.media_type
+    AND listed.metric = places.metric
+WHERE (places.place <= 5 OR places.place > places.media - 5)
+    AND listed.place <= 30
 ORDER BY
-    media_type DESC,
-    metric <> 'focus',
-    metric,
+    places.media_type DESC,
+    places.metric <> 'focus',
+    places.metric,
     at_the_end,
-    CASE WHEN place <= 5 THEN place ELSE -place END
+    CASE WHEN places.place <= 5 THEN places.place ELSE -places.place END
