@@ -18,9 +18,8 @@ import duckdb
 from etl.cli import settings_for
 from etl.load.warehouse import make_folder, open_for_writing
 from etl.publish import publish
-from etl.publish.bi import NAME
 from etl.publish.lake import Lake
-from etl.publish.layout import Layout
+from etl.publish.layout import BI, Layout
 from etl.publish.limits import PUBLISH_LIMITS
 
 HUNDREDTH = replace(PUBLISH_LIMITS, partition_rows=PUBLISH_LIMITS.partition_rows // 100, ahead=0.005)
@@ -34,7 +33,7 @@ GRACE_SECONDS = 1
 """As many versions are kept beside the newest as 20 minutes keep of increments ten minutes apart, or more."""
 
 ARRIVE = f"""
-INSERT INTO cogniac.results BY NAME
+INSERT INTO cogniac.results BY BI
 SELECT
     'a' AS application_id, 'm' || $day || '-' || i AS media_id, '' AS focus_key, 'r' || $day AS _run_id,
     {BEGIN} + to_days($day) + to_seconds(86400.0 * i / $rows) AS updated_at,
@@ -89,7 +88,7 @@ def simulate(folder: Path, months: int, days: int) -> dict[str, float]:
 def answered(folder: Path, condition: str) -> float:
     """Seconds that a reader waits for the sum of a column."""
     took = []
-    with duckdb.connect(folder / NAME, read_only=True) as reader:
+    with duckdb.connect(folder / BI, read_only=True) as reader:
         for _ in range(TURNS):
             begun = time.perf_counter()
             reader.execute(f"SELECT count(*), max(updated_at) FROM cogniac.results {condition}").fetchall()

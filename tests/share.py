@@ -80,6 +80,7 @@ SLOW = {
     "test_run_days.py",
     "test_samples.py",
     "test_scrub.py",
+    "test_sealed.py",
     "test_short_list.py",
     "test_snapshot.py",
     "test_stateful.py",

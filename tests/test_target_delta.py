@@ -112,11 +112,11 @@ def test_a_publish_without_news_changes_no_file(loaded: Sightglass) -> None:
 
 
 def test_others_may_read_it_as_the_lake(loaded: Sightglass) -> None:
-    """Every file and folder, commits too, has the mode that the umask leaves."""
+    """Every file and folder, commits too, has the mode that the umask leaves, and nobody may write a file."""
     delta = loaded.home / "delta"
     modes = {(path.is_dir(), oct(path.stat().st_mode & 0o777)) for path in [delta, *delta.rglob("*")]}
 
-    assert {(True, "0o755"), (False, "0o644")} == modes
+    assert {(True, "0o755"), (False, "0o444")} == modes
 
 
 def test_the_folder_is_counted_once(loaded: Sightglass) -> None:
@@ -244,7 +244,7 @@ def test_the_log_stays_short(made: Made, monkeypatch: pytest.MonkeyPatch) -> Non
     for log in (folder / "a/two/_delta_log", folder / "published/_delta_log"):
         assert 1 == len([*log.glob("*.checkpoint.parquet")])
         assert len([*log.glob("*.json")]) <= 13
-        assert {0o666 & ~umask()} == {path.stat().st_mode & 0o777 for path in log.iterdir()}
+        assert {0o444 & ~umask()} == {path.stat().st_mode & 0o777 for path in log.iterdir()}
     assert 5 >= len(files(folder))
     assert made.rows() == in_delta(folder) == newest(folder)
 

@@ -99,11 +99,11 @@ def test_a_publish_without_news_changes_no_file(loaded: Sightglass) -> None:
 
 
 def test_others_may_read_it_as_the_lake(loaded: Sightglass) -> None:
-    """Every file and folder, the catalog and all metadata too, has the mode that the umask leaves."""
+    """Every file and folder has the mode that the umask leaves, the catalog too; nobody may write data."""
     iceberg = loaded.home / "iceberg"
     modes = {(path.is_dir(), oct(path.stat().st_mode & 0o777)) for path in [iceberg, *iceberg.rglob("*")]}
 
-    assert {(True, "0o755"), (False, "0o644")} == modes
+    assert {(True, "0o755"), (False, "0o444"), (False, "0o644")} == modes
 
 
 def test_the_folder_is_counted_once(loaded: Sightglass) -> None:

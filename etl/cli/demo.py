@@ -26,7 +26,8 @@ from etl.errors import ConfigError, EnvironmentFaultError, worst
 from etl.inbox.segment import FOLDER, OPEN
 from etl.pipeline.run import Report, run
 from etl.process import own_command
-from etl.publish.bi import NAME, open_bi
+from etl.publish.bi import open_bi
+from etl.publish.layout import BI
 from etl.publish.report import page
 
 HOME = "demo-warehouse"
@@ -107,9 +108,9 @@ def _load_twice(home: str, size: Size) -> int:
         write_page(report, page(connection, datetime.now(UTC), pictures_of(settings)))
     program = "sightglass" if shutil.which("sightglass") else sys.argv[0]
     click.echo(f"\nThe report:           {report}")
-    click.echo(f"For BI tools:         {folder / NAME}")
+    click.echo(f"For BI tools:         {folder / BI}")
     click.echo(f'Ask it yourself:      {program} sql --home {home} "FROM mart.detections_daily LIMIT 5"')
-    click.echo(f"Or with DuckDB's own: duckdb -readonly {folder / NAME}")
+    click.echo(f"Or with DuckDB's own: duckdb -readonly {folder / BI}")
     return worst([first.exit_code, second.exit_code])
 
 

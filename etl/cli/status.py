@@ -16,6 +16,8 @@ from etl.config import Settings
 from etl.errors import QUARANTINED, SourceError, worst
 from etl.load.holder import Holding, holding
 from etl.publish.held import Held, held
+from etl.publish.layout import BI
+from etl.publish.opened import Opened, opened_for_writing
 from etl.publish.status import FAILED, LATE, OFF, Status, StreamStatus, status_of
 
 HEAD = (
@@ -47,19 +49,22 @@ def command(settings: Settings, max_age: timedelta | None, *, with_disk: bool, a
     now = datetime.now(UTC)
     holder = holding(settings.home)
     status = status_of(settings.home, now, max_age, settings.sources)
-    check = held(settings.home)
+    check, opened = held(settings.home), opened_for_writing(settings.home / BI)
     code = exit_code(status, holder, check)
     disk = measured_disk(settings, now) if with_disk else None
     if as_json:
         told = {"exit_code": code, **status_json(status, holder, settings, now)}
         failed = check and {"error": check.error, "at": json_value(check.at)}
-        print_json({**told, "held_back": failed, "disk": disk and json_value(asdict(disk))})
+        more = {"held_back": failed, "disk": disk and json_value(asdict(disk))}
+        print_json({**told, **more, "bi_opened_by": opened and asdict(opened)})
     else:
         show(sheet(HEAD, [_row(each) for each in status.streams]))
         show(["", _summary(status, now), *(disk_lines(disk) if disk else ())])
     if check is not None:
         tell(f"{check.error} (seen {minute(check.at)} UTC)")
     _say(status, holder, max_age)
+    if opened is not None:
+        tell(locked_out(opened))
     return code
 
 
@@ -86,6 +91,16 @@ def status_json(status: Status, holder: Holding | None, settings: Settings, now:
         "open_gaps": status.gaps,
         "streams": [json_value(asdict(each)) for each in status.streams],
     }
+
+
+def locked_out(opened: Opened) -> str:
+    """Return what people are told of who has opened `bi.duckdb` for writing."""
+    named = f" ({opened.program})" if opened.program else ""
+    who = f"process {opened.pid}{named}" if opened.pid else "a process that this machine does not show"
+    return (
+        f"{who} has opened {BI} for writing: nobody else can open it until that ends, "
+        "or `sightglass publish` puts another in its place"
+    )
 
 
 def _broken_off(holder: Holding | None) -> str | None:

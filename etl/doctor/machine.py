@@ -20,6 +20,8 @@ from etl.inbox.segment import CLOSED, DAMAGED, FOLDER, LEFT, OPEN
 from etl.load.database import SPILL
 from etl.load.holder import HOLDER, LOCK, holding
 from etl.load.warehouse import NAME as WAREHOUSE
+from etl.publish.files import PART
+from etl.publish.layout import BI, COMMIT
 from etl.publish.size import Sizes, spoken_size
 
 CRON_PATH = "/usr/bin:/bin"
@@ -72,7 +74,7 @@ def _owners(home: Path) -> Iterator[Check]:
         with suppress(FileNotFoundError):
             if (owner := place.lstat().st_uid) != user:
                 others[place] = owner
-    unusable = [place for place in places if place.exists() and not os.access(place, os.R_OK | os.W_OK)]
+    unusable = [place for place in places if place.exists() and not os.access(place, _needed(place))]
     named = ", ".join(map(str, unusable or others))
     if unusable:
         yield failed("owner", f"user {user} cannot use {named}", "run as its owner, or chown it to this user")
@@ -80,6 +82,12 @@ def _owners(home: Path) -> Iterator[Check]:
         yield warned("owner", f"{named} belongs to user {min(others.values())}", "run as one user always")
     else:
         yield good("owner", f"{home} belongs to this user ({user}), who can write it")
+
+
+def _needed(place: Path) -> int:
+    """Return what the owner must be allowed: what is finished is replaced, nobody writes into it."""
+    is_finished = place.name == BI or place.suffix in (COMMIT, PART)
+    return os.R_OK if is_finished else os.R_OK | os.W_OK
 
 
 def secret_files(settings: Settings) -> Iterator[Check]:

@@ -10,9 +10,8 @@ import duckdb
 from etl.config import Settings
 from etl.doctor.check import Check, failed, good, warned
 from etl.load.duckdb_errors import first_line
-from etl.publish.bi import NAME as BI
 from etl.publish.bi import other_lakes
-from etl.publish.layout import Layout
+from etl.publish.layout import BI, Layout
 from etl.publish.size import spoken_size
 from etl.publish.state import FileSeal, checksum, decode
 

@@ -28,9 +28,8 @@ from etl.pipeline.log_applier import recover
 from etl.pipeline.rebuild import ASIDE, bring_in, clear_aside
 from etl.process import interruptible
 from etl.publish import Published, publish
-from etl.publish.bi import NAME as BI
 from etl.publish.lake import Lake
-from etl.publish.layout import VERSIONS
+from etl.publish.layout import BI, VERSIONS
 from etl.redact import Redactor
 from etl.schema import literal
 from etl.sources import source_module

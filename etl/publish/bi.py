@@ -4,6 +4,7 @@ It is small, and rewritten only when a definition changes. Its storage version o
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -21,21 +22,21 @@ from etl.files import reason, remedy
 from etl.load.duckdb_errors import first_line, is_out_of_memory
 from etl.load.warehouse import umask
 from etl.process import interruptible
-from etl.publish.files import PART, readable, writable
+from etl.publish.files import PART, protect, readable, remove, take_write_bits, writable
 from etl.publish.lake import Lake
-from etl.publish.layout import COMMIT, VERSIONS
+from etl.publish.layout import BI, COMMIT, VERSIONS
+from etl.publish.opened import opened_for_writing
 from etl.publish.spill import spill_folder
 from etl.schema import Table, literal, quote
 
-NAME = "bi.duckdb"
 STORAGE = "v1.0.0"
 """The setting that says what the queries of readers may hold in memory, in megabytes."""
-MARK = "sightglass_definitions"
-"""A macro that tells by which definitions the file was made."""
 
 DEFINED = "definitions.json"
-"""The file in the lake that remembers by which definitions an untouched `bi.duckdb` was made: to open it
-takes as long as to compare all tables of a small warehouse."""
+"""The file in the lake that remembers by which definitions an untouched `bi.duckdb` was made."""
+
+CHANGES = (".wal", ".wal.checkpoint", ".wal.recovery")
+"""How files beside a database end that hold what is not in it yet."""
 
 NOW = "epoch_us(now())"
 READS = re.compile(rf"read_parquet\('((?:[^']|'')*)/{re.escape(VERSIONS)}/")
@@ -43,17 +44,19 @@ READS = re.compile(rf"read_parquet\('((?:[^']|'')*)/{re.escape(VERSIONS)}/")
 
 
 def write_bi(settings: Settings) -> bool:
-    """Make `bi.duckdb` for readers who see the lake as the settings say; whether it had to be written."""
-    path = settings.home / NAME
+    """Make `bi.duckdb` for readers who see the lake as the settings say; whether it had to be written.
+
+    One that somebody has opened for writing is replaced, and so is one that was touched, whatever it holds.
+    """
+    path = settings.home / BI
     prefix = prefix_of(settings)
     digest = digest_of(prefix, settings.time_zone)
     record = settings.home / VERSIONS / DEFINED
-    if _is_noted(record, path, digest):
+    _remove_changes(path)
+    if _is_noted(record, path, digest) and opened_for_writing(path) is None:
+        take_write_bits(path, path.lstat().st_mode)
         return False
-    if _made_by(path) == digest:
-        _note(record, path, digest)
-        return False
-    aside = path.with_name(NAME + PART)
+    aside = path.with_name(BI + PART)
     try:
         make_bi(aside, settings.home, prefix, settings.time_zone)
         aside.rename(path)
@@ -84,20 +87,19 @@ def make_bi(path: Path, home: Path, prefix: str, zone: str) -> None:
             _show(connection, home, prefix)
         connection.execute(f"ATTACH {literal(str(path))} AS bi (STORAGE_VERSION '{STORAGE}')")
         connection.execute("USE bi")
-        mark = f"CREATE MACRO {MARK}() AS {literal(digest_of(prefix, zone))}"
         # In one transaction, so that nothing of it goes through a log. There is nothing to optimize, and
         # to look for that takes a quarter of the time.
-        statements = ["PRAGMA disable_optimizer", "BEGIN", *definitions(prefix, zone), mark, "COMMIT"]
+        statements = ["PRAGMA disable_optimizer", "BEGIN", *definitions(prefix, zone), "COMMIT"]
         connection.execute(";\n".join(statements))
         connection.execute("USE memory")
         connection.execute("DETACH bi")
-    path.chmod(0o666 & ~umask())
+    protect(path)
 
 
 def remove_bi(settings: Settings) -> None:
     """Take `bi.duckdb` away from readers, until what its views look at is there."""
     with writable(settings.home):
-        (settings.home / NAME).unlink(missing_ok=True)
+        (settings.home / BI).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -110,7 +112,7 @@ def open_bi(settings: Settings, warn: Callable[[str], object] = str) -> Iterator
     What its queries need beyond SIGHTGLASS_SQL_MEMORY is spilled; EnvironmentFaultError where even that is
     not enough.
     """
-    home, path = settings.home, settings.home / NAME
+    home, path = settings.home, settings.home / BI
     elsewhere = prefix_of(settings) != str(home)
     with readable(home):
         is_there = not Lake(home).is_incomplete() and (elsewhere or path.is_file())
@@ -179,7 +181,7 @@ def enough_memory(settings: Settings) -> Iterator[None]:
 
 def other_lakes(settings: Settings) -> list[str]:
     """Return the lakes that the views of `bi.duckdb` read and that are not that of this folder."""
-    path = settings.home / NAME
+    path = settings.home / BI
     try:
         with closing(duckdb.connect(path, read_only=True)) as connection:
             found = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
@@ -262,6 +264,17 @@ WHERE _file IN (
 )"""
 
 
+def _remove_changes(path: Path) -> None:
+    """Remove what somebody who has opened the file for writing has changed: it counts for whoever opens it.
+
+    Raises EnvironmentFaultError.
+    """
+    with writable(path.parent):
+        for left in (path.with_name(f"{path.name}{end}") for end in CHANGES):
+            if os.path.lexists(left):
+                remove(left)
+
+
 def _seen(path: Path) -> list[int]:
     """By what a file is known that nobody has touched: its size, its time in nanoseconds and its inode."""
     told = path.lstat()
@@ -269,31 +282,16 @@ def _seen(path: Path) -> list[int]:
 
 
 def _is_noted(record: Path, path: Path, digest: str) -> bool:
-    """Whether the record says that the file was made by these definitions."""
+    """Whether the record says that the file was made by these definitions, and is as it was made."""
     with suppress(OSError):
         return record.read_bytes() == msgspec.json.encode([digest, *_seen(path)])
     return False
 
 
 def _note(record: Path, path: Path, digest: str) -> None:
-    """Remember it. Where that cannot be done, the file is opened next time."""
+    """Remember it. Where that cannot be done, the file is made anew next time."""
     aside = record.with_suffix(PART)
     with suppress(OSError):
         aside.write_bytes(msgspec.json.encode([digest, *_seen(path)]))
         aside.chmod(0o666 & ~umask())
         aside.replace(record)
-
-
-def _made_by(path: Path) -> str:
-    """Return the digest of the definitions that a file was made by.
-
-    Empty where it is not there, or damaged.
-    """
-    if not path.is_file():
-        return ""
-    try:
-        with closing(duckdb.connect(path, read_only=True)) as connection:
-            ((digest,),) = connection.execute(f"SELECT {MARK}()").fetchall()
-            return str(digest)
-    except duckdb.Error:
-        return ""

@@ -1,8 +1,14 @@
-"""Folders and files as readers may find them: whole, durable, and open to those whom the umask lets."""
+"""Folders and files as readers may find them: whole, durable, and to be read by those whom the umask lets.
+
+What is finished never changes under its name, so nobody is left the right to write it: a client that opens
+`bi.duckdb` for writing would lock all others out, and one that writes into a file of the lake would change
+what others read, under all names that the file has. Who replaces or removes a file needs its folder only.
+"""
 
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +21,8 @@ from etl.process import scratch
 
 PART = ".part"
 """How the name of a file ends that is not finished."""
+READERS = 0o444
+WRITERS = 0o222
 
 
 def made(folder: Path) -> Path:
@@ -83,9 +91,22 @@ def _works(process: int) -> bool:
 
 
 def finish(path: Path) -> None:
-    """See to it that the file outlives a power failure, and that those may read it whom the umask lets."""
-    path.chmod(0o666 & ~umask())
+    """See to it that the file outlives a power failure, and that it is for reading, as the umask lets."""
+    protect(path)
     sync(path)
+
+
+def protect(path: Path) -> None:
+    """Let those read a file whom the umask lets, and nobody write it."""
+    path.chmod(READERS & ~umask())
+
+
+def take_write_bits(path: Path, mode: int) -> None:
+    """Let nobody write a file of this mode, as an earlier version has left it; who may read it still may."""
+    if mode & WRITERS:
+        # It may be of somebody else, and does no harm as it is.
+        with suppress(OSError):
+            path.chmod(stat.S_IMODE(mode) & ~WRITERS)
 
 
 @contextmanager

@@ -26,10 +26,9 @@ from duckdb import DuckDBPyConnection, OutOfMemoryException
 from etl.errors import EnvironmentFaultError
 from etl.files import reason, remedy, sync
 from etl.load.duckdb_errors import MEMORY
-from etl.load.warehouse import umask
 from etl.publish import scrub
 from etl.publish.cleaning import clean, drop_unreadable
-from etl.publish.files import PART, finish, made, remove, writable
+from etl.publish.files import PART, finish, made, protect, remove, writable
 from etl.publish.layout import FIRST, PARQUET, Layout
 from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 from etl.publish.parquet import PartitionWriter
@@ -330,7 +329,7 @@ class Lake:
                 finish(aside)
                 aside.rename(self._at.version(name, part, FIRST))
         self._at.commit(FIRST).touch()
-        self._at.commit(FIRST).chmod(0o666 & ~umask())
+        protect(self._at.commit(FIRST))
 
     def _set_back(self) -> bool:
         """Whether the clock was set back by so much that the newest version would stay it for long."""

@@ -1,10 +1,12 @@
-"""Where the files of a lake stand, and how they are called."""
+"""Where the files that readers look at stand, and how they are called."""
 
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+BI = "bi.duckdb"
+"""The database of views that readers open, in the folder of the warehouse."""
 LAKE = "lake"
 """The newest version for engines that read files: a link to a folder that stays as it is."""
 VERSIONS = "versions"

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from etl.load.warehouse import umask
-from etl.publish.files import PART
+from etl.publish.files import PART, take_write_bits
 from etl.publish.limits import PUBLISH_LIMITS
 from etl.publish.state import FileSeal, checksum
 
@@ -72,13 +72,14 @@ def _remembered(record: Path) -> dict[str, Verified]:
 
 
 def _looked_at(path: Path, size: int) -> Verified | None:
-    """How a file is found now; None where it is no file of this size."""
+    """How a file is found now, and left for reading alone; None where it is no file of this size."""
     try:
         told = path.lstat()
     except OSError:
         return None
     if not stat.S_ISREG(told.st_mode) or told.st_size != size:
         return None
+    take_write_bits(path, told.st_mode)
     return Verified(time.time_ns() // 1_000, told.st_mtime_ns, told.st_ino)
 
 

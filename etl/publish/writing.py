@@ -61,6 +61,8 @@ def write_partitions(
         tables, each = one
         paths = [part(table.qualified, each.name) for table in tables]
         try:
+            for path in filter(Path.exists, paths):
+                path.unlink()  # one that was finished can only be read
             with closing(cursor_on(connection, database)) as cursor:
                 write(cursor, tables, each, paths, unwanted)
         except OSError as error:

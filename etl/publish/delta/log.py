@@ -88,6 +88,7 @@ class DeltaLog:
     def write(self, number: int, actions: Sequence[Action]) -> None:
         """Make a commit; FileExistsError where somebody else has made one of this number."""
         aside = made(self._aside) / "commit.json"
+        aside.unlink(missing_ok=True)  # one that was finished can only be read
         aside.write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in actions))
         finish(aside)
         os.link(aside, made(self._log) / self._path(number, "json").name)

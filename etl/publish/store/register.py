@@ -85,6 +85,7 @@ def identity(home: Path) -> str:
         if found:
             return found
         made, aside = token_hex(16), path.with_name(IDENTITY + PART)
+        aside.unlink(missing_ok=True)  # one that was finished can only be read
         aside.write_text(made, encoding="utf-8")
         finish(aside)
         aside.rename(path)

@@ -19,11 +19,10 @@ import pyarrow.parquet as pq
 from etl.errors import EnvironmentFaultError, TargetError
 from etl.event import event
 from etl.load.duckdb_errors import first_line
-from etl.publish.bi import NAME as BI
 from etl.publish.bi import digest_of, make_bi
 from etl.publish.files import PART
 from etl.publish.lake import SET_BACK, micros_now
-from etl.publish.layout import COMMIT, FIRST, VERSIONS
+from etl.publish.layout import BI, COMMIT, FIRST, VERSIONS
 from etl.publish.store.limits import STORE_LIMITS, StoreLimits
 from etl.publish.store.listing import ASIDE, FOREVER, Listing, commit_of, object_of
 from etl.publish.store.objects import ConflictError, Objects
