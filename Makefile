@@ -50,7 +50,7 @@ coverage: $(ready) ## Run the tests of make test, print which lines and branches
 	$(bin)/coverage combine --quiet
 	$(bin)/coverage report
 
-test-long: .venv/fuzz ## Fuzz what takes in answers (FUZZ_SECONDS each), then run all tests with all cases: hours
+test-long: .venv/fuzz .venv/engines ## Fuzz what takes in answers (FUZZ_SECONDS each), then run all tests with all cases: hours
 	for target in page record file; do \
 		mkdir -p .hypothesis/fuzz/$$target && PYTHONPATH=.venv/fuzz:. $(bin)/python tests/fuzz.py $$target \
 			.hypothesis/fuzz/$$target tests/samples -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
@@ -78,7 +78,8 @@ lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
 	echo hatchling | $(compile) --constraint requirements.lock --extra demo --output-file requirements-demo.lock \
 		pyproject.toml -
 	echo hatchling | $(compile) $(ARGS) --extra demo --group bench --output-file requirements-bench.lock pyproject.toml -
-	$(compile) $(ARGS) --group fuzz --output-file requirements-fuzz.lock
+	for group in engines fuzz; do \
+		$(compile) $(ARGS) --group $$group --output-file requirements-$$group.lock || exit 1; done
 	echo duckdb==1.2.0 | $(compile) --output-file requirements-reader.lock -
 	$(compile) --constraint requirements.lock --no-emit-package pyarrow --group spark \
 		--output-file requirements-spark.lock
@@ -111,8 +112,8 @@ $(ready): pyproject.toml requirements.lock requirements-floor.lock requirements-
 	$(pip) --no-deps --require-hashes --target $(VENV)/dbt --requirement requirements-dbt.lock
 	@touch $@
 
-.venv/fuzz: $(ready) requirements-fuzz.lock
-	$(pip) --no-deps --require-hashes --target .venv/fuzz --requirement requirements-fuzz.lock
+.venv/fuzz .venv/engines: .venv/%: $(ready) requirements-%.lock
+	$(pip) --no-deps --require-hashes --target $@ --requirement requirements-$*.lock
 	@touch $@
 
 .venv-demo/ready .venv-bench/ready: .venv-%/ready: pyproject.toml requirements-%.lock

@@ -49,6 +49,7 @@ SLOW = {
     "test_hostile_sizes.py",
     "test_hostile_values.py",
     "test_kills.py",
+    "test_lake_engines.py",
     "test_links.py",
     "test_listen_disk.py::test_a_burst_of_20_000_posts_is_stored",
     "test_listen_disk.py::test_a_kill_at_any_moment_loses_nothing_that_was_answered",
