@@ -24,6 +24,7 @@ COMMANDS = (
     "demo",
     "sql",
     "report",
+    "ui",
     "snapshot",
     "marts",
     "dbt",

@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "archive": {"archive", "config", "errors", "extract", "files"},
     "inbox": {"errors", "files", "inbox", "version"},
     "listen": {"errors", "files", "inbox", "listen", "setting"},
+    "ui": {"errors", "ui"},
     "extract": {"config", "errors", "event", "extract", "files", "redact", "setting", "values", "version"},
     "sources": {"archive", "config", "errors", "extract", "inbox", "schema", "setting", "values"},
     "transform": {*VALUES, "extract.forgotten", "extract.log", "extract.stream", "transform", "version"},
@@ -116,6 +117,7 @@ MAY_IMPORT = {
             "pipeline",
         ),
         *("notify", "process", "publish", "redact", "setting", "settings_file", "sources", "transform"),
+        "ui",
         "version",
     },
 }
@@ -191,8 +193,8 @@ def test_import_that_goes_the_wrong_way_is_seen(module: str, text: str, expected
     assert [expected] == wrong(module, text)
 
 
-def test_nothing_but_the_listener_imports_a_server() -> None:
-    """Runs, and all other commands, work where the extra `listen` is not installed."""
+def test_nothing_but_the_listener_and_the_page_imports_a_server() -> None:
+    """Runs, and all other commands, work where the extras `listen` and `ui` are not installed."""
     found = {
         module
         for module in MODULES
@@ -200,7 +202,7 @@ def test_nothing_but_the_listener_imports_a_server() -> None:
         if name.partition(".")[0] in {"h11", "starlette", "uvicorn"}
     }
 
-    assert {"listen.receiver", "listen.server"} == found
+    assert {"listen.receiver", "listen.server", "ui.access", "ui.app", "ui.server"} == found
 
 
 def test_only_an_archive_or_a_lake_there_imports_object_stores() -> None:

@@ -43,6 +43,7 @@ COMMANDS = {
     "demo": "See all of it work on this machine, without keys.",
     "sql": "Query what is published.",
     "report": "Make an HTML page of what was found.",
+    "ui": "Query what is published in a browser.",
     "snapshot": "Write all that is published into one DuckDB file.",
     "marts": "Print the marts in the SQL of another engine.",
     "dbt": "Write a dbt package of all tables and views.",

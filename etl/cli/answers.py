@@ -5,6 +5,7 @@ import math
 import os
 import re
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -104,7 +105,19 @@ def print_csv(relation: duckdb.DuckDBPyRelation, null: str, *, for_spreadsheet: 
     NULL is `null`, without quotes; a text that reads the same has them.
     """
     safe = shown if sys.stdout.isatty() else str
-    cell, quoted = (_harmless, SEPARATING) if for_spreadsheet else (_cell, QUOTED)
+    for line in csv_lines(relation, null, safe, for_spreadsheet=for_spreadsheet):
+        sys.stdout.write(line)
+
+
+def csv_lines(
+    relation: duckdb.DuckDBPyRelation,
+    null: str = "",
+    safe: Callable[[str], str] = str,
+    *,
+    for_spreadsheet: bool = False,
+) -> Iterator[str]:
+    """Yield the lines of an answer as CSV; `safe` makes of each text what may be shown."""
+    cell, quoted = (_harmless, SEPARATING) if for_spreadsheet else (cell_of, QUOTED)
     for row in chain([distinct(relation.columns)], rows(relation)):
         # An empty line is none to many readers.
         is_lone = len(row) == 1 and not null
@@ -112,7 +125,7 @@ def print_csv(relation: duckdb.DuckDBPyRelation, null: str, *, for_spreadsheet: 
             null if value is None and not is_lone else safe(_quoted(cell(value), null, quoted))
             for value in row
         ]
-        sys.stdout.write(",".join(cells) + "\n")
+        yield ",".join(cells) + "\n"
 
 
 def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path, home: Path) -> None:
@@ -189,7 +202,7 @@ def _quoted(cell: str, null: str, quoted: re.Pattern[str]) -> str:
     return f'"{cell.replace(chr(34), 2 * chr(34))}"' if cell == null or quoted.search(cell) else cell
 
 
-def _cell(value: object) -> str:
+def cell_of(value: object) -> str:
     """Return the value as a cell of CSV: what is neither text nor a number is written as JSON."""
     if value is None:
         return ""
@@ -205,6 +218,6 @@ def _harmless(value: object) -> str:
 
     A number stays one.
     """
-    cell = _cell(value)
+    cell = cell_of(value)
     is_formula = cell.startswith(FORMULA) and not NUMBER.fullmatch(cell)
     return "'" * is_formula + INNER_FORMULA.sub(r"\1'", cell)
