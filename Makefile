@@ -45,7 +45,7 @@ test-pythons: ## Run the tests of make test with each supported Python that is h
 		else echo "Python $$version is not on this machine: not tried"; fi; \
 	done
 
-coverage: $(ready) ## Run the tests of make test, print which lines and branches of etl/ they leave out
+coverage: $(ready) ## Run the tests of make test, print which lines and branches of the program they leave out
 	$(bin)/coverage run -m pytest --numprocesses $(WORKERS) --dist worksteal -m 'not slow'
 	$(bin)/coverage combine --quiet
 	$(bin)/coverage report
@@ -61,14 +61,14 @@ test-long: .venv/fuzz .venv/engines ## Fuzz what takes in answers (FUZZ_SECONDS 
 check: $(ready) ## Check format, lint and types
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
-	$(bin)/mypy --strict etl tests bench docs sightglass.py
+	$(bin)/mypy --strict etl tests bench docs sightglass
 
 bench: .venv-bench/ready ## Measure against dlt and the vendor's SDK; ARGS='--scale 0.1 --repeat 1' for a quick look
 	.venv-bench/bin/python -m bench $(ARGS)
 
 clean: ## Remove .venv, caches and what was built; a warehouse stays
 	rm -rf .venv .venv-* build dist .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find etl tests -type d -name __pycache__ -prune -exec rm -rf {} +
+	find etl sightglass tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
 	echo hatchling | $(compile) $(ARGS) --extra demo --group test --group lint --group docs \

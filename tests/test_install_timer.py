@@ -171,7 +171,7 @@ def test_every_file_that_the_containerfile_copies_is_there() -> None:
     ]
 
     assert [] == [name for name in copied if not (ROOT / name).exists()]
-    assert {"etl", "schemas", "sql", "pyproject.toml", "README.md", "LICENSE", "sightglass.py"} < set(copied)
+    assert {"etl", "schemas", "sql", "pyproject.toml", "README.md", "LICENSE", "sightglass"} < set(copied)
 
 
 def test_the_container_runs_the_command_as_a_user_of_its_own() -> None:

@@ -46,7 +46,7 @@ def test_wheel_holds_every_schema_and_every_query(wheel: Path) -> None:
 def test_wheel_says_that_it_is_typed(wheel: Path) -> None:
     """Type checkers of those who import it look for `py.typed`."""
     with zipfile.ZipFile(wheel) as archive:
-        assert "etl/py.typed" in archive.namelist()
+        assert {"etl/py.typed", "sightglass/py.typed"} < {*archive.namelist()}
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +74,23 @@ def test_installed_command_runs_whatever_packages_are_around(command: Path, tmp_
     )
 
     assert (0, True) == (done.returncode, "Where do people overrule the model most?" in done.stdout)
+
+
+def test_another_package_of_the_name_that_was_imported_before_is_told(command: Path, tmp_path: Path) -> None:
+    """One that comes first on the path is in nobody's way; one that is there already cannot be replaced."""
+    (tmp_path / "etl").mkdir()
+    (tmp_path / "etl" / "__init__.py").touch()
+    python, environ = command.with_name("python"), {"PYTHONPATH": str(tmp_path)}
+
+    after, before = (
+        subprocess.run(
+            [python, "-c", text], cwd=tmp_path, env=environ, check=False, capture_output=True, text=True
+        )
+        for text in ("import sightglass; import etl.config", "import etl, sightglass")
+    )
+
+    assert (0, "") == (after.returncode, after.stderr)
+    assert (
+        "ImportError: sightglass needs its own package `etl`, and another of this name is imported already, "
+        f"from {tmp_path}/etl/__init__.py: import sightglass before it, or give that one another name"
+    ) == before.stderr.splitlines()[-1]
