@@ -259,10 +259,12 @@ def load(
     environ: Mapping[str, str],
     flags: Mapping[str, str] | None = None,
     file: Path | None = None,
+    call: Mapping[str, str] | None = None,
 ) -> Settings:
     """Return the settings in force, with those that the dataclasses of `sources` declare.
 
-    ConfigError names the one that is wrong and where it was given.
+    What a program gives in a `call` may be secret, and beats the environment. ConfigError names the one that
+    is wrong and where it was given.
     """
     own = list(sources)
     areas: list[type[Any]] = [Settings, *own]
@@ -270,11 +272,14 @@ def load(
     found = file or Path(FILE)
     places: Places = [
         ("the command line", flags or {}),
+        ("the call", call or {}),
         ("the environment", environ),
         (found.name, read_file(found) if file or found.exists() else {}),
     ]
     for name in flags or {}:
         _allow(name, given, "the command line")
+    for name in call or {}:
+        _known(name, given, "the call")
     for name in environ:
         if name.startswith(PREFIX) and not _is_setting(name, given):
             raise ConfigError(f"the environment: {name} is no setting{_nearest(name, given)}")
@@ -331,11 +336,16 @@ def _is_setting(name: str, given: Mapping[str, Setting]) -> bool:
     return name in given or (kept is not None and kept.kind is Secret)
 
 
-def _allow(name: str, given: Mapping[str, Setting], where: str) -> None:
-    """Refuse a name that no setting has, and a secret in a place that others can read."""
+def _known(name: str, given: Mapping[str, Setting], where: str) -> None:
+    """Refuse a name that no setting has."""
     if not _is_setting(name, given):
         known = ", ".join(sorted(given))
         raise ConfigError(f"{where}: {name} is no setting{_nearest(name, given)} Known are {known}")
+
+
+def _allow(name: str, given: Mapping[str, Setting], where: str) -> None:
+    """Refuse a name that no setting has, and a secret in a place that others can read."""
+    _known(name, given, where)
     if name in given and given[name].kind is Secret:
         hint = f"give it in the environment, or name its file in {name}_FILE"
         raise ConfigError(f"{where}: {name} is a secret; {hint}")

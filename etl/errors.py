@@ -2,7 +2,9 @@
 
 * SightglassError
   + ConfigError             exit 2   fix the settings, a schema file, or what was typed
+    + QueryError                     a query, or what is asked for in it, cannot be answered
   + EnvironmentFaultError   exit 2   see to the machine: its disk, its memory, a file that stands in the way
+    + NotPublishedError              there is nothing to read yet
     + OutOfMemoryError               it has too little memory for what the API holds
   + SourceError             exit 3   an API refused or kept failing; wait, or fix the login, and run again
     + ClientError                    the API said no to this very request (4xx): asking again will not help
@@ -64,10 +66,18 @@ class ConfigError(SightglassError):
     exit_code = 2
 
 
+class QueryError(ConfigError):
+    """What is asked of the tables cannot be answered: the query is wrong, or would change something."""
+
+
 class EnvironmentFaultError(SightglassError):
     """The machine is not as it must be: no room, no memory, no right, or something in the way."""
 
     exit_code = 2
+
+
+class NotPublishedError(EnvironmentFaultError):
+    """Nothing is published in this folder."""
 
 
 class OutOfMemoryError(EnvironmentFaultError):

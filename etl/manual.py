@@ -12,9 +12,10 @@ from pathlib import Path
 
 import click
 
-from etl.cli import COMMANDS, own_areas
+from etl.cli import COMMANDS
 from etl.config import Settings
 from etl.errors import EXIT_CODES, WORST_FIRST
+from etl.pipeline.areas import own_areas
 from etl.setting import Secret, Setting, declared
 
 BLOCK = re.compile(r"(<!-- made by make docs: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -100,6 +100,40 @@ def stoppable() -> Iterator[None]:
 
 
 @contextmanager
+def interrupted_by_hand() -> Iterator[None]:
+    """Let Ctrl-C end what is done inside with KeyboardInterrupt, though it is not the command that does it.
+
+    Whoever has handlers of their own, or works in another thread than the main one, is left alone.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
+    if not in_main or before is not signal.default_int_handler:
+        yield
+        return
+    told = []
+
+    def tell(number: int, _frame: object) -> None:
+        told.append(number)
+        _State.code = 128 + number
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, tell)
+    try:
+        yield
+    except Exception as error:
+        if told:
+            # DuckDB and C extensions make an error of their own of it.
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+        _State.code = 0
+    if told:
+        # An error of theirs that was not thought worth to end for.
+        raise KeyboardInterrupt
+
+
+@contextmanager
 def interruptible(connection: C, *, is_wanted_after: bool = False) -> Iterator[C]:
     """Provide a connection whose queries a signal interrupts; closed at the end.
 

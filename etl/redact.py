@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, lru_cache, partial
 from html.entities import html5
+from typing import Any
 
 SHORTEST = 4
 """Characters below which a text is no secret worth hiding, but would mangle every message."""
@@ -34,6 +35,17 @@ OCTETS = ("%(?:25)*{:02x}", r"\\{{1,8}}x{:02x}", r"\\{{1,8}}{:03o}", "={:02x}")
 
 Unit = Callable[[], re.Pattern[str]]
 """Gives the pattern of a unit, made when it is first looked for: most are never."""
+
+
+def without_secrets(value: Any, redact: Callable[[str], str]) -> Any:  # noqa: ANN401 -- whatever JSON can hold
+    """Return the same, each text in it without secrets: stars within the escapes of JSON would be no JSON."""
+    if isinstance(value, dict):
+        return {name: without_secrets(each, redact) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_secrets(each, redact) for each in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact(str(value))
 
 
 class Redactor:

@@ -1,8 +1,10 @@
 """One form for each value, wherever it came from: canonical JSON, microseconds since 1970; many in chunks."""
 
+import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import PurePath
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -121,6 +123,21 @@ def moment(microseconds: int | None) -> str | None:
         return None
     whole, rest = divmod(microseconds, 1_000_000)
     return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+
+
+def json_value(value: Any) -> Any:  # noqa: ANN401 -- any JSON
+    """Return a value as JSON holds it: times in ISO 8601, UTC, seconds to the thousandth, fields by name."""
+    if dataclasses.is_dataclass(value):
+        return {each.name: json_value(getattr(value, each.name)) for each in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {name: json_value(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(each) for each in value]
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    if isinstance(value, date | PurePath):
+        return str(value)
+    return round(value, 3) if isinstance(value, float) else value
 
 
 def fits(kind: CursorKind, cursor: object) -> bool:

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "setting": {"errors"},
     "settings_file": {"errors", "setting"},
     "config": {"errors", "setting", "settings_file"},
-    "manual": {"cli", "config", "errors", "setting"},
+    "manual": {"cli", "config", "errors", "pipeline.areas", "setting"},
     "files": set[str](),
     "redact": set[str](),
     "declaration": {"values"},
@@ -55,7 +55,7 @@ MAY_IMPORT = {
     "listen": {"errors", "files", "inbox", "listen", "setting"},
     "ui": {"errors", "ui"},
     "extract": {"config", "errors", "event", "extract", "files", "redact", "setting", "values", "version"},
-    "sources": {"archive", "config", "errors", "extract", "inbox", "schema", "setting", "values"},
+    "sources": {"archive", "config", "errors", "event", "extract", "inbox", "schema", "setting", "values"},
     "transform": {*VALUES, "extract.forgotten", "extract.log", "extract.stream", "transform", "version"},
     "load": {
         *VALUES,
@@ -74,7 +74,8 @@ MAY_IMPORT = {
         "load.warehouse",
     },
     "notify": {
-        *("config", "errors", "files", "load.warehouse", "notify", "publish", "schema", "setting", "version"),
+        *("config", "errors", "files", "load.warehouse", "notify", "process", "publish", "redact", "schema"),
+        *("setting", "version"),
     },
     "pipeline": {
         *(
@@ -260,7 +261,6 @@ ROWS = "the source makes these rows itself, out of what has no place in a record
 MADE_HERE = "these rows are made here, in bulk, and sent by nobody"
 ALLOWED = {
     ("cli.quarantine", "etl.quarantine"): REPORT,
-    ("cli.run", "etl.runs"): REPORT,
     ("cli.run", "etl.run_streams"): REPORT,
     ("cli.run", "etl.run_days"): REPORT,
     ("load.run_store", "etl.quarantine"): MADE_HERE,

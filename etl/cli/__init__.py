@@ -165,16 +165,9 @@ def _taking(function: Callable[..., Any], settings: Callable[..., Any]) -> Calla
 def settings_for(flags: Mapping[str, str], environ: Mapping[str, str], file: Path | None) -> "Settings":
     """Return the settings in force for all sources and targets."""
     from etl.config import load  # noqa: PLC0415 -- --help must not wait for it
+    from etl.pipeline.areas import own_areas  # noqa: PLC0415
 
     return load(own_areas(), environ, flags, file)
-
-
-def own_areas() -> "list[type[Any]]":
-    """Return the dataclasses that declare settings, but for those that belong to none."""
-    from etl.publish.targets import target_settings  # noqa: PLC0415 -- --help must not wait for it
-    from etl.sources import own_settings  # noqa: PLC0415
-
-    return [*own_settings(), *target_settings()]
 
 
 def _redactor(settings: "Settings") -> Callable[[str], str]:

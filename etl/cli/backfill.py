@@ -7,11 +7,12 @@ import click
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.logs import takes_logs
 from etl.cli.progress import watched
-from etl.cli.run import report_json, say
+from etl.cli.run import say
 from etl.config import Settings
 from etl.errors import ConfigError
 from etl.extract.stream import Reread
 from etl.pipeline.run import run
+from etl.pipeline.run_report import run_report
 from etl.values import micros_of
 
 
@@ -37,7 +38,7 @@ def command(settings: Settings, source: str, since: str, until: str | None, *, a
     with watched() as progress:
         report = run(settings, [source], lambda: datetime.now(UTC), progress, Reread(start, end))
     if as_json:
-        print_json(report_json(report))
+        print_json(run_report(report).as_json())
     say(report)
     return report.exit_code
 

@@ -1,32 +1,9 @@
 """What stands on the disk and how it grows, as `sightglass status --disk` tells it."""
 
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 
-from etl.config import Settings
-from etl.publish.size import Forecast, forecast, growth_of, measured, spoken_size
-
-
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """How many bytes stand in the folder of a warehouse, and how many more will."""
-
-    warehouse: int
-    lake: int
-    raw: int
-    other: int
-    free: int
-    forecast: Forecast | None
-    """None where the history is too short."""
-
-
-def measured_disk(settings: Settings, now: datetime) -> Disk:
-    """Return what stands in the folder of the warehouse, and how it grows."""
-    sizes, free = measured(settings.home), shutil.disk_usage(settings.home).free
-    expected = forecast(sizes, growth_of(settings.home, now), settings.raw_days, free, now)
-    return Disk(sizes.warehouse, sizes.lake, sizes.raw, sizes.other, free, expected)
+from etl.pipeline.warehouse_status import Disk
+from etl.publish.size import spoken_size
 
 
 def disk_lines(disk: Disk) -> Iterator[str]:

@@ -11,9 +11,10 @@ from typing import Any
 
 import click
 
-from etl.cli import json_option, own_areas, print_json, takes_settings
+from etl.cli import json_option, print_json, takes_settings
 from etl.cli.output import tell
 from etl.config import Settings
+from etl.pipeline.areas import own_areas
 from etl.setting import Secret, Setting, declared
 from etl.settings_file import FILE, read_file
 

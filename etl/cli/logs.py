@@ -16,8 +16,9 @@ import click
 from etl import process
 from etl.cli.output import JSON_ESCAPES, MESSAGE, NOBODY, FilePath, Voice, hidden, json_text, shown, tell
 from etl.errors import EnvironmentFaultError
-from etl.event import LOGGER
+from etl.event import LOGGER, Event
 from etl.files import remedy
+from etl.redact import without_secrets
 
 TEXT, JSON = "text", "json"
 
@@ -172,8 +173,9 @@ class JsonLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        about = {"time": _time(record), "level": record.levelname.lower(), "event": record.getMessage()}
-        line = {**about, **_without_secrets(_fields(record))}
+        at = datetime.fromtimestamp(record.created, UTC)
+        fields = without_secrets(_fields(record), hidden)
+        line = Event(at, record.levelname.lower(), record.getMessage(), fields).as_json()
         return json_text(line) if LogStream in _handlers() else json.dumps(line).translate(JSON_ESCAPES)
 
 
@@ -195,14 +197,3 @@ def _word(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     is_word = text and not any(sign.isspace() or sign in '"=' for sign in text)
     return text if is_word or not isinstance(value, str) else json.dumps(text, ensure_ascii=False)
-
-
-def _without_secrets(value: Any) -> Any:  # noqa: ANN401 -- whatever JSON can hold
-    """Return the same, each text in it without secrets: stars within escapes would be no JSON."""
-    if isinstance(value, dict):
-        return {name: _without_secrets(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_secrets(each) for each in value]
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    return hidden(str(value))

@@ -1,6 +1,5 @@
 """`sightglass plan`: what a run would ask, and about how much it would bring."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,10 +7,11 @@ import click
 
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.output import tell
-from etl.cli.sheet import json_value, minute, sheet, show
+from etl.cli.sheet import minute, sheet, show
 from etl.config import Settings
 from etl.errors import OK, SourceError
 from etl.pipeline.plan import Plan, PlannedStream, plan
+from etl.values import json_value
 
 HEAD = ("source", "stream", "part", "from", "to", "requests", "records")
 
@@ -46,7 +46,7 @@ def command(settings: Settings, sources: tuple[str, ...], *, as_json: bool) -> i
 def _plan_json(settings: Settings, made: Plan) -> dict[str, Any]:
     return {
         "home": str(settings.home),
-        "streams": [json_value(asdict(each)) for each in made.streams],
+        "streams": json_value(made.streams),
         "asked": made.asked,
         "failed": made.failed,
         "skipped": made.skipped,

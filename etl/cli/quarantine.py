@@ -11,11 +11,11 @@ import click
 
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.output import json_text, shown, tell
-from etl.cli.run import report_json
 from etl.config import Settings
 from etl.load.run_store import QuarantineEntry, listed, quarantine_entries, received
 from etl.load.warehouse import open_for_reading, opened
 from etl.pipeline.run import dismiss, replay
+from etl.pipeline.run_report import run_report
 from etl.process import interruptible
 from etl.values import moment
 
@@ -94,7 +94,7 @@ def replay_(settings: Settings, quarantine_ids: Sequence[str], *, as_json: bool)
     """Load what the present declarations accept, of all that is open or of these; exit 4 if not all."""
     report, still = replay(settings, quarantine_ids, lambda: datetime.now(UTC))
     if as_json:
-        print_json({**report_json(report), "still_refused": [_summary(entry) for entry in still]})
+        print_json({**run_report(report).as_json(), "still_refused": [_summary(entry) for entry in still]})
     for notice in report.log_notices:
         tell(notice)
     loaded = sum(stats.fetched for stats in report.streams)

@@ -6,9 +6,10 @@ import click
 
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.progress import watched
-from etl.cli.run import report_json, say
+from etl.cli.run import say
 from etl.config import Settings
 from etl.pipeline.refresh import refresh, wanted
+from etl.pipeline.run_report import run_report
 
 
 @click.command("refresh")
@@ -28,6 +29,6 @@ def command(settings: Settings, stream: str, partition: str | None, *, force: bo
     with watched() as progress:
         report = refresh(settings, what, lambda: datetime.now(UTC), progress)
     if as_json:
-        print_json(report_json(report))
+        print_json(run_report(report).as_json())
     say(report)
     return report.exit_code

@@ -13,13 +13,13 @@ import msgspec
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.output import FilePath, say_warnings, tell
 from etl.cli.progress import watched
-from etl.cli.run import report_json
 from etl.cli.run import say as say_run
 from etl.cli.verify import say as say_verified
 from etl.config import Settings
 from etl.errors import ConfigError, worst
 from etl.load.differences import Difference
 from etl.pipeline.repair import Repaired, repair
+from etl.pipeline.run_report import run_report
 from etl.pipeline.sessions import known_source
 from etl.pipeline.verify import Verified, verify
 from etl.pipeline.windows import Scope
@@ -90,7 +90,7 @@ def _json(report: Repaired, differences: Sequence[Difference], code: int) -> dic
             for start, end in windows
         ],
         "records": report.records,
-        "run": report.read and report_json(report.read),
+        "run": report.read and run_report(report.read).as_json(),
         "published": report.published and report.published.as_json(),
         "failed_checks": report.failed_checks,
     }

@@ -1,21 +1,21 @@
 """`sightglass run`: load what is new."""
 
-import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from logging import INFO, WARNING
-from typing import Any
 
 import click
 
 from etl.cli import json_option, print_json, takes_settings
-from etl.cli.announce import announcing
 from etl.cli.logs import takes_logs
 from etl.cli.output import say_warnings, tell
 from etl.cli.progress import watched
 from etl.config import Settings
-from etl.load.stream_stats import StreamStats, stats_json
+from etl.load.stream_stats import StreamStats
+from etl.notify.announce import announcing
 from etl.pipeline.run import Report, run
+from etl.pipeline.run_report import run_report
 from etl.sources import source_module
 
 MOST_NAMES = 20
@@ -34,38 +34,16 @@ def command(settings: Settings, sources: tuple[str, ...], *, as_json: bool) -> i
     Exit codes: 0 all went well, 2 fix the settings, 3 a source kept failing, 4 data was quarantined,
     75 another run works on the warehouse, 1 a bug.
     """
-    with announcing(settings) as announced:
+    with announcing(settings, partial(tell, level=WARNING)) as announced:
         with watched() as progress:
             report = run(settings, sources, lambda: datetime.now(UTC), progress)
-        found = report_json(report)
+        found = run_report(report).as_json()
         if as_json:
             print_json(found)
         say(report)
-        announced.report, announced.exit_code, announced.stages = found, report.exit_code, report.stages
+        announced.report, announced.exit_code = found, report.exit_code
+        announced.spans = report.stages.as_spans()
     return report.exit_code
-
-
-def report_json(report: Report) -> dict[str, Any]:
-    """Return the report as `--json` prints it."""
-    return {
-        "run_id": report.run_id,
-        "status": report.status,
-        "exit_code": report.exit_code,
-        "started_at": _iso(report.started_at),
-        "finished_at": _iso(report.finished_at),
-        "streams": [stats_json(stats) for stats in report.streams],
-        "published": report.published and report.published.as_json(),
-        "gaps": report.gaps,
-        "newly_quarantined": report.newly_quarantined,
-        "marked": report.marked,
-        "unknown_fields": report.unknown,
-        "held_back": [dataclasses.asdict(each) for each in report.held_back],
-        "skipped": report.skipped,
-        "lapsed": report.lapsed,
-        "log_notices": report.log_notices,
-        "migrated": report.migrated,
-        "seconds": {stage: round(seconds, 3) for stage, seconds in report.stages.seconds.items()},
-    }
 
 
 def say(report: Report) -> None:
@@ -130,9 +108,3 @@ def _lapsed(name: str, report: Report) -> str:
 
 def _named(stats: StreamStats) -> str:
     return " ".join(filter(None, [stats.source, stats.stream, stats.partition]))
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return (
-        moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z") if moment else None
-    )

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime
-from typing import Any
+from datetime import UTC, datetime
 
 import click
 
@@ -35,14 +34,3 @@ def show(lines: Iterable[str]) -> None:
 def minute(moment: datetime | None) -> str:
     """Return a time in UTC as tables show it; empty for None."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}" if moment else ""
-
-
-def json_value(value: Any) -> Any:  # noqa: ANN401 -- any JSON
-    """Return a value as JSON holds it: times in ISO 8601, UTC, seconds to the thousandth."""
-    if isinstance(value, dict):
-        return {name: json_value(each) for name, each in value.items()}
-    if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
-    if isinstance(value, date):
-        return value.isoformat()
-    return round(value, 3) if isinstance(value, float) else value

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from etl.errors import SourceError
+from etl.event import heard
 from etl.extract.bounded_queue import BoundedQueue
 from etl.extract.stream import Bundle, size_of
 
@@ -130,7 +131,7 @@ class _Shared:
     def _start(self, time_range: TimeRange, begun: Iterator[Bundle] | None) -> None:
         self._busy.append(time_range)
         # A daemon: one that waits for a slow answer must not hold up a run that was told to stop.
-        threading.Thread(target=self._work, args=(time_range, begun), daemon=True).start()
+        threading.Thread(target=heard(self._work), args=(time_range, begun), daemon=True).start()
 
     def _work(self, time_range: TimeRange, begun: Iterator[Bundle] | None) -> None:
         error: BaseException | None = None

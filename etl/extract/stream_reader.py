@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from etl.errors import SourceError
+from etl.event import heard
 from etl.extract.bounded_queue import BoundedQueue
 from etl.extract.stream import Bundle, Checkpoint, RequestStats, Stream, size_of
 
@@ -37,7 +38,7 @@ class StreamReader:
         self._queue: BoundedQueue[Item | BaseException] = BoundedQueue(at_once)
         self._unwanted = threading.Event()
         # Daemons: one that waits for a slow answer must not hold up a run that was told to stop.
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in streams[:at_once]]
+        self._threads = [threading.Thread(target=heard(self._work), daemon=True) for _ in streams[:at_once]]
 
     def __enter__(self) -> Self:
         for thread in self._threads:

@@ -1,4 +1,4 @@
-"""The counts of one stream in one run."""
+"""The counts of one stream in one run: while it works, and as it is reported."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -9,9 +9,34 @@ from etl.extract.stream import RequestStats
 from etl.values import Cursor, moment, text_of
 
 
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """The counts of one stream in one run; fetched = inserted + updated + unchanged + quarantined."""
+
+    source: str
+    stream: str
+    partition: str
+    """An application of Cogniac, for one; empty where the stream is not read in parts."""
+    fetched: int
+    inserted: int
+    updated: int
+    unchanged: int
+    quarantined: int
+    requests: int
+    retries: int
+    bytes: int
+    cursor: Cursor | None
+    """Where the next run goes on: a time in ISO 8601, or the integer or text that the API has."""
+    status: str
+    """ok or failed."""
+    error: str | None
+    notice: str | None
+    """What was odd and needs to be known, though nothing is missing."""
+
+
 @dataclass(slots=True)
 class StreamStats:
-    """The counts of one stream in one run; fetched = inserted + updated + unchanged + quarantined."""
+    """The counts of one stream, as they grow."""
 
     source: str
     stream: str
@@ -57,6 +82,10 @@ class StreamStats:
             request_stats.bytes,
         )
 
+    def report(self) -> StreamReport:
+        """Return the counts as they are now."""
+        return StreamReport(**{**dataclasses.asdict(self), "cursor": self.shown_cursor})
+
     def count_as(self, other: "StreamStats") -> None:
         """Take over what a commit counts; what the stream cost stays."""
         cost = self.requests, self.retries, self.bytes
@@ -67,4 +96,4 @@ class StreamStats:
 
 def stats_json(stats: StreamStats) -> dict[str, Any]:
     """Return the counts as `run --json` prints them."""
-    return {**dataclasses.asdict(stats), "cursor": stats.shown_cursor}
+    return dataclasses.asdict(stats.report())

@@ -48,6 +48,10 @@ class Stages:
                 self.seconds[stage] = self.seconds.get(stage, 0.0) + spent
                 self._add((source, stage), begun, spent)
 
+    def as_spans(self) -> dict[tuple[str, str], tuple[int, int, float]]:
+        """Return when what was at work, in nanoseconds since 1970, and for how many seconds."""
+        return {key: (each.begun_ns, each.ended_ns, each.seconds) for key, each in self.spans.items()}
+
     def _add(self, key: tuple[str, str], begun_ns: int, seconds: float) -> None:
         span = self.spans.setdefault(key, Span(begun_ns, begun_ns))
         # What it took by the clock that nobody sets.

@@ -27,9 +27,9 @@ from etl.extract.log import Log, Part
 from etl.extract.log_reader import DamagedPartError, read
 from etl.extract.log_writer import Received
 from etl.extract.stream import SETTLE_QUARANTINE, Action, Delivery
-from etl.publish.targets import target_settings
+from etl.pipeline.areas import own_areas
 from etl.setting import declared
-from etl.sources import own_settings, source_module
+from etl.sources import source_module
 from etl.transform.batch import Transformer
 from etl.transform.forgetting import Forgetter
 from etl.transform.part_rows import (
@@ -196,8 +196,7 @@ def _without_credentials(environ: Mapping[str, str]) -> dict[str, str]:
 
     Without credentials, and without proxies, which can hold some.
     """
-    areas = [*own_settings(), *target_settings()]
-    own = [each for area in areas for each in declared(area).values() if each.is_credential]
+    own = [each for area in own_areas() for each in declared(area).values() if each.is_credential]
     kept = {name for setting in own for name in setting.names}
     return {
         name: value

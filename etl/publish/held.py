@@ -1,9 +1,9 @@
 """Word of a check that holds publishing back: what is published cannot tell of it."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -12,7 +12,8 @@ from etl.values import UNREADABLE
 NAME = "held_back.json"
 
 
-class Held(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Held:
     """Which check failed, and when that was seen last."""
 
     error: str

@@ -10,7 +10,7 @@ import duckdb
 
 from etl import schema
 from etl.errors import SightglassError, TargetError
-from etl.event import event
+from etl.event import event, heard
 from etl.publish.postgres_marts import SCHEMA, bring_marts, mart_names
 from etl.publish.postgres_session import Session, place_of
 from etl.publish.postgres_state import (
@@ -50,7 +50,7 @@ class PostgresTarget:
         It is done in a thread: a server that answers nothing could not be given up else, nor Ctrl-C be heard.
         """
         work = _Work(self._own, self._memory, release)
-        thread = threading.Thread(target=work.do, name="postgres", daemon=True)
+        thread = threading.Thread(target=heard(work.do), name="postgres", daemon=True)
         thread.start()
         try:
             while thread.is_alive() and work.moved + self._own.seconds + SLACK_SECONDS > time.monotonic():

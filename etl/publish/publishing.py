@@ -24,6 +24,7 @@ from etl.publish.limits import PUBLISH_LIMITS, PublishLimits
 from etl.publish.target import put, release_of
 from etl.publish.targets import targets
 from etl.schema import LINEAGE_TIME, Table
+from etl.values import datetime_of, json_value
 
 REBUILT = "rebuilt"
 """A file that says that the tables were made anew: a row can hold something else by the same lineage."""
@@ -37,8 +38,8 @@ NAMES_SHOWN = 5
 class Published:
     """What was published, and how much of it had to be written."""
 
-    version: str
-    """Since when readers see it: microseconds since 1970."""
+    since: datetime
+    """Since when readers see it."""
     tables: int
     """Tables that were written, in whole or in part."""
     files: int
@@ -56,14 +57,8 @@ class Published:
 
     def as_json(self) -> dict[str, Any]:
         """Return the same as `run --json` prints it."""
-        return {
-            "since": moment_of(self.version),
-            "tables": self.tables,
-            "files": self.files,
-            "rows": self.rows,
-            "mended": self.mended,
-            "failed": self.failed,
-        }
+        found: dict[str, Any] = json_value(self)
+        return found
 
     def warnings(self) -> Iterator[str]:
         """Yield what people are told of files that were damaged, and of targets that failed."""
@@ -77,12 +72,12 @@ class Published:
         changed = (
             f"{self.files:,} files of {self.tables:,} tables written" if self.files else "nothing changed"
         )
-        return f"published as of {moment_of(self.version)}, {changed}"
+        return f"published as of {json_value(self.since)}, {changed}"
 
 
 def moment_of(version: str) -> str:
     """Since when a version of the lake is to be read, in ISO 8601."""
-    return f"{datetime.fromtimestamp(int(version) / 1_000_000, UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return str(json_value(datetime_of(int(version))))
 
 
 def _few(names: list[str]) -> str:
@@ -106,7 +101,6 @@ def publish(
     if lake.is_incomplete():
         # Its views could not be read until all files are in place again.
         remove_bi(settings)
-
     damaged = lake.damaged()
     names = [str(path.relative_to(settings.home)) for path in damaged]
     # While records are loaded, the other stages take the other cores.
@@ -128,7 +122,8 @@ def publish(
     write_bi(settings)
     _tidy(lake, settings)
     failed = put(release_of(lake, _tables(), version, settings), others)
-    published = Published(version, change.tables_changed, change.files, change.rows, names, failed)
+    since = datetime_of(int(version))
+    published = Published(since, change.tables_changed, change.files, change.rows, names, failed)
     event("publish.ended", **published.as_json())
     return published
 

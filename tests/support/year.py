@@ -36,8 +36,8 @@ class Passed(datetime.datetime):
     @classmethod
     def now(cls, zone=None):
         return datetime.datetime.fromtimestamp({now!r}, zone)
-for name in ("announce", "run"):
-    importlib.import_module("etl.cli." + name).datetime = Passed
+for name in ("notify.announce", "cli.run"):
+    importlib.import_module("etl." + name).datetime = Passed
 """
 """Code by which the command takes this moment for the present."""
 

@@ -17,6 +17,7 @@ from etl.archive.archive import API, Archive
 from etl.archive.limits import ArchiveFaultError, ArchiveLimitError
 from etl.archive.streams import Medium, Outcome, fetched, lost, newest_first
 from etl.errors import ClientError, ConfigError, SourceError
+from etl.event import hearing
 from etl.extract.stream import Action, Bundle, Checkpoint, Page, RequestStats, SourceContext, Stream
 from etl.values import UNREADABLE, micros_of
 
@@ -75,7 +76,7 @@ class MediaArchive:
         self._sizes = list(sizes)
         self._medium = medium
         self._files = files
-        self._pool = ThreadPoolExecutor(at_once, "cogniac-archive")
+        self._pool = ThreadPoolExecutor(at_once, "cogniac-archive", hearing())
 
     def close(self) -> None:
         """Let go of all connections."""

@@ -14,6 +14,7 @@ import msgspec
 from etl.archive.archive import Archive, place_of
 from etl.config import Settings
 from etl.errors import ClientError, SourceError
+from etl.event import hearing
 from etl.extract.address import Reach
 from etl.extract.stream import (
     Action,
@@ -84,7 +85,7 @@ class Neurons:
         self._account = fingerprint(own.api_key)
         # Links are for anybody who holds them: the key must not travel along.
         self._files = Api(None, settings, reach=reach)
-        self._pool = ThreadPoolExecutor(self._at_once, "neurons")
+        self._pool = ThreadPoolExecutor(self._at_once, "neurons", hearing())
         wanted = wanted_names(own.archive)
         archive = Archive(place_of(settings), "neurons", settings) if wanted else None
         self._pictures = PictureArchive(archive, wanted, self._files, self._links)

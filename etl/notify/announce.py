@@ -5,11 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from logging import WARNING
 from typing import Any
 
-from etl.cli import own_areas
-from etl.cli.output import hidden, tell
 from etl.config import Settings
 from etl.errors import BUG, SightglassError
 from etl.notify import NotTold, Outcome
@@ -17,8 +14,8 @@ from etl.notify.failure_command import start_command
 from etl.notify.metrics import check_metrics, write_metrics
 from etl.notify.ping import ping
 from etl.notify.traces import are_wanted, send_traces
-from etl.pipeline.stages import Stages
 from etl.process import code_if_told
+from etl.redact import Redactor
 from etl.setting import declared
 
 
@@ -28,14 +25,14 @@ class Announced:
 
     report: Mapping[str, Any] = field(default_factory=dict)
     exit_code: int = 0
-    stages: Stages = field(default_factory=Stages)
+    spans: Mapping[tuple[str, str], tuple[int, int, float]] = field(default_factory=dict)
 
 
 @contextmanager
-def announcing(settings: Settings) -> Iterator[Announced]:
+def announcing(settings: Settings, warn: Callable[[str], None]) -> Iterator[Announced]:
     """Tell others at the end of the block how the run inside it ended; nobody where it was told to stop.
 
-    ConfigError beforehand, where what tells them is missing.
+    `warn` is told who could not be told. ConfigError beforehand, where what tells them is missing.
     """
     check_metrics(settings)
     found, begun = Announced(), datetime.now(UTC)
@@ -45,20 +42,20 @@ def announcing(settings: Settings) -> Iterator[Announced]:
         if not code_if_told():
             code = error.exit_code if isinstance(error, SightglassError) else BUG
             why = str(error) if isinstance(error, SightglassError) else f"{type(error).__name__}: {error}"
-            report = {"status": "failed", "exit_code": code, "error": hidden(why), "started_at": str(begun)}
-            _announce(settings, Outcome(code, begun, datetime.now(UTC), report, {}))
+            why = Redactor(each.reveal() for each in settings.secrets)(why)
+            report = {"status": "failed", "exit_code": code, "error": why, "started_at": str(begun)}
+            _announce(settings, Outcome(code, begun, datetime.now(UTC), report, {}), warn)
         raise
-    spans = {key: (each.begun_ns, each.ended_ns, each.seconds) for key, each in found.stages.spans.items()}
-    _announce(settings, Outcome(found.exit_code, begun, datetime.now(UTC), found.report, spans))
+    _announce(settings, Outcome(found.exit_code, begun, datetime.now(UTC), found.report, found.spans), warn)
 
 
-def _announce(settings: Settings, outcome: Outcome) -> None:
+def _announce(settings: Settings, outcome: Outcome, warn: Callable[[str], None]) -> None:
     """Tell all that are to be told; who cannot be is named."""
     ways: list[Callable[[], None]] = []
     if settings.metrics_file:
         ways.append(lambda: write_metrics(settings, outcome))
     if settings.on_failure and outcome.is_failure:
-        ways.append(lambda: start_command(settings.on_failure, outcome, _without_secrets()))
+        ways.append(lambda: start_command(settings.on_failure, outcome, _without_secrets(settings)))
     if settings.ping_url and (outcome.is_failure or not outcome.exit_code):
         ways.append(lambda: ping(settings.ping_url, outcome))
     if are_wanted(os.environ):
@@ -67,12 +64,12 @@ def _announce(settings: Settings, outcome: Outcome) -> None:
         try:
             way()
         except NotTold as error:
-            tell(str(error), level=WARNING)
+            warn(str(error))
 
 
-def _without_secrets() -> dict[str, str]:
+def _without_secrets(settings: Settings) -> dict[str, str]:
     """Return the environment for a command that asks none of the APIs."""
-    areas: list[type[Any]] = [Settings, *own_areas()]
-    settings = [each for area in areas for each in declared(area).values() if each.is_credential]
-    ours = {name for each in settings for name in each.names}
+    areas: list[type[Any]] = [Settings, *settings.own]
+    secrets = [each for area in areas for each in declared(area).values() if each.is_credential]
+    ours = {name for each in secrets for name in each.names}
     return {name: value for name, value in os.environ.items() if name not in ours}
