@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
@@ -100,26 +100,28 @@ def stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def interrupted_by_hand() -> Iterator[None]:
+def interrupted_by_hand(connections: Callable[[], Iterable[Connection]]) -> Iterator[None]:
     """Let Ctrl-C end what is done inside with KeyboardInterrupt, though it is not the command that does it.
 
-    Whoever has handlers of their own, or works in another thread than the main one, is left alone.
+    These connections are interrupted then, where Python cannot reach what works on them. Whoever has a
+    handler of their own, or works in another thread than the main one, is left alone.
     """
     in_main = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGINT)
     if not in_main or before is not signal.default_int_handler:
         yield
         return
-    told = []
+    told: list[int] = []
 
     def tell(number: int, _frame: object) -> None:
         told.append(number)
         _State.code = 128 + number
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, tell)
     try:
-        yield
+        with _waking(connections):
+            signal.signal(signal.SIGINT, tell)
+            yield
     except Exception as error:
         if told:
             # DuckDB and C extensions make an error of their own of it.
@@ -131,6 +133,44 @@ def interrupted_by_hand() -> Iterator[None]:
     if told:
         # An error of theirs that was not thought worth to end for.
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _waking(connections: Callable[[], Iterable[Connection]]) -> Iterator[None]:
+    """Let another thread interrupt these connections once SIGINT has come, until they are spared.
+
+    Who is told of signals, an event loop for one, is told of those that come meanwhile as well.
+    """
+    reading, waking = os.pipe()
+    os.set_blocking(waking, False)
+    former, is_over = signal.set_wakeup_fd(waking, warn_on_full_buffer=False), threading.Event()
+    _State.is_spared = False
+
+    def pass_on() -> None:
+        while number := os.read(reading, 1):
+            with suppress(OSError):
+                os.write(former, number)
+            # DuckDB waits for what it works on even where it has heard of the signal.
+            while number[0] == signal.SIGINT and not (is_over.wait(POLL_SECONDS) or _State.is_spared):
+                for each in connections():
+                    with suppress(Exception):  # it may be closed by now
+                        each.interrupt()
+
+    watching = threading.Thread(target=pass_on, name="interrupts", daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        signal.set_wakeup_fd(former)
+        os.close(waking)
+        watching.join()
+        os.close(reading)
+
+
+def writing() -> list[Connection]:
+    """Return the connections of this process that write."""
+    return [each for each, is_wanted_after in tuple(_State.connections.items()) if is_wanted_after]
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def run(settings: Given = None, *, sources: Sequence[str] = (), on_event: OnEven
     told = _Told(on_event or (lambda _event: None), redact)
     with ExitStack() as stack:
         stack.enter_context(hiding_secrets(redact))
-        stack.enter_context(process.interrupted_by_hand())
+        stack.enter_context(process.interrupted_by_hand(process.writing))
         if on_event is not None:
             stack.enter_context(heard_by(told))
         announced = stack.enter_context(announcing(found, _warn))

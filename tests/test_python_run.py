@@ -285,3 +285,33 @@ def test_an_interrupt_ends_a_run_as_it_ends_the_command(where: str, tmp_path: Pa
     assert [("failed", 130), ("ok", 0)] == table(
         tmp_path, "SELECT status, exit_code FROM etl.runs ORDER BY started_at"
     )
+
+
+IN_A_QUERY = """
+import duckdb, os, signal, threading
+from etl import process
+connection = duckdb.connect()
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+query = "SELECT count(*) FROM range(100_000_000) AS a, range(1_000) AS b WHERE a.range + b.range = 7"
+try:
+    with process.interrupted_by_hand(lambda: [connection]):
+        connection.execute(query)
+except KeyboardInterrupt:
+    print("interrupted", process.code_if_told(), signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+print(connection.execute("SELECT 1").fetchall())
+"""
+
+
+def test_an_interrupt_reaches_a_query_that_python_cannot(tmp_path: Path) -> None:
+    """DuckDB hears of a signal and waits for the query all the same; the connection is of use after it."""
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_QUERY],
+        cwd=tmp_path,
+        env=environment({}),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert ("interrupted 0 True\n[(1,)]\n", "") == (done.stdout, done.stderr)
