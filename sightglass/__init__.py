@@ -11,6 +11,7 @@ with sightglass.open("warehouse") as wh:
 Importing it costs next to nothing: what a call needs is imported by the call.
 """
 
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from typing import TYPE_CHECKING
 from sightglass import _etl
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from etl.errors import (
         BusyError,
         CheckFailedError,
@@ -38,10 +41,16 @@ if TYPE_CHECKING:
     from etl.publish.status import RunStatus, StreamStatus
     from sightglass.runs import EventError, OnEvent
     from sightglass.settings import Given
+    from sightglass.tables import Catalog, Column, Table, UnknownNameError
+    from sightglass.warehouse import Answer, ClosedError, Warehouse
 
 __all__ = [
+    "Answer",
     "BusyError",
+    "Catalog",
     "CheckFailedError",
+    "ClosedError",
+    "Column",
     "ConfigError",
     "EnvironmentFaultError",
     "Event",
@@ -57,8 +66,12 @@ __all__ = [
     "SourceError",
     "StreamReport",
     "StreamStatus",
+    "Table",
+    "UnknownNameError",
+    "Warehouse",
     "WarehouseStatus",
     "__version__",
+    "open",
     "run",
 ]
 
@@ -66,8 +79,12 @@ __version__ = _etl.VERSION
 
 _ERRORS = "etl.errors"
 _HOMES = {
+    "Answer": "sightglass.warehouse",
     "BusyError": _ERRORS,
+    "Catalog": "sightglass.tables",
     "CheckFailedError": _ERRORS,
+    "ClosedError": "sightglass.warehouse",
+    "Column": "sightglass.tables",
     "ConfigError": _ERRORS,
     "EnvironmentFaultError": _ERRORS,
     "Event": "etl.event",
@@ -83,6 +100,9 @@ _HOMES = {
     "SourceError": _ERRORS,
     "StreamReport": "etl.load.stream_stats",
     "StreamStatus": "etl.publish.status",
+    "Table": "sightglass.tables",
+    "UnknownNameError": "sightglass.tables",
+    "Warehouse": "sightglass.warehouse",
     "WarehouseStatus": "etl.pipeline.warehouse_status",
 }
 """Where each class is that is imported when it is asked for."""
@@ -92,6 +112,25 @@ def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'sightglass' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def open(home: "str | PathLike[str] | None" = None, *, settings: "Given" = None) -> "Warehouse":  # noqa: A001 -- as in `import gzip`
+    """Open what is published in the folder of a warehouse, by default that of the settings, for reading.
+
+    It is open until it is closed, as a context manager does, and never in the way of a run, nor a run in its.
+    A folder that was copied or moved is read itself, with a warning that other readers see the one before.
+
+    `settings` are as in `run`; of them SIGHTGLASS_SQL_MEMORY limits what its queries hold in memory.
+
+    Raises NotPublishedError where there is nothing to read yet, EnvironmentFaultError where it cannot be
+    read, ConfigError where a setting is wrong.
+    """
+    from sightglass import warehouse  # noqa: PLC0415 -- see above
+
+    opened = warehouse.open_warehouse(home, settings)
+    for notice in opened.notices:
+        warnings.warn(notice, stacklevel=2)
+    return opened
 
 
 def run(

@@ -347,13 +347,32 @@ def test_query_begins_with_a_sentence(path: Path) -> None:
     assert re.fullmatch(r"[A-Z].*[.?]", comment), comment
 
 
-@pytest.mark.parametrize("path", FILES.values(), ids=FILES)
+API = {path.stem: path for path in sorted((ROOT / "sightglass").glob("*.py"))}
+"""The modules of what programs import."""
+ALL = {**FILES, **{f"sightglass.{each}": path for each, path in API.items()}}
+
+
+def test_what_programs_import_does_not_print_and_is_known_to_nobody() -> None:
+    """It stands beside the command, on what the command stands on; one of its modules is the command."""
+    api = {each: path.read_text(encoding="utf-8") for each, path in API.items() if each != "__main__"}
+
+    assert {"__init__", "_etl"} < set(api)
+    assert [] == [each for each, text in api.items() if "etl.cli" in text or "print(" in text]
+    assert [] == [
+        module
+        for module, path in FILES.items()
+        for name in imported(module, path.read_text(encoding="utf-8"))
+        if name.partition(".")[0] == "sightglass"
+    ]
+
+
+@pytest.mark.parametrize("path", ALL.values(), ids=ALL)
 def test_files_stay_short(path: Path) -> None:
     """No file of the package is longer than can be read at one go."""
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
 
 
-@pytest.mark.parametrize("path", FILES.values(), ids=FILES)
+@pytest.mark.parametrize("path", ALL.values(), ids=ALL)
 def test_functions_stay_short(path: Path) -> None:
     """No function of the package is longer than a page."""
     functions = [

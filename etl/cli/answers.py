@@ -19,15 +19,12 @@ import msgspec
 import pyarrow as pa
 
 from etl.cli.cells import rows
-from etl.cli.held import held
-from etl.cli.output import JSON_ESCAPES, distinct, is_unicode, shown
+from etl.cli.output import JSON_ESCAPES, is_unicode, shown
 from etl.errors import EnvironmentFaultError
+from etl.publish.arrow_types import arrow_reader, distinct
 from etl.publish.files import replaced
 from etl.publish.snapshot import refuse_own
-from etl.schema import quote
 
-ROWS_PER_BATCH = 2**14
-"""Rows of a batch of Arrow, and of a row group of Parquet at least."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """How a text begins that a spreadsheet works out; the last ones are the same signs in full width."""
 INNER_FORMULA = re.compile(r'([;\t|\r\n][\s"]*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])')
@@ -137,7 +134,7 @@ def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path, home: Path) -> 
 
     try:
         refuse_own(home, path)
-        reader = _reader(relation)
+        reader = arrow_reader(relation)
         with (
             replaced(path) as aside,
             pq.ParquetWriter(aside, reader.schema, compression="zstd") as writer,
@@ -152,7 +149,7 @@ def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path, home: Path) -> 
 
 def print_arrow(relation: duckdb.DuckDBPyRelation) -> None:
     """Print the answer as a stream of Arrow's own format, whose end is torn where not all was printed."""
-    reader = _reader(relation)
+    reader = arrow_reader(relation)
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as stream:
         sink = _open_stream(stream, reader.schema)
         try:
@@ -167,28 +164,6 @@ def print_arrow(relation: duckdb.DuckDBPyRelation) -> None:
 
 def _open_stream(stream: BinaryIO, schema: pa.Schema) -> pa.RecordBatchStreamWriter:
     return pa.ipc.new_stream(stream, schema)
-
-
-def _reader(relation: duckdb.DuckDBPyRelation) -> pa.RecordBatchReader:
-    """Return the answer as Arrow, with names of columns that are told apart."""
-    reader = _held(relation).to_arrow_reader(ROWS_PER_BATCH)
-    names = distinct(reader.schema.names)
-    schema = pa.schema([each.with_name(name) for each, name in zip(reader.schema, names, strict=True)])
-    return pa.RecordBatchReader.from_batches(
-        schema, (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in reader)
-    )
-
-
-def _held(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """Return the same answer, of whose types Arrow has a like."""
-    types = [held(kind) for kind in relation.types]
-    if not any(types):
-        return relation
-    names = map(quote, distinct(relation.columns))
-    columns = (f"CAST(#{at} AS {kind})" if kind else f"#{at}" for at, kind in enumerate(types, start=1))
-    return relation.project(
-        ", ".join(f"{column} AS {name}" for column, name in zip(columns, names, strict=True))
-    )
 
 
 def _json(value: object) -> str:

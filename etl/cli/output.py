@@ -157,18 +157,6 @@ def readable(arguments: "Sequence[str]") -> list[str]:
     return found
 
 
-def distinct(names: "Sequence[str]") -> list[str]:
-    """Return the names of columns, a number added to each that is there already."""
-    found: dict[str, None] = {}
-    for wish in names:
-        name, count = wish, 0
-        while name in found or (count and name in names):
-            count += 1
-            name = f"{wish}_{count}"
-        found[name] = None
-    return list(found)
-
-
 def is_unicode() -> bool:
     """Whether standard output can carry any text."""
     return sys.stdout.encoding.lower().replace("-", "") in ("utf8", "utf16", "utf32")

@@ -13,11 +13,12 @@ import pyarrow as pa
 
 from etl.cli import json_option, takes_settings
 from etl.cli.answers import Form
-from etl.cli.asked import query_of, relation_of
+from etl.cli.asked import query_of
 from etl.cli.output import FilePath, shown, tell
 from etl.config import Settings
 from etl.errors import ConfigError
 from etl.publish.bi import open_bi
+from etl.publish.query import failed, relation_of
 
 COMMENTED = re.compile(r"--[^=]*\s")
 """How a query begins that begins with a comment: no name of an option holds white space."""
@@ -75,18 +76,6 @@ def command(settings: Settings, query: str | None, file: Path | None, **wanted: 
     except BrokenPipeError:
         pass  # the reader has enough, `head` for one
     except (duckdb.Error, pa.ArrowException, OSError) as error:
-        raise _failed(error) from error
+        raise failed(error) from error
     except RecursionError as error:
         raise ConfigError("the query failed: it, or its answer, is nested too deep") from error
-
-
-def _failed(error: Exception) -> ConfigError:
-    """Return the first line of what DuckDB says of a query.
-
-    Where in it something is wrong is added as notes.
-    """
-    line, *more = str(error).split("\n")
-    failed = ConfigError(f"the query failed: {line}")
-    for each in filter(None, more):
-        failed.add_note(each)
-    return failed

@@ -6,7 +6,7 @@ It is small, and rewritten only when a definition changes. Its storage version o
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -17,7 +17,7 @@ import msgspec
 
 from etl import schema, views
 from etl.config import Settings
-from etl.errors import EnvironmentFaultError
+from etl.errors import EnvironmentFaultError, NotPublishedError
 from etl.files import reason, remedy
 from etl.load.duckdb_errors import first_line, is_out_of_memory
 from etl.load.warehouse import umask
@@ -113,45 +113,58 @@ def open_bi(settings: Settings, warn: Callable[[str], object] = str) -> Iterator
     not enough.
     """
     home, path = settings.home, settings.home / BI
-    elsewhere = prefix_of(settings) != str(home)
-    with readable(home):
-        is_there = not Lake(home).is_incomplete() and (elsewhere or path.is_file())
-    if not is_there:
-        raise EnvironmentFaultError(
-            f"nothing is published in {settings.home} yet: run `sightglass run`, or name another --home"
-        )
+    elsewhere = must_be_published(settings)
     others = [] if elsewhere else other_lakes(settings)
     if others:
         elsewhere = True
-        warn(
-            f"{path} reads {', '.join(others)}, for this folder was copied or moved: what is answered "
-            "here is of this folder; `sightglass publish` lets other readers see it too"
-        )
+        warn(copied(path, others))
     with spill_folder() as spill, interruptible(_connected(path, elsewhere=elsewhere)) as connection:
         try:
             # Where the file's own views lead to a place that only other readers have, the same are made here.
             for statement in definitions(str(home), settings.time_zone) if elsewhere else ():
                 connection.execute(statement)
-            _restrict(connection, home, settings.sql_memory, spill)
+            restrict(connection, home, settings.sql_memory, spill)
         except duckdb.Error as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         with enough_memory(settings):
             yield connection
+
+
+def copied(path: Path, others: Sequence[str]) -> str:
+    """Return what is to be told where the file reads other lakes than that of its folder."""
+    return (
+        f"{path} reads {', '.join(others)}, for this folder was copied or moved: what is answered here is of "
+        "this folder; `sightglass publish` lets other readers see it too"
+    )
+
+
+def must_be_published(settings: Settings) -> bool:
+    """Raise NotPublishedError where there is nothing to read; whether readers see the lake elsewhere."""
+    home = settings.home
+    elsewhere = prefix_of(settings) != str(home)
+    with readable(home):
+        is_there = not Lake(home).is_incomplete() and (elsewhere or (home / BI).is_file())
+    if not is_there:
+        raise NotPublishedError(
+            f"nothing is published in {home} yet: run `sightglass run`, or name another --home"
+        )
+    return elsewhere
 
 
 def _connected(path: Path, *, elsewhere: bool) -> duckdb.DuckDBPyConnection:
     try:
         return duckdb.connect() if elsewhere else duckdb.connect(path, read_only=True)
     except duckdb.Error as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: duckdb.Error) -> EnvironmentFaultError:
+def unreadable(path: Path, error: duckdb.Error) -> EnvironmentFaultError:
+    """Return what is to be told where the file cannot be opened."""
     reason = first_line(error)
     return EnvironmentFaultError(f"{path} cannot be opened: {reason}; `sightglass publish` makes it anew")
 
 
-def _restrict(connection: duckdb.DuckDBPyConnection, home: Path, memory: int, spill: Path | None) -> None:
+def restrict(connection: duckdb.DuckDBPyConnection, home: Path, memory: int, spill: Path | None) -> None:
     """Let the connection read what is published alone, and hold so many megabytes."""
     versions = str(home / VERSIONS)
     connection.execute("SET TimeZone = 'UTC'")
@@ -184,9 +197,14 @@ def other_lakes(settings: Settings) -> list[str]:
     path = settings.home / BI
     try:
         with closing(duckdb.connect(path, read_only=True)) as connection:
-            found = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
+            return lakes_beside(connection, settings)
     except duckdb.Error as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
+
+
+def lakes_beside(connection: duckdb.DuckDBPyConnection, settings: Settings) -> list[str]:
+    """Return the lakes that the views of an open `bi.duckdb` read and that are not that of this folder."""
+    found = connection.execute("SELECT sql FROM duckdb_views() WHERE NOT internal").fetchall()
     lakes = {place[1].replace("''", "'") for (text,) in found for place in [READS.search(text)] if place}
     own = escape(prefix_of(settings).rstrip("/"))
     return sorted(re.sub(r"\[(.)\]", r"\1", each) for each in lakes - {own})

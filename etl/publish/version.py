@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import duckdb
 
 from etl import schema, views
-from etl.errors import EnvironmentFaultError
+from etl.errors import EnvironmentFaultError, NotPublishedError
 from etl.load.duckdb_errors import first_line
 from etl.process import interruptible
 from etl.publish.layout import Layout
@@ -110,7 +110,7 @@ def _newest(home: Path) -> Iterator[str]:
         except OSError as error:
             raise EnvironmentFaultError(f"cannot read {home}: {error.strerror}") from error
         if not since:
-            raise EnvironmentFaultError(
+            raise NotPublishedError(
                 f"nothing is published in {home} yet: run `sightglass run`, or name another --home"
             )
         if since == before:

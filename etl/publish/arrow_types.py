@@ -1,10 +1,15 @@
-"""As what Arrow and Parquet can hold the types of DuckDB that they have no like of."""
+"""Answers as Arrow: types of DuckDB that it has no like of become what it can hold."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import duckdb
+import pyarrow as pa
 
 from etl.schema import quote
 
+ROWS_PER_BATCH = 2**14
+"""Rows of a batch of Arrow, and of a row group of Parquet at least."""
 DIGITS = "DECIMAL(38, 0)"
 """As what Arrow takes integers of 128 bits, larger ones included; cast to it, these fail."""
 LOST = frozenset({"uhugeint", "bignum", "time with time zone", "bit"})
@@ -65,3 +70,37 @@ NESTED: Mapping[str, Callable[[Children], str]] = {
     "tuple": _text,
     "union": _text,
 }
+
+
+def arrow_reader(relation: duckdb.DuckDBPyRelation) -> pa.RecordBatchReader:
+    """Return the answer as Arrow, with names of columns that are told apart."""
+    reader = _kept(relation).to_arrow_reader(ROWS_PER_BATCH)
+    names = distinct(reader.schema.names)
+    schema = pa.schema([each.with_name(name) for each, name in zip(reader.schema, names, strict=True)])
+    return pa.RecordBatchReader.from_batches(
+        schema, (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in reader)
+    )
+
+
+def _kept(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """Return the same answer, of whose types Arrow has a like."""
+    types = [held(kind) for kind in relation.types]
+    if not any(types):
+        return relation
+    names = map(quote, distinct(relation.columns))
+    columns = (f"CAST(#{at} AS {kind})" if kind else f"#{at}" for at, kind in enumerate(types, start=1))
+    return relation.project(
+        ", ".join(f"{column} AS {name}" for column, name in zip(columns, names, strict=True))
+    )
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return the names of columns, a number added to each that is there already."""
+    found: dict[str, None] = {}
+    for wish in names:
+        name, count = wish, 0
+        while name in found or (count and name in names):
+            count += 1
+            name = f"{wish}_{count}"
+        found[name] = None
+    return list(found)
