@@ -10,9 +10,11 @@ from typing import Literal
 import msgspec
 import pyarrow as pa
 
-from etl.declaration import ROOT, Column, Declaration, Described, inherit
+from etl import plugins
+from etl.declaration import Column, Declaration, Described, inherit
+from etl.declaration_checks import check
 from etl.errors import ConfigError
-from etl.values import CursorKind
+from etl.values import VERSION_TYPES, CursorKind
 
 LINEAGE = "lineage"
 LINEAGE_TIME = "_loaded_at"
@@ -182,10 +184,6 @@ class Source:
         return next((t for t in self.tables.values() if t.declared.copies_of == table.name), None)
 
 
-VERSION_TYPES: dict[CursorKind, str] = {"time": "timestamp", "integer": "integer", "text": "text"}
-"""Of each kind of cursor the type of the column that orders versions."""
-
-
 def quote(name: str) -> str:
     """Return the name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
@@ -203,27 +201,45 @@ def folder(name: str) -> Path:
 
 
 def names() -> list[str]:
-    """Return the names of all APIs: the schema files, without the system's own."""
-    return sorted(path.stem for path in folder("schemas").glob("*.toml") if path.stem != SYSTEM)
+    """Return the names of all APIs: the schema files, and those of other packages, but the system's own."""
+    ours = (path.stem for path in folder("schemas").glob("*.toml") if path.stem != SYSTEM)
+    return sorted([*ours, *plugins.installed()])
 
 
 @cache
 def statement(name: str) -> str:
     """Return the SQL text of `sql/<name>.sql`."""
-    return (folder("sql") / f"{name}.sql").read_text(encoding="utf-8")
+    return _sql(name).read_text(encoding="utf-8")
 
 
 @cache
 def has_statement(name: str) -> bool:
     """Whether there is a `sql/<name>.sql`."""
-    return (folder("sql") / f"{name}.sql").is_file()
+    return _sql(name).is_file()
+
+
+def _sql(name: str) -> Path:
+    return sql_of(name.partition("/")[0]) / f"{name}.sql"
+
+
+def sql_of(source: str) -> Path:
+    """Return the folder in which `<source>/` may be: that of all SQL here, or that of another package."""
+    plugin = plugins.installed().get(source) if not (folder("sql") / source).is_dir() else None
+    return plugin.sql if plugin else folder("sql")
 
 
 @cache
 def source(name: str) -> Source:
     """Return the declared tables of one schema file; ConfigError says what is wrong with the file."""
-    doc, declarations = _read(name)
-    lineage = {} if name == SYSTEM else _read(SYSTEM)[1][LINEAGE].columns
+    plugin = plugins.installed().get(name) if name != SYSTEM else None
+    return _of_file(plugin.schema if plugin else folder("schemas") / f"{name}.toml")
+
+
+@cache
+def _of_file(path: Path) -> Source:
+    name = path.stem
+    doc, declarations = _read(path)
+    lineage = {} if name == SYSTEM else _read(folder("schemas") / f"{SYSTEM}.toml")[1][LINEAGE].columns
     declarations.pop(LINEAGE, None)
     tables = {}
     for section, declared in declarations.items():
@@ -231,17 +247,17 @@ def source(name: str) -> Source:
         tables[section] = Table(name, section, declared, {**inherited, **declared.columns, **lineage})
     made = Source(name, doc, tables)
     for table in made.tables.values():
-        _check(made, table)
+        check(made, table)
     return made
 
 
-def sources() -> list[Source]:
-    """All APIs and, last, the system's own tables."""
-    return [source(name) for name in [*names(), SYSTEM]]
+def sources(home: Path | None = None) -> list[Source]:
+    """All APIs and, last, the system's own tables; of a warehouse also those that are not installed here."""
+    kept = [_of_file(each.schema) for each in plugins.kept(home).values()] if home else []
+    return [*map(source, names()), *kept, source(SYSTEM)]
 
 
-def _read(name: str) -> tuple[str, dict[str, Declaration]]:
-    path = folder("schemas") / f"{name}.toml"
+def _read(path: Path) -> tuple[str, dict[str, Declaration]]:
     try:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
         doc = msgspec.convert(sections, Described).doc
@@ -249,89 +265,3 @@ def _read(name: str) -> tuple[str, dict[str, Declaration]]:
         return doc, msgspec.convert(inherit(sections), dict[str, Declaration])
     except (OSError, ValueError) as error:
         raise ConfigError(f"schemas/{path.name}: {error}") from error
-
-
-def _check(made: Source, table: Table) -> None:
-    """Refuse a declaration that could not be loaded, with the name of the table."""
-    whole = made.tables.get(table.declared.part_of)
-    problems = [f"key column {name} is not declared" for name in table.key if name not in table.columns]
-    if table.declared.part_of and whole is None:
-        problems.append(f"part_of names no table: {table.declared.part_of}")
-    problems += _wrong_order(made, table)
-    if whole is not None:
-        problems += [f"lacks {name}, key of {whole.name}" for name in whole.key if name not in table.key]
-    if table.declared.carried_by and not (made.carrier_of(table) and made.copies_of(table)):
-        problems.append("carried_by names no table, or none lists the copies")
-    problems += _wrong_cursor(made, table)
-    if not problems:
-        problems += _wrong_bucket(made, table)
-    if table.declared.record_hash:
-        problems += _wrong_hash(table)
-    problems += [
-        f"{what} column {name} is not declared"
-        for what, name in (
-            ("version", table.version),
-            ("whole_by", table.whole_by),
-            ("by_month", table.by_month),
-        )
-        if name and name not in table.columns
-    ]
-    month = table.columns.get(table.by_month)
-    if month is not None and month.type != "timestamp":
-        problems.append(f"by_month column {table.by_month} is of type {month.type}, which has no months")
-    if problems:
-        raise ConfigError(f"schemas/{made.name}.toml: [{table.name}] {problems[0]}")
-
-
-def _wrong_order(made: Source, table: Table) -> Iterator[str]:
-    """Yield why a table cannot follow the one that it names."""
-    followed = made.tables.get(table.declared.follows)
-    if table.declared.follows and followed is None:
-        yield f"follows names no table: {table.declared.follows}"
-    if followed is not None and table.key[: len(followed.key)] != followed.key:
-        yield f"its key does not begin with that of {followed.name}, which it follows"
-
-
-def _wrong_cursor(made: Source, table: Table) -> Iterator[str]:
-    """Yield why the cursor of its stream cannot be what it is declared as."""
-    declared, kind = table.declared, table.declared.cursor
-    is_whole = declared.at == ROOT and table in made.of_stream(declared.stream) and not declared.part_of
-    if kind != "time" and not (declared.stream and is_whole):
-        yield f"cursor is declared as {kind}, but its rows do not stand for whole records of a stream"
-    column = table.columns.get(table.version)
-    if column is None or not is_whole or not declared.stream:
-        return
-    if kind != made.cursor_of(declared.stream):
-        yield f"its stream {declared.stream} has another cursor than {kind}"
-    if column.type != VERSION_TYPES[kind]:
-        yield f"the version {table.version} is of type {column.type}, the cursor is declared as {kind}"
-    keeps = [made.versions_of(table), made.copies_of(table), *map(made.history_of, made.parts_of(table))]
-    if kind != "time" and any(keeps):
-        yield f"history is kept by times, and its versions are of type {column.type}"
-
-
-def _wrong_bucket(made: Source, table: Table) -> Iterator[str]:
-    """Yield why the rows cannot be spread as it is declared."""
-    name, declared = made.bucket_of(table), table.declared
-    if not name:
-        return
-    if name not in table.columns:
-        yield (
-            f"lacks {name}, the bucket of its table"
-            if not declared.bucket
-            else (f"bucket column {name} is not declared")
-        )
-    elif not table.not_null(name):
-        yield f"bucket column {name} is neither of the key nor required"
-    others = {made.bucket_of(each) for each in made.of_stream(declared.stream)} - {name}
-    if declared.stream and others:
-        yield f"its stream {declared.stream} is spread by {min(others) or 'nothing'} as well as by {name}"
-
-
-def _wrong_hash(table: Table) -> Iterator[str]:
-    """Yield what is wrong with the column for the hash of a record; rows that share a record have none."""
-    column = table.columns.get(table.declared.record_hash)
-    if column is None or not column.maintained or column.type != "integer":
-        yield f"record_hash names no maintained integer column: {table.declared.record_hash}"
-    if table.declared.at != ROOT:
-        yield "record_hash is declared, but its rows do not stand for whole records"

@@ -14,6 +14,8 @@ T = TypeVar("T")
 Cursor = int | str
 """Where a stream stands: a time in microseconds since 1970, or an integer or a text of the data."""
 CursorKind = Literal["time", "integer", "text"]
+VERSION_TYPES: dict[CursorKind, str] = {"time": "timestamp", "integer": "integer", "text": "text"}
+"""Of each kind of cursor the type of the column that orders versions."""
 MOST_INTEGERS = 2**63
 """From the negative of it on, up to it and without it, numbers are integers of the database."""
 

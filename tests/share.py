@@ -60,6 +60,7 @@ SLOW = {
     "test_moving.py",
     "test_package.py",
     "test_plan.py",
+    "test_plugins.py",
     "test_postbacks.py",
     "test_postbacks_odd.py",
     "test_postgres.py",

@@ -26,7 +26,7 @@ FILES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 MODULES = [name for name in FILES if name.partition(".")[0] != "demo"]
 """The modules of the product; the simulators stand on their own."""
 
-VALUES = {"compute", "declaration", "errors", "schema", "values"}
+VALUES = {"compute", "declaration", "errors", "plugins", "schema", "values"}
 MAY_IMPORT = {
     "": set[str](),
     "__main__": {"cli", "process"},
@@ -42,7 +42,9 @@ MAY_IMPORT = {
     "files": set[str](),
     "redact": set[str](),
     "declaration": {"values"},
-    "schema": {"declaration", "errors", "values"},
+    "declaration_checks": {"declaration", "errors", "schema", "values"},
+    "plugins": {"errors"},
+    "schema": {"declaration", "declaration_checks", "errors", "plugins", "values"},
     "views": {"errors", "schema"},
     "dialects": {"views"},
     "foreign_keys": {"schema"},
@@ -55,7 +57,18 @@ MAY_IMPORT = {
     "listen": {"errors", "files", "inbox", "listen", "setting"},
     "ui": {"errors", "ui"},
     "extract": {"config", "errors", "event", "extract", "files", "redact", "setting", "values", "version"},
-    "sources": {"archive", "config", "errors", "event", "extract", "inbox", "schema", "setting", "values"},
+    "sources": {
+        "archive",
+        "config",
+        "errors",
+        "event",
+        "extract",
+        "inbox",
+        "plugins",
+        "schema",
+        "setting",
+        "values",
+    },
     "transform": {*VALUES, "extract.forgotten", "extract.log", "extract.stream", "transform", "version"},
     "load": {
         *VALUES,

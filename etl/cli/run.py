@@ -61,7 +61,7 @@ def say(report: Report) -> None:
         tell(news)
     if report.failed_checks:
         tell(report.failed_checks, level=WARNING)
-    for each in [*report.log_notices, *report.held_back]:
+    for each in [*report.missing.values(), *report.log_notices, *report.held_back]:
         tell(str(each), level=WARNING)
     say_warnings(report.published)
     if report.gaps:

@@ -14,6 +14,7 @@ from etl.extract.clock import CLOCKS_DIFFER
 from etl.extract.stream import Query, RequestStats, SourceContext
 from etl.extract.survey import Survey, SurveyedSession
 from etl.pipeline.plan import asking, patient
+from etl.plugins import kept
 from etl.publish.version import Version, is_published, of_newest
 from etl.sources import source_module
 
@@ -32,6 +33,10 @@ def logins(settings: Settings, now: Callable[[], datetime]) -> Iterator[Check]:
     looked = {name: list(_login(settings, name, bound, now)) for name in named or schema.names()}
     for checks in looked.values():
         yield from checks
+    for name, each in kept(settings.home).items():
+        yield warned(
+            name, f"{each.package}, which brought it, is not installed", "install it, to load it again"
+        )
     if all(check.says == NO_LOGIN for checks in looked.values() for check in checks):
         yield failed("sources", "none has credentials", "set those of one, or try `sightglass demo`")
 
@@ -39,7 +44,11 @@ def logins(settings: Settings, now: Callable[[], datetime]) -> Iterator[Check]:
 def _login(
     settings: Settings, name: str, bound: dict[str, str], now: Callable[[], datetime]
 ) -> Iterator[Check]:
-    login = source_module(name).LOGIN
+    try:
+        login = source_module(name).LOGIN
+    except ConfigError as error:
+        yield failed(name, str(error), "install another version of it, or uninstall it")
+        return
     try:
         session = source_module(name).connect(patient(settings))
     except ConfigError as error:

@@ -25,5 +25,5 @@ def after_load(source: Source) -> Iterator[str]:
 
 def _texts(source: Source, kind: str) -> Iterator[tuple[str, str]]:
     """Yield the names and texts of the files of one kind."""
-    for path in sorted((schema.folder("sql") / source.name / kind).glob("*.sql")):
+    for path in sorted((schema.sql_of(source.name) / source.name / kind).glob("*.sql")):
         yield path.stem, schema.statement(f"{source.name}/{kind}/{path.stem}")

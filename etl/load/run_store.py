@@ -234,7 +234,7 @@ class RunStore:
 
     def _find_gaps(self, source: str) -> None:
         self._warehouse.run("etl/missing")
-        if (schema.folder("sql") / source / "gaps.sql").exists():
+        if schema.has_statement(f"{source}/gaps"):
             found = schema.statement(f"{source}/gaps")
             self._warehouse.connection.execute(f"INSERT INTO missing BY NAME {found}")
 

@@ -197,7 +197,8 @@ def open_for_writing(home: Path) -> Warehouse:
     warehouse = _connect(path, read_only=False)
     _clear(home / SPILL)
     try:
-        warehouse.migrated = warehouse.with_memory(lambda: prepare(warehouse.connection, *schema.sources()))
+        declared = schema.sources(home)
+        warehouse.migrated = warehouse.with_memory(lambda: prepare(warehouse.connection, *declared))
     except duckdb.Error as error:
         warehouse.close()
         raise unopenable(path, error) from error

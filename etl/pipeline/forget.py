@@ -25,6 +25,7 @@ from etl.load.run_store import RunStore
 from etl.load.warehouse import NAME, Warehouse, opened
 from etl.pipeline.forget_posts import forget_posts
 from etl.pipeline.log_applier import recover
+from etl.pipeline.missing import must_be_there
 from etl.pipeline.rebuild import ASIDE, bring_in, clear_aside
 from etl.process import interruptible
 from etl.publish import Published, publish
@@ -62,6 +63,7 @@ def forget(settings: Settings, kind: Kind, text: str, now: Callable[[], datetime
     home, report = settings.home, Forgot(kind)
     if not (home / NAME).exists():
         raise ConfigError(f"there is no warehouse in {home} yet: there is nothing to forget")
+    must_be_there(home)
     with lock.hold(home, now()):
         logs = {name: Log(home / RAW / name) for name in schema.names()}
         known = store.begun(home)

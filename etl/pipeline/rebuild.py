@@ -27,6 +27,7 @@ from etl.load.completing import (
 from etl.load.run_store import RunStore
 from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.pipeline.log_applier import LogApplier, PartApplier, recover
+from etl.pipeline.missing import must_be_there
 from etl.process import interruptible
 from etl.publish import FEWER, REBUILT, Published, publish
 from etl.redact import Redactor
@@ -78,6 +79,7 @@ def rebuild(
     """
     report = Rebuilt(list(wanted) or schema.names())
     home = settings.home
+    must_be_there(home)
     _refuse_inside(into, home)
     make_folder(into or home)
     with lock.hold(home, now()), _held_too(into, now()):

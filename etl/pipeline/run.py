@@ -1,7 +1,7 @@
 """Extract, transform, load, publish: what each command does, from its beginning to its end."""
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import duckdb
 
-from etl import schema
 from etl.config import Settings
 from etl.errors import (
     BUG,
@@ -40,7 +39,8 @@ from etl.load.stream_stats import StreamStats
 from etl.load.warehouse import NAME, Warehouse, make_folder, opened
 from etl.pipeline import run_events
 from etl.pipeline.log_applier import recover
-from etl.pipeline.sessions import connect, known_source
+from etl.pipeline.missing import missing, remember_plugins, usable
+from etl.pipeline.sessions import connect, known_source, refuse_timeless
 from etl.pipeline.source_loader import LOAD_LIMITS, LoadLimits, Progress, RunContext, SourceLoader
 from etl.pipeline.stages import Stages
 from etl.process import code_if_told, interruptible, share_arenas, spare
@@ -77,6 +77,8 @@ class Report:
     """Sources without credentials."""
     lapsed: list[str] = field(default_factory=list)
     """Of these, the sources that were loaded before."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Sources of other packages that could not be loaded, and why."""
     published: Published | None = None
     """What readers got to see; None where a check held it back."""
     failed_checks: str | None = None
@@ -107,7 +109,8 @@ def run(  # noqa: PLR0913 -- the last is given by tests alone
     report = begun(now(), "backfill" if reread else "run")
     with ExitStack() as stack:
         sessions, report.skipped = connect(settings, wanted)
-        _refuse_timeless(sessions if reread else ())
+        report.missing = missing(settings.home, wanted or settings.sources)
+        refuse_timeless(sessions if reread else ())
         for session in sessions.values():
             stack.callback(session.close)
 
@@ -199,8 +202,9 @@ def _recover(warehouse: Warehouse, settings: Settings) -> tuple[list[str], bool]
     """
     # At once: all that looks at what is published would find nothing until this run has ended.
     bring_former(settings)
+    remember_plugins(settings.home)
     redact = Redactor(each.reveal() for each in settings.secrets)
-    found = [recover(warehouse, Log(settings.home / RAW / name), name, redact) for name in schema.names()]
+    found = [recover(warehouse, Log(settings.home / RAW / name), name, redact) for name in usable()]
     notices = [notice for each in found for notice in each.notices]
     if load(settings.home).pending:
         notices.append(
@@ -325,23 +329,13 @@ def _code(error: BaseException) -> int:
     return BUG
 
 
-def _refuse_timeless(names: Iterable[str]) -> None:
-    """ConfigError where one of these sources cannot be read by a range of time."""
-    for name in names:
-        for stream in schema.source(name).timeless():
-            raise ConfigError(
-                f"{name} cannot be read by a range of time: the cursor of its stream {stream} is declared as "
-                f"{schema.source(name).cursor_of(stream)}"
-            )
-
-
 def judge(report: Report) -> None:
     """Set status and exit code from what happened to the streams."""
     failed = [stats for stats in report.streams if stats.status == "failed"]
     codes = [
         *[SourceError.exit_code] * bool(failed),
         *[QUARANTINED] * bool(report.newly_quarantined or report.is_log_damaged),
-        *[ConfigError.exit_code] * bool(report.lapsed),
+        *[ConfigError.exit_code] * bool(report.lapsed or report.missing),
     ]
     report.exit_code = worst(codes)
     report.status = "ok"

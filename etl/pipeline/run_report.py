@@ -43,6 +43,8 @@ class RunReport:
     """Sources without credentials."""
     lapsed: tuple[str, ...]
     """Of these, the sources that were loaded before."""
+    missing: Mapping[str, str]
+    """Sources of other packages that could not be loaded, and why."""
     log_notices: tuple[str, ...]
     """What is damaged or missing in the log, and asked for again."""
     migrated: tuple[str, ...]
@@ -80,6 +82,7 @@ def run_report(report: "Report") -> RunReport:
         held_back=tuple(report.held_back),
         skipped=tuple(report.skipped),
         lapsed=tuple(report.lapsed),
+        missing=dict(report.missing),
         log_notices=tuple(report.log_notices),
         migrated=tuple(report.migrated),
         failed_checks=report.failed_checks,

@@ -19,7 +19,7 @@ from socket import MSG_CTRUNC, recv_fds, send_fds, socket, socketpair
 from struct import Struct
 from typing import IO, Any
 
-from etl import schema
+from etl import plugins, schema
 from etl.compute import pc
 from etl.errors import EnvironmentFaultError
 from etl.extract.forgotten import load
@@ -198,11 +198,15 @@ def _without_credentials(environ: Mapping[str, str]) -> dict[str, str]:
     """
     own = [each for area in own_areas() for each in declared(area).values() if each.is_credential]
     kept = {name for setting in own for name in setting.names}
-    return {
+    found = {
         name: value
         for name, value in environ.items()
         if name not in kept and not name.lower().endswith("_proxy")
     }
+    if plugins.installed():
+        # The module of another package may be where this process alone looks.
+        found["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    return found
 
 
 def _send(channel: socket, what: object) -> EnvironmentFaultError | None:

@@ -18,6 +18,7 @@ from etl.load.completing import FORMER, copy_runs_but, copy_source
 from etl.load.run_store import RunStore
 from etl.load.warehouse import NAME, Warehouse, opened
 from etl.pipeline.log_applier import LogApplier, recover
+from etl.pipeline.missing import must_be_there
 from etl.pipeline.rebuild import ASIDE, bring_in, clear_aside
 from etl.process import interruptible
 from etl.publish import Published, publish
@@ -55,6 +56,7 @@ def undo(settings: Settings, run_id: str, now: Callable[[], datetime], *, with_l
     home, report = settings.home, Undone(run_id)
     if not (home / NAME).exists():
         raise ConfigError(f"there is no warehouse in {home} yet: no run was ever there")
+    must_be_there(home)
     redact = Redactor(each.reveal() for each in settings.secrets)
     with lock.hold(home, now()):
         logs = {name: Log(home / RAW / name) for name in schema.names()}

@@ -20,6 +20,7 @@ from etl.load.soundness import unsound
 from etl.load.stored import Stored, stored
 from etl.load.warehouse import make_folder
 from etl.pipeline.asking import Answers, Asking
+from etl.pipeline.missing import must_be_there
 from etl.pipeline.replaying import replayed_differences
 from etl.pipeline.windows import Scope
 from etl.process import interruptible
@@ -51,6 +52,8 @@ def verify(settings: Settings, wanted: Sequence[str], now: Callable[[], datetime
 
     Raises BusyError while a run works, ConfigError where the warehouse is another account's.
     """
+    if not wanted:
+        must_be_there(settings.home)
     report = Verified(list(wanted) or schema.names(), None if scope.sample is None else scope.seed)
     if not settings.home.is_dir():
         raise ConfigError(f"there is no folder {settings.home}: run `sightglass run`, or name another --home")

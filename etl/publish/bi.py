@@ -50,7 +50,7 @@ def write_bi(settings: Settings) -> bool:
     """
     path = settings.home / BI
     prefix = prefix_of(settings)
-    digest = digest_of(prefix, settings.time_zone)
+    digest = digest_of(prefix, settings.time_zone, settings.home)
     record = settings.home / VERSIONS / DEFINED
     _remove_changes(path)
     if _is_noted(record, path, digest) and opened_for_writing(path) is None:
@@ -71,9 +71,9 @@ def write_bi(settings: Settings) -> bool:
     return True
 
 
-def digest_of(prefix: str, zone: str) -> str:
+def digest_of(prefix: str, zone: str, home: Path) -> str:
     """Return what tells the definitions of views that read the lake under a prefix from others."""
-    return hashlib.sha256("\n".join(definitions(prefix, zone)).encode()).hexdigest()
+    return hashlib.sha256("\n".join(definitions(prefix, zone, home)).encode()).hexdigest()
 
 
 def make_bi(path: Path, home: Path, prefix: str, zone: str) -> None:
@@ -89,7 +89,7 @@ def make_bi(path: Path, home: Path, prefix: str, zone: str) -> None:
         connection.execute("USE bi")
         # In one transaction, so that nothing of it goes through a log. There is nothing to optimize, and
         # to look for that takes a quarter of the time.
-        statements = ["PRAGMA disable_optimizer", "BEGIN", *definitions(prefix, zone), "COMMIT"]
+        statements = ["PRAGMA disable_optimizer", "BEGIN", *definitions(prefix, zone, home), "COMMIT"]
         connection.execute(";\n".join(statements))
         connection.execute("USE memory")
         connection.execute("DETACH bi")
@@ -121,7 +121,7 @@ def open_bi(settings: Settings, warn: Callable[[str], object] = str) -> Iterator
     with spill_folder() as spill, interruptible(_connected(path, elsewhere=elsewhere)) as connection:
         try:
             # Where the file's own views lead to a place that only other readers have, the same are made here.
-            for statement in definitions(str(home), settings.time_zone) if elsewhere else ():
+            for statement in definitions(str(home), settings.time_zone, home) if elsewhere else ():
                 connection.execute(statement)
             restrict(connection, home, settings.sql_memory, spill)
         except duckdb.Error as error:
@@ -242,12 +242,12 @@ def _show(connection: duckdb.DuckDBPyConnection, home: Path, prefix: str) -> Non
     connection.register_filesystem(Elsewhere())
 
 
-def definitions(prefix: str, zone: str, until: str = NOW) -> Iterator[str]:
+def definitions(prefix: str, zone: str, home: Path, until: str = NOW) -> Iterator[str]:
     """Yield the statements that make all views: over the lake under a prefix, and those in `sql/`.
 
-    The days are those of a time zone.
+    The days are those of a time zone. The folder of the warehouse tells of tables that nothing installed has.
     """
-    for source in schema.sources():
+    for source in schema.sources(home):
         yield f"CREATE SCHEMA IF NOT EXISTS {source.name}"
         for table in source.tables.values():
             yield f"CREATE OR REPLACE VIEW {table.qualified} AS\n{query(table, prefix, until)}"

@@ -114,7 +114,8 @@ def _over(release: Release, memory: int) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{memory}MB'")
         connection.execute(f"SET temp_directory = {literal(str(spill or ''))}")
-        for each in definitions(str(release.home), release.time_zone, str(int(release.version))):
+        place, until = str(release.home), str(int(release.version))
+        for each in definitions(place, release.time_zone, release.home, until):
             connection.execute(each)
         yield connection
 

@@ -132,7 +132,7 @@ class _Work:
         """Bring all tables to the version, and note it."""
         release = self._release
         wanted = [*release.partitions, *mart_names()]
-        docs = {each.name: each.doc for each in schema.sources()}
+        docs = {each.name: each.doc for each in schema.sources(release.home)}
         make_schemas(session, docs | {SCHEMA: SCHEMAS[SCHEMA]})
         refuse_strangers(session, held, wanted)
         touched: dict[str, list[Part]] = {name: [] for name in held.tables if name not in wanted}

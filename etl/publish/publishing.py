@@ -117,11 +117,11 @@ def publish(
         if damaged:
             raise CheckFailedError(f"{error}; until then these files stay damaged: {_few(names)}") from error
         raise
-    version = lake.commit(_tables(), change, loaded_until) if change.files else lake.newest()
+    version = lake.commit(_tables(settings.home), change, loaded_until) if change.files else lake.newest()
     lake.discard(damaged)  # a damaged file would end what makes the views
     write_bi(settings)
     _tidy(lake, settings)
-    failed = put(release_of(lake, _tables(), version, settings), others)
+    failed = put(release_of(lake, _tables(settings.home), version, settings), others)
     since = datetime_of(int(version))
     published = Published(since, change.tables_changed, change.files, change.rows, names, failed)
     event("publish.ended", **published.as_json())
@@ -154,7 +154,7 @@ def _written(
     force: bool,
 ) -> tuple[Change, int]:
     """Return what has changed, written aside, and when the newest row of it was loaded."""
-    tables = _tables()
+    tables = _tables(settings.home)
     is_rebuilt = (settings.home / REBUILT).exists()
     # Opened anew for want of memory, it has one thread, as while records are loaded.
     warehouse.connection.execute("RESET threads")
@@ -174,8 +174,8 @@ def _written(
     return replace(change, newest_run=newest), loaded_until
 
 
-def _tables() -> dict[str, Table]:
-    return {table.qualified: table for source in schema.sources() for table in source.tables.values()}
+def _tables(home: Path) -> dict[str, Table]:
+    return {table.qualified: table for source in schema.sources(home) for table in source.tables.values()}
 
 
 def _loaded_until(connection: duckdb.DuckDBPyConnection, tables: dict[str, Table]) -> int:

@@ -59,7 +59,7 @@ class BiConnection:
             warn(copied(self.path, others))
         if elsewhere or others:
             # Where the file's own views lead to a place that only other readers have, the same are made here.
-            for statement in definitions(str(settings.home), settings.time_zone):
+            for statement in definitions(str(settings.home), settings.time_zone, settings.home):
                 execute(statement)
             return "memory"
         return DATABASE

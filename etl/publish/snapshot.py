@@ -63,7 +63,7 @@ def refuse_own(home: Path, path: Path) -> None:
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, home: str, version: str, zone: str) -> None:
-    for source in schema.sources():
+    for source in schema.sources(Path(home)):
         connection.execute(f"CREATE SCHEMA {source.name}")
         for table in source.tables.values():
             for statement in table.ddl(keyed=True):

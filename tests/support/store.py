@@ -80,7 +80,7 @@ def seen_in(store: Store, folder: Path, query: str = CONTENT) -> Seen:
             file.write_bytes(content)
     with duckdb.connect() as reader:
         try:
-            for statement in definitions(str(folder), "UTC"):
+            for statement in definitions(str(folder), "UTC", folder):
                 reader.execute(statement)
             return reader.execute(query).fetchall()
         except duckdb.IOException:

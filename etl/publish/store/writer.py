@@ -80,7 +80,7 @@ class StoreTarget:
                 f"the warehouse {register.writer} writes there: name another prefix, "
                 f"or delete the object {REGISTER} there if this warehouse is to take its place"
             )
-        digest = digest_of(self._prefix, release.time_zone)
+        digest = digest_of(self._prefix, release.time_zone, release.home)
         if self._is_there(register, release, digest):
             return
         if register.busy and register.writer != writer and not self._is_over(register.busy):
