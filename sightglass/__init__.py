@@ -108,15 +108,23 @@ _HOMES = {
 """Where each class is that is imported when it is asked for."""
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'sightglass' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+def __dir__() -> list[str]:
+    return __all__
+
+
+if not TYPE_CHECKING:
+    # Else a type checker would take any name for one that is there.
+
+    def __getattr__(name: str) -> object:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'sightglass' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def open(home: "str | PathLike[str] | None" = None, *, settings: "Given" = None) -> "Warehouse":  # noqa: A001 -- as in `import gzip`
     """Open what is published in the folder of a warehouse, by default that of the settings, for reading.
 
+    It may be named by its `bi.duckdb`, too.
     It is open until it is closed, as a context manager does, and never in the way of a run, nor a run in its.
     A folder that was copied or moved is read itself, with a warning that other readers see the one before.
 

@@ -7,6 +7,7 @@ from logging import WARNING
 from threading import RLock
 
 from etl import process
+from etl.errors import SightglassError
 from etl.event import Event, event, heard_by
 from etl.notify.announce import announcing
 from etl.pipeline import run as pipeline
@@ -17,7 +18,7 @@ from sightglass.settings import Given, hiding_secrets, settings_of
 OnEvent = Callable[[Event], object]
 
 
-class EventError(Exception):
+class EventError(SightglassError):
     """`on_event` has raised an exception, which is the cause of this one; the run has come to its end."""
 
     def __init__(self, report: RunReport) -> None:
@@ -52,6 +53,7 @@ class _Told:
 def run(settings: Given = None, *, sources: Sequence[str] = (), on_event: OnEvent | None = None) -> RunReport:
     """Do what `sightglass.run` says."""
     found = settings_of(settings)
+    wanted = [sources] if isinstance(sources, str) else sources
     redact = Redactor(each.reveal() for each in found.secrets)
     told = _Told(on_event or (lambda _event: None), redact)
     with ExitStack() as stack:
@@ -60,7 +62,7 @@ def run(settings: Given = None, *, sources: Sequence[str] = (), on_event: OnEven
         if on_event is not None:
             stack.enter_context(heard_by(told))
         announced = stack.enter_context(announcing(found, _warn))
-        report = pipeline.run(found, sources, lambda: datetime.now(UTC), lambda _stats, _pending: None)
+        report = pipeline.run(found, wanted, lambda: datetime.now(UTC), lambda _stats, _pending: None)
         made = run_report(report)
         announced.report, announced.exit_code = made.as_json(), made.exit_code
         announced.spans = report.stages.as_spans()

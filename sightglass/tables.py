@@ -100,19 +100,18 @@ class Catalog(Mapping[str, Table]):
         self._tables = tables
 
     @classmethod
-    def read(
-        cls, cursor: duckdb.DuckDBPyConnection, is_wanted: Callable[[str], bool], warehouse: "Warehouse"
-    ) -> "Catalog":
-        """Return the tables of the schemas that are wanted, as a connection sees them."""
+    def read(cls, cursor: duckdb.DuckDBPyConnection, warehouse: "Warehouse") -> "Catalog":
+        """Return all tables as a connection sees them."""
         columns: dict[str, dict[str, Column]] = {}
         for schema, table, *column in cursor.execute(COLUMNS).fetchall():
             columns.setdefault(f"{schema}.{table}", {})[column[0]] = Column(*column)
-        listed = [
-            (f"{schema}.{name}", doc)
-            for schema, name, doc in cursor.execute(LISTED).fetchall()
-            if is_wanted(schema)
-        ]
-        return cls({name: Table(name, doc, columns[name], warehouse) for name, doc in listed})
+        docs = {f"{schema}.{name}": doc for schema, name, doc in cursor.execute(LISTED).fetchall()}
+        return cls({name: Table(name, doc, columns[name], warehouse) for name, doc in docs.items()})
+
+    def of_schemas(self, is_wanted: Callable[[str], bool]) -> "Catalog":
+        """Return the tables of the schemas that are wanted."""
+        found = {name: each for name, each in self._tables.items() if is_wanted(name.partition(".")[0])}
+        return Catalog(found)
 
     def __getitem__(self, name: str) -> Table:
         found = self._tables.get(name)

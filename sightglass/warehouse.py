@@ -2,13 +2,13 @@
 
 import os
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import RLock
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 from duckdb import DuckDBPyConnection, DuckDBPyRelation, Error, OutOfMemoryException
@@ -18,7 +18,7 @@ from etl.errors import QueryError, SightglassError
 from etl.pipeline.warehouse_status import WarehouseStatus, warehouse_status
 from etl.process import interrupted_by_hand
 from etl.publish.arrow_types import arrow_reader
-from etl.publish.bi import enough_memory
+from etl.publish.bi import NAME, enough_memory
 from etl.publish.query import Parameters, failed, relation_of
 from etl.publish.reading import BiConnection
 from etl.publish.spill import spill_folder
@@ -79,11 +79,11 @@ class Answer:
         assert isinstance(found, pl.DataFrame)  # noqa: S101 -- as tables are
         return found
 
-    def fetchall(self) -> list[tuple[object, ...]]:
+    def fetchall(self) -> list[tuple[Any, ...]]:
         """Return all rows as Python has them: times are aware, of UTC."""
         return [*self]
 
-    def __iter__(self) -> Iterator[tuple[object, ...]]:
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
         for batch in self.reader():
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
@@ -117,7 +117,9 @@ class Warehouse:
         self._lock = RLock()
         self._pid = os.getpid()
         self._opened: BiConnection | None = BiConnection(settings, self._spill, warn=self.notices.append)
-        self._closed = weakref.finalize(self, self._stack.close)
+        self._known: tuple[BiConnection, Catalog] | None = None
+        """The tables of a connection: to list them, DuckDB looks into each."""
+        self._closed = weakref.finalize(self, _close, self._stack, self._pid)
 
     @property
     def home(self) -> Path:
@@ -173,12 +175,12 @@ class Warehouse:
     @property
     def tables(self) -> Catalog:
         """The tables by name (`cogniac.detections`), with their columns and what these hold."""
-        return self._catalog(lambda schema: schema not in (MART, STAGING))
+        return self._catalog().of_schemas(lambda schema: schema not in (MART, STAGING))
 
     @property
     def marts(self) -> Catalog:
         """The marts by name, with or without `mart.`, with the question that each answers and its columns."""
-        return self._catalog(lambda schema: schema == MART)
+        return self._catalog().of_schemas(lambda schema: schema == MART)
 
     def status(self, max_age: timedelta | None = None, *, with_disk: bool = False) -> WarehouseStatus:
         """Return how each stream stands: what `sightglass status --json` prints.
@@ -243,10 +245,13 @@ class Warehouse:
 
     def _cursor(self) -> DuckDBPyConnection:
         with self._lock:
-            opened = self._must_be_open()
-            if opened.is_outdated():
-                self._opened = opened = BiConnection(self._settings, self._spill)
-            return opened.cursor()
+            return self._newest().cursor()
+
+    def _newest(self) -> BiConnection:
+        opened = self._must_be_open()
+        if opened.is_outdated():
+            self._opened = opened = BiConnection(self._settings, self._spill)
+        return opened
 
     def _must_be_open(self) -> BiConnection:
         if self._opened is None:
@@ -255,16 +260,28 @@ class Warehouse:
             raise ClosedError(f"the warehouse {self.home} was opened by another process: open it in this one")
         return self._opened
 
-    def _catalog(self, is_wanted: Callable[[str], bool]) -> Catalog:
-        return Catalog.read(self._cursor(), is_wanted, self)
+    def _catalog(self) -> Catalog:
+        with self._lock:
+            opened = self._newest()
+            if self._known is None or self._known[0] is not opened:
+                self._known = opened, Catalog.read(opened.cursor(), self)
+            return self._known[1]
 
     def _table(self, name: str) -> Table:
         """Return a table or mart; QueryError where there is none of this name."""
-        return self._catalog(lambda _schema: True)[name]
+        return self._catalog()[name]
+
+
+def _close(stack: ExitStack, pid: int) -> None:
+    """Let go of what is spilled; a process that was forked from this one leaves it alone."""
+    if os.getpid() == pid:
+        stack.close()
 
 
 def open_warehouse(home: str | os.PathLike[str] | None, settings: Given) -> Warehouse:
     """Do what `sightglass.open` says."""
+    if home is not None and Path(home).name == NAME and Path(home).is_file():
+        home = Path(home).parent
     found = settings_of(settings, home)
     with hiding_secrets(Redactor(each.reveal() for each in found.secrets)):
         return Warehouse(found)

@@ -49,7 +49,7 @@ def test_an_answer_has_the_form_that_is_asked_for(wh: api.Warehouse, story: Stor
 
     found = answer.fetchall()
     assert ("run_id", "started_at", "exit_code", "exact") == answer.columns
-    assert expected == [(run, round(at.timestamp() * 1e6), *more) for run, at, *more in found]  # type: ignore[attr-defined]
+    assert expected == [(run, round(at.timestamp() * 1e6), *more) for run, at, *more in found]
     assert found == [*answer] == [tuple(each.values()) for each in answer.arrow().to_pylist()]
     assert found == answer.polars().rows() == pl.DataFrame(answer).rows()
     assert answer.arrow() == pa.table(answer) == answer.reader().read_all()
@@ -244,7 +244,8 @@ def test_connections_of_the_same_program_to_the_same_file_are_left_alone(
     (tmp_path / "own.csv").write_text("number\n7\n")
     own = f"SELECT number, ({COUNT} etl.runs) FROM '{tmp_path}/own.csv'"  # noqa: S608
 
-    with duckdb.connect(story.home / "bi.duckdb", read_only=True) as before, api.open(story.home) as opened:
+    path = story.home / "bi.duckdb"
+    with duckdb.connect(path, read_only=True) as before, api.open(path) as opened:
         assert [(7, 3)] == before.execute(own).fetchall()
         with duckdb.connect(story.home / "bi.duckdb", read_only=True) as later:
             assert [(7, 3)] == later.execute(own).fetchall()
