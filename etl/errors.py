@@ -28,7 +28,8 @@ EXIT_CODES = {
     "2": (
         (
             "usage, settings, or this machine (a folder, a file); another account than the warehouse holds; "
-            "a source that was loaded before and has no credentials now (all others were loaded)"
+            "a source that was loaded before and has no credentials now, or whose package is not installed "
+            "or cannot be used (all others were loaded)"
         ),
         "fix what the message names; no API was asked to change anything",
     ),

@@ -7,8 +7,9 @@ from logging import WARNING
 from threading import RLock
 
 from etl import process
+from etl.config import Settings
 from etl.errors import SightglassError
-from etl.event import Event, event, heard_by
+from etl.event import Event, Listener, event, heard_by
 from etl.notify.announce import announcing
 from etl.pipeline import run as pipeline
 from etl.pipeline.run_report import RunReport, run_report
@@ -56,18 +57,28 @@ def run(settings: Given = None, *, sources: Sequence[str] = (), on_event: OnEven
     wanted = [sources] if isinstance(sources, str) else sources
     redact = Redactor(each.reveal() for each in found.secrets)
     told = _Told(on_event or (lambda _event: None), redact)
+    try:
+        made = _ran(found, wanted, redact, told if on_event is not None else None)
+    except BaseException as error:
+        if told.error is not None:
+            error.add_note(f"on_event had raised {redact(repr(told.error))}, and was told nothing more")
+        raise
+    if told.error is not None:
+        raise EventError(made) from told.error
+    return made
+
+
+def _ran(settings: Settings, wanted: Sequence[str], redact: Redactor, told: Listener | None) -> RunReport:
     with ExitStack() as stack:
         stack.enter_context(hiding_secrets(redact))
         stack.enter_context(process.interrupted_by_hand(process.writing))
-        if on_event is not None:
+        if told is not None:
             stack.enter_context(heard_by(told))
-        announced = stack.enter_context(announcing(found, _warn))
-        report = pipeline.run(found, wanted, lambda: datetime.now(UTC), lambda _stats, _pending: None)
+        announced = stack.enter_context(announcing(settings, _warn))
+        report = pipeline.run(settings, wanted, lambda: datetime.now(UTC), lambda _stats, _pending: None)
         made = run_report(report)
         announced.report, announced.exit_code = made.as_json(), made.exit_code
         announced.spans = report.stages.as_spans()
-    if told.error is not None:
-        raise EventError(made) from told.error
     return made
 
 

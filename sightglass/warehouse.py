@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 MART = "mart"
 STAGING = "staging"
+OUT_OF_MEMORY = "Out of Memory Error"
+"""How what DuckDB says begins where it has too little."""
 
 
 class ClosedError(SightglassError):
@@ -61,15 +63,12 @@ class Answer:
         Columns of one name are told apart by a number. Raises QueryError where they cannot be worked out, as
         does each batch.
         """
-        with self._warehouse.asking(self._query, self._parameters) as (cursor, relation):
-            found = arrow_reader(relation)
-        schema = pa.schema([each.with_type(_in_utc(each.type)) for each in found.schema])
-        batches = (each.cast(schema) for each in self._warehouse.guarded(cursor, found))
-        return pa.RecordBatchReader.from_batches(schema, batches)
+        return pa.RecordBatchReader.from_batches(*self._batches())
 
     def arrow(self) -> pa.Table:
         """Return all rows as a table of Arrow: times with microseconds in UTC, JSON as text."""
-        return self.reader().read_all()
+        schema, batches = self._batches()
+        return pa.Table.from_batches(batches, schema)
 
     def polars(self) -> "pl.DataFrame":
         """Return all rows as a frame of polars."""
@@ -84,7 +83,7 @@ class Answer:
         return [*self]
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        for batch in self.reader():
+        for batch in self._batches()[1]:
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
@@ -94,6 +93,12 @@ class Answer:
     def __repr__(self) -> str:
         with self._warehouse.asking(self._query, self._parameters) as (_, relation):
             return str(relation)
+
+    def _batches(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        with self._warehouse.asking(self._query, self._parameters) as (cursor, relation):
+            found = arrow_reader(relation)
+        schema = pa.schema([each.with_type(_in_utc(each.type)) for each in found.schema])
+        return schema, (each.cast(schema) for each in self._warehouse.guarded(cursor, found))
 
 
 def _in_utc(kind: pa.DataType) -> pa.DataType:
@@ -238,9 +243,12 @@ class Warehouse:
         with interrupted_by_hand(lambda: [cursor]), enough_memory(self._settings):
             try:
                 yield
-            except (Error, pa.ArrowException, RecursionError) as error:
-                if isinstance(error, OutOfMemoryException):
-                    raise
+            except OutOfMemoryException:
+                raise
+            except (Error, pa.ArrowException, OSError, RecursionError) as error:
+                # Arrow has an OSError of its own for whatever DuckDB could not work out.
+                if str(error).startswith(OUT_OF_MEMORY):
+                    raise OutOfMemoryException(str(error)) from error
                 raise failed(error) from error
 
     def _cursor(self) -> DuckDBPyConnection:

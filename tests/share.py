@@ -66,6 +66,8 @@ SLOW = {
     "test_postgres.py",
     "test_publish_files.py",
     "test_publish_kills.py",
+    "test_python_docs.py::test_every_example_runs",
+    "test_python_docs.py::test_examples_are_typed_as_they_stand",
     "test_python_read.py::test_new_views_are_seen_without_opening_it_again",
     "test_python_run.py::test_a_program_needs_no_guard_and_may_run_twice_in_a_loop_or_a_thread",
     "test_python_run.py::test_an_exception_of_a_listener_costs_no_row",

@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import OURS, ROOT, Plant
-from test_third_source import KEY, NOTES, SIGHTINGS, Acme, blocks, serving
+from support.acme import KEY, NOTES, SIGHTINGS, Acme, blocks, serving
 
 FILES = {
     "pyproject.toml": "pyproject.toml",

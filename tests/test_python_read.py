@@ -109,6 +109,18 @@ def test_what_cannot_be_answered_raises_and_changes_nothing(
     assert str(caught.value).startswith(expected)
 
 
+LATE = "SELECT CAST(if(range = 190_000, 'x', '1') AS INTEGER) AS number FROM range(200_000)"
+
+
+@pytest.mark.parametrize("form", ["arrow", "fetchall", "polars", "reader"])
+def test_what_goes_wrong_late_raises_the_same(wh: api.Warehouse, form: str) -> None:
+    """A row that cannot be worked out, after many that could."""
+    with pytest.raises(api.QueryError) as caught:
+        list(getattr(wh.sql(LATE), form)())
+
+    assert "the query failed: Conversion Error: Could not convert string 'x' to INT32" == str(caught.value)
+
+
 def test_a_query_that_needs_more_memory_than_it_may_have_says_so(story: Story) -> None:
     """With the setting that gives more."""
     with (
