@@ -20,13 +20,16 @@ OTHERS = {
 LINK = re.compile(r"\[([^\[\]]*)\]\(([\w./-]+)((?:#[\w-]*)?)\)")
 """What a link into the checkout shows, where it leads, and to which place there."""
 
+FILE = re.compile(r"^```(\w+) (\S+)$", re.MULTILINE)
+"""How a block begins that is shown as a file of this name: the generator wants that in its own way."""
+
 
 def pages(folder: Path) -> None:
     """Put all pages of the site into a folder, with links as they are there."""
     folder.mkdir(parents=True)
     for path in (*sorted((CHECKOUT / "docs").glob("*.md")), *(CHECKOUT / each for each in OTHERS)):
         name = OTHERS.get(str(path.relative_to(CHECKOUT)), path.name)
-        text = path.read_text(encoding="utf-8")
+        text = FILE.sub(r'```\1 title="\2"', path.read_text(encoding="utf-8"))
         (folder / name).write_text(LINK.sub(partial(_link, path.parent), text), encoding="utf-8")
 
 
