@@ -129,7 +129,7 @@ def test_a_source_that_pip_installs_is_loaded_published_and_known_to_all_command
 def test_tables_of_a_source_that_is_gone_stay_and_runs_say_so(
     packages: Path, tmp_path: Path, acme: Acme, plant: Plant
 ) -> None:
-    """Until it is installed again, also through new versions and new definitions of the views."""
+    """Until it is installed again, or what tells of them is removed, too; no row is lost by that."""
     with placed(tmp_path, packages, acme, plant) as place:
         place("run")
         place.packages = None
@@ -141,6 +141,10 @@ def test_tables_of_a_source_that_is_gone_stay_and_runs_say_so(
         snapshot = place("snapshot", "all.duckdb")[0]
         kept, lake = place.seen(), [*(tmp_path / "warehouse/lake/acme/sightings").glob("*.parquet")]
 
+        shutil.rmtree(tmp_path / "warehouse/plugins")
+        dropped = place("run", "--json")
+        left = place.ask("SELECT count(*) FROM duckdb_views() WHERE schema_name = 'acme'")
+
         place.packages = packages
         acme.change(SIGHTINGS + 1)
         again, back, _ = place("run", "--json")
@@ -150,6 +154,7 @@ def test_tables_of_a_source_that_is_gone_stay_and_runs_say_so(
     assert (0, {}) == (named[0], named[1]["missing"])
     assert [(2, None, f"sightglass: {GONE}; install it, then do this again\n")] * 4 == refused
     assert ((SIGHTINGS, len(NOTES)), 0, True) == (kept, snapshot, bool(lake))
+    assert (0, {}, [(0,)]) == (dropped[0], dropped[1]["missing"], left)
     assert (0, {}, (SIGHTINGS + 1, len(NOTES))) == (again, back["missing"], place.seen())
 
 
