@@ -18,6 +18,7 @@ from etl.setting import (
     reason_of,
     secrets_of_address,
 )
+from etl.setting_names import is_setting, must_be_allowed, must_be_known, nearest
 from etl.settings_file import FILE, read_file, text_of
 
 PREFIX = "SIGHTGLASS_"
@@ -277,14 +278,14 @@ def load(
         (found.name, read_file(found) if file or found.exists() else {}),
     ]
     for name in flags or {}:
-        _allow(name, given, "the command line")
+        must_be_allowed(name, given, "the command line")
     for name in call or {}:
-        _known(name, given, "the call")
+        must_be_known(name, given, "the call")
     for name in environ:
-        if name.startswith(PREFIX) and not _is_setting(name, given):
-            raise ConfigError(f"the environment: {name} is no setting{_nearest(name, given)}")
+        if name.startswith(PREFIX) and not is_setting(name, given):
+            raise ConfigError(f"the environment: {name} is no setting{nearest(name, given)}")
     for name in places[-1][1]:
-        _allow(name, given, str(found))
+        must_be_allowed(name, given, str(found))
     origins: dict[str, Origin] = {}
     made = _filled(Settings, places, origins)
     return replace(made, own={area: _filled(area, places, origins) for area in own}, origins=origins)
@@ -328,33 +329,3 @@ def _kept(setting: Setting, path: str, where: str) -> str:
         raise ConfigError(f"{name}: {path} holds nothing")
     check_secret(setting, secret, f"{name}: {path}")
     return secret
-
-
-def _is_setting(name: str, given: Mapping[str, Setting]) -> bool:
-    """Whether it names a setting, or the file that holds a secret."""
-    kept = given.get(name.removesuffix("_FILE"))
-    return name in given or (kept is not None and kept.kind is Secret)
-
-
-def _known(name: str, given: Mapping[str, Setting], where: str) -> None:
-    """Refuse a name that no setting has."""
-    if not _is_setting(name, given):
-        known = ", ".join(sorted(given))
-        raise ConfigError(f"{where}: {name} is no setting{_nearest(name, given)} Known are {known}")
-
-
-def _allow(name: str, given: Mapping[str, Setting], where: str) -> None:
-    """Refuse a name that no setting has, and a secret in a place that others can read."""
-    _known(name, given, where)
-    if name in given and given[name].kind is Secret:
-        hint = f"give it in the environment, or name its file in {name}_FILE"
-        raise ConfigError(f"{where}: {name} is a secret; {hint}")
-
-
-def _nearest(name: str, given: Mapping[str, Setting]) -> str:
-    """Return the question whether a setting with a similar name was meant, or else nothing."""
-    from difflib import get_close_matches  # noqa: PLC0415 -- only a mistake needs it
-
-    secrets = [f"{each.name}_FILE" for each in given.values() if each.kind is Secret]
-    found = get_close_matches(name, [*given, *secrets], 1)
-    return f": did you mean {found[0]}?" if found else "."
