@@ -10,10 +10,12 @@ import shutil
 import signal
 import sys
 import threading
+from _thread import interrupt_main
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
+from types import FrameType
 from typing import NoReturn, Protocol, TypeVar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -99,72 +101,71 @@ def stoppable() -> Iterator[None]:
         raise
 
 
-@contextmanager
-def interrupted_by_hand(connections: Callable[[], Iterable[Connection]]) -> Iterator[None]:
-    """Let Ctrl-C end what is done inside with KeyboardInterrupt, though it is not the command that does it.
+class InterruptedByHand:
+    """Lets Ctrl-C end what is done inside with KeyboardInterrupt, though it is not the command that does it.
 
     These connections are interrupted then, where Python cannot reach what works on them. Whoever has a
     handler of their own, or works in another thread than the main one, is left alone.
     """
-    in_main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGINT)
-    if not in_main or before is not signal.default_int_handler:
-        yield
-        return
-    told: list[int] = []
 
-    def tell(number: int, _frame: object) -> None:
-        told.append(number)
-        _State.code = 128 + number
-        raise KeyboardInterrupt
+    def __init__(self, connections: Callable[[], Iterable[Connection]]) -> None:
+        self._connections = connections
+        self._is_told = self._has_raised = self._is_leaving = self._is_watched = False
+        self._is_over = threading.Event()
 
-    try:
-        with _waking(connections):
-            signal.signal(signal.SIGINT, tell)
-            yield
-    except Exception as error:
-        if told:
-            # DuckDB and C extensions make an error of their own of it.
-            raise KeyboardInterrupt from error
-        raise
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def __enter__(self) -> None:
+        in_main = threading.current_thread() is threading.main_thread()
+        if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+            return
+        _State.code, _State.is_spared, self._is_watched = 0, False, True
+        reading, self._waking = os.pipe()
+        os.set_blocking(self._waking, False)
+        self._former = signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
+        self._watching = threading.Thread(target=self._watch, args=(reading,), name="interrupts", daemon=True)
+        self._watching.start()
+        signal.signal(signal.SIGINT, self._tell)
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self._is_leaving = True
+        if not self._is_watched:
+            return
+        self._is_over.set()
+        signal.set_wakeup_fd(self._former)
+        os.close(self._waking)
+        self._watching.join()
         _State.code = 0
-    if told:
-        # An error of theirs that was not thought worth to end for.
-        raise KeyboardInterrupt
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._is_told and (error is None or isinstance(error, Exception)):
+            # DuckDB and C extensions make an error of their own of it, which others may have passed over.
+            raise KeyboardInterrupt from error
 
+    def _tell(self, number: int, frame: FrameType | None) -> None:
+        """Raise what ends it, once; not on the way in or out, which would leave all this in place."""
+        self._is_told = True
+        _State.code = 128 + number
+        ways = (InterruptedByHand.__enter__.__code__, InterruptedByHand.__exit__.__code__)
+        is_on_the_way = frame is not None and (
+            frame.f_code in ways or frame.f_globals.get("__name__") == "contextlib"
+        )
+        if not (self._is_leaving or self._has_raised or is_on_the_way):
+            self._has_raised = True
+            raise KeyboardInterrupt
 
-@contextmanager
-def _waking(connections: Callable[[], Iterable[Connection]]) -> Iterator[None]:
-    """Let another thread interrupt these connections once SIGINT has come, until they are spared.
+    def _watch(self, reading: int) -> None:
+        """Interrupt the connections from when SIGINT has come until they are spared.
 
-    Who is told of signals, an event loop for one, is told of those that come meanwhile as well.
-    """
-    reading, waking = os.pipe()
-    os.set_blocking(waking, False)
-    former, is_over = signal.set_wakeup_fd(waking, warn_on_full_buffer=False), threading.Event()
-    _State.is_spared = False
-
-    def pass_on() -> None:
+        Who is told of signals, an event loop for one, is told of those that come meanwhile as well.
+        """
         while number := os.read(reading, 1):
             with suppress(OSError):
-                os.write(former, number)
+                os.write(self._former, number)
             # DuckDB waits for what it works on even where it has heard of the signal.
-            while number[0] == signal.SIGINT and not (is_over.wait(POLL_SECONDS) or _State.is_spared):
-                for each in connections():
+            while number[0] == signal.SIGINT and not (self._is_over.wait(POLL_SECONDS) or _State.is_spared):
+                for each in self._connections():
                     with suppress(Exception):  # it may be closed by now
                         each.interrupt()
-
-    watching = threading.Thread(target=pass_on, name="interrupts", daemon=True)
-    watching.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        signal.set_wakeup_fd(former)
-        os.close(waking)
-        watching.join()
+                if self._is_told and not (self._has_raised or self._is_leaving):
+                    interrupt_main()
         os.close(reading)
 
 

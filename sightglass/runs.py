@@ -69,9 +69,8 @@ def run(settings: Given = None, *, sources: Sequence[str] = (), on_event: OnEven
 
 
 def _ran(settings: Settings, wanted: Sequence[str], redact: Redactor, told: Listener | None) -> RunReport:
-    with ExitStack() as stack:
+    with process.InterruptedByHand(process.writing), ExitStack() as stack:
         stack.enter_context(hiding_secrets(redact))
-        stack.enter_context(process.interrupted_by_hand(process.writing))
         if told is not None:
             stack.enter_context(heard_by(told))
         announced = stack.enter_context(announcing(settings, _warn))

@@ -16,7 +16,7 @@ from duckdb import DuckDBPyConnection, DuckDBPyRelation, Error, OutOfMemoryExcep
 from etl.config import Settings
 from etl.errors import QueryError, SightglassError
 from etl.pipeline.warehouse_status import WarehouseStatus, warehouse_status
-from etl.process import interrupted_by_hand
+from etl.process import InterruptedByHand
 from etl.publish.arrow_types import arrow_reader
 from etl.publish.bi import NAME, enough_memory
 from etl.publish.query import Parameters, failed, relation_of
@@ -240,7 +240,7 @@ class Warehouse:
     @contextmanager
     def _told(self, cursor: DuckDBPyConnection) -> Iterator[None]:
         """Turn what DuckDB raises inside into errors that say what to do; Ctrl-C ends it."""
-        with interrupted_by_hand(lambda: [cursor]), enough_memory(self._settings):
+        with InterruptedByHand(lambda: [cursor]), enough_memory(self._settings):
             try:
                 yield
             except OutOfMemoryException:

@@ -294,7 +294,7 @@ connection = duckdb.connect()
 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 query = "SELECT count(*) FROM range(100_000_000) AS a, range(1_000) AS b WHERE a.range + b.range = 7"
 try:
-    with process.interrupted_by_hand(lambda: [connection]):
+    with process.InterruptedByHand(lambda: [connection]):
         connection.execute(query)
 except KeyboardInterrupt:
     print("interrupted", process.code_if_told())
