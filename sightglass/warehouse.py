@@ -18,7 +18,8 @@ from etl.errors import QueryError, SightglassError
 from etl.pipeline.warehouse_status import WarehouseStatus, warehouse_status
 from etl.process import InterruptedByHand
 from etl.publish.arrow_types import arrow_reader
-from etl.publish.bi import NAME, enough_memory
+from etl.publish.bi import enough_memory
+from etl.publish.layout import BI
 from etl.publish.query import Parameters, failed, relation_of
 from etl.publish.reading import BiConnection
 from etl.publish.spill import spill_folder
@@ -288,7 +289,7 @@ def _close(stack: ExitStack, pid: int) -> None:
 
 def open_warehouse(home: str | os.PathLike[str] | None, settings: Given) -> Warehouse:
     """Do what `sightglass.open` says."""
-    if home is not None and Path(home).name == NAME and Path(home).is_file():
+    if home is not None and Path(home).name == BI and Path(home).is_file():
         home = Path(home).parent
     found = settings_of(settings, home)
     with hiding_secrets(Redactor(each.reveal() for each in found.secrets)):

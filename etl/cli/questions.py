@@ -12,14 +12,15 @@ import duckdb
 import pyarrow as pa
 
 from etl.cli.answers import cell_of, csv_lines, write_parquet
-from etl.cli.asked import relation_of
 from etl.cli.cells import rows
-from etl.cli.output import distinct, hidden
+from etl.cli.output import hidden
 from etl.cli.report import pictures_of
 from etl.config import Settings
 from etl.errors import ConfigError, SightglassError
+from etl.publish.arrow_types import distinct
 from etl.publish.bi import enough_memory, open_bi
 from etl.publish.layout import BI
+from etl.publish.query import relation_of
 from etl.publish.report import page
 from etl.schema import statement
 from etl.ui.app import Refused
