@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import OURS, ROOT, Plant, Sightglass, in_order, rows, serving, table
+from support.odd import send_odd
 from support.stops import answer_again, hang
 
 import sightglass as api
@@ -120,6 +122,40 @@ def test_a_source_that_keeps_failing_is_in_the_report(plant: Plant, given: dict[
 
     assert (False, "partial", 3) == (report.ok, report.status, report.exit_code)
     assert ["subjects"] == [each.stream for each in report.streams if each.error]
+
+
+def test_the_report_says_in_lines_why_not_all_went_well(plant: Plant, given: dict[str, str]) -> None:
+    """Each as the command says it; a run in which all went well has none, and one in which it did not has."""
+    good = api.run(given)
+    send_odd(plant)
+    plant.cogniac.fault = Script(Rule(path="/subjects", times=FOREVER, answer=Answer(status=404)))
+    partial = api.run({name: value for name, value in given.items() if not name.startswith("NEURONS_")})
+
+    assert () == good.problems
+    assert (False, 2) == (partial.ok, partial.exit_code)
+    lapsed, failed, refused = partial.problems
+    assert "neurons skipped, it has no credentials and was loaded before" == lapsed
+    assert failed.startswith("cogniac subjects failed: GET ")
+    assert "newly quarantined, see etl.quarantine: 1" == refused
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "expected"),
+    [
+        ("failed_checks", "detections lost half of its rows", "detections lost half of its rows"),
+        ("log_notices", ("part 7 is damaged",), "part 7 is damaged"),
+    ],
+)
+def test_what_holds_publishing_back_or_is_damaged_is_a_problem(
+    given: dict[str, str],
+    field: str,
+    value: Any,  # noqa: ANN401 -- of any field
+    expected: str,
+) -> None:
+    """A line of its own."""
+    report = api.run(given, sources=["cogniac"])
+
+    assert (expected,) == replace(report, **{"exit_code": 4, field: value}).problems
 
 
 def test_a_run_beside_another_raises_busy(given: dict[str, str]) -> None:

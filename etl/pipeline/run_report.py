@@ -1,6 +1,6 @@
 """What a run did, for programs: what `run --json` prints, and what whoever runs it from Python gets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,26 @@ class RunReport:
     def ok(self) -> bool:
         """Whether all went well; nothing new is also well."""
         return self.exit_code == OK
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why not all went well, a line each, as the command says it; empty where all did."""
+        return () if self.ok else tuple(self._problems())
+
+    def _problems(self) -> Iterator[str]:
+        for name in self.lapsed:
+            yield f"{name} skipped, it has no credentials and was loaded before"
+        for each in self.streams:
+            if each.error:
+                named = " ".join(filter(None, [each.source, each.stream, each.partition]))
+                yield f"{named} failed: {each.error}"
+        if self.newly_quarantined:
+            yield f"newly quarantined, see etl.quarantine: {self.newly_quarantined:,}"
+        if self.failed_checks:
+            yield self.failed_checks
+        yield from self.log_notices
+        if self.published:
+            yield from self.published.warnings()
 
     def as_json(self) -> dict[str, Any]:
         """Return what `run --json` prints, as JSON holds it."""
