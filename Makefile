@@ -50,7 +50,7 @@ coverage: $(ready) ## Run the tests of make test, print which lines and branches
 	$(bin)/coverage combine --quiet
 	$(bin)/coverage report
 
-test-long: .venv/fuzz .venv/engines ## Fuzz what takes in answers (FUZZ_SECONDS each), then run all tests with all cases: hours
+test-long: .venv/fuzz .venv/engines .venv-orchestrators/ready .venv-airflow/ready ## Fuzz what takes in answers (FUZZ_SECONDS each), then run all tests with all cases: hours
 	for target in page record file; do \
 		mkdir -p .hypothesis/fuzz/$$target && PYTHONPATH=.venv/fuzz:. $(bin)/python tests/fuzz.py $$target \
 			.hypothesis/fuzz/$$target tests/samples -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
@@ -80,6 +80,9 @@ lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
 	echo hatchling | $(compile) $(ARGS) --extra demo --group bench --output-file requirements-bench.lock pyproject.toml -
 	for group in engines fuzz; do \
 		$(compile) $(ARGS) --group $$group --output-file requirements-$$group.lock || exit 1; done
+	echo hatchling | $(compile) $(ARGS) --extra demo --group orchestrators \
+		--output-file requirements-orchestrators.lock pyproject.toml -
+	echo hatchling | $(compile) $(ARGS) --group airflow --output-file requirements-airflow.lock pyproject.toml -
 	echo duckdb==1.2.0 | $(compile) --output-file requirements-reader.lock -
 	$(compile) --constraint requirements.lock --no-emit-package pyarrow --group spark \
 		--output-file requirements-spark.lock
@@ -116,7 +119,7 @@ $(ready): pyproject.toml requirements.lock requirements-floor.lock requirements-
 	$(pip) --no-deps --require-hashes --target $@ --requirement requirements-$*.lock
 	@touch $@
 
-.venv-demo/ready .venv-bench/ready: .venv-%/ready: pyproject.toml requirements-%.lock
+.venv-demo/ready .venv-bench/ready .venv-orchestrators/ready .venv-airflow/ready: .venv-%/ready: pyproject.toml requirements-%.lock
 	@$(check_python)
 	$(PYTHON) -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --require-hashes --requirement requirements-$*.lock

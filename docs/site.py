@@ -11,10 +11,12 @@ from functools import partial
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
+EXAMPLES = ("airflow", "dagster", "dlt", "prefect", "systemd")
 OTHERS = {
     "schemas/README.md": "dictionary.md",
     "bench/results.md": "results.md",
     "CHANGELOG.md": "changelog.md",
+    **{f"docs/examples/{each}/README.md": f"{each}.md" for each in EXAMPLES},
 }
 """Pages that stand elsewhere in the checkout, and their names on the site."""
 LINK = re.compile(r"\[([^\[\]]*)\]\(([\w./-]+)((?:#[\w-]*)?)\)")
