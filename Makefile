@@ -88,12 +88,13 @@ lock: ## Write the lock files (needs uv); versions stay unless ARGS=--upgrade
 		--output-file requirements-spark.lock
 	$(compile) $(ARGS) --no-emit-package duckdb --group dbt --output-file requirements-dbt.lock
 
-docs: $(ready) ## Write the data dictionary and pictures of it, the reference of the declarations, and what pages show of the code
+docs: $(ready) ## Write the data dictionary and pictures of it, the reference of the declarations, and what pages and the tour show
 	$(bin)/python -m etl.dictionary > .venv/written && mv .venv/written schemas/README.md
 	$(bin)/python -m etl.diagrams > .venv/written && mv .venv/written docs/tables.md
 	$(bin)/python -m etl.reference > .venv/written && mv .venv/written docs/schema-reference.md
 	$(bin)/python -m etl.reference json > .venv/written && mv .venv/written schemas/declaration.schema.json
 	$(bin)/python -m etl.manual docs/*.md
+	$(bin)/python docs/notebook.py docs/tour.ipynb
 
 site: $(ready) ## Make a website of docs/, in build/site
 	$(bin)/python docs/site.py build

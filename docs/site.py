@@ -3,12 +3,14 @@
 It fails where a link, or a place in a page, leads nowhere.
 """
 
+import json
 import re
 import shutil
 import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 CHECKOUT = Path(__file__).parents[1]
 EXAMPLES = ("airflow", "dagster", "dlt", "prefect", "systemd")
@@ -16,6 +18,7 @@ OTHERS = {
     "schemas/README.md": "dictionary.md",
     "bench/results.md": "results.md",
     "CHANGELOG.md": "changelog.md",
+    "docs/tour.ipynb": "tour.md",
     **{f"docs/examples/{each}/README.md": f"{each}.md" for each in EXAMPLES},
 }
 """Pages that stand elsewhere in the checkout, and their names on the site."""
@@ -31,8 +34,23 @@ def pages(folder: Path) -> None:
     folder.mkdir(parents=True)
     for path in (*sorted((CHECKOUT / "docs").glob("*.md")), *(CHECKOUT / each for each in OTHERS)):
         name = OTHERS.get(str(path.relative_to(CHECKOUT)), path.name)
-        text = FILE.sub(r'```\1 title="\2"', path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        text = _shown(json.loads(text)) if path.suffix == ".ipynb" else FILE.sub(r'```\1 title="\2"', text)
         (folder / name).write_text(LINK.sub(partial(_link, path.parent), text), encoding="utf-8")
+
+
+def _shown(notebook: dict[str, Any]) -> str:
+    """Return a notebook as a page: its text, its code, and what that shows."""
+    parts = []
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {"text/plain": output.get("text")})
+            shown = {kind: "".join(lines) for kind, lines in data.items()}
+            drawn = shown.get("image/svg+xml") or shown.get("text/html")
+            parts.append(drawn or f"```\n{shown['text/plain']}\n```")
+    return "\n\n".join(parts) + "\n"
 
 
 def _link(folder: Path, link: re.Match[str]) -> str:
