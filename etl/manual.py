@@ -1,4 +1,4 @@
-"""What pages of `docs/` show of the code itself: commands, settings, exit codes.
+"""What pages of `docs/` show of the code itself: commands, settings, exit codes, the Python API.
 
 A page holds it between two comments, `<!-- made by make docs: settings -->` and `<!-- end -->`.
 """
@@ -16,6 +16,7 @@ from etl.cli import COMMANDS
 from etl.config import Settings
 from etl.errors import EXIT_CODES, WORST_FIRST
 from etl.pipeline.areas import own_areas
+from etl.python_reference import python
 from etl.setting import Secret, Setting, declared
 
 BLOCK = re.compile(r"(<!-- made by make docs: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -65,6 +66,7 @@ MADE: dict[str, Callable[[], Iterator[str]]] = {
     "commands": commands,
     "settings": settings,
     "exit codes": exit_codes,
+    "python": python,
 }
 
 

@@ -5,7 +5,7 @@ import sightglass
 
 report = sightglass.run()
 with sightglass.open("warehouse") as wh:
-    wh.sql("FROM mart.detections_daily ORDER BY day DESC LIMIT 10").pl()
+    wh.sql("FROM mart.detections_daily ORDER BY day DESC LIMIT 10").polars()
 ```
 
 Importing it costs next to nothing: what a call needs is imported by the call.

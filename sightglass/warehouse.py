@@ -50,7 +50,7 @@ class Answer:
         self._warehouse = warehouse
         self._query = query
         self._parameters = parameters
-        with warehouse.asking(query, parameters) as (_, relation):
+        with warehouse._asking(query, parameters) as (_, relation):  # noqa: SLF001 -- one module
             self._columns = tuple(relation.columns)
 
     @property
@@ -92,14 +92,14 @@ class Answer:
         return self.reader().__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
-        with self._warehouse.asking(self._query, self._parameters) as (_, relation):
+        with self._warehouse._asking(self._query, self._parameters) as (_, relation):  # noqa: SLF001 -- one module
             return str(relation)
 
     def _batches(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-        with self._warehouse.asking(self._query, self._parameters) as (cursor, relation):
+        with self._warehouse._asking(self._query, self._parameters) as (cursor, relation):  # noqa: SLF001 -- one module
             found = arrow_reader(relation)
         schema = pa.schema([each.with_type(_in_utc(each.type)) for each in found.schema])
-        return schema, (each.cast(schema) for each in self._warehouse.guarded(cursor, found))
+        return schema, (each.cast(schema) for each in self._warehouse._guarded(cursor, found))  # noqa: SLF001 -- one module
 
 
 def _in_utc(kind: pa.DataType) -> pa.DataType:
@@ -217,7 +217,7 @@ class Warehouse:
         return f"<sightglass.Warehouse {str(self.home)!r}{' (closed)' if self._opened is None else ''}>"
 
     @contextmanager
-    def asking(
+    def _asking(
         self, query: str, parameters: Parameters
     ) -> Iterator[tuple[DuckDBPyConnection, DuckDBPyRelation]]:
         """Provide the answer to a query on a connection of its own; QueryError where it is wrong."""
@@ -228,7 +228,7 @@ class Warehouse:
                 raise QueryError("the query failed: it asks for nothing")
             yield cursor, relation
 
-    def guarded(self, cursor: DuckDBPyConnection, batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    def _guarded(self, cursor: DuckDBPyConnection, batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         """Yield batches, and raise what goes wrong in one as whoever asks is told of it."""
         while True:
             with self._told(cursor):
