@@ -81,7 +81,9 @@ def _package(point: metadata.EntryPoint) -> str:
 
 def kept(home: Path) -> dict[str, Plugin]:
     """Return the sources that a warehouse was loaded from, and that are not installed any more."""
-    found = {}
+    found: dict[str, Plugin] = {}
+    if not os.access(home, os.X_OK):
+        return found  # what comes next says of the folder itself that it cannot be used
     for path in sorted((home / HOME).glob("*/*.toml")):
         name = path.stem
         if path.parent.name == name and name not in installed():
