@@ -9,6 +9,7 @@ from pathlib import Path
 from subprocess import run
 from typing import Any
 
+import duckdb
 import pytest
 from conftest import ROOT, Plant, Sightglass, table
 
@@ -173,6 +174,22 @@ def test_a_log_that_cannot_be_opened_is_one_line(sightglass: Sightglass, command
     said = f"cannot write the log {path}: No such file or directory; move away what stands in its place"
     assert (2, f"sightglass: {said}, or name another --log-file\n") == (ran.code, ran.err)
     assert not sightglass.home.exists()
+
+
+def test_a_log_is_appended_to_nothing_but_a_log(sightglass: Sightglass) -> None:
+    """A database that is named by mistake stays as it is; a log that may only be appended to grows."""
+    database, log = sightglass.folder / "bi.duckdb", sightglass.folder / "log"
+    with duckdb.connect(database) as connection:
+        connection.execute("CREATE TABLE kept AS FROM range(9)")
+    held = database.read_bytes()
+    log.touch(0o200)
+
+    refused = sightglass("publish", "--log-file", str(database))
+    sightglass("publish", "--log-file", str(log))
+
+    said = f"sightglass: {database} holds something else than a log; name another --log-file\n"
+    assert (2, said, held) == (refused.code, refused.err, database.read_bytes())
+    assert log.stat().st_size > 0
 
 
 def test_a_log_on_a_full_disk_ends_no_run(cogniac: Sightglass) -> None:

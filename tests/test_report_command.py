@@ -1,6 +1,7 @@
 """`sightglass report` writes the page into a file, whole or not at all."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -55,6 +56,32 @@ def test_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     expected = f"cannot write {tmp_path}/nowhere/report.html: No such file or directory; name another FILE"
     assert isinstance(ran.exception, EnvironmentFaultError)
     assert expected == str(ran.exception)
+
+
+@pytest.mark.parametrize("name", ["warehouse.duckdb", "bi.duckdb", "lake/cogniac/report.html"])
+def test_what_is_of_the_warehouse_is_not_written_over(name: str, tmp_path: Path) -> None:
+    """Nor is anything added to its folder; the file that is named stays as it is."""
+    own = tmp_path / "home" / name
+    own.parent.mkdir(parents=True)
+    own.write_text("all that was ever loaded", encoding="utf-8")
+
+    ran = CliRunner().invoke(report.command, [f"home/{name}", "--home", "home"])
+
+    assert isinstance(ran.exception, EnvironmentFaultError)
+    assert f"{own} is where Sightglass keeps its own files; name another" == str(ran.exception)
+    assert [own] == [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert "all that was ever loaded" == own.read_text(encoding="utf-8")
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """A pipe stays one; so do devices, which the superuser could replace."""
+    os.mkfifo(tmp_path / "pipe")
+
+    ran = CliRunner().invoke(report.command, ["pipe", "--home", "home"])
+
+    assert isinstance(ran.exception, EnvironmentFaultError)
+    assert f"{tmp_path}/pipe is no file that could be replaced; name another" == str(ran.exception)
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_page_that_cannot_be_brought_in_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
@@ -15,7 +16,7 @@ import click
 
 from etl import process
 from etl.cli.output import JSON_ESCAPES, MESSAGE, NOBODY, FilePath, Voice, hidden, json_text, shown, tell
-from etl.errors import EnvironmentFaultError
+from etl.errors import ConfigError, EnvironmentFaultError
 from etl.event import LOGGER, Event
 from etl.files import remedy
 from etl.redact import without_secrets
@@ -116,11 +117,20 @@ def _stopped(line: str) -> logging.LogRecord:
 
 def _opened(path: Path) -> logging.Handler:
     try:
+        if path.is_file() and _is_binary(path):
+            raise ConfigError(f"{path} holds something else than a log; name another --log-file")
         return LogFile(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise EnvironmentFaultError(
             f"cannot write the log {path}: {error.strerror}; {remedy(error)}, or name another --log-file"
         ) from error
+
+
+def _is_binary(path: Path) -> bool:
+    """Whether a file, such as a database, is harmed by lines that are appended."""
+    with suppress(PermissionError), path.open("rb") as file:
+        return b"\0" in file.read(4096)
+    return False  # one that may only be appended to
 
 
 class LogStream(logging.StreamHandler[Any]):
