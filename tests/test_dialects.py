@@ -182,7 +182,7 @@ SHARED = {
         "NULLIF",
         "PERCENT_RANK",
     ),
-    *("RANK", "ROW_NUMBER", "SQRT", "SUM", "TIMESTAMP_TRUNC"),
+    *("LENGTH", "RANK", "ROW_NUMBER", "SQRT", "SUBSTRING", "SUM", "TIMESTAMP_TRUNC"),
 }
 """What each engine has, or a rule makes of what it has: sqlglot passes on what it does not know."""
 

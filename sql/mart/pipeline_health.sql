@@ -1,5 +1,5 @@
 -- Is every stream being loaded, how far is it behind, and what is open?
--- One row per part of a stream that was ever read. Everything is measured against the start of the newest
+-- One row per part of a stream that was ever read, by runs that were not undone. Everything is measured against the start of the newest
 -- run, not against the clock, so that the answer is the same whenever it is asked; but for `age_hours` and
 -- `record_age_hours`, which are measured against the clock: they show that no run has come for long.
 --
@@ -57,6 +57,7 @@ readings AS (
     FROM etl.run_streams AS streams
     JOIN etl.runs AS runs ON runs.run_id = streams.run_id
     CROSS JOIN newest_run
+    WHERE streams.status <> 'undone'
 ),
 totals AS (
     SELECT
@@ -128,7 +129,7 @@ missing AS (
         AND (
             totals.partition = ''
             OR gaps.key = totals.partition
-            OR gaps.key LIKE totals.partition || ' at %'
+            OR substr(gaps.key, 1, length(totals.partition) + 4) = totals.partition || ' at '
         )
     GROUP BY
         totals.source,
