@@ -6,6 +6,7 @@ Those for Grafana ask PostgreSQL: tests/test_postgres.py.
 import json
 import re
 from collections.abc import Iterator
+from datetime import date
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import ROOT, Story
+from report_page import empty
 
 yaml: Any = import_module("yaml")
 SUPERSET, EVIDENCE = (ROOT / "docs" / "dashboards" / name for name in ("superset", "evidence"))
@@ -26,6 +28,28 @@ SHOWN = {
     for name, rest in re.findall(r"^<\w+ data=\{(\w+)\}(.*) />$", PAGE, re.MULTILINE)
 }
 """The columns that the page names, by the query that must have them."""
+GRAFANA = json.loads((ROOT / "docs" / "dashboards" / "grafana" / "sightglass.json").read_text("utf-8"))
+COOKBOOK = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")
+EXAMPLE = ROOT / "sql" / "dbt" / "models" / "example" / "defect_rate_by_application.sql"
+CAMERAS = """
+    INSERT INTO cogniac.media BY NAME
+    SELECT camera || number AS media_id, camera AS network_camera_id
+    FROM (SELECT unnest(['A', 'B']) AS camera), range(10) AS numbers (number);
+    INSERT INTO cogniac.results BY NAME
+    SELECT
+        'app' AS application_id, media_id, '' AS focus_key,
+        TIMESTAMPTZ '2026-07-01 12:00:00Z' + to_days(CAST(media_id = 'B9' AS INTEGER)) AS updated_at
+    FROM cogniac.media;
+    INSERT INTO cogniac.detections BY NAME
+    SELECT
+        application_id, media_id, focus_key, 'd' AS detection_id, updated_at, updated_at AS created_at,
+        CASE network_camera_id WHEN 'A' THEN 'scratch' ELSE 'ok' END AS subject_uid, 'model' AS asserted_by,
+        0.9 AS probability
+    FROM cogniac.results
+    JOIN cogniac.media USING (media_id)
+    WHERE network_camera_id = 'B' OR media_id < 'A5';
+"""
+"""Two cameras of ten media each, the last on another day; one never shows a scratch, the other five."""
 KINDS = {
     "BIGINT": "BIGINT",
     "BOOLEAN": "BOOLEAN",
@@ -138,3 +162,50 @@ def test_page_of_evidence_is_answered(published: duckdb.DuckDBPyConnection) -> N
         name: {*each} - {*columns[name]} for name, each in SHOWN.items()
     }
     assert set(SOURCES) == set(re.findall(r"\bsightglass\.(\w+)", "".join(ON_PAGE.values())))
+
+
+def defect_rates() -> dict[str, str]:
+    """Whatever here asks in which share of the media, of all cameras, a subject is seen."""
+    (panel,) = (each for each in GRAFANA["panels"] if each["title"] == "Defect rate")
+    (question,) = re.findall(
+        r"^### What is the defect rate.*?```sql\n(.*?)```", COOKBOOK, re.MULTILINE | re.DOTALL
+    )
+    example = re.sub(r"\{\{ source\('(\w+)', '(\w+)'\) \}\}", r"\1.\2", EXAMPLE.read_text(encoding="utf-8"))
+    return {
+        "evidence": SOURCES["defect_rate"].read_text(encoding="utf-8"),
+        "grafana": panel["targets"][0]["rawSql"].replace("$__timeFilter(time)", "TRUE"),
+        "dbt": example.replace("{{ var('defect_rate_target') }}", "0.02"),
+        "cookbook": question,
+    }
+
+
+def test_defect_rates_count_the_media_of_every_camera() -> None:
+    """Also of one in whose media a subject was never asserted, and a day on which only that took any."""
+    asked = {
+        "evidence": "subject_name, day, inspected, defective, defect_rate",
+        "grafana": "metric, CAST(time AS DATE), value",
+        "dbt": "subject_uid, day, inspected, defective, defect_rate, is_above_target",
+        "cookbook": "subject_name, defective, inspected, percent",
+    }
+    with empty() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        for name in ("scratch", "ok"):
+            connection.execute(
+                "INSERT INTO cogniac.subjects BY NAME SELECT $name AS subject_uid, $name AS name",
+                {"name": name},
+            )
+        connection.execute(CAMERAS)
+        rows = {}
+        for name, query in defect_rates().items():
+            connection.sql(query).create_view("answer", replace=True)
+            rows[name] = connection.sql(f"SELECT {asked[name]} FROM answer ORDER BY ALL").fetchall()  # noqa: S608
+
+    first, second = date(2026, 7, 1), date(2026, 7, 2)
+    days = [("ok", first, 19, 9), ("ok", second, 1, 1), ("scratch", first, 19, 5), ("scratch", second, 1, 0)]
+    rates = [(*each, each[3] / each[2]) for each in days]
+    assert {
+        "evidence": rates,
+        "grafana": [(subject, day, rate) for subject, day, _, _, rate in rates],
+        "dbt": [(*each, each[-1] > 0) for each in rates],
+        "cookbook": [("ok", 10, 20, 50.0), ("scratch", 5, 20, 25.0)],
+    } == rows

@@ -170,7 +170,11 @@ def test_dashboard_of_grafana_is_answered(home: Sightglass, database: Database) 
     ]
     distinct = "SELECT count(*) FROM (SELECT DISTINCT {} FROM mart.{})"
     expected = {
-        "Defect rate": distinct.format("day, coalesce(subject_name, subject_uid)", "defect_rate_daily"),
+        "Defect rate": distinct.format(
+            "day, subject",
+            "coverage JOIN (SELECT DISTINCT application_id, coalesce(subject_name, subject_uid) AS subject "
+            "FROM mart.defect_rate_daily) AS subjects USING (application_id)",
+        ),
         "Detections": distinct.format("day, asserted_by", "detections_daily"),
         "Agreement with models": distinct.format(
             "week, coalesce(application_name, application_id)", "model_agreement"

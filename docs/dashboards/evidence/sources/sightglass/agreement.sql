@@ -1,5 +1,5 @@
 SELECT
-    application_name,
+    coalesce(application_name, application_id) AS application_name,
     week,
     sum(reviewed)::BIGINT AS reviewed,
     sum(agreed)::BIGINT AS agreed,

@@ -7,4 +7,4 @@ SELECT
     open_gaps,
     open_quarantine
 FROM mart.pipeline_health
-ORDER BY last_good_at
+ORDER BY last_good_at NULLS FIRST
