@@ -14,6 +14,7 @@ import duckdb
 import pytest
 from report_page import DESKTOP, Shown, browser, empty, opened, written
 
+from etl import views
 from etl.publish.report import LONGEST, bounded, page
 
 if TYPE_CHECKING:
@@ -242,9 +243,205 @@ def test_a_clock_that_was_ahead_moves_no_day(shown: Shown) -> None:
 
     assert ["2026-07-31", "2026-07-31", "2026-07-28"] == [max(chart["traces"][0][0]) for chart in charts]
     assert (
-        "Only the 90 days that end with the newest detection are shown. "
         "1 detection dated after this report was made, by a clock that is wrong, is left out."
-    ) == shown.text("#volume .cut")
+        == shown.text("#volume .cut")
+    )
+
+
+STRANGE = """
+    INSERT INTO cogniac.applications BY NAME
+    SELECT unnest(['__proto__', 'blank']) AS application_id, unnest(['constructor', ' ']) AS name;
+    INSERT INTO cogniac.subjects BY NAME
+    SELECT unnest(['s1', 's2', 's3']) AS subject_uid, unnest(['scratch', 'scratch', '']) AS name;
+    INSERT INTO cogniac.results BY NAME
+    SELECT
+        application_id, 'M' || number AS media_id, '' AS focus_key,
+        $now - to_days(CAST(number AS INTEGER)) AS updated_at
+    FROM cogniac.applications, range(100) AS numbers (number);
+    INSERT INTO cogniac.detections BY NAME
+    SELECT
+        application_id, media_id, '' AS focus_key, media_id || subject_uid AS detection_id, subject_uid,
+        'model' AS asserted_by, updated_at, updated_at AS created_at, 0.1 AS probability
+    FROM cogniac.results, (SELECT unnest(['s1', 's2', 's3']) AS subject_uid)
+    WHERE application_id = 'blank' OR (subject_uid = 's1' AND media_id IN ('M0', 'M1'));
+    INSERT INTO neurons.media BY NAME
+    SELECT
+        unnest(['__proto__', 'v1']) AS media_id, unnest(['toString', '']) AS name, 'video' AS type,
+        $now + to_days(unnest([40000, -1])) AS created_at;
+    INSERT INTO neurons.frame_metrics BY NAME
+    SELECT
+        media_id, 'metrics' AS asset, frame, unnest(['focus', 'constructor']) AS metric,
+        frame * 1.0 AS time_s, 60.0 - frame AS value
+    FROM neurons.media, range(9) AS frames (frame);
+    INSERT INTO neurons.media_metrics BY NAME
+    SELECT media_id, unnest(['focus', 'valueOf']) AS metric, 'total' AS time_window, 50 AS value
+    FROM neurons.media;
+"""
+"""Names that are blank, that two things have, that objects of JavaScript have; a time that is yet to come."""
+
+
+def test_strange_names_are_names(browser: "Browser", tmp_path: Path) -> None:
+    """None is left blank, none stands for two subjects, none is taken for a word of the page's own."""
+    with filled(STRANGE) as connection:
+        path = written(tmp_path, page(connection, NOW))
+    with opened(browser, path, now=NOW) as shown:
+        choices = {
+            select: shown.page.locator(f"{select} option").all_text_contents()
+            for select in ("#to-application", "#to-video", "#metric")
+        }
+        sure = {chart["title"] for chart in shown.charts("certainty")}
+        rates = {chart["title"] for chart in shown.charts("rates")}
+        shown.turn(of("video", "v1"))
+        curves = [chart["title"] for chart in shown.charts("video")]
+        said = shown.said
+
+    subjects = {"scratch (s1), blank", "scratch (s2), blank", "s3, blank", "scratch, constructor"}
+    assert {
+        "#to-application": ["choose…", "blank", "constructor"],
+        "#to-video": ["choose…", "v1", "toString"],
+        "#metric": ["focus of videos", "valueOf of videos"],
+    } == choices
+    assert (subjects, {f"{each}, no camera named" for each in subjects}) == (sure, rates)
+    assert (["Focus", "Constructor"], []) == (curves, said)
+
+
+TO = "\N{EN DASH}"
+
+
+def test_what_is_left_out_is_told_where_it_is(browser: "Browser", tmp_path: Path) -> None:
+    """On the page of an application as on that of all; a medium of the next century moves no time."""
+    cuts = {}
+    with filled(STRANGE) as connection:
+        path = written(tmp_path, page(connection, NOW))
+    with opened(browser, path, now=NOW) as shown:
+        covered = shown.text("#covered")
+        for fragment in ("", of("application", "blank"), of("application", "__proto__")):
+            shown.turn(fragment)
+            cuts[fragment] = shown.text("#volume .cut")
+
+    assert (
+        f"302 detections in 2 applications, 23 April {TO} 31 July 2026; predictions for 2 videos, "
+        "handed in 30 July 2026." == covered
+    )
+    earlier = "Only the 90 days that end with the newest detection are shown."
+    assert [earlier, earlier, ""] == [*cuts.values()]
+
+
+def streams(*names: str) -> str:
+    """A run that read these streams of Cogniac well, and one before it that read more."""
+    before = (
+        "SELECT unnest(['applications', 'detections']) AS stream, unnest(['', 'gone']) AS partition, "
+        "'r1' AS run_id"
+    )
+    return f"""
+    INSERT INTO etl.runs BY NAME
+    SELECT
+        unnest(['r1', 'r2']) AS run_id, $now - to_hours(unnest([3, 1])) AS started_at, 'ok' AS status,
+        '1' AS version;
+    INSERT INTO etl.run_streams BY NAME
+    SELECT
+        *, 'cogniac' AS source, 'ok' AS status, 0 AS fetched, 0 AS inserted, 0 AS updated, 0 AS unchanged,
+        0 AS quarantined, 0 AS requests, 0 AS retries, 0 AS bytes
+    FROM ({before} UNION ALL SELECT unnest({[*names]}) AS stream, '' AS partition, 'r2' AS run_id)
+    WHERE {bool(names)};
+    """  # noqa: S608
+
+
+MADE = "up to date when this report was made. Runs leave out 1 more."
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (streams("applications", "subjects"), f"All 2 streams were {MADE}"),
+        (streams("applications"), f"The only stream was {MADE}"),
+        (streams(), "No stream is read."),
+    ],
+    ids=["two", "one", "none"],
+)
+def test_streams_that_are_read_are_counted(
+    browser: "Browser", tmp_path: Path, script: str, said: str
+) -> None:
+    """One that runs leave out is not up to date, and no stream is not all."""
+    with filled(script) as connection:
+        path = written(tmp_path, page(connection, NOW))
+    with opened(browser, path, now=NOW) as shown:
+        found = shown.text("#health .answer")
+
+    assert said == found[2:]
+
+
+APART = """
+    INSERT INTO etl.runs BY NAME
+    SELECT 'r1' AS run_id, $now - to_hours(1) AS started_at, 'ok' AS status, '1' AS version;
+    INSERT INTO etl.run_streams BY NAME
+    SELECT
+        'r1' AS run_id, 'cogniac' AS source, 'detections' AS stream, unnest(['a_b', 'axb']) AS partition,
+        'ok' AS status, 0 AS fetched, 0 AS inserted, 0 AS updated, 0 AS unchanged, 0 AS quarantined,
+        0 AS requests, 0 AS retries, 0 AS bytes;
+    INSERT INTO etl.gaps BY NAME
+    SELECT
+        'cogniac' AS source, 'detections' AS stream, 'axb at 1' AS key, 'records' AS what,
+        $now - to_days(3) AS since, 1 AS attempts, $now AS next_at;
+"""
+
+
+def test_what_is_missing_is_told_of_its_own_part(browser: "Browser", tmp_path: Path) -> None:
+    """No id is a pattern that others fit."""
+    with filled(APART) as connection:
+        path = written(tmp_path, page(connection, NOW))
+    with opened(browser, path, now=NOW) as shown:
+        found = [(line[0].strip(), len(line)) for line in shown.cells("#streams")[1:]]
+
+    assert [
+        ("cogniac detections axb", 4),
+        ("1 missing: records (axb at 1, since 28 July 2026)", 1),
+        ("cogniac detections a_b", 4),
+    ] == found
+
+
+UNDONE = """
+    UPDATE etl.runs SET status = 'undone' WHERE run_id = 'r2';
+    UPDATE etl.run_streams SET status = 'undone' WHERE run_id = 'r2';
+"""
+
+
+def test_run_that_was_undone_is_no_fault(browser: "Browser", tmp_path: Path) -> None:
+    """The one before it is the last, and its streams are well."""
+    with filled(streams("applications") + UNDONE) as connection:
+        path = written(tmp_path, page(connection, NOW))
+    with opened(browser, path, now=NOW) as shown:
+        found = [shown.text(each)[skip:] for each, skip in (("#health .answer", 2), ("#last-run", 0))]
+
+    assert [
+        "All 2 streams were up to date when this report was made.",
+        (
+            "The last run began on 31 July 2026, 09:00 UTC and ended well. "
+            "1 run in the week up to it, none of which ended badly."
+        ),
+    ] == found
+
+
+OLDER = """
+    const { DateTimeFormat } = Intl;
+    Intl.DateTimeFormat = function (locale, options) {
+        if (options?.timeZone === "Europe/Kyiv") throw new RangeError("Invalid time zone");
+        return new DateTimeFormat(locale, options);
+    };
+"""
+"""What a browser does that knows no such time zone."""
+
+
+def test_browser_older_than_the_time_zone_tells_utc(browser: "Browser", tmp_path: Path) -> None:
+    """Zones get new names; the page is there all the same."""
+    with empty() as connection:
+        for statement in views.statements("Europe/Kyiv"):
+            connection.execute(statement)
+        text = page(connection, NOW)
+    with opened(browser, written(tmp_path, text), before=OLDER, now=NOW) as shown:
+        found = (shown.text("#made"), shown.said)
+
+    assert ("Report made by Sightglass on 31 July 2026, 12:00 UTC.", []) == found
 
 
 def test_numbers_have_no_columns_but_those_that_are_read(shown: Shown) -> None:

@@ -190,7 +190,7 @@ def test_empty_warehouse_makes_a_page_of_sentences(browser: "Browser", tmp_path:
     ):
         assert ["health"] == shown.sections()
         assert "There has been no run yet: sightglass run loads what is there." in shown.text("#health")
-        assert "Nothing has been loaded yet." == shown.text("#covered")
+        assert "No detections and no media have been loaded yet." == shown.text("#covered")
         assert 0 == shown.page.locator("nav select:visible").count()
     assert ([], [shown.address]) == (shown.said, shown.asked)
 

@@ -20,7 +20,7 @@ from etl.schema import folder, statement
 
 PAGE = Path(__file__).parent / "page"
 CODE = ("charts.js", "parts.js", "health.js", "cogniac.js", "neurons.js", "pages.js")
-BASE = ("detections", "days", "applications", "videos")
+BASE = ("detections", "days", "applications", "subjects", "videos")
 """What several questions build upon: each made once, as a table of the session; a later one may read it."""
 LONGEST = 400
 """Characters of a text beyond which it is cut: no name can make the page as large as it likes."""

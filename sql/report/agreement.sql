@@ -3,9 +3,9 @@
 WITH pairs AS (
     SELECT
         application_id,
-        max(application_name) AS application_name,
+        max(application_name) FILTER (WHERE trim(application_name) <> '') AS application_name,
         subject_uid,
-        max(subject_name) AS subject_name,
+        max(subject_name) FILTER (WHERE trim(subject_name) <> '') AS subject_name,
         CAST(sum(reviewed) AS BIGINT) AS reviewed,
         CAST(sum(agreed) AS BIGINT) AS agreed,
         CAST(sum(wrongly_seen) AS BIGINT) AS wrongly_seen,
@@ -18,24 +18,27 @@ WITH pairs AS (
 ),
 placed AS (
     SELECT
-        application_id,
-        coalesce(application_name, application_id) AS application,
-        subject_uid,
-        coalesce(subject_name, subject_uid) AS subject,
+        pairs.application_id,
+        coalesce(pairs.application_name, pairs.application_id) AS application,
+        pairs.subject_uid,
+        coalesce(named.subject, pairs.subject_name, pairs.subject_uid) AS subject,
         reviewed,
         agreed,
         wrongly_seen,
         overlooked,
         misread,
-        row_number() OVER (PARTITION BY application_id ORDER BY reviewed DESC, subject_uid) AS place,
-        count(*) OVER (PARTITION BY application_id) AS subjects,
-        row_number() OVER (ORDER BY reviewed DESC, application_id, subject_uid) AS pair_place,
+        row_number() OVER (PARTITION BY pairs.application_id ORDER BY reviewed DESC, pairs.subject_uid) AS place,
+        count(*) OVER (PARTITION BY pairs.application_id) AS subjects,
+        row_number() OVER (ORDER BY reviewed DESC, pairs.application_id, pairs.subject_uid) AS pair_place,
         count(*) OVER () AS pairs,
-        CAST(sum(reviewed) OVER (PARTITION BY application_id) AS BIGINT) AS reviewed_of_application,
-        CAST(sum(agreed) OVER (PARTITION BY application_id) AS BIGINT) AS agreed_of_application,
+        CAST(sum(reviewed) OVER (PARTITION BY pairs.application_id) AS BIGINT) AS reviewed_of_application,
+        CAST(sum(agreed) OVER (PARTITION BY pairs.application_id) AS BIGINT) AS agreed_of_application,
         CAST(sum(reviewed) OVER () AS BIGINT) AS reviewed_of_all,
         CAST(sum(agreed) OVER () AS BIGINT) AS agreed_of_all
     FROM pairs
+    LEFT JOIN report_subjects AS named
+        ON named.application_id = pairs.application_id
+        AND named.subject_uid = pairs.subject_uid
 )
 SELECT
     application_id,

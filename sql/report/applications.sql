@@ -11,6 +11,7 @@ SELECT
     pages.application_id,
     pages.application,
     pages.detections,
+    pages.earlier,
     coalesce(reviewed.results, 0) AS results,
     coalesce(reviewed.reviewed_results, 0) AS reviewed_results,
     pages.applications

@@ -3,7 +3,7 @@
 WITH placed AS (
     SELECT
         frames.media_id,
-        coalesce(frames.aoi_name, frames.aoi_id) AS area,
+        coalesce(CASE WHEN trim(frames.aoi_name) <> '' THEN frames.aoi_name END, frames.aoi_id) AS area,
         frames.frame,
         frames.time_s IS NULL AS by_frame,
         coalesce(CAST(floor(frames.time_s) AS BIGINT), frames.frame) AS position

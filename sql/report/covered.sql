@@ -1,12 +1,15 @@
 -- What does this report cover?
--- Detections that are dated after the report was made, by a clock that is wrong, are counted in `later` and move no day.
+-- Detections that are dated after the report was made, by a clock that is wrong, are counted in `later` and move no day; those from before its 90 days in `earlier`. Media that are dated so are counted, and move no time.
 WITH seen AS (
     SELECT
         CAST(coalesce(sum(detections.detections), 0) AS BIGINT) AS detections,
         count(DISTINCT detections.application_id) AS applications,
         min(detections.day) AS first_day,
         max(days.last_day) AS last_day,
-        max(days.later) AS later
+        max(days.later) AS later,
+        CAST(
+            coalesce(sum(detections.detections) FILTER (WHERE detections.day < days.first_day), 0) AS BIGINT
+        ) AS earlier
     FROM report_detections AS detections
     CROSS JOIN report_days AS days
 ),
@@ -15,8 +18,8 @@ predicted AS (
         count(*) AS media,
         count(*) FILTER (WHERE type = 'image') AS images,
         count(*) FILTER (WHERE type = 'video') AS videos,
-        min(created_at) AS first_media_at,
-        max(created_at) AS last_media_at
+        min(created_at) FILTER (WHERE created_at <= $made_at) AS first_media_at,
+        max(created_at) FILTER (WHERE created_at <= $made_at) AS last_media_at
     FROM neurons.media
     WHERE deleted_at IS NULL
 )
@@ -26,6 +29,7 @@ SELECT
     seen.first_day,
     seen.last_day,
     seen.later,
+    seen.earlier,
     predicted.media,
     predicted.images,
     predicted.videos,

@@ -2,7 +2,7 @@
 -- The 40 newest that have any metric or picture; `media` says of how many.
 SELECT
     media_id,
-    coalesce(media_name, media_id) AS medium,
+    coalesce(CASE WHEN trim(media_name) <> '' THEN media_name END, media_id) AS medium,
     media_type,
     strftime(created_at AT TIME ZONE settings.time_zone, '%Y-%m-%d') AS handed_in_on,
     focus,
@@ -18,5 +18,7 @@ FROM mart.creative_compare
 CROSS JOIN mart.settings AS settings
 WHERE coalesce(focus, cognitive_demand, engagement, memory, intent, trust, avoidance) IS NOT NULL
     OR archived_files > 0
-ORDER BY created_at DESC NULLS LAST, media_id
+ORDER BY
+    CASE WHEN created_at <= $made_at THEN created_at END DESC NULLS LAST,
+    media_id
 LIMIT 40

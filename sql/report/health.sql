@@ -7,7 +7,7 @@ WITH aged AS (
         health.source,
         health.stream,
         health.partition,
-        coalesce(applications.name, health.partition) AS part,
+        coalesce(CASE WHEN trim(applications.name) <> '' THEN applications.name END, health.partition) AS part,
         health.is_read,
         health.last_status,
         health.last_good_at,
@@ -57,6 +57,7 @@ listed AS (
         missing,
         error,
         count(*) OVER () AS streams,
+        count(*) FILTER (WHERE state = 'off') OVER () AS off_streams,
         count(*) FILTER (WHERE state = 'failed') OVER () AS failed_streams,
         count(*) FILTER (WHERE state = 'late') OVER () AS late_streams,
         row_number() OVER (
@@ -86,7 +87,7 @@ gaps AS (
         AND (
             listed.partition = ''
             OR gaps.key = listed.partition
-            OR gaps.key LIKE listed.partition || ' at %'
+            OR starts_with(gaps.key, listed.partition || ' at ')
         )
     LEFT JOIN neurons.media AS media
         ON gaps.source = 'neurons'
@@ -117,6 +118,7 @@ SELECT
     listed.missing,
     listed.error,
     listed.streams,
+    listed.off_streams,
     listed.failed_streams,
     listed.late_streams,
     lacking.whats AS missing_what,

@@ -1,5 +1,5 @@
 -- How did the last run end, and how did those of the seven days before it?
--- It is late if it began more than 25 hours before the report was made: a daily run is in time.
+-- Runs that were undone do not count. It is late if it began more than 25 hours before the report was made: a daily run is in time.
 WITH runs AS (
     SELECT
         started_at,
@@ -8,6 +8,7 @@ WITH runs AS (
         row_number() OVER (ORDER BY started_at DESC, run_id DESC) AS age,
         max(started_at) OVER () - INTERVAL 168 HOUR AS week_begins_at
     FROM etl.runs
+    WHERE status <> 'undone'
 )
 SELECT
     max(started_at) FILTER (WHERE age = 1) AS started_at,

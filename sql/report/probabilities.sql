@@ -44,7 +44,6 @@ passed AS (
     SELECT
         application_id,
         subject_uid,
-        max(subject_name) AS subject_name,
         max(threshold) AS threshold,
         CAST(sum(above_threshold) AS BIGINT) AS above_threshold
     FROM report_detections
@@ -55,7 +54,7 @@ passed AS (
 )
 SELECT
     placed.application_id,
-    coalesce(passed.subject_name, placed.subject_uid) AS subject,
+    coalesce(named.subject, placed.subject_uid) AS subject,
     passed.threshold,
     thresholds.threshold IS NULL AS is_default,
     passed.above_threshold,
@@ -70,6 +69,9 @@ FROM placed
 JOIN passed
     ON passed.application_id = placed.application_id
     AND passed.subject_uid = placed.subject_uid
+LEFT JOIN report_subjects AS named
+    ON named.application_id = placed.application_id
+    AND named.subject_uid = placed.subject_uid
 LEFT JOIN staging.thresholds AS thresholds
     ON thresholds.application_id = placed.application_id
     AND thresholds.subject_uid = placed.subject_uid

@@ -5,7 +5,7 @@ WITH places AS (
         media_type,
         metric,
         media_id,
-        coalesce(media_name, media_id) AS medium,
+        coalesce(CASE WHEN trim(media_name) <> '' THEN media_name END, media_id) AS medium,
         value,
         media_count AS media,
         row_number() OVER (PARTITION BY media_type, metric ORDER BY value DESC, media_id) AS place

@@ -3,10 +3,11 @@
 WITH daily AS MATERIALIZED (
     SELECT
         rates.application_id,
-        coalesce(rates.application_name, rates.application_id) AS application,
+        coalesce(CASE WHEN trim(rates.application_name) <> '' THEN rates.application_name END, rates.application_id)
+            AS application,
         rates.network_camera_id AS camera,
         rates.subject_uid,
-        coalesce(rates.subject_name, rates.subject_uid) AS subject,
+        coalesce(named.subject, rates.subject_uid) AS subject,
         rates.day,
         rates.inspected,
         rates.defective,
@@ -18,6 +19,9 @@ WITH daily AS MATERIALIZED (
         rates.is_out_of_control
     FROM mart.defect_rate_daily AS rates
     JOIN report_days AS days ON rates.day BETWEEN days.first_day AND days.last_day
+    LEFT JOIN report_subjects AS named
+        ON named.application_id = rates.application_id
+        AND named.subject_uid = rates.subject_uid
 ),
 counted AS (
     SELECT

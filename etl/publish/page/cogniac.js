@@ -38,7 +38,8 @@ function fillVolume(application) {
         );
     }
     part("volume", ".answer").textContent = busiest(list);
-    part("volume", ".cut").textContent = application === null ? volumeCuts(ids, groups.has(null), list) : "";
+    part("volume", ".cut").textContent =
+        application === null ? volumeCuts(ids, groups.has(null)) : earlierCut(pageOf(application));
     numbers("volume", "Detections per day and application", ["application", "day", "detections"], () =>
         list.map((each) => [APPLICATIONS.get(each.application_id) ?? "all others", each.day, each.detections]),
     );
@@ -54,10 +55,15 @@ function busiest(list) {
     );
 }
 
-function volumeCuts(ids, hasOthers, list) {
+// What is told of an application that has a page.
+const pageOf = (application) => rows("applications").find((each) => each.application_id === application);
+
+const earlierCut = ({ earlier }) =>
+    earlier > 0 ? "Only the 90 days that end with the newest detection are shown." : "";
+
+function volumeCuts(ids, hasOthers) {
     const cuts = [
-        sum(list, "detections") < COVERED.detections &&
-            "Only the 90 days that end with the newest detection are shown.",
+        earlierCut(COVERED),
         COVERED.later > 0 &&
             `${counted(COVERED.later, "detection")} dated after this report was made, by a clock that is wrong, ` +
                 `${COVERED.later === 1 ? "is" : "are"} left out.`,
@@ -252,7 +258,7 @@ function fillAgreement(application) {
 
 // How much of what an application looked at people have seen at all.
 function reviewedOf(application) {
-    const own = rows("applications").find((each) => each.application_id === application);
+    const own = pageOf(application);
     return own?.results
         ? ` Of its ${counted(own.results, "result")}, ${percent(own.reviewed_results / own.results, 1)} are reviewed.`
         : "";

@@ -3,7 +3,7 @@
 const HOUR = 3600 * 1000;
 const SKEW_HOURS = 1 / 12; // by which clocks differ that are right
 const SOURCE_NAMES = { cogniac: "Cogniac", neurons: "Neurons" };
-const sourceName = (source) => SOURCE_NAMES[source] ?? words(source);
+const sourceName = (source) => called(SOURCE_NAMES, source);
 const hoursSince = (text) => (Date.now() - Date.parse(text)) / HOUR;
 
 const [COVERED] = rows("covered");
@@ -28,7 +28,7 @@ function coverage() {
         const when = COVERED.first_media_at && `handed in ${period(COVERED.first_media_at, COVERED.last_media_at)}`;
         told.push([`predictions for ${media.join(" and ")}`, when].filter(Boolean).join(", "));
     }
-    return told.length ? capital(`${told.join("; ")}.`) : "Nothing has been loaded yet.";
+    return told.length ? capital(`${told.join("; ")}.`) : "No detections and no media have been loaded yet.";
 }
 
 // The sources whose data the page shows.
@@ -82,7 +82,7 @@ function fillHealth() {
     }
 }
 
-function verdict(run, { failed_streams: failed, late_streams: late }, all) {
+function verdict(run, { failed_streams: failed, late_streams: late, off_streams: off = 0 }, all) {
     const troubles = [
         failed && `${number(failed)} failed`,
         late && `${number(late)} ${late === 1 ? "was" : "were"} late`,
@@ -96,10 +96,12 @@ function verdict(run, { failed_streams: failed, late_streams: late }, all) {
         return [mark("late", ""), ` The streams were well, but no run had begun for more than a day ${then}.`];
     }
     if (!["ok", "running"].includes(run.status)) {
-        return [mark("failed", ""), " The streams are well, but not the last run."];
+        return [mark("failed", ""), all ? " The streams are well, but not the last run." : " The last run read no stream."];
     }
-    const which = all === 1 ? "The only stream was" : `All ${number(all)} streams were`;
-    return [mark("ok", ""), ` ${which} up to date ${then}.`];
+    const read = all - off;
+    if (!read) return [mark("off", ""), " No stream is read."];
+    const which = read === 1 ? "The only stream was" : `All ${number(read)} streams were`;
+    return [mark("ok", ""), ` ${which} up to date ${then}.${off ? ` Runs leave out ${number(off)} more.` : ""}`];
 }
 
 function lastRun(run) {

@@ -2,9 +2,9 @@
 
 // What marketers call the files and metrics of Neurons.
 const FILES = { metrics: "attention prediction", frt_frame_metrics: "Fast Response Test" };
-const file = (name) => FILES[name] ?? words(name);
+const file = (name) => called(FILES, name);
 const METRICS = { engagement_new: "engagement", engagement: "older engagement" };
-const named = (metric) => METRICS[metric] ?? words(metric);
+const named = (metric) => called(METRICS, metric);
 const plural = (kind) => (kind === null ? "other media" : `${kind}s`);
 
 function options(select, groups, choose) {

@@ -27,9 +27,13 @@ const tenths = (value) => value.toLocaleString("en-GB", { minimumFractionDigits:
 const counted = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`;
 const percent = (share, digits = 0) => `${number(100 * share, digits)} %`;
 const words = (name) => name.replaceAll("_", " ");
+// What people call it; an API may name things as what every object has, such as constructor.
+const called = (names, name) => (Object.hasOwn(names, name) ? names[name] : words(name));
 // Three digits, whatever the scale: shares and percentages stand side by side.
 const rounded = (value) => (Math.abs(value) < 100 ? Number(value.toPrecision(3)) : Math.round(value));
-const [plant] = answers.settings.time_zone;
+const [zone] = answers.settings.time_zone;
+// A browser may be older than the zone; it then tells times in UTC, and says so.
+const plant = isZone(zone) ? zone : "UTC";
 // A moment is told by the clock of the plant; a day is the same everywhere.
 const zoneOf = (text) => (text.length > 10 ? plant : "UTC");
 const date = (text) =>
@@ -47,6 +51,14 @@ const period = (from, to) =>
         .formatRange(new Date(from), new Date(to));
 const capital = (text) => text.replace(/^./u, (sign) => sign.toUpperCase());
 const cell = (value) => (value === null ? "" : typeof value === "number" ? number(value, 4) : String(value));
+
+function isZone(name) {
+    try {
+        return Boolean(new Intl.DateTimeFormat("en-GB", { timeZone: name }));
+    } catch {
+        return false;
+    }
+}
 
 // How long ago, in the largest unit that fits.
 function ago(hours) {

@@ -2,7 +2,7 @@
 WITH counted AS (
     SELECT
         detections.application_id,
-        max(detections.application_name) AS application_name,
+        max(detections.application_name) FILTER (WHERE trim(detections.application_name) <> '') AS application_name,
         CAST(sum(detections.detections) AS BIGINT) AS detections,
         CAST(
             coalesce(
@@ -11,7 +11,10 @@ WITH counted AS (
                 ),
                 0
             ) AS BIGINT
-        ) AS recent
+        ) AS recent,
+        CAST(
+            coalesce(sum(detections.detections) FILTER (WHERE detections.day < days.first_day), 0) AS BIGINT
+        ) AS earlier
     FROM report_detections AS detections
     CROSS JOIN report_days AS days
     GROUP BY detections.application_id
@@ -21,6 +24,7 @@ placed AS (
         application_id,
         application_name,
         detections,
+        earlier,
         row_number() OVER (ORDER BY recent DESC, detections DESC, application_id) AS place,
         count(*) OVER () AS applications
     FROM counted
@@ -29,6 +33,7 @@ SELECT
     application_id,
     coalesce(application_name, application_id) AS application,
     detections,
+    earlier,
     place,
     applications
 FROM placed
