@@ -36,8 +36,7 @@ def commands() -> Iterator[str]:
     yield from ("| command | does |", "|---|---|")
     yield from (f"| [`{name}`](#sightglass-{name}) | {told} |" for name, told in COMMANDS.items())
     yield from ("", "## Options of many commands", "")
-    run = importlib.import_module("etl.cli.run").command
-    yield from _options(sorted(_named(run.params), key=lambda each: COMMON.index(each.name or "")))
+    yield from _options(_common())
     for name in COMMANDS:
         yield from _command(importlib.import_module(f"etl.cli.{name.replace('-', '_')}").command, name, 2)
 
@@ -70,9 +69,18 @@ MADE: dict[str, Callable[[], Iterator[str]]] = {
 }
 
 
-def _named(parameters: Iterable[click.Parameter], *, common: bool = True) -> list[click.Option]:
-    """Return the options among parameters that many commands have, or all others."""
-    return [each for each in parameters if isinstance(each, click.Option) and (each.name in COMMON) is common]
+def _common() -> list[click.Option]:
+    """Return the options that many commands have, as `run` has them."""
+    run = importlib.import_module("etl.cli.run").command
+    options = (each for each in run.params if isinstance(each, click.Option) and each.name in COMMON)
+    return sorted(options, key=lambda each: COMMON.index(each.name or ""))
+
+
+def _own(parameters: Iterable[click.Parameter]) -> list[click.Option]:
+    """Return all other options: also one that is spelled alike and means something else."""
+    common = {each.name: each.help for each in _common()}
+    options = (each for each in parameters if isinstance(each, click.Option))
+    return [each for each in options if (each.name, each.help) not in common.items()]
 
 
 def _command(command: click.Command, name: str, level: int) -> Iterator[str]:
@@ -81,7 +89,7 @@ def _command(command: click.Command, name: str, level: int) -> Iterator[str]:
     yield from ("", f"{'#' * level} sightglass {name}", "", "```")
     yield from (" ".join(["sightglass", name, *usage]), "```", "")
     yield from _prose(inspect.cleandoc(command.help or ""))
-    if own := _named(command.params, common=False):
+    if own := _own(command.params):
         yield ""
         yield from _options(own)
     if isinstance(command, click.Group):

@@ -92,3 +92,11 @@ def test_the_website_has_all_pages_and_no_link_that_leads_nowhere(tmp_path: Path
     assert all(
         (tmp_path / "site" / name.removesuffix(".md")).is_dir() for name in reached if name != "index.md"
     )
+
+
+def test_option_that_means_something_else_is_told_with_its_command() -> None:
+    """`demo --home` empties its folder: it is not the option that many commands have."""
+    told = PAGES["commands.md"].partition("## sightglass demo\n")[2].partition("\n## ")[0]
+
+    said = "| `--home DIR` | Folder to load into; emptied first. [default: demo-warehouse] |"
+    assert said in told.splitlines()

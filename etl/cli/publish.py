@@ -19,6 +19,8 @@ from etl.pipeline.run import publish_again
 def command(settings: Settings, *, force: bool, as_json: bool) -> int:
     """Publish the warehouse: the lake, and bi.duckdb. Every run does so; this makes good what one could not.
 
+    Every file of the lake is read again, to find damage.
+
     Exit codes: 0 published, 2 fix what the message names, 4 a check failed and readers keep what they have,
     or a target could not be brought to this version, 75 a run works on the warehouse.
     """

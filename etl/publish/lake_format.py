@@ -22,7 +22,7 @@ class LakeFormat:
 
     lake_format: Annotated[
         tuple[str, ...],
-        Setting(NAME, "Table formats under which the lake is to be found too: delta, iceberg, or both."),
+        Setting(NAME, "Table formats of the lake besides: delta, iceberg, or both with a comma."),
     ]
 
 
