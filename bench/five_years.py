@@ -33,7 +33,7 @@ GRACE_SECONDS = 1
 """As many versions are kept beside the newest as 20 minutes keep of increments ten minutes apart, or more."""
 
 ARRIVE = f"""
-INSERT INTO cogniac.results BY BI
+INSERT INTO cogniac.results BY NAME
 SELECT
     'a' AS application_id, 'm' || $day || '-' || i AS media_id, '' AS focus_key, 'r' || $day AS _run_id,
     {BEGIN} + to_days($day) + to_seconds(86400.0 * i / $rows) AS updated_at,
