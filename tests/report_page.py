@@ -210,6 +210,7 @@ def published(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         for table, name in NAMES:
             connection.execute(f"UPDATE {table} SET {name} = $hostile || {name}", {"hostile": HOSTILE})  # noqa: S608
     with duckdb.connect(path, read_only=True) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
         yield connection
 
 
@@ -222,6 +223,7 @@ def add_views(connection: duckdb.DuckDBPyConnection) -> None:
 def empty() -> duckdb.DuckDBPyConnection:
     """A database with every table and view, and no rows."""
     connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
     for source in schema.sources():
         prepare(connection, source)
     add_views(connection)

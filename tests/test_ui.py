@@ -371,6 +371,9 @@ def test_each_query_reads_the_newest_version(sightglass: Sightglass, tmp_path: P
         after = post(address, query=zones).json()["rows"]
 
     assert ([["UTC"]], [["Europe/Berlin"]]) == (before, after)
+        ("FROM enable_logging(storage = 'file', storage_path = '/tmp/stolen')", "enable_logging() changes"),
+        ("FROM query('FROM enable_logging()')", "query() changes something"),
+        ("UPDATE EXTENSIONS", "UPDATE changes something"),
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])

@@ -147,7 +147,6 @@ class Questions:
         timer.daemon = True
         timer.start()
         try:
-            cursor.execute("SET TimeZone = 'UTC'")
             with enough_memory(self._settings):
                 yield cursor
         except RecursionError as error:

@@ -165,15 +165,17 @@ def unreadable(path: Path, error: duckdb.Error) -> EnvironmentFaultError:
 
 
 def restrict(connection: duckdb.DuckDBPyConnection, home: Path, memory: int, spill: Path | None) -> None:
-    """Let the connection read what is published alone, and hold so many megabytes."""
+    """Let the connection, and its cursors, read what is published alone, and hold so many megabytes."""
     versions = str(home / VERSIONS)
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute(f"SET memory_limit = '{memory}MB'")
     connection.execute(f"SET temp_directory = {literal(str(spill or ''))}")
     # Also as `query` names it, where it is called like a pattern.
     named = f"{literal(versions)}, {literal(escape(versions))}"
     connection.execute(f"SET allowed_directories = [{named}]")
     connection.execute("SET enable_external_access = false")
+    # Functions change settings too, by which DuckDB writes files into the folders that may be read.
+    connection.execute("SET lock_configuration = true")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import duckdb
 
@@ -19,8 +20,30 @@ NODE = re.compile(r'"type":\s*"(\w+_NODE)"', re.ASCII)
 It is looked for, not decoded, for it may be nested deeper than Python reads. The texts of a query cannot look
 so, for their quotation marks are escaped.
 """
-WRITING = frozenset({"ATTACH", "COPY", "EXPORT", "INSTALL"})
+FUNCTION = re.compile(r'"function_name":\s*"(\w+)"', re.ASCII)
+"""The same for what a function is called."""
+RUNNING = frozenset({"json_execute_serialized_sql", "query"})
+"""Functions that do what stands in a text, which may be made as they are called: nobody can look at it."""
+CHANGING = RUNNING | {
+    "add_grammar_extension",
+    "create_external_resource",
+    "deregister_external_resource",
+    "destroy_external_resource",
+    "disable_logging",
+    "disable_profiling",
+    "enable_logging",
+    "enable_profiling",
+    "register_external_resource",
+    "register_external_resource_type",
+    "remove_grammar_extension",
+    "truncate_duckdb_logs",
+    "write_log",
+}
+"""Those and functions that change how the database works, for all who share it, or write files."""
+WRITING = frozenset({"attach", "copy", "export", "install"})
 """Words that write files, in what the parser tells nothing of."""
+LEADING = re.compile(r'("?)(\w+|.?)', re.ASCII | re.DOTALL)
+"""The word or sign that a token begins with; what DuckDB takes for white space may be behind it."""
 OF_EXPLAIN = frozenset({"EXPLAIN", "ANALYZE"})
 
 
@@ -32,8 +55,8 @@ def relation_of(
     if len(statements) > 1:
         raise QueryError(f"the query failed: these are {len(statements)} statements; give them one at a time")
     for statement in statements:
-        _refuse_changes(connection, statement.type, query)
-    relation: duckdb.DuckDBPyRelation | None = connection.sql(query, params=parameters)
+        _refuse_changes(connection, statement, query)
+    relation: duckdb.DuckDBPyRelation | None = connection.sql(_bare(query), params=parameters)
     return relation
 
 
@@ -49,35 +72,59 @@ def failed(error: Exception) -> QueryError:
     return told
 
 
-def _refuse_changes(connection: duckdb.DuckDBPyConnection, kind: duckdb.StatementType, query: str) -> None:
+def _bare(query: str) -> str:
+    """Return the query without semicolons at its end: a comment behind them is more than DuckDB takes."""
+    text = query.encode()
+    end = len(text)
+    for place, word in reversed([*_words(query)]):
+        if word != ";":
+            break
+        end = place
+    return text[:end].decode()
+
+
+def _refuse_changes(connection: duckdb.DuckDBPyConnection, statement: duckdb.Statement, query: str) -> None:
     """Raise QueryError where a statement changes something, or something within it."""
-    if kind == duckdb.StatementType.EXPLAIN:
+    kind = _kind(statement)
+    if kind == "EXPLAIN":
         # EXPLAIN ANALYZE does what it explains.
         inner = _explained(connection, query)
-        for statement in connection.extract_statements(inner):
-            _refuse_changes(connection, statement.type, inner)
-    elif kind not in (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI):
-        raise _changes(kind.name)
+        for each in connection.extract_statements(inner):
+            _refuse_changes(connection, each, inner)
+        return
+    if kind not in ("SELECT", "MULTI"):
+        raise _changes(kind or next(text.upper() for _, text in _words(query)))
+    ((parsed,),) = connection.execute("SELECT json_serialize_sql($1)", [query]).fetchall()
+    if parsed.startswith(TOLD):
+        for node in {*NODE.findall(parsed)} - READING:
+            raise _changes(node.partition("_")[0])
+        called = {name.lower() for name in FUNCTION.findall(parsed)}
     else:
-        ((parsed,),) = connection.execute("SELECT json_serialize_sql($1)", [query]).fetchall()
-        if parsed.startswith(TOLD):
-            for node in {*NODE.findall(parsed)} - READING:
-                raise _changes(node.partition("_")[0])
-        else:
-            # Of PIVOT without the values that become columns, the parser tells nothing.
-            for word in {text.upper() for _, text in _words(query)} & WRITING:
-                raise _changes(word)
+        # Of PIVOT without the values that become columns, the parser tells nothing.
+        found = [LEADING.findall(text)[0] for _, text in _words(query)]
+        for word in WRITING & {word.lower() for quoted, word in found if not quoted}:
+            raise _changes(word.upper())
+        called = {name.lower() for (_, name), (_, after) in pairwise(found) if after == "("}
+    for name in called & CHANGING:
+        raise _changes(f"{name}()")
+
+
+def _kind(statement: duckdb.Statement) -> str:
+    """Return what DuckDB calls a kind of statement; nothing where Python has no name for it."""
+    try:
+        return statement.type.name
+    except ValueError:
+        return ""
 
 
 def _explained(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     """Return the statement that EXPLAIN is about: what follows it, ANALYZE and options in brackets."""
-    depth = 0
+    content, depth = query.encode(), 0
     for place, text in _words(query):
-        rest = query.encode()[place:].decode()
-        if depth or (text == "(" and not _is_statement(connection, rest)):
+        if depth or (text == "(" and not _is_statement(connection, content[place:].decode())):
             depth += (text == "(") - (text == ")")
         elif text.upper() not in OF_EXPLAIN:
-            return rest
+            return content[place:].decode()
     return ""
 
 

@@ -35,7 +35,7 @@ def no_pictures(_path: str, _most: int) -> None:
 def page(connection: duckdb.DuckDBPyConnection, made_at: datetime, read: Read = no_pictures) -> str:
     """Return the page as it stands in its file, with pictures that are read from the archive.
 
-    EnvironmentFaultError where the charting library is missing.
+    The connection's days are those of UTC. EnvironmentFaultError where the charting library is missing.
     """
     library = _library()
     code = "".join(_part(name) for name in CODE)
@@ -60,7 +60,6 @@ def page(connection: duckdb.DuckDBPyConnection, made_at: datetime, read: Read = 
 
 def _answers(connection: duckdb.DuckDBPyConnection, made_at: datetime) -> dict[str, dict[str, list[Any]]]:
     """By name of the question, the columns of its answer."""
-    connection.execute("SET TimeZone = 'UTC'")
     names = sorted(path.stem for path in (folder("sql") / "report").glob("*.sql"))
     connection.begin()  # so that all answers are of one moment, whatever is published meanwhile
     try:
