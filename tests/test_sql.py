@@ -135,6 +135,8 @@ EXOTIC = {
         'a "b': {"c": ["2020-01-02T02:04:05Z", None]}
     },
     "{'a': 'inf'::DOUBLE}": {"a": None},
+    "{}": "{}",
+    "[{'a': {}}]": [{"a": "{}"}],
     "NULL": None,
 }
 """By what is asked for, what JSON holds of it."""
@@ -228,12 +230,12 @@ def test_what_cannot_be_asked_is_told_in_a_line(
         "WITH copy AS (SELECT 1 AS copy) FROM copy",
         "-- COPY\nSELECT 1 AS copy",
         "PIVOT (SELECT 'copy' AS a, 1 AS b) ON a USING sum(b)",
-        "VALUES (1) UNION SELECT 1",
-    ],
         'PIVOT (SELECT \'a\' AS query, 1 AS "copy") ON query USING sum("copy")',
         "SELECT query FROM (SELECT 1 AS query)",
         "SELECT 1; -- all",
         "SELECT 1 ; /* all; */ ;",
+        "VALUES (1) UNION SELECT 1",
+    ],
 )
 def test_what_only_reads_is_answered(loaded: Sightglass, query: str) -> None:
     """However it begins, and whatever its columns are called."""
@@ -386,8 +388,6 @@ def test_something_must_be_published(tmp_path: Path) -> None:
         "FROM (WITH a AS (COPY (SELECT 1) TO '{home}/versions/x.csv') FROM a)",
         "PIVOT (WITH a AS (COPY (SELECT 1 AS b) TO '{home}/versions/x.csv') FROM a) ON b",
         "WITH a AS (COPY (SELECT 1 AS b) TO '{home}/versions/x.csv') PIVOT a ON Count USING count(*)",
-    ],
-)
         f"FROM {HIDDEN}",
         f"FROM JSON_execute_serialized_sql{HIDDEN.partition('sql')[2]}",
         f"DESCRIBE FROM {HIDDEN}",
@@ -401,6 +401,8 @@ def test_something_must_be_published(tmp_path: Path) -> None:
         "FROM enable_logging(storage = 'file', storage_path = '{home}/versions/x.csv')",
         "FROM enable_logging()",
         "UPDATE EXTENSIONS",
+    ],
+)
 def test_nothing_can_be_changed(loaded: Sightglass, query: str) -> None:
     """Whatever would write is refused in a line, with exit code 2, and every row stays."""
     copy = (loaded.home / "warehouse.duckdb").read_bytes()
@@ -411,8 +413,6 @@ def test_nothing_can_be_changed(loaded: Sightglass, query: str) -> None:
     assert not (loaded.home / "versions/x.csv").exists()
     assert (2, "", True) == (ran.code, ran.out, unchanged)
     assert ran.err.startswith("sightglass: the query failed: ")
-
-
     assert "Traceback" not in ran.err
 
 
@@ -442,6 +442,8 @@ def test_no_setting_can_be_changed_where_queries_are_answered(loaded: Sightglass
         zone = connection.cursor().execute("SELECT current_setting('TimeZone')").fetchall()
 
     assert [("UTC",)] == zone
+
+
 def test_a_terminal_gets_a_table(loaded: Sightglass) -> None:
     """People see a drawn table, not CSV."""
     ours, theirs = pty.openpty()

@@ -49,6 +49,7 @@ HELD: dict[str, Any] = {
     "union_value(one := '101'::BIT)": "101",
     "[1::HUGEINT]": [Decimal(1)],
     "{'a': 1}": {"a": 1},
+    "[{'a': {}}]": [{"a": "{}"}],
 }
 """By what is asked for, what Parquet and Arrow hold of it."""
 
@@ -64,6 +65,19 @@ def test_parquet_and_arrow_keep_every_value(loaded: Sightglass, tmp_path: Path) 
     assert (0, "") == (ran.code, ran.err)
     expected = [dict(zip(names, HELD.values(), strict=True))]
     assert expected == pq.read_table(path).to_pylist() == streamed
+
+
+def test_parquet_holds_spans_and_unions_as_text(loaded: Sightglass, tmp_path: Path) -> None:
+    """As DuckDB writes them, inside of others too: a span is what one time less another is."""
+    query = (
+        "SELECT TIMESTAMP '2026-01-02 02:00' - TIMESTAMP '2026-01-01' AS a, [INTERVAL 1 MONTH, NULL] AS b, "
+        "union_value(one := 1) AS c"
+    )
+    path = tmp_path / "answer.parquet"
+    ran = loaded("sql", "--parquet", str(path), query)
+
+    assert (0, "") == (ran.code, ran.err)
+    assert [{"a": "1 day 02:00:00", "b": ["1 month", None], "c": "1"}] == pq.read_table(path).to_pylist()
 
 
 def test_an_integer_that_no_decimal_holds_is_refused(loaded: Sightglass, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from etl.cli.cells import rows
 from etl.cli.output import JSON_ESCAPES, is_unicode, shown
 from etl.errors import EnvironmentFaultError
-from etl.publish.arrow_types import arrow_reader, distinct
+from etl.publish.arrow_types import NOT_IN_PARQUET, arrow_reader, distinct
 from etl.publish.files import replaced
 from etl.publish.snapshot import refuse_own
 
@@ -134,7 +134,7 @@ def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path, home: Path) -> 
 
     try:
         refuse_own(home, path)
-        reader = arrow_reader(relation)
+        reader = arrow_reader(relation, NOT_IN_PARQUET)
         with (
             replaced(path) as aside,
             pq.ParquetWriter(aside, reader.schema, compression="zstd") as writer,

@@ -91,8 +91,8 @@ def _map(children: Children) -> Cast:
 
 def _struct(children: Children) -> Cast:
     fields = {name: cast(kind) for name, kind in children}
-    if not all(fields):
-        return "VARCHAR", _same  # it has no names to ask for
+    if not fields or not all(fields):
+        return "VARCHAR", _same  # it has nothing to ask for, or no names
     inner = ", ".join(f"{quote(name)} {item}" for name, (item, _) in fields.items())
     return f"STRUCT({inner})", lambda value: {
         name: _read(read, value[name]) for name, (_, read) in fields.items()

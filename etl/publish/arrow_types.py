@@ -14,19 +14,23 @@ DIGITS = "DECIMAL(38, 0)"
 """As what Arrow takes integers of 128 bits, larger ones included; cast to it, these fail."""
 LOST = frozenset({"uhugeint", "bignum", "time with time zone", "bit"})
 """What Arrow would get as a wrong number, without its zone, or as DuckDB keeps it in memory."""
+NOT_IN_PARQUET = LOST | {"interval", "union"}
+"""The same, and what Arrow has and cannot write into Parquet."""
 
 Children = list[tuple[str, Any]]
 """The types inside of a type, with their names."""
+Lost = frozenset[str]
+"""Types that can only be kept as text."""
 
 
-def held(kind: Any) -> str | None:  # noqa: ANN401 -- DuckDB's types are of a private class
+def held(kind: Any, lost: Lost = LOST) -> str | None:  # noqa: ANN401 -- of a private class
     """As what values of a type are asked for, so that all of them is kept; None for themselves."""
     if kind.id == "hugeint":
         return DIGITS
-    if kind.id in LOST:
-        return "VARCHAR"
-    if kind.id in NESTED and any(held(each) for each in _types(kind)):
-        return NESTED[kind.id](kind.children)
+    if kind.id in lost or (kind.id == "struct" and not kind.children):
+        return "VARCHAR"  # no file holds a struct of nothing
+    if kind.id in NESTED and any(held(each, lost) for each in _types(kind)):
+        return NESTED[kind.id](kind.children, lost)
     return None
 
 
@@ -35,33 +39,33 @@ def _types(kind: Any) -> list[Any]:  # noqa: ANN401 -- as above
     return [each for _, each in kind.children if hasattr(each, "id")]
 
 
-def _of(kind: Any) -> str:  # noqa: ANN401 -- as above
-    return held(kind) or str(kind)
+def _of(kind: Any, lost: Lost) -> str:  # noqa: ANN401 -- as above
+    return held(kind, lost) or str(kind)
 
 
-def _list(children: Children) -> str:
-    return f"{_of(children[0][1])}[]"
+def _list(children: Children, lost: Lost) -> str:
+    return f"{_of(children[0][1], lost)}[]"
 
 
-def _array(children: Children) -> str:
+def _array(children: Children, lost: Lost) -> str:
     (_, kind), (_, size) = children
-    return f"{_of(kind)}[{size}]"
+    return f"{_of(kind, lost)}[{size}]"
 
 
-def _map(children: Children) -> str:
+def _map(children: Children, lost: Lost) -> str:
     (_, key), (_, value) = children
-    return f"MAP({_of(key)}, {_of(value)})"
+    return f"MAP({_of(key, lost)}, {_of(value, lost)})"
 
 
-def _struct(children: Children) -> str:
-    return f"STRUCT({', '.join(f'{quote(name)} {_of(kind)}' for name, kind in children)})"
+def _struct(children: Children, lost: Lost) -> str:
+    return f"STRUCT({', '.join(f'{quote(name)} {_of(kind, lost)}' for name, kind in children)})"
 
 
-def _text(_children: Children) -> str:
+def _text(_children: Children, _lost: Lost) -> str:
     return "VARCHAR"
 
 
-NESTED: Mapping[str, Callable[[Children], str]] = {
+NESTED: Mapping[str, Callable[[Children, Lost], str]] = {
     "list": _list,
     "array": _array,
     "map": _map,
@@ -72,9 +76,9 @@ NESTED: Mapping[str, Callable[[Children], str]] = {
 }
 
 
-def arrow_reader(relation: duckdb.DuckDBPyRelation) -> pa.RecordBatchReader:
+def arrow_reader(relation: duckdb.DuckDBPyRelation, lost: Lost = LOST) -> pa.RecordBatchReader:
     """Return the answer as Arrow, with names of columns that are told apart."""
-    reader = _kept(relation).to_arrow_reader(ROWS_PER_BATCH)
+    reader = _kept(relation, lost).to_arrow_reader(ROWS_PER_BATCH)
     names = distinct(reader.schema.names)
     schema = pa.schema([each.with_name(name) for each, name in zip(reader.schema, names, strict=True)])
     return pa.RecordBatchReader.from_batches(
@@ -82,9 +86,9 @@ def arrow_reader(relation: duckdb.DuckDBPyRelation) -> pa.RecordBatchReader:
     )
 
 
-def _kept(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-    """Return the same answer, of whose types Arrow has a like."""
-    types = [held(kind) for kind in relation.types]
+def _kept(relation: duckdb.DuckDBPyRelation, lost: Lost) -> duckdb.DuckDBPyRelation:
+    """Return the same answer, of whose types the form has a like."""
+    types = [held(kind, lost) for kind in relation.types]
     if not any(types):
         return relation
     names = map(quote, distinct(relation.columns))
