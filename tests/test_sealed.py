@@ -17,6 +17,18 @@ from support.partitions import settings_of
 from etl.load.warehouse import open_for_writing
 from etl.publish import publish
 
+LATE = """
+import sys
+import duckdb
+
+connection = duckdb.connect(sys.argv[1])
+print("open", flush=True)
+sys.stdin.readline()
+connection.execute("CREATE TABLE mine AS SELECT 1 AS a; DROP VIEW mart.settings")
+print("changed", flush=True)
+sys.stdin.read()
+"""
+"""A client that opens the file for writing, and changes it when it is told to."""
 WRITES = """
 import sys
 import duckdb
@@ -186,6 +198,35 @@ def test_the_next_publish_lets_readers_in_again(published: Sightglass) -> None:
     assert (0, before) == (healed, beside)
     assert before | {"a table"} == left | {"mart.settings"}
     assert (0, before) == (again, views(published.home))
+
+
+def test_status_names_what_a_client_changes_after_the_next_publish(published: Sightglass) -> None:
+    """It does so by name, in a file beside the new one, which readers take for a part of that."""
+    bi, before = published.home / "bi.duckdb", views(published.home)
+    bi.chmod(0o644)
+    with Popen([sys.executable, "-c", LATE, str(bi)], stdin=PIPE, stdout=PIPE, encoding="utf-8") as client:
+        assert client.stdin is not None
+        assert client.stdout is not None
+        assert "open\n" == client.stdout.readline()
+        healed = published("publish").code
+        client.stdin.write("now\n")
+        client.stdin.flush()
+        assert "changed\n" == client.stdout.readline()
+        client.kill()
+    told, said, left = published("status", "--json"), published("status"), views(published.home)
+    checked = published("doctor")
+    again, after = published("publish").code, published("status", "--json")
+
+    who = "bi.duckdb.wal: somebody has changed bi.duckdb for all who read it"
+    assert (0, before | {"a table"}) == (healed, left | {"mart.settings"})
+    assert (0, None, ["bi.duckdb.wal"]) == (
+        told.code,
+        told.report["bi_opened_by"],
+        told.report["bi_changed"],
+    )
+    assert f"sightglass: {who}; `sightglass publish` undoes that" in said.err.splitlines()
+    assert "bi.duckdb: somebody has changed it for all who read it: bi.duckdb.wal;" in checked.out
+    assert (0, [], before) == (again, after.report["bi_changed"], views(published.home))
 
 
 def test_what_a_client_has_written_into_it_is_gone_with_the_next_publish(published: Sightglass) -> None:

@@ -54,6 +54,9 @@ def command(settings: Settings, max_age: timedelta | None, *, with_disk: bool, a
     _say(status, max_age)
     if opened is not None:
         tell(locked_out(opened))
+    if status.bi_changed:
+        named = " and ".join(status.bi_changed)
+        tell(f"{named}: somebody has changed {BI} for all who read it; `sightglass publish` undoes that")
     return status.exit_code
 
 

@@ -12,6 +12,7 @@ from etl.doctor.check import Check, failed, good, warned
 from etl.load.duckdb_errors import first_line
 from etl.publish.bi import other_lakes
 from etl.publish.layout import BI, Layout
+from etl.publish.opened import changes
 from etl.publish.size import spoken_size
 from etl.publish.state import FileSeal, checksum, decode
 
@@ -39,8 +40,11 @@ def bi(settings: Settings) -> Iterator[Check]:
     except (duckdb.Error, OSError) as error:
         yield failed("bi.duckdb", f"it cannot be opened: {first_line(error)}", ANEW)
         return
-    others = other_lakes(settings)
-    if others:
+    others, changed = other_lakes(settings), changes(path)
+    if changed:
+        named = " and ".join(each.name for each in changed)
+        yield failed("bi.duckdb", f"somebody has changed it for all who read it: {named}", ANEW)
+    elif others:
         cure = f"if this folder was copied or moved, {ANEW}"
         yield failed("bi.duckdb", f"it reads another lake, {', '.join(others)}", cure)
     else:

@@ -10,7 +10,8 @@ from etl.config import Settings
 from etl.errors import OK, QUARANTINED, SourceError, worst
 from etl.load.holder import holding
 from etl.publish.held import Held, held
-from etl.publish.opened import Opened
+from etl.publish.layout import BI
+from etl.publish.opened import Opened, changes
 from etl.publish.size import Forecast, forecast, growth_of, measured
 from etl.publish.status import FAILED, LATE, RunStatus, StreamStatus, status_of
 from etl.values import json_value
@@ -73,6 +74,8 @@ class WarehouseStatus:
     """What stands on the disk, where that was asked for."""
     bi_opened_by: Opened | None
     """Who has opened `bi.duckdb` for writing; not looked for by a process that has it open itself."""
+    bi_changed: tuple[str, ...]
+    """The files beside `bi.duckdb` by which somebody has changed it for all who read it."""
 
     @property
     def ok(self) -> bool:
@@ -125,4 +128,5 @@ def warehouse_status(
         held_back=check,
         disk=measured_disk(settings, now) if with_disk else None,
         bi_opened_by=opened,
+        bi_changed=tuple(path.name for path in changes(settings.home / BI)),
     )

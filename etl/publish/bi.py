@@ -4,7 +4,6 @@ It is small, and rewritten only when a definition changes. Its storage version o
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -25,7 +24,7 @@ from etl.process import interruptible
 from etl.publish.files import PART, protect, readable, remove, take_write_bits, writable
 from etl.publish.lake import Lake
 from etl.publish.layout import BI, COMMIT, VERSIONS
-from etl.publish.opened import opened_for_writing
+from etl.publish.opened import changes, opened_for_writing
 from etl.publish.spill import spill_folder
 from etl.schema import Table, literal, quote
 
@@ -34,9 +33,6 @@ STORAGE = "v1.0.0"
 
 DEFINED = "definitions.json"
 """The file in the lake that remembers by which definitions an untouched `bi.duckdb` was made."""
-
-CHANGES = (".wal", ".wal.checkpoint", ".wal.recovery")
-"""How files beside a database end that hold what is not in it yet."""
 
 NOW = "epoch_us(now())"
 READS = re.compile(rf"read_parquet\('((?:[^']|'')*)/{re.escape(VERSIONS)}/")
@@ -290,9 +286,8 @@ def _remove_changes(path: Path) -> None:
     Raises EnvironmentFaultError.
     """
     with writable(path.parent):
-        for left in (path.with_name(f"{path.name}{end}") for end in CHANGES):
-            if os.path.lexists(left):
-                remove(left)
+        for left in changes(path):
+            remove(left)
 
 
 def _seen(path: Path) -> list[int]:

@@ -1,4 +1,4 @@
-"""Who has opened a published database for writing, so that nobody else can open it."""
+"""Who has opened a published database for writing, so that nobody else can open it, or has changed it."""
 
 import fcntl
 import os
@@ -11,6 +11,9 @@ from pathlib import Path
 LOCK = "@hhqqi4x"
 """A lock as Linux passes it (`struct flock`): its type, what its start is counted from, its start and length
 in bytes, and the process that has it."""
+
+CHANGES = (".wal", ".wal.checkpoint", ".wal.recovery")
+"""How files beside a database end that hold what is not in it yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,14 @@ def opened_for_writing(path: Path) -> Opened | None:
         if kind == fcntl.F_WRLCK:
             return Opened(max(0, pid), _program(pid))
     return None
+
+
+def changes(path: Path) -> list[Path]:
+    """Return the files beside a database that hold what somebody has changed: whoever opens it reads that.
+
+    Such a process writes them by name, beside another file too that has taken the place of the one it opened.
+    """
+    return [left for end in CHANGES if os.path.lexists(left := path.with_name(f"{path.name}{end}"))]
 
 
 def _program(pid: int) -> str:
