@@ -1,24 +1,32 @@
 """`sightglass ui`: a page to query what is published, for who has its address, on this machine alone."""
 
+import asyncio
 import os
 import shutil
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
+from urllib.parse import urlsplit
 
+import duckdb
 import httpx
 import pyarrow.parquet as pq
 import pytest
 from conftest import Sightglass, serving
 from report_page import DESKTOP, browser
+from starlette.responses import PlainTextResponse
 from support.partitions import settings_of
 
-from etl.cli.questions import AT_ONCE, MOST_ROWS, Questions
+from etl.cli.questions import AT_ONCE, MOST_ROWS, MOST_SHOWN, Questions
 from etl.schema import quote
+from etl.ui.access import Access
 from etl.ui.app import Refused
 
 if TYPE_CHECKING:
@@ -142,6 +150,36 @@ def test_of_long_answers_the_first_rows_are_shown_and_said_to_be(page: "Page") -
     assert "there are more: these are the first" in said
     assert (True, True) == (len(shown) < MOST_ROWS, shown[1][1].endswith("x… (20,000 characters)"))
     assert f"{MOST_ROWS:,} rows in " in more
+
+
+def test_what_is_shown_has_a_bound_however_wide_and_empty_it_is(address: str) -> None:
+    """Names, types and NULL count too; of more columns than anybody can look at none is shown."""
+    empty = "FROM range(1000) SELECT " + ", ".join(f"NULL AS c{number}" for number in range(1500))
+    wide = "SELECT " + ", ".join(f"{number} AS c{number}" for number in range(2001))
+    listed = "SELECT 1 IN (" + ", ".join(map(str, range(100_000))) + ")"
+    answers = [post(address, query) for query in (empty, wide, listed)]
+
+    shown, named = answers[0].json(), answers[2].json()
+    assert (1500, False) == (len(shown["columns"]), shown["is_all"])
+    assert all(len(answer.content) < 2 * MOST_SHOWN for answer in answers)
+    assert (400, "it has 2,001 columns, of which 2,000 can be shown") == (
+        answers[1].status_code,
+        answers[1].text,
+    )
+    assert [["true"]] == named["rows"]
+    assert named["columns"][0]["name"].endswith(" characters)")
+
+
+def test_the_first_rows_are_those_of_the_order_that_is_asked_for(address: str) -> None:
+    """Whatever is asked: also where not all of it is fetched."""
+    first, told = (
+        post(address, query).json()
+        for query in ("SELECT i FROM range(200000) t(i) ORDER BY i DESC", "DESCRIBE mart.settings")
+    )
+
+    assert [[str(200_000 - number)] for number in range(1, MOST_ROWS + 1)] == first["rows"]
+    assert (False, True) == (first["is_all"], told["is_all"])
+    assert "time_zone" == told["rows"][0][0]
 
 
 def test_a_query_that_fails_is_told_in_duckdbs_words(page: "Page") -> None:
@@ -281,6 +319,32 @@ def test_who_has_not_its_address_gets_nothing(address: str) -> None:
     assert ("no-store", "no-referrer") == (shell.headers["Cache-Control"], shell.headers["Referrer-Policy"])
 
 
+def test_an_address_without_the_slash_at_its_end_leads_to_the_page(address: str) -> None:
+    """All that the page loads stands below it; nobody without the address is led there."""
+    led = httpx.get(address.rstrip("/"))
+    base, token = address.rstrip("/").rsplit("/", 1)
+    guessed = httpx.get(f"{base}/{token[:-1]}")
+    no_page = httpx.get(f"{address}catalog/")
+
+    assert (307, urlsplit(address).path) == (led.status_code, led.headers["Location"])
+    assert (403, 404) == (guessed.status_code, no_page.status_code)
+
+
+@pytest.mark.parametrize(
+    ("port", "host", "code"), [(80, "127.0.0.1", 200), (80, "localhost:80", 200), (81, "localhost", 403)]
+)
+def test_browsers_leave_out_the_usual_port(port: int, host: str, code: int) -> None:
+    """That of HTTP, and no other; none that is left out is that of this server."""
+    access = Access(PlainTextResponse("here"), port)
+
+    async def answered() -> int:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(access)) as client:
+            return (await client.get(access.address, headers={"Host": host})).status_code
+
+    with ThreadPoolExecutor(1) as pool:  # the browser's loop works in this one
+        assert code == pool.submit(lambda: asyncio.run(answered())).result()
+
+
 def test_only_this_machine_can_ask(address: str) -> None:
     """The server listens on its loopback address alone."""
     port = int(address.split("/")[2].partition(":")[2])
@@ -307,6 +371,9 @@ def test_only_this_machine_can_ask(address: str) -> None:
         ("SELECT 1; DROP VIEW mart.settings", "these are 2 statements; give them one at a time"),
         ("", "it asks for nothing"),
         ("SELECT getenv('HOME')", "getenv"),
+        ("FROM enable_logging(storage = 'file', storage_path = '/tmp/stolen')", "enable_logging() changes"),
+        ("FROM query('FROM enable_logging()')", "query() changes something"),
+        ("UPDATE EXTENSIONS", "UPDATE changes something"),
     ],
 )
 def test_it_reads_what_is_published_and_nothing_else(address: str, query: str, says: str) -> None:
@@ -335,11 +402,34 @@ def test_what_is_no_question_is_refused(address: str) -> None:
 
 def test_whom_nobody_waits_for_is_stopped(address: str) -> None:
     """Else those that were left would be in the way of all that come after them."""
-    for _ in range(2 * AT_ONCE):
+    for number in range(2 * AT_ONCE):
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{address}ask", json={"key": "left", "query": ENDLESS}, timeout=0.2)
+            httpx.post(f"{address}ask", json={"key": f"left {number}", "query": ENDLESS}, timeout=0.2)
 
     assert 200 == post(address).status_code
+
+
+def test_nobody_stops_what_is_asked_under_the_same_name(sightglass: Sightglass, tmp_path: Path) -> None:
+    """Two of one name would be taken for each other: the second is refused, and the first goes on."""
+    questions = Questions(settings_of(sightglass.home), tmp_path, str)
+    refused = "a query under this name is at work"
+
+    def answer(query: str) -> str:
+        try:
+            return str(questions.ask("a", query)["rows"])
+        except Refused as error:
+            return str(error)
+
+    with ThreadPoolExecutor(1) as pool:
+        endless, short = (iter(partial(answer, query), "") for query in (ENDLESS, "SELECT 1"))
+        first = pool.submit(lambda: next(said for said in endless if said != refused))
+        second = next(said for said in short if said == refused or first.done())
+        questions.stop("a")
+        stopped = first.result()
+    again = answer("SELECT 1")
+    questions.close()
+
+    assert (refused, "it was stopped", "[['1']]") == (second, stopped, again)
 
 
 def test_a_query_has_its_time_and_its_memory(sightglass: Sightglass, tmp_path: Path) -> None:
@@ -358,6 +448,25 @@ def test_a_query_has_its_time_and_its_memory(sightglass: Sightglass, tmp_path: P
     assert [["1"]] == answered
 
 
+def test_a_fault_of_duckdb_ends_one_query(
+    sightglass: Sightglass, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refuses all that is asked after one, so the next query is answered by another."""
+    questions = Questions(settings_of(sightglass.home), tmp_path, str)
+    own = "SELECT current_setting('temp_directory')"
+    found = [questions.ask("a", own)["rows"] for _ in range(2)]
+    for fault in (duckdb.FatalException("a fault"), duckdb.InternalException("another")):
+        with monkeypatch.context() as patched:
+            patched.setattr("etl.cli.questions.relation_of", Mock(side_effect=fault))
+            with pytest.raises(Refused, match=str(fault)):
+                questions.ask("a", own)
+        found.append(questions.ask("a", own)["rows"])
+    questions.close()
+
+    first, second, third, fourth = (str(rows) for rows in found)
+    assert (first, 3) == (second, len({second, third, fourth}))
+
+
 def test_each_query_reads_the_newest_version(sightglass: Sightglass, tmp_path: Path) -> None:
     """New rows, and new views too, without starting it again."""
     home = tmp_path / "home"
@@ -371,9 +480,6 @@ def test_each_query_reads_the_newest_version(sightglass: Sightglass, tmp_path: P
         after = post(address, query=zones).json()["rows"]
 
     assert ([["UTC"]], [["Europe/Berlin"]]) == (before, after)
-        ("FROM enable_logging(storage = 'file', storage_path = '/tmp/stolen')", "enable_logging() changes"),
-        ("FROM query('FROM enable_logging()')", "query() changes something"),
-        ("UPDATE EXTENSIONS", "UPDATE changes something"),
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT])
@@ -387,6 +493,39 @@ def test_it_ends_when_it_is_told_to(sightglass: Sightglass, told: signal.Signals
 
     assert (0, "", "sightglass: stopped\n") == (process.returncode, out, err)
     assert [] == [*tmp_path.iterdir()]
+
+
+def test_what_a_killed_one_has_left_is_removed_by_the_next_command(
+    sightglass: Sightglass, tmp_path: Path
+) -> None:
+    """As `sightglass sql` removes what was left for its own queries."""
+    own = Sightglass(sightglass.folder, {"TMPDIR": str(tmp_path)})
+    with started(own) as (_, process):
+        made = [*tmp_path.iterdir()]
+        process.kill()
+        process.wait()
+    assert 0 == own("sql", "SELECT 1").code
+
+    assert (True, []) == (made != [], [*tmp_path.iterdir()])
+
+
+def test_without_room_for_files_all_else_is_answered(sightglass: Sightglass, tmp_path: Path) -> None:
+    """Where there is no folder for temporary files, or it went, a download says what to do."""
+    why = "No such file or directory; let TMPDIR name a folder with room for it"
+    for folder, expected in (
+        (None, "this machine has no folder for temporary files; let TMPDIR name one"),
+        (tmp_path / "gone", f"no file can be made of it: {why}"),
+    ):
+        questions = Questions(settings_of(sightglass.home), folder, str)
+        said = []
+        for form in ("csv", "parquet"):
+            with pytest.raises(Refused) as caught:
+                questions.saved("a", "SELECT 1", form)
+            said.append(str(caught.value))
+        shown = questions.ask("a", "SELECT 1")["rows"]
+        questions.close()
+
+        assert ([expected] * 2, [["1"]]) == (said, shown)
 
 
 def test_a_port_that_is_taken_is_named(sightglass: Sightglass) -> None:

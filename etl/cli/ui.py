@@ -1,8 +1,8 @@
 """`sightglass ui`: a page on this machine to query what is published, and to see the report."""
 
 import logging
-import tempfile
 import webbrowser
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -13,7 +13,7 @@ from etl.cli import takes_settings
 from etl.cli.output import tell
 from etl.config import Settings
 from etl.errors import ConfigError
-from etl.process import scratch
+from etl.publish.spill import spill_folder
 
 PORT = 8484
 GO = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={address}">'
@@ -48,7 +48,7 @@ def command(settings: Settings, port: int, *, opens: bool) -> None:
         from etl.ui.server import bound, serve  # noqa: PLC0415
     except ImportError as error:
         raise ConfigError(f"the page needs {error.name}: pip install 'sightglass-etl[ui]'") from error
-    with scratch(Path(tempfile.mkdtemp(prefix="sightglass-ui-"))) as folder:
+    with spill_folder() as folder:
         questions = Questions(settings, folder, partial(tell, level=logging.WARNING))
         try:
             listener = bound(port)
@@ -56,15 +56,19 @@ def command(settings: Settings, port: int, *, opens: bool) -> None:
             tell(f"open {app.address} on this machine; Ctrl-C ends it")
             if opens:
                 # Some browsers work in this terminal until they are closed.
-                Thread(target=_open, args=(folder / "open.html", app.address), daemon=True).start()
+                Thread(target=_open, args=(folder, app.address), daemon=True).start()
             serve(listener, app, questions.end)
         finally:
             questions.close()
     tell("stopped")
 
 
-def _open(page: Path, address: str) -> None:
-    page.touch(mode=0o600)
-    page.write_text(GO.format(address=address), encoding="utf-8")
-    if not webbrowser.open(page.as_uri()):
-        tell("there is no browser to open it in", level=logging.WARNING)
+def _open(folder: Path | None, address: str) -> None:
+    with suppress(OSError):
+        if folder is not None:
+            page = folder / "open.html"
+            page.touch(mode=0o600)
+            page.write_text(GO.format(address=address), encoding="utf-8")
+            if webbrowser.open(page.as_uri()):
+                return
+    tell("there is no browser to open it in, or no folder for temporary files", level=logging.WARNING)

@@ -1,4 +1,7 @@
-"""Where the queries of readers spill what exceeds their memory: a private folder, gone when they end."""
+"""Where the queries of readers spill what exceeds their memory, and the page makes files of answers.
+
+A private folder, gone when they end.
+"""
 
 import fcntl
 import os

@@ -9,9 +9,10 @@ from hmac import compare_digest
 from secrets import token_urlsafe
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+USUAL_PORT = 80
 SAME_SITE = frozenset({"", "same-origin", "none"})
 """What browsers say of a request that this page, or a person, has made; nothing where they are old."""
 ALWAYS = {
@@ -29,7 +30,9 @@ class Access:
 
     def __init__(self, app: ASGIApp, port: int) -> None:
         self._app = app
-        self._hosts = frozenset({f"127.0.0.1:{port}", f"localhost:{port}"})
+        # Browsers leave out the port that is the usual one.
+        ends = {f":{port}", *[""] * (port == USUAL_PORT)}
+        self._hosts = frozenset(f"{name}{end}" for name in ("127.0.0.1", "localhost") for end in ends)
         self._token = token_urlsafe(24)
         self.address = f"http://127.0.0.1:{port}/{self._token}/"
         """The address of the page: who knows it may read all that is published."""
@@ -44,10 +47,13 @@ class Access:
                 MutableHeaders(scope=message).update(ALWAYS)
             await send(message)
 
-        _, token, path = (*scope["path"].split("/", 2), "", "")[:3]
-        why = self._refusal(Headers(scope=scope), scope["method"], token)
+        _, token, path = (*scope["path"].split("/", 2), None, None)[:3]
+        why = self._refusal(Headers(scope=scope), scope["method"], token or "")
         if why:
             await PlainTextResponse(f"{why}\n", 403)(scope, receive, guarded)
+        elif path is None:
+            # The page's own links are relative to the address with the slash at its end.
+            await RedirectResponse(f"/{self._token}/")(scope, receive, guarded)
         else:
             await self._app({**scope, "path": f"/{path}", "raw_path": b""}, receive, guarded)
 

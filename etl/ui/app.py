@@ -94,10 +94,12 @@ def app_of(questions: Questions) -> Starlette:
 
     gets = [Route(f"/{name}", file) for name in FILES]
     posts = [Route(f"/{each.__name__}", each, methods=["POST"]) for each in (ask, download, stop)]
-    return Starlette(
+    application = Starlette(
         routes=[*gets, Route("/catalog", catalog), Route("/report", report), *posts],
         exception_handlers={Refused: _refused, SightglassError: _refused},
     )
+    application.router.redirect_slashes = False  # it knows nothing of the address before these paths
+    return application
 
 
 async def _asked(request: Request) -> Asked:

@@ -43,7 +43,7 @@ function busy(key, what = "") {
 async function answered(what, work) {
     if (working !== null) return;
     const key = crypto.randomUUID();
-    history.replaceState(null, "", `#q=${encodeURIComponent(query.value)}`);
+    remember();
     showError("");
     busy(key, `${what}…`);
     let said = "";
@@ -53,6 +53,15 @@ async function answered(what, work) {
         showError(reason(error));
     } finally {
         busy(null, said);
+    }
+}
+
+// A query that is too long for an address, or is run too often, is run all the same.
+function remember() {
+    try {
+        history.replaceState(null, "", `#q=${encodeURIComponent(query.value)}`);
+    } catch (error) {
+        console.debug(error);
     }
 }
 
