@@ -1,5 +1,6 @@
 """How tables are cut into files: every row stands in one of them, and a change rewrites what it touched."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from errno import ENOSPC
@@ -8,6 +9,7 @@ from tempfile import TemporaryDirectory
 from threading import Barrier, Event
 from typing import Any
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,7 @@ from etl.publish import lake
 from etl.publish.limits import PUBLISH_LIMITS
 from etl.publish.parquet import PartitionWriter
 from etl.publish.state import Partition
+from etl.publish.writing import Rows, write_partitions
 from etl.schema import Table
 
 
@@ -276,3 +279,30 @@ def test_whatever_changes_is_what_readers_see(story: list[tuple[dict[int, Any], 
 
             assert [True, True] == [agree(small, name) for name in small.tables]
         small.close()
+
+
+class Compared(Partition, frozen=True):
+    """A partition that lets other threads go on while it is compared."""
+
+    def __eq__(self, other: object) -> bool:
+        os.sched_yield()
+        return self is other
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_each_partition_that_is_written_leaves_the_list_and_no_other(tmp_path: Path) -> None:
+    """Whatever order the threads end in, while others are looked for."""
+    table = made_up("many")
+    parts = [Compared(f"{number:03}") for number in range(100)]
+    left: list[Rows] = [((table,), each) for each in parts]
+
+    def write(*given: Any) -> None:  # noqa: ANN401 -- of what it is given, only the path matters
+        (path,) = given[3]
+        path.write_bytes(b"")
+
+    with duckdb.connect() as connection:
+        write_partitions(connection, left, lambda _table, name: tmp_path / name, write, 8)
+
+    assert [] == left
+    assert sorted(each.name for each in parts) == sorted(path.name for path in tmp_path.iterdir())

@@ -57,7 +57,7 @@ def write_partitions(
     """Write partitions where `part` says, so many at once; those that are written leave the list."""
     unwanted, database = threading.Event(), database_of(connection)
 
-    def write_one(one: Rows) -> None:
+    def write_one(one: Rows) -> Rows:
         tables, each = one
         paths = [part(table.qualified, each.name) for table in tables]
         try:
@@ -72,8 +72,7 @@ def write_partitions(
             raise
         for path in paths:
             finish(path)
-        if not unwanted.is_set():
-            left.remove(one)
+        return one
 
     # Two sorts with a thread each need less memory than one with two, and one is encoded meanwhile.
     connection.execute("SET threads = 1")
@@ -81,7 +80,8 @@ def write_partitions(
         begun = [pool.submit(write_one, one) for one in tuple(left)]
         try:
             for each in as_completed(begun):
-                each.result()
+                # Only here: a thread that looks for its own in the list may find it moved by another.
+                left.remove(each.result())
         except BaseException:
             # Neither an error nor who told the run to stop waits for the others to be whole.
             unwanted.set()
