@@ -25,6 +25,7 @@ HOME = "plugins"
 """Folder in that of a warehouse for what tells of the sources of other packages."""
 PACKAGE = "package.txt"
 """The file there that names the package."""
+UNKNOWN = "a package whose name cannot be read"
 OURS = frozenset({"etl", "mart", "staging"})
 """Names of schemas that no source can have."""
 
@@ -87,9 +88,11 @@ def kept(home: Path) -> dict[str, Plugin]:
     for path in sorted((home / HOME).glob("*/*.toml")):
         name = path.stem
         if path.parent.name == name and name not in installed():
-            with suppress(OSError):
+            try:
                 package = (path.parent / PACKAGE).read_text(encoding="utf-8").strip()
-                found[name] = Plugin(name, package, "", path.parent)
+            except (OSError, ValueError):
+                package = UNKNOWN  # its tables are there nonetheless
+            found[name] = Plugin(name, package, "", path.parent)
     return found
 
 
@@ -122,7 +125,7 @@ def _folder_of(module: str, package: str) -> Path:
     """Return the folder of a module, which is not imported: what is wrong with it concerns runs alone."""
     try:
         found = util.find_spec(module)
-    except Exception as error:
+    except Exception as error:  # to find it imports what is above it, which is anybody's code
         raise ConfigError(f"{package}: {module} cannot be found: {type(error).__name__}: {error}") from error
     if found is None or found.origin is None:
         raise ConfigError(f"{package}: there is no module {module}: install the package again")

@@ -16,6 +16,8 @@ import pytest
 from conftest import OURS, ROOT, Plant
 from support.acme import KEY, NOTES, SIGHTINGS, Acme, blocks, serving
 
+from etl import plugins
+
 FILES = {
     "pyproject.toml": "pyproject.toml",
     "acme_sightglass/acme.toml": "schemas/acme.toml",
@@ -156,6 +158,16 @@ def test_tables_of_a_source_that_is_gone_stay_and_runs_say_so(
     assert ((SIGHTINGS, len(NOTES)), 0, True) == (kept, snapshot, bool(lake))
     assert (0, {}, [(0,)]) == (dropped[0], dropped[1]["missing"], left)
     assert (0, {}, (SIGHTINGS + 1, len(NOTES))) == (again, back["missing"], place.seen())
+
+
+def test_a_source_that_is_gone_is_known_though_its_package_is_not(tmp_path: Path) -> None:
+    """What names the package was lost; its tables are there nonetheless."""
+    (tmp_path / "plugins/acme").mkdir(parents=True)
+    (tmp_path / "plugins/acme/acme.toml").write_text('doc = "Acme."', encoding="utf-8")
+
+    assert {"acme": "a package whose name cannot be read"} == {
+        name: each.package for name, each in plugins.kept(tmp_path).items()
+    }
 
 
 @pytest.mark.parametrize(

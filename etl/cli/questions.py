@@ -132,7 +132,7 @@ class Questions:
                     return  # it has ended; what is asked under its name since is another one
                 self._ends.setdefault(key, why)
                 meant.interrupt()
-            time.sleep(POLL_SECONDS)
+            time.sleep(POLL_SECONDS)  # an interrupt that comes before the query begins is lost
 
     def end(self) -> None:
         """Let all queries end, and begin no other."""
