@@ -5,6 +5,7 @@ then waits for it hundreds of times a second. So the rows of a large load are ma
 """
 
 import errno
+import io
 import mmap
 import os
 import pickle
@@ -18,6 +19,8 @@ from pathlib import Path
 from socket import MSG_CTRUNC, recv_fds, send_fds, socket, socketpair
 from struct import Struct
 from typing import IO, Any
+
+import pyarrow as pa
 
 from etl import plugins, schema
 from etl.compute import pc
@@ -42,10 +45,8 @@ from etl.transform.part_rows import (
 )
 from etl.values import Cursor
 
-ALIGNED = 64
-"""Bytes by which Arrow wants its buffers aligned."""
 INDEX = Struct("<Q")
-"""How it is told where in what is handed over its index begins."""
+"""How it is told where in what is handed over all but its tables begins."""
 KILLED = (
     "the process that makes rows of records was killed: is there enough memory? "
     "What was received is kept, the next run goes on from there"
@@ -209,20 +210,50 @@ def _without_credentials(environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
+class _Pickler(pickle.Pickler):
+    """Writes the rows in an object into the file as Arrow has them, and notes where they are."""
+
+    def __init__(self, body: IO[bytes], file: IO[bytes]) -> None:
+        super().__init__(body, protocol=5)
+        self._file = file
+
+    def persistent_id(self, obj: object) -> tuple[int, int] | None:
+        """Return where a table is in the file: from which byte, up to which without it."""
+        if not isinstance(obj, pa.Table):
+            return None
+        begin = self._file.tell()
+        with pa.ipc.new_stream(self._file, obj.schema) as stream:
+            stream.write_table(obj)
+        return begin, self._file.tell()
+
+
+class _Unpickler(pickle.Unpickler):
+    """Finds the rows where they are in memory that both processes share: none are copied.
+
+    As buffers of pickle, each would be an object of Python, for which DuckDB would wait time and again.
+    """
+
+    def __init__(self, body: IO[bytes], held: pa.Buffer) -> None:
+        super().__init__(body)
+        self._held = held
+
+    def persistent_load(self, pid: tuple[int, int]) -> pa.Table:
+        """Return the table that is there."""
+        begin, end = pid
+        return pa.ipc.open_stream(self._held.slice(begin, end - begin)).read_all()
+
+
 def _send(channel: socket, what: object) -> EnvironmentFaultError | None:
-    """Hand something over in a file that has no name; what is large in it is not copied again.
+    """Hand something over in a file that has no name: the tables in it, then all else.
 
     The error where that cannot be: nobody is there any more, or there is no room.
     """
-    buffers: list[pickle.PickleBuffer] = []
-    body = pickle.dumps(what, protocol=5, buffer_callback=buffers.append)
-    places, end = [], 0
+    body = io.BytesIO()
     try:
         with _nameless() as file:
-            for each in map(pickle.PickleBuffer.raw, buffers):
-                places.append((end, each.nbytes))
-                end += file.write(each) + file.write(bytes(-each.nbytes % ALIGNED))
-            file.write(pickle.dumps((places, body)))
+            _Pickler(body, file).dump(what)
+            end = file.tell()
+            file.write(body.getbuffer())
             file.flush()
             send_fds(channel, [INDEX.pack(end)], [file.fileno()])
     except OSError as error:
@@ -256,12 +287,12 @@ def _receive(channel: socket) -> Any:  # noqa: ANN401 -- whatever was sent
             lacks_room = flags & MSG_CTRUNC or told
             return _lost(OSError(errno.EMFILE, "Too many open files") if lacks_room else ConnectionError())
         with os.fdopen(numbers[0], "rb") as file:
-            held = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            held = pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except OSError as error:
         return _lost(error)
+    (end,) = INDEX.unpack(told)
     # Nobody but our own process can have written it.
-    places, body = pickle.loads(held[INDEX.unpack(told)[0] :])  # noqa: S301
-    return pickle.loads(body, buffers=[held[first : first + size] for first, size in places])  # noqa: S301
+    return _Unpickler(io.BytesIO(held.slice(end)), held).load()
 
 
 def serve_parent(source: str, folder: str, number: str) -> None:
