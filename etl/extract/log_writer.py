@@ -125,7 +125,7 @@ class LogWriter:
         if isinstance(delivery, Page):
             file = self._file(part, delivery.stream, LINES)
             with self._writing(part, file):
-                _write_records(file, on_one_line(delivery))
+                _write_records(file, delivery)
             return PageLine(by, delivery.stream, len(delivery.records), at)
         if isinstance(delivery, File):
             if delivery.body is not None:
@@ -229,8 +229,9 @@ def _on_one_line(record: bytes) -> bytes:
 def _write_records(file: _File, page: Page) -> None:
     """Write the records of a page, each as a line with what the request said."""
     head = b'{"context":' + canonical(dict(page.context)) + b","
+    lines = _plain_lines(head, page.records) or b"".join(_lines(head, on_one_line(page).records))
     # One write for a page: each lets other threads go first.
-    file.out.write(_plain_lines(head, page.records) or b"".join(_lines(head, page.records)))
+    file.out.write(lines)
 
 
 def _plain_lines(head: bytes, records: Sequence[bytes]) -> bytes:

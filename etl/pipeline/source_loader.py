@@ -61,7 +61,7 @@ class LoadLimits:
     """Bytes received from which on a process of its own for the rows is worth its start."""
     seal_every: timedelta = timedelta(seconds=5)
     """How long anything received waits at most to be sealed, also while an API is slow or silent."""
-    batch_bytes: int = 24 * 2**20
+    batch_bytes: int = 32 * 2**20
     """Bytes received, or of the rows that were made of them, that are committed together."""
     commit_every: timedelta = timedelta(seconds=30)
     """How long a part waits at most to be committed."""
