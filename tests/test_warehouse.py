@@ -278,6 +278,42 @@ def test_a_commit_that_found_too_little_memory_is_made_again_from_the_file(home:
         assert [(1,)] == read.ask("neurons/count")
 
 
+class Full:
+    """A connection to a file for which the disk has no room."""
+
+    def __init__(self, real: duckdb.DuckDBPyConnection) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- as the real one has it
+        return getattr(self._real, name)
+
+    def execute(self, query: str, parameters: object = None) -> duckdb.DuckDBPyConnection:
+        """Execute all but what writes into the file."""
+        if query == "CHECKPOINT":
+            raise duckdb.IOException("Could not write to file: No space left on device")
+        return self._real.execute(query, parameters)
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_what_was_committed_is_brought_in_meanwhile_or_stays_in_the_log(home: Path, *, is_full: bool) -> None:
+    """Nobody waits for it to close the file, and nobody loses anything by it."""
+    log = home / "warehouse.duckdb.wal"
+    with closing(open_for_writing(home)) as opened_once:
+        if is_full:
+            opened_once.connection = cast("Any", Full(opened_once.connection))
+        with opened_once.transaction():
+            opened_once.connection.execute(MEDIUM)
+        before = log.stat().st_size > 0
+        with opened_once.settling():
+            body = "is done"
+        after = log.exists() and log.stat().st_size > 0
+        found = opened_once.ask("neurons/count")
+
+    assert (True, "is done", is_full, [(1,)]) == (before, body, after, found)
+    with closing(open_for_reading(home)) as read:
+        assert [(1,)] == read.ask("neurons/count")
+
+
 def asking(asked: Warehouse, over: Event) -> list[list[tuple[int]]]:
     """What is answered to the same question until it is over."""
     found = []

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -124,6 +125,21 @@ class Warehouse:
                     self._open_anew()
                     if not self._grow(given):
                         raise unwritable(error) from error
+
+    @contextmanager
+    def settling(self) -> Iterator[None]:
+        """Bring all of it from the log into the tables meanwhile: who closes the file would wait for that.
+
+        What goes wrong with it costs nothing: it stays in the log.
+        """
+
+        def settle() -> None:
+            with suppress(duckdb.Error, EnvironmentFaultError):
+                self.work_in_log(0)
+
+        with ThreadPoolExecutor(1, "settle") as pool:
+            pool.submit(settle)
+            yield
 
     def ask(self, name: str, /, **parameters: object) -> list[tuple[Any, ...]]:
         """Return the rows of `sql/<name>.sql`; safe to call from any thread, sees what is committed."""

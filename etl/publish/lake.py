@@ -229,10 +229,10 @@ class Lake:
                 for name, parts in change.changed.items()
                 for part in parts
             }
-            before, ahead = (
-                "",
-                round((self.limits.ahead + AHEAD_PER_TABLE * change.tables_changed) * 1_000_000),
-            )
+            # Before the first version nobody reads.
+            before, is_first = "", not self.newest()
+            ahead_s = 0 if is_first else self.limits.ahead + AHEAD_PER_TABLE * change.tables_changed
+            ahead = round(ahead_s * 1_000_000)
             while True:
                 # A clock that was set back a little must not make a new version look older than the last.
                 last = 0 if self._set_back() else int(self.newest() or 0)
@@ -240,7 +240,7 @@ class Lake:
                 since = f"{moment:016}"
                 self._place(change, before, since)
                 aside = self._described(change, seals, since, loaded_until)
-                if self._now() < moment - ahead // 2:
+                if is_first or self._now() < moment - ahead // 2:
                     break
                 # Too late: a reader whose query began after that moment could miss files named by it.
                 before, ahead = since, 2 * ahead

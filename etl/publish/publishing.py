@@ -117,10 +117,8 @@ def publish(
         if damaged:
             raise CheckFailedError(f"{error}; until then these files stay damaged: {_few(names)}") from error
         raise
-    version = lake.commit(_tables(settings.home), change, loaded_until) if change.files else lake.newest()
-    lake.discard(damaged)  # a damaged file would end what makes the views
-    write_bi(settings)
-    _tidy(lake, settings)
+    with warehouse.settling():
+        version = _brought_in(lake, settings, change, loaded_until, damaged)
     failed = put(release_of(lake, _tables(settings.home), version, settings), others)
     since = datetime_of(int(version))
     published = Published(since, change.tables_changed, change.files, change.rows, names, failed)
@@ -134,6 +132,17 @@ def bring_former(settings: Settings) -> None:
         # Where a table is new, there are no files yet to make its view of.
         with suppress(EnvironmentFaultError):
             write_bi(settings)
+
+
+def _brought_in(
+    lake: Lake, settings: Settings, change: Change, loaded_until: int, damaged: list[Path]
+) -> str:
+    """Let readers here see what was written aside; the version that they see."""
+    version = lake.commit(_tables(settings.home), change, loaded_until) if change.files else lake.newest()
+    lake.discard(damaged)  # a damaged file would end what makes the views
+    write_bi(settings)
+    _tidy(lake, settings)
+    return version
 
 
 def _tidy(lake: Lake, settings: Settings) -> None:
