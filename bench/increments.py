@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.lab import DONE, MB, MONTH, SIGHTGLASS, Corpus, Figure, Goal, Lab, cogniac, counted, serving
 from bench.measure import Cost, middle
+from etl.publish.layout import LAKE, VERSIONS
 
 RECORDS = 73_000
 """Of one month; they hold 0.2 million detections."""
@@ -73,8 +74,7 @@ def warehouse(lab: Lab, before: Corpus, months: int) -> Path:
 def turn(lab: Lab, url: str, home: Path) -> dict[str, Cost]:
     """Return what it costs to publish nothing, to load and publish the changes, and to publish them alone."""
     own = lab.folder("home")
-    # The files of the lake are never written again once they have their name, so a link is as good.
-    shutil.copytree(home / "lake", own / "lake", copy_function=os.link)
+    _publish_as_there(home, own)
     shutil.copyfile(home / "warehouse.duckdb", own / "warehouse.duckdb")
     publish = [SIGHTGLASS, "publish", "--home", own]
     # Makes bi.duckdb anew, which names its folder.
@@ -84,8 +84,18 @@ def turn(lab: Lab, url: str, home: Path) -> dict[str, Cost]:
     changed = sum(each["updated"] for each in run.told["streams"] if each["stream"] == "detections")
     if changed != CHANGES or run.told["published"] is None:
         raise RuntimeError(f"the run updated {changed} of {CHANGES} records, and was {run.told['status']}")
-    shutil.rmtree(own / "lake")
-    shutil.copytree(home / "lake", own / "lake", copy_function=os.link)
+    _publish_as_there(home, own)
     alone = lab.cost(publish)
     shutil.rmtree(own)
     return {"run": run, "publish": alone, "nothing": nothing}
+
+
+def _publish_as_there(home: Path, own: Path) -> None:
+    """Let a folder have published what another has.
+
+    Its files are never written again once they have their name, so links are as good.
+    """
+    shutil.rmtree(own / VERSIONS, ignore_errors=True)
+    shutil.copytree(home / VERSIONS, own / VERSIONS, copy_function=os.link, symlinks=True)
+    (own / LAKE).unlink(missing_ok=True)
+    (own / LAKE).symlink_to((home / LAKE).readlink())

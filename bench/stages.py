@@ -6,6 +6,7 @@ from functools import partial
 
 from bench.lab import MB, SIGHTGLASS, Figure, Lab, cogniac, counted, serving
 from bench.measure import PYTHON
+from etl.publish.layout import BI, LAKE, VERSIONS
 
 RECORDS = 100_000
 ALONE = {
@@ -43,8 +44,9 @@ def stages(lab: Lab) -> Iterator[Figure]:
             f"{corpus.bytes / seconds / MB:,.0f} MB/s",
             whole.seconds / seconds,
         )
-    (home / "bi.duckdb").unlink()
-    shutil.rmtree(home / "lake")
+    for name in (BI, LAKE):
+        (home / name).unlink()
+    shutil.rmtree(home / VERSIONS)
     again = lab.cost([SIGHTGLASS, "publish", "--home", home])
     lab.enter("our publish stage alone", again, corpus.records)
     yield Figure(

@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import duckdb
-
 from bench.lab import DONE, MONTH, SIGHTGLASS
 from etl import schema
+from etl.load.database import connected
 from etl.load.relation import MARK, is_marked
 from etl.load.tables import prepare
 from etl.schema import Table, quote
 
 STREAM = "detections"
-MEMORY = "4GB"
+MEMORY = 4_000
+"""Megabytes."""
 
 MACROS = """
 CREATE TEMP MACRO renamed(id, copy) AS
@@ -65,11 +65,9 @@ INSERT INTO cogniac.subjects BY NAME FROM template.cogniac.subjects;
 def build(folder: Path, template: Path, copies: int) -> None:
     """Make the warehouse, publish it, and say that it is done."""
     folder.mkdir(parents=True, exist_ok=True)
-    with closing(duckdb.connect(folder / "warehouse.duckdb")) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET memory_limit = '{MEMORY}'")
-        connection.execute(f"SET temp_directory = '{folder}/spill'")
-        # At the default of 16 MB each copy would rewrite the last row group of every table.
+    connection, _ = connected(folder / "warehouse.duckdb", MEMORY, read_only=False)
+    with closing(connection):
+        # At the usual 16 MB each copy would rewrite the last row group of every table.
         connection.execute("SET checkpoint_threshold = '1GB'")
         connection.execute(f"ATTACH '{template}/warehouse.duckdb' AS template (READ_ONLY)")
         connection.execute(MACROS)
