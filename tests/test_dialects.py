@@ -134,6 +134,8 @@ EXPECTED = {
     ("row_number() OVER (ORDER BY v)", "trino"): "ROW_NUMBER() OVER (ORDER BY v)",
     ("rank() OVER (ORDER BY v DESC)", "spark"): "CAST(RANK() OVER (ORDER BY v DESC) AS BIGINT)",
     ("rank() OVER (ORDER BY v DESC)", "postgres"): "RANK() OVER (ORDER BY v DESC NULLS LAST)",
+    ("dense_rank() OVER (ORDER BY v)", "spark"): "CAST(DENSE_RANK() OVER (ORDER BY v NULLS LAST) AS BIGINT)",
+    ("dense_rank() OVER (ORDER BY v)", "bigquery"): "DENSE_RANK() OVER (ORDER BY v NULLS LAST)",
     ("count(*) FILTER (WHERE v)", "snowflake"): "COUNT_IF(v)",
     ("count(*) FILTER (WHERE v)", "bigquery"): "COUNTIF(v)",
 }
@@ -165,6 +167,7 @@ SHARED = {
         "COALESCE",
         "COUNT",
         "CURRENT_TIMESTAMP",
+        "DENSE_RANK",
         "EXISTS",
     ),
     *(

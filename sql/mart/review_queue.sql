@@ -20,8 +20,7 @@
 --   threshold         Probability above which the application passes a detection of the subject on, 0..1.
 --   distance          How far the probability is from the threshold, from 0 (least sure) to 1.
 WITH
--- A result can hold several assertions of a model on one subject: the latest is the one that counts.
-newest AS (
+unjudged AS (
     SELECT
         detections.application_id,
         detections.media_id,
@@ -31,15 +30,13 @@ newest AS (
         detections.model_id,
         detections.created_at,
         detections.probability,
-        row_number() OVER (
-            PARTITION BY
-                detections.application_id,
-                detections.media_id,
-                detections.focus_key,
-                detections.subject_uid
-            ORDER BY detections.created_at DESC NULLS LAST, detections.detection_id DESC
-        ) AS age
+        coalesce(thresholds.threshold, CAST(0.5 AS DOUBLE)) AS threshold,
+        abs(detections.probability - coalesce(thresholds.threshold, CAST(0.5 AS DOUBLE))) AS distance
     FROM cogniac.detections AS detections
+    LEFT JOIN staging.thresholds AS thresholds
+        ON thresholds.application_id = detections.application_id
+        AND thresholds.subject_uid = detections.subject_uid
+        AND thresholds.valid_to IS NULL
     WHERE detections.asserted_by = 'model'
         AND NOT EXISTS (
             SELECT 1
@@ -50,27 +47,66 @@ newest AS (
                 AND judged.asserted_by = 'user'
         )
 ),
-measured AS (
+-- To number the assertions of every subject and the subjects of every result would take most of the time: there
+-- are many, and their keys are long. Most results hold each subject once, and there the least distance says
+-- enough; so assertions are counted first, and numbered only in the results that hold a subject repeatedly.
+subjects AS (
     SELECT
-        newest.application_id,
-        newest.media_id,
-        newest.focus_key,
-        newest.subject_uid,
-        newest.detection_id,
-        newest.model_id,
-        newest.created_at,
-        newest.probability,
-        coalesce(thresholds.threshold, CAST(0.5 AS DOUBLE)) AS threshold,
-        abs(newest.probability - coalesce(thresholds.threshold, CAST(0.5 AS DOUBLE))) AS distance
-    FROM newest
-    LEFT JOIN staging.thresholds AS thresholds
-        ON thresholds.application_id = newest.application_id
-        AND thresholds.subject_uid = newest.subject_uid
-        AND thresholds.valid_to IS NULL
-    WHERE newest.age = 1
-        AND newest.probability IS NOT NULL
+        application_id,
+        media_id,
+        focus_key,
+        subject_uid,
+        count(*) AS assertions,
+        min(distance) AS distance
+    FROM unjudged
+    GROUP BY
+        application_id,
+        media_id,
+        focus_key,
+        subject_uid
 ),
-least_sure AS (
+results AS (
+    SELECT
+        application_id,
+        media_id,
+        focus_key,
+        max(assertions) AS assertions,
+        min(distance) AS distance
+    FROM subjects
+    GROUP BY
+        application_id,
+        media_id,
+        focus_key
+),
+-- A result can hold several assertions of a model on one subject: the latest is the one that counts.
+repeated AS (
+    SELECT
+        unjudged.application_id,
+        unjudged.media_id,
+        unjudged.focus_key,
+        unjudged.subject_uid,
+        unjudged.detection_id,
+        unjudged.model_id,
+        unjudged.created_at,
+        unjudged.probability,
+        unjudged.threshold,
+        unjudged.distance,
+        row_number() OVER (
+            PARTITION BY
+                unjudged.application_id,
+                unjudged.media_id,
+                unjudged.focus_key,
+                unjudged.subject_uid
+            ORDER BY unjudged.created_at DESC NULLS LAST, unjudged.detection_id DESC
+        ) AS age
+    FROM unjudged
+    JOIN results
+        ON results.application_id = unjudged.application_id
+        AND results.media_id = unjudged.media_id
+        AND results.focus_key = unjudged.focus_key
+    WHERE results.assertions > 1
+),
+latest AS (
     SELECT
         application_id,
         media_id,
@@ -86,9 +122,66 @@ least_sure AS (
             PARTITION BY application_id, media_id, focus_key
             ORDER BY distance, subject_uid
         ) AS place
-    FROM measured
+    FROM repeated
+    WHERE age = 1
+        AND probability IS NOT NULL
 ),
--- By the place in the whole queue, so that its four columns are put in order only once.
+-- Of a result that holds each subject once, still all of its subjects that are equally near.
+least_sure AS (
+    SELECT
+        unjudged.application_id,
+        unjudged.media_id,
+        unjudged.focus_key,
+        unjudged.subject_uid,
+        unjudged.detection_id,
+        unjudged.model_id,
+        unjudged.created_at,
+        unjudged.probability,
+        unjudged.threshold,
+        unjudged.distance
+    FROM unjudged
+    JOIN results
+        ON results.application_id = unjudged.application_id
+        AND results.media_id = unjudged.media_id
+        AND results.focus_key = unjudged.focus_key
+        AND results.distance = unjudged.distance
+    WHERE results.assertions = 1
+    UNION ALL
+    SELECT
+        application_id,
+        media_id,
+        focus_key,
+        subject_uid,
+        detection_id,
+        model_id,
+        created_at,
+        probability,
+        threshold,
+        distance
+    FROM latest
+    WHERE place = 1
+),
+-- Equally near subjects of a result share a place in the queue, and all but the first have equals before them. All
+-- is numbered by one order, so that the rows are sorted only once.
+queued AS (
+    SELECT
+        application_id,
+        media_id,
+        focus_key,
+        subject_uid,
+        detection_id,
+        model_id,
+        created_at,
+        probability,
+        threshold,
+        distance,
+        dense_rank() OVER (ORDER BY distance, application_id, media_id, focus_key) AS queue_rank,
+        row_number() OVER (ORDER BY distance, application_id, media_id, focus_key, subject_uid)
+        - rank() OVER (ORDER BY distance, application_id, media_id, focus_key) AS equals_before
+    FROM least_sure
+),
+-- By the place in the whole queue, so that its four columns are put in order only once; before the names are
+-- joined, for a sort carries all columns along.
 ranked AS (
     SELECT
         application_id,
@@ -101,13 +194,14 @@ ranked AS (
         probability,
         threshold,
         distance,
-        row_number() OVER (ORDER BY distance, application_id, media_id, focus_key) AS queue_rank
-    FROM least_sure
-    WHERE place = 1
+        queue_rank,
+        row_number() OVER (PARTITION BY application_id ORDER BY queue_rank) AS application_rank
+    FROM queued
+    WHERE equals_before = 0
 )
 SELECT
     ranked.queue_rank,
-    row_number() OVER (PARTITION BY ranked.application_id ORDER BY ranked.queue_rank) AS application_rank,
+    ranked.application_rank,
     ranked.application_id,
     applications.name AS application_name,
     ranked.media_id,
