@@ -5,7 +5,7 @@ from queue import Empty
 from threading import Condition
 from typing import Generic, TypeVar
 
-MOST_BYTES = 16 * 2**20
+MOST_BYTES = 8 * 2**20
 """Bytes that may wait; a larger item waits alone."""
 
 T = TypeVar("T")
