@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from etl import schema
+from etl.load.warehouse import LOG_BYTES
 from etl.publish.layout import LAKE, VERSIONS
 from etl.publish.targets import delta, iceberg
 from etl.publish.version import Version, is_published, of_newest
@@ -19,8 +20,6 @@ RAW = "raw"
 WAREHOUSE = ("warehouse.duckdb", "warehouse.duckdb.wal")
 DAYS = 28
 """Of history by which growth is told."""
-LOG_BYTES = 256_000_000
-"""What DuckDB may log before it works it into the tables."""
 COPIES = 3
 """How often what is received is written: to the log, to the tables, to the lake."""
 UNITS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
