@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import pytest
@@ -14,10 +14,14 @@ from support.bench import GAPS, HEAVY, NOW, Bench, Step, stream
 from etl.config import load
 from etl.errors import EnvironmentFaultError, RecordError, SourceError
 from etl.extract import stream_reader
+from etl.extract.log import Head, Part, Run
 from etl.extract.stream import Bundle, Checkpoint, Enrich, Page, RequestStats, Stream, Watermark, size_of
-from etl.pipeline.part_pipeline import PartPipeline
+from etl.load.commit import Batch
+from etl.pipeline.part_pipeline import PartPipeline, Steps
 from etl.pipeline.rebuild import rebuild
 from etl.pipeline.source_loader import LoadLimits
+from etl.pipeline.stages import Stages
+from etl.transform.part_rows import PartRows, RowSet
 
 pytestmark = pytest.mark.usefixtures("usual_umask")
 CURSORS = "SELECT partition, epoch(cursor_at) FROM etl.cursors ORDER BY ALL"
@@ -113,7 +117,7 @@ def test_a_commit_that_fails_is_told_though_nothing_more_comes(
     """A run that cannot write does not wait for an API that answers no more."""
     released, given_up = threading.Event(), []
 
-    def fail(_pipeline: PartPipeline, _parts: object) -> None:
+    def fail(_pipeline: PartPipeline, *_given: object) -> None:
         raise EnvironmentFaultError("the disk is full")
 
     def deliver(_checkpoint: Checkpoint, _request_stats: RequestStats) -> Iterator[Bundle]:
@@ -128,6 +132,57 @@ def test_a_commit_that_fails_is_told_though_nothing_more_comes(
     released.set()
 
     assert [] == waited
+
+
+class Kept:
+    """A writer of the log and a maker of rows, of parts that hold nothing."""
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+
+    def seal(self, *_given: object, **_more: object) -> Part:
+        """Number the next part."""
+        self.parts.append(Part(len(self.parts) + 1, "run", Path("entry")))
+        return self.parts[-1]
+
+    def rows(self, part: Part) -> PartRows:
+        """No rows."""
+        head = Head(1, part.number, Run("run", 0, "0"), 0, [], [], ends_batch=True)
+        return PartRows(head, [], RowSet(), is_of_run=True)
+
+
+class FullDisk:
+    """A committer that fails once it is let."""
+
+    def __init__(self) -> None:
+        self.tried: list[int | None] = []
+        self.may_fail = threading.Event()
+
+    def commit(self, batch: Batch) -> None:
+        """Fail."""
+        self.tried.append(batch.number)
+        assert self.may_fail.wait(30)
+        raise EnvironmentFaultError("the disk is full")
+
+
+def test_no_batch_is_committed_after_one_that_was_not() -> None:
+    """Else the parts of the first would look as if they were applied: they wait for the next run."""
+    kept, committer = Kept(), FullDisk()
+    steps: Any = Steps(
+        cast("Any", kept), cast("Any", kept), cast("Any", committer), Stages(), lambda: NOW, lambda *_: None
+    )
+
+    def load() -> None:
+        with PartPipeline(steps) as pipeline:
+            pipeline.add([], ends_batch=True)
+            pipeline.add([], ends_batch=True)
+            committer.may_fail.set()
+            pipeline.wait()
+
+    with pytest.raises(EnvironmentFaultError, match="the disk is full"):
+        load()
+
+    assert [1] == committer.tried
 
 
 def test_a_batch_ends_once_its_rows_are_large(cog: Bench) -> None:

@@ -24,6 +24,9 @@ from etl.values import Cursor, datetime_of, micros_of
 PARTS_AT_ONCE = 2
 """Parts that are sealed and made into rows behind the one that is being received."""
 
+BATCHES_AT_ONCE = 2
+"""Batches that are complete and not committed: one is written, the rows of the next may be there."""
+
 Counts = Sequence[tuple[StreamBuffer, int]]
 """How many records were taken out of which buffer; the records themselves are not kept any longer."""
 
@@ -52,7 +55,8 @@ class PartPipeline:
         """The parts of the batch that is being received."""
         self._latest: Future[PartRows] | None = None
         """The rows of the latest part."""
-        self._committing: Future[None] | None = None
+        self._committing: list[Future[None]] = []
+        """Batches that are complete, in their order."""
         self._newest: dict[tuple[str, str], Cursor | None] = {}
         """By stream and partition, the newest time among what was received."""
         self._stack = ExitStack()
@@ -67,6 +71,9 @@ class PartPipeline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind:
+            for each in self._committing:
+                each.cancel()
         self._stack.__exit__(kind, error, trace)
 
     @property
@@ -79,8 +86,9 @@ class PartPipeline:
         for rows, _ in self._parts:
             if rows.done():
                 rows.result()
-        if self._committing and self._committing.done():
-            self._committing.result()
+        for commit in self._committing:
+            if commit.done():
+                commit.result()
 
     def add(self, drained: Sequence[Drained], *, ends_batch: bool) -> None:
         """Have what was received sealed, and made into rows after it; a batch is committed as one.
@@ -92,8 +100,9 @@ class PartPipeline:
         self._parts.append((self._latest, _counts(drained)))
         if ends_batch:
             parts, self._parts = self._parts, []
-            self.wait()
-            self._committing = self._commits.submit(self._commit, parts)
+            self._wait(BATCHES_AT_ONCE - 1)
+            before = self._committing[-1] if self._committing else None
+            self._committing.append(self._commits.submit(self._commit, parts, before))
             return
         undone = [rows for rows, _ in self._parts if not rows.done()]
         if len(undone) > PARTS_AT_ONCE:
@@ -113,10 +122,14 @@ class PartPipeline:
         self.wait()
 
     def wait(self) -> None:
-        """Wait until the batch before is committed."""
-        if self._committing:
-            self._committing.result()
-            self._committing = None
+        """Wait until all that is complete is committed."""
+        self._wait(0)
+
+    def _wait(self, most: int) -> None:
+        """Wait until so many batches at most are left to be committed."""
+        while len(self._committing) > most:
+            self._committing[0].result()
+            del self._committing[0]
 
     def _seal(self, drained: Sequence[Drained], before: Future[PartRows] | None, *, ends_batch: bool) -> Part:
         """Seal a part: then no kill loses anything of it."""
@@ -151,7 +164,10 @@ class PartPipeline:
         batch.take([one for _, bundle in drained.received for one in bundle])
         return batch
 
-    def _commit(self, parts: Sequence[tuple[Future[PartRows], Counts]]) -> None:
+    def _commit(self, parts: Sequence[tuple[Future[PartRows], Counts]], before: Future[None] | None) -> None:
+        """Commit a batch; the error of the batch before where that is not committed, for it comes first."""
+        if before:
+            before.result()
         made = [rows.result() for rows, _ in parts]
         head = made[-1].head
         batch = Batch(datetime_of(head.sealed_at), *merge(made), head.number, self._do.moves_cursors)
