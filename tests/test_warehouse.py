@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
+from time import sleep
 from typing import Any, cast
 
 import duckdb
 import pytest
+from support.inbox import largest_file
 from support.warehouse import NOW, OPENED, Opener, message_of
 
 from etl.errors import BusyError, EnvironmentFaultError
@@ -30,6 +32,9 @@ WIDE = """
         'r' AS _run_id, make_timestamptz(0) AS _loaded_at
     FROM range(40) AS made(i)"""
 MEDIUM = "INSERT INTO neurons.media (media_id, _run_id) VALUES ('m1', 'r1')"
+UNEVEN = """
+    INSERT INTO neurons.media (media_id, name, _run_id)
+    SELECT 'm' || i, md5(CAST(i AS VARCHAR)), 'r1' FROM range(2, 9_002) AS made(i)"""
 COLUMN = """
     SELECT data_type, is_nullable, comment
     FROM duckdb_columns()
@@ -310,6 +315,75 @@ def test_what_was_committed_is_brought_in_meanwhile_or_stays_in_the_log(home: Pa
         found = opened_once.ask("neurons/count")
 
     assert (True, "is done", is_full, [(1,)]) == (before, body, after, found)
+    with closing(open_for_reading(home)) as read:
+        assert [(1,)] == read.ask("neurons/count")
+
+
+def test_a_warehouse_that_could_not_be_settled_is_written_and_read_as_before(home: Path) -> None:
+    """DuckDB gives a database up whose checkpoint found no room; how a run ended is entered all the same."""
+    with closing(open_for_writing(home)) as opened_once:
+        with opened_once.transaction():
+            opened_once.connection.execute(UNEVEN)
+        with largest_file((home / NAME).stat().st_size), opened_once.settling():
+            pass
+        with opened_once.transaction():
+            opened_once.connection.execute(MEDIUM)
+        found = opened_once.ask("neurons/count")
+
+    assert [(9_001,)] == found
+    with closing(open_for_reading(home)) as read:
+        assert [(9_001,)] == read.ask("neurons/count")
+
+
+class Slow:
+    """A connection whose checkpoint takes a while."""
+
+    def __init__(self, real: duckdb.DuckDBPyConnection, done: list[str]) -> None:
+        self._real = real
+        self._done = done
+        self.begun = Event()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- as the real one has it
+        return getattr(self._real, name)
+
+    def execute(self, query: str) -> duckdb.DuckDBPyConnection:
+        """Work the log in."""
+        self.begun.set()
+        sleep(0.2)
+        found = self._real.execute(query)
+        self._done.append(query)
+        return found
+
+
+def test_the_file_is_let_go_of_once_nobody_works_on_it(home: Path) -> None:
+    """Who is interrupted while it settles does not wait for that; the next one could not open the file."""
+    done: list[str] = []
+    opened_once = open_for_writing(home)
+    with opened_once.transaction():
+        opened_once.connection.execute(MEDIUM)
+    slow = Slow(opened_once.connection, done)
+    opened_once.connection = cast("Any", slow)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(opened_once.work_in_log, 0)
+        slow.begun.wait()
+        opened_once.close()
+        done.append("closed")
+        with closing(open_for_writing(home)) as again:
+            found = again.ask("neurons/count")
+
+    assert (["CHECKPOINT", "closed"], [(1,)]) == (done, found)
+
+
+def test_what_was_closed_is_not_opened_anew(home: Path) -> None:
+    """Who comes too late to bring in what was committed leaves the file to others."""
+    opened_once = open_for_writing(home)
+    with opened_once.transaction():
+        opened_once.connection.execute("PRAGMA disable_checkpoint_on_shutdown")
+        opened_once.connection.execute(MEDIUM)
+    opened_once.close()
+    with opened_once.settling():
+        pass
+
     with closing(open_for_reading(home)) as read:
         assert [(1,)] == read.ask("neurons/count")
 

@@ -134,8 +134,12 @@ class Warehouse:
         """
 
         def settle() -> None:
-            with suppress(duckdb.Error, EnvironmentFaultError):
+            try:
                 self.work_in_log(0)
+            except EnvironmentFaultError:
+                # On a connection on which that has failed nothing can be done any more.
+                with suppress(duckdb.Error, SightglassError):
+                    self._open_anew()
 
         with ThreadPoolExecutor(1, "settle") as pool:
             pool.submit(settle)
@@ -196,8 +200,11 @@ class Warehouse:
         self.connection.interrupt()
 
     def close(self) -> None:
-        """Let go of the file."""
-        self.connection.close()
+        """Let go of the file, once nobody works on it: who was interrupted may not have waited for that."""
+        with self._asking:
+            # Who still waits to work on it does not open it anew.
+            self._path = None
+            self.connection.close()
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
