@@ -9,8 +9,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+
+from duckdb import DuckDBPyConnection
 
 from bench.lab import DONE, MONTH, SIGHTGLASS
 from etl import schema
@@ -65,19 +67,15 @@ INSERT INTO cogniac.subjects BY NAME FROM template.cogniac.subjects;
 def build(folder: Path, template: Path, copies: int) -> None:
     """Make the warehouse, publish it, and say that it is done."""
     folder.mkdir(parents=True, exist_ok=True)
-    connection, _ = connected(folder / "warehouse.duckdb", MEMORY, read_only=False)
-    with closing(connection):
-        # At the usual 16 MB each copy would rewrite the last row group of every table.
-        connection.execute("SET checkpoint_threshold = '1GB'")
-        connection.execute(f"ATTACH '{template}/warehouse.duckdb' AS template (READ_ONLY)")
-        connection.execute(MACROS)
-        prepare(connection, *schema.sources())
-        tables = [each for each in schema.source("cogniac").tables.values() if each.declared.stream == STREAM]
-        for copy in reversed(range(copies)):
+    tables = [each for each in schema.source("cogniac").tables.values() if each.declared.stream == STREAM]
+    for copy in reversed(range(copies)):
+        # Opened for each, as by a run: how it is written depends on how large it is.
+        with _opened(folder, template) as connection:
             connection.begin()
             for table in tables:
                 connection.execute(f"INSERT INTO {table.qualified} BY NAME {_copied(table, copy)}")
             connection.commit()
+    with _opened(folder, template) as connection:
         for statement in RUNS.split(";"):
             if statement.strip():
                 connection.execute(statement)
@@ -86,6 +84,17 @@ def build(folder: Path, template: Path, copies: int) -> None:
     # What must hold does so by the way it was made: looking for it would take as long as all the rest.
     subprocess.run([SIGHTGLASS, "publish", "--force", "--home", folder], check=True)
     (folder / DONE).touch()
+
+
+@contextmanager
+def _opened(folder: Path, template: Path) -> Iterator[DuckDBPyConnection]:
+    """Provide the warehouse in a folder, and the template beside it."""
+    connection, _ = connected(folder / "warehouse.duckdb", MEMORY, read_only=False)
+    with closing(connection):
+        connection.execute(f"ATTACH '{template}/warehouse.duckdb' AS template (READ_ONLY)")
+        connection.execute(MACROS)
+        prepare(connection, *schema.sources())
+        yield connection
 
 
 def _copied(table: Table, copy: int) -> str:

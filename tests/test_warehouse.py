@@ -21,6 +21,7 @@ from support.warehouse import NOW, OPENED, Opener, message_of
 
 from etl.errors import BusyError, EnvironmentFaultError
 from etl.load import holder, lock
+from etl.load.database import LARGE, connected
 from etl.load.duckdb_errors import MEMORY
 from etl.load.warehouse import NAME, Warehouse, open_for_reading, open_for_writing
 
@@ -394,6 +395,23 @@ def asking(asked: Warehouse, over: Event) -> list[list[tuple[int]]]:
     while not over.is_set():
         found.append(asked.ask("neurons/count"))
     return found
+
+
+@pytest.mark.parametrize(("size", "row_groups"), [(0, 3), (LARGE, 1)])
+def test_a_large_warehouse_gets_large_row_groups(tmp_path: Path, size: int, row_groups: int) -> None:
+    """Small ones are written in less time, and a table of many is looked through in more."""
+    path = tmp_path / "warehouse.duckdb"
+    with closing(connected(path, MEMORY, read_only=False)[0]) as connection:
+        connection.execute("CREATE TABLE numbers (number BIGINT)")
+    os.truncate(path, max(size, path.stat().st_size))
+    with closing(connected(path, MEMORY, read_only=False)[0]) as connection:
+        connection.execute("INSERT INTO numbers FROM range(30_000); CHECKPOINT")
+        found = connection.execute(
+            "SELECT (SELECT sum(number) FROM numbers), count(DISTINCT row_group_id) "
+            "FROM pragma_storage_info('numbers')"
+        ).fetchall()
+
+    assert [(449_985_000, row_groups)] == found
 
 
 def test_a_description_that_changed_reaches_the_database(home: Path) -> None:

@@ -11,10 +11,15 @@ DATABASE = "warehouse"
 """Name under which the file is attached, as DuckDB would name it itself."""
 SPILL = "spill"
 """Folder for what DuckDB cannot hold in memory; it is there only while there is any."""
-ROW_GROUP_ROWS = 10_240
-"""Rows of a row group, a multiple of 2,048. What a transaction appends is compressed and written to its place
-once it fills one, past the log; so of the usual 122,880 a batch fills none, and all of it was written to the
-log, and again at the next checkpoint. The file is larger by it: fewer rows would be compressed worse yet."""
+LARGE = 256_000_000
+"""Bytes from which on a warehouse grows by what changes, and is looked through more than it is written."""
+ROW_GROUP_ROWS, LARGE_ROW_GROUP_ROWS = 10_240, 122_880
+"""Rows of a row group, multiples of 2,048: before a warehouse is large, and then, as DuckDB has it by itself.
+
+What a transaction appends is compressed and written to its place once it fills a row group, past the log. Of
+large ones a batch fills none: all of it was written to the log, and again at the next checkpoint, which is a
+tenth of the time of a first load. But each small one is looked at by itself whenever a table is looked
+through, and is compressed worse: a thousand changes into twenty million rows take a fifth longer."""
 
 LIMITS: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": f"{MEMORY}MB",
@@ -34,7 +39,7 @@ def connected(path: Path, memory: int, *, read_only: bool) -> tuple[duckdb.DuckD
         connection = duckdb.connect(config={**LIMITS, **own})
         try:
             # It is no property of the file: only who attaches it can say how large row groups become.
-            how = f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}{', READ_ONLY' * read_only}"
+            how = f"ROW_GROUP_SIZE {_row_group_rows(path)}{', READ_ONLY' * read_only}"
             connection.execute(f"ATTACH {literal(str(path))} AS {DATABASE} ({how})")
         except duckdb.Error as error:
             connection.close()
@@ -50,6 +55,10 @@ def connected(path: Path, memory: int, *, read_only: bool) -> tuple[duckdb.DuckD
         # 2,047 that stand beside it. Those that are not are read one by one, however large they are.
         connection.execute("SET disabled_compression_methods = 'zstd'")
         return connection, memory
+
+
+def _row_group_rows(path: Path) -> int:
+    return LARGE_ROW_GROUP_ROWS if path.exists() and path.stat().st_size >= LARGE else ROW_GROUP_ROWS
 
 
 def database_of(connection: duckdb.DuckDBPyConnection) -> str:
