@@ -5,6 +5,7 @@ TEST_BROWSER says `required`.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,6 +132,10 @@ class Shown:
     def turn(self, fragment: str) -> None:
         """Go to another page of the file, as a link does."""
         self.page.evaluate(TURN, fragment)
+
+    def wait_for_heading(self, begin: str) -> None:
+        """Wait until the heading of the page begins so: by its element, for the page lets no text be run."""
+        self.page.locator("h1").filter(has_text=re.compile(f"^{re.escape(begin)}")).wait_for()
 
     def back(self) -> None:
         """Go back, as the browser's button does."""

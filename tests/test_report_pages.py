@@ -123,7 +123,7 @@ def test_an_application_has_its_own_page_and_the_way_back(shown: Shown) -> None:
     lead.scroll_into_view_if_needed()
     before = shown.page.evaluate("window.scrollY")
     lead.click()
-    shown.page.wait_for_function("document.title.startsWith('Twin')")
+    shown.wait_for_heading("Twin")
     there = (shown.text("h1"), shown.sections(), shown.page.evaluate("[location.hash, window.scrollY]"))
     (volume,) = shown.charts("volume")
     shown.back()
@@ -225,7 +225,7 @@ def test_a_page_can_be_opened_at_once(browser: "Browser", odd_page: Shown) -> No
         assert ("Film", "Film, Sightglass report") == (shown.text("h1"), shown.page.title())
         assert 1 == len(shown.charts("video")[0]["lines"])
         shown.page.locator("#home").click()
-        shown.page.wait_for_function("document.title === 'Sightglass report'")
+        shown.wait_for_heading("What vision AI says")
         assert "health" == shown.sections()[0]
 
 
