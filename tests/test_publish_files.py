@@ -1,11 +1,13 @@
 """Which files a publish writes, who may read them, and what nobody can read past them."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from glob import escape
 from itertools import pairwise
 from pathlib import Path
 
@@ -118,6 +120,20 @@ def test_the_umask_says_who_may_read_what_is_published(
     assert {(True, folder), (False, file)} == modes
     assert {file | 0o200} == {stat.S_IMODE(path.stat().st_mode) for path in noted}
     assert 0o600 == stat.S_IMODE((tmp_path / "warehouse.duckdb").stat().st_mode)
+
+
+@pytest.mark.parametrize("place", ["/mnt/there", "/mnt/th[e]re *"])
+def test_readers_elsewhere_see_a_lake_in_a_folder_whose_name_is_a_pattern(
+    home: Path, tmp_path: Path, place: str
+) -> None:
+    """Neither the name of the folder here nor the one there stands for others."""
+    odd = tmp_path / "o'd[d] *"
+    shutil.copytree(home, odd, symlinks=True)
+    changed(odd, "SELECT 1", SIGHTGLASS_LAKE_URI=place)
+    with duckdb.connect(odd / "bi.duckdb", read_only=True) as reader:
+        (text,) = reader.execute("SELECT sql FROM duckdb_views() WHERE view_name = 'results'").fetchall()[0]
+
+    assert f"file://{escape(place)}/versions/cogniac/results/**" in text
 
 
 @pytest.mark.parametrize("scheme", ["", "file://"])

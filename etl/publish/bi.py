@@ -235,7 +235,10 @@ def _show(connection: duckdb.DuckDBPyConnection, home: Path, prefix: str) -> Non
 
         def glob(self, path: str, **options: Any) -> list[str]:  # noqa: ANN401 -- as fsspec has it
             """Return the files, under the prefix; `**` lists folders too."""
-            found = (each for each in super().glob(path, **options) if self.isfile(each))
+            # Neither name is a pattern, whatever it looks like.
+            here = escape(str(home)) + path.rpartition("://")[2].removeprefix(escape(place))
+            local = LocalFileSystem()
+            found = (each for each in local.glob(here, **options) if local.isfile(each))
             return [prefix + each.removeprefix(str(home)) for each in found]
 
     connection.register_filesystem(Elsewhere())
