@@ -58,7 +58,15 @@ def connected(path: Path, memory: int, *, read_only: bool) -> tuple[duckdb.DuckD
 
 
 def _row_group_rows(path: Path) -> int:
-    return LARGE_ROW_GROUP_ROWS if path.exists() and path.stat().st_size >= LARGE else ROW_GROUP_ROWS
+    return LARGE_ROW_GROUP_ROWS if size_of_file(path) >= LARGE else ROW_GROUP_ROWS
+
+
+def size_of_file(path: Path) -> int:
+    """Return the bytes of a file; none where it cannot be looked at, which whoever opens it is told."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def database_of(connection: duckdb.DuckDBPyConnection) -> str:

@@ -14,7 +14,7 @@ import duckdb
 from etl import schema
 from etl.errors import EnvironmentFaultError, OutOfMemoryError, SightglassError
 from etl.files import reason, remedy
-from etl.load.database import SPILL, connected, cursor_on, database_of
+from etl.load.database import SPILL, connected, cursor_on, database_of, size_of_file
 from etl.load.duckdb_errors import (
     MEMORY,
     is_damage,
@@ -115,7 +115,7 @@ class Warehouse:
         """
         # Nobody asks meanwhile: a lack of memory leaves the connection of no use to anybody.
         with self._asking:
-            while self._path and _size(self._path.with_name(f"{self._path.name}.wal")) > most:
+            while self._path and size_of_file(self._path.with_name(f"{self._path.name}.wal")) > most:
                 given = self.memory
                 try:
                     self.connection.execute("CHECKPOINT")
@@ -314,13 +314,6 @@ def _connect(path: Path, *, read_only: bool) -> Warehouse:
     warehouse = Warehouse(connection, path)
     warehouse.memory = memory
     return warehouse
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def _clear(spill: Path) -> None:
