@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
-from time import sleep
 from typing import Any, cast
 
 import duckdb
@@ -249,14 +248,18 @@ def test_a_log_that_does_not_fit_into_the_memory_is_worked_in_with_more(home: Pa
     assert ([True], {((40,),)}, [(41,)]) == (opened_anew, {tuple(each) for each in answers}, after)
 
 
-class Failing:
-    """A connection whose commits find too little memory; what they would have committed stays in it."""
+class Connection:
+    """A connection that does what a real one does, but for what is said otherwise."""
 
     def __init__(self, real: duckdb.DuckDBPyConnection) -> None:
         self._real = real
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- as the real one has it
         return getattr(self._real, name)
+
+
+class Failing(Connection):
+    """A connection whose commits find too little memory; what they would have committed stays in it."""
 
     def commit(self) -> None:
         """Fail as DuckDB does."""
@@ -284,14 +287,8 @@ def test_a_commit_that_found_too_little_memory_is_made_again_from_the_file(home:
         assert [(1,)] == read.ask("neurons/count")
 
 
-class Full:
+class Full(Connection):
     """A connection to a file for which the disk has no room."""
-
-    def __init__(self, real: duckdb.DuckDBPyConnection) -> None:
-        self._real = real
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- as the real one has it
-        return getattr(self._real, name)
 
     def execute(self, query: str, parameters: object = None) -> duckdb.DuckDBPyConnection:
         """Execute all but what writes into the file."""
@@ -336,24 +333,27 @@ def test_a_warehouse_that_could_not_be_settled_is_written_and_read_as_before(hom
         assert [(9_001,)] == read.ask("neurons/count")
 
 
-class Slow:
-    """A connection whose checkpoint takes a while."""
+class Slow(Connection):
+    """A connection whose checkpoint takes until somebody closes it, or a while."""
 
     def __init__(self, real: duckdb.DuckDBPyConnection, done: list[str]) -> None:
-        self._real = real
+        super().__init__(real)
         self._done = done
-        self.begun = Event()
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 -- as the real one has it
-        return getattr(self._real, name)
+        self.begun, self._is_closed = Event(), Event()
 
     def execute(self, query: str) -> duckdb.DuckDBPyConnection:
         """Work the log in."""
         self.begun.set()
-        sleep(0.2)
+        self._is_closed.wait(0.2)
         found = self._real.execute(query)
         self._done.append(query)
         return found
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._done.append("closed")
+        self._is_closed.set()
+        self._real.close()
 
 
 def test_the_file_is_let_go_of_once_nobody_works_on_it(home: Path) -> None:
@@ -368,7 +368,6 @@ def test_the_file_is_let_go_of_once_nobody_works_on_it(home: Path) -> None:
         pool.submit(opened_once.work_in_log, 0)
         slow.begun.wait()
         opened_once.close()
-        done.append("closed")
         with closing(open_for_writing(home)) as again:
             found = again.ask("neurons/count")
 
