@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, Plant, Sightglass
 from deltalake import DeltaTable
-from support.delta import age, complete, files, in_delta, newest, versions
+from support.delta import age, complete, files, in_delta, newest, rows_of, versions
 from support.kills import place, started
 from support.lake import plain
 from support.open_tables import AT_A_CHANGE, TWO, Changes, Made, Rows, advance, holding, in_lake
@@ -87,8 +87,8 @@ def test_polars_reads_the_same(loaded: Sightglass) -> None:
 def test_a_whole_version_is_read_as_the_docs_say(loaded: Sightglass) -> None:
     """The example of docs/targets.md, with the folder of this warehouse."""
     text = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(from deltalake.*?)```", text, re.DOTALL)
-    program = example.replace("/srv/warehouse", str(loaded.home)) + "print(len(tables), results.num_rows)"
+    (example,) = re.findall(r"## Delta tables.*?```python\n(.*?)```", text, re.DOTALL)
+    program = example.replace("/srv/warehouse", str(loaded.home)) + "print(len(tables), results.height)"
     ran = subprocess.run(
         [sys.executable, "-c", program], env=loaded.environment, capture_output=True, check=True
     )
@@ -165,7 +165,7 @@ def test_a_table_that_is_no_more_goes_after_the_grace_period(made: Made) -> None
     before = complete(folder)
     del made.parts["a.two"]
     put(made, {})
-    kept = [*complete(folder)], (folder / "a/two").is_dir(), before["a.two"].to_pyarrow_table().num_rows
+    kept = [*complete(folder)], (folder / "a/two").is_dir(), rows_of(before["a.two"]).num_rows
     age(folder / "published/_delta_log", 601)
     put(made, {"a.one": {"all": [1]}})
 
@@ -183,7 +183,7 @@ def test_files_stay_for_those_who_read_the_version_before(made: Made) -> None:
     put(made, {"a.two": {"2024-02": [6]}})
     third = len(files(folder))
     with pytest.raises(OSError, match=r"2024-02.*parquet"):
-        second["a.two"].to_pyarrow_table()
+        rows_of(second["a.two"])
     made.grace = 0
     DeltaTables(folder).put(made.release(f"{made.moment:016}"))
 
@@ -203,7 +203,7 @@ def test_a_version_stays_readable_though_the_next_publish_was_killed_long_ago(ma
     age(folder / "a/two/_delta_log", 5_000)
     put(made, {"a.two": {"2024-02": [5]}})
 
-    assert 3 == before["a.two"].to_pyarrow_table().num_rows
+    assert 3 == rows_of(before["a.two"]).num_rows
     assert made.rows() == in_delta(folder) == newest(folder)
 
 

@@ -3,15 +3,24 @@
 import os
 from pathlib import Path
 
+import pyarrow as pa
 from deltalake import DeltaTable
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from support.lake import plain
 from support.open_tables import Rows
 
 
+def rows_of(table: DeltaTable) -> pa.Table:
+    """The rows of a table, by pyarrow's access to files: after deltalake's a process may abort at its end."""
+    place = SubTreeFileSystem(table.table_uri.removeprefix("file://"), LocalFileSystem())
+    read: pa.Table = table.to_pyarrow_table(filesystem=place)
+    return read
+
+
 def complete(folder: Path) -> dict[str, DeltaTable]:
     """The newest complete version of all Delta tables, as docs/targets.md says how to open it."""
-    published = DeltaTable(str(folder / "published")).to_pyarrow_table().to_pylist()
+    published = rows_of(DeltaTable(str(folder / "published"))).to_pylist()
     return {
         one["table_name"]: DeltaTable(str(folder / one["path"]), version=one["delta_version"])
         for one in published
@@ -20,14 +29,13 @@ def complete(folder: Path) -> dict[str, DeltaTable]:
 
 def in_delta(folder: Path) -> Rows:
     """The rows of every table in the newest complete version."""
-    return {name: plain(table.to_pyarrow_table()) for name, table in complete(folder).items()}
+    return {name: plain(rows_of(table)) for name, table in complete(folder).items()}
 
 
 def newest(folder: Path) -> Rows:
     """The rows of every table as it is now, whatever is complete."""
     return {
-        name: plain(DeltaTable(str(folder / name.replace(".", "/"))).to_pyarrow_table())
-        for name in complete(folder)
+        name: plain(rows_of(DeltaTable(str(folder / name.replace(".", "/"))))) for name in complete(folder)
     }
 
 
