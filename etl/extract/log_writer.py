@@ -1,6 +1,7 @@
 """Write the log: parts that are sealed, on disk and under their names, before anything is made of them."""
 
 import base64
+import io
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -50,6 +51,8 @@ from etl.values import UNREADABLE, canonical
 
 ANY = msgspec.json.Decoder(msgspec.Raw)
 ENCODER = msgspec.json.Encoder()
+AT_ONCE = 2**20
+"""Bytes that are compressed at once: each time, all other threads of Python go first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +195,7 @@ class _File:
         """The stream that takes the bytes."""
         make_private(self.path.parent)
         self.aside.touch(mode=0o600)
-        return pa.CompressedOutputStream(str(self.aside), "zstd")
+        return io.BufferedWriter(pa.CompressedOutputStream(str(self.aside), "zstd"), AT_ONCE)
 
     def close(self) -> None:
         """Write the end."""
@@ -230,7 +233,6 @@ def _write_records(file: _File, page: Page) -> None:
     """Write the records of a page, each as a line with what the request said."""
     head = b'{"context":' + canonical(dict(page.context)) + b","
     lines = _plain_lines(head, page.records) or b"".join(_lines(head, on_one_line(page).records))
-    # One write for a page: each lets other threads go first.
     file.out.write(lines)
 
 
@@ -280,5 +282,5 @@ def _is_text(body: bytes) -> bool:
 def _write_file(file: _File, name: str, body: bytes) -> None:
     entry = tarfile.TarInfo(name)
     entry.size = len(body)
-    # One write for a file: each lets other threads go first.
-    file.out.write(entry.tobuf() + body + bytes(-len(body) % tarfile.BLOCKSIZE))
+    for each in (entry.tobuf(), body, bytes(-len(body) % tarfile.BLOCKSIZE)):
+        file.out.write(each)

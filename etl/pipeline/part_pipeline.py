@@ -138,13 +138,15 @@ class PartPipeline:
             before.result()
             known = self._newest
         with self._do.stages.measured("log"):
-            return self._do.writer.seal(
+            part = self._do.writer.seal(
                 [each.head(known) for each in drained],
                 (Received(by, at, bundle) for by, each in enumerate(drained) for at, bundle in each.received),
                 sealed_at=micros_of(self._do.now()),
                 ends_batch=ends_batch,
                 moves_cursors=self._do.moves_cursors,
             )
+        self._do.worker.expect(part)
+        return part
 
     def _transform(self, sealed: Future[Part], repeats: Sequence[Mapping[str, int]]) -> PartRows:
         """Make rows of a part; `repeats` are the records of each stream that need none."""

@@ -13,11 +13,13 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from socket import MSG_CTRUNC, recv_fds, send_fds, socket, socketpair
 from struct import Struct
+from threading import Lock
 from typing import IO, Any
 
 import pyarrow as pa
@@ -45,6 +47,8 @@ from etl.transform.part_rows import (
 )
 from etl.values import Cursor
 
+NAMED_AT_ONCE = 2
+"""Parts that the process knows of: while the rows of one are fetched, it works on the next."""
 INDEX = Struct("<Q")
 """How it is told where in what is handed over all but its tables begins."""
 KILLED = (
@@ -138,28 +142,60 @@ class TransformWorker:
         self._is_refused = False
         """Whether the machine has no room for another process: the rows are made here."""
         self._unknown: list[str] = []
+        self._lock = Lock()
+        self._expected: deque[Part] = deque()
+        """Parts whose rows will be asked for, and that were not named to the process yet."""
+        self._named: deque[Part] = deque()
+        """Parts whose rows the process makes, or has made and not got rid of."""
 
     def unknown(self) -> list[str]:
         """Return the undeclared fields met so far, as `Transformer.unknown` gives them."""
         return sorted({*self._here.transformer.unknown(), *self._unknown})
+
+    def expect(self, part: Part) -> None:
+        """Let the process make the rows of a part before they are asked for; in the order of `rows`."""
+        with self._lock:
+            self._expected.append(part)
+            self._name_next()
 
     def rows(self, part: Part) -> PartRows:
         """Return the rows, and all else, in a part.
 
         Raises EnvironmentFaultError where the process was killed, or the part is not as it was written.
         """
+        with self._lock:
+            channel = self._channel
+            if part not in self._expected and part not in self._named:
+                self._expected.append(part)
+            if not channel:
+                self._expected.remove(part)
         try:
-            return self._rows_there(part, self._channel) if self._channel else self._here.rows(part)
+            return self._rows_there(channel) if channel else self._here.rows(part)
         except DamagedPartError as error:
             raise EnvironmentFaultError(f"the log was altered while it was written: {error}") from error
 
-    def _rows_there(self, part: Part, channel: socket) -> PartRows:
-        made = _send(channel, part) or _receive(channel)
+    def _rows_there(self, channel: socket) -> PartRows:
+        with self._lock:
+            error = self._name_next()
+        if error:
+            raise error
+        made = _receive(channel)
+        with self._lock:
+            self._named.popleft()
+            self._name_next()
         if isinstance(made, Exception):
             raise made
         rows: PartRows
         rows, self._unknown = made
         return rows
+
+    def _name_next(self) -> EnvironmentFaultError | None:
+        """Name the next parts to the process; the error where that cannot be: it will come again."""
+        while self._channel and self._expected and len(self._named) < NAMED_AT_ONCE:
+            if error := _send(self._channel, self._expected[0]):
+                return error
+            self._named.append(self._expected.popleft())
+        return None
 
     def start(self) -> None:
         """Start the process, unless it is there, or the machine refuses it."""
@@ -169,7 +205,8 @@ class TransformWorker:
             with ExitStack() as stack:
                 ours, its = map(stack.enter_context, socketpair())
                 self._process = self._started(its.fileno())
-                self._channel = ours.dup()
+                with self._lock:
+                    self._channel = ours.dup()
         except OSError:
             self._is_refused = True
 

@@ -84,9 +84,8 @@ def make_bi(path: Path, home: Path, prefix: str, zone: str) -> None:
         connection.execute(f"ATTACH {literal(str(path))} AS bi (STORAGE_VERSION '{STORAGE}')")
         connection.execute("USE bi")
         # In one transaction, so that nothing of it goes through a log. There is nothing to optimize, and
-        # to look for that takes a quarter of the time. A view is bound again by each view that looks at it:
-        # then the files that it reads are known.
-        begin = ["PRAGMA disable_optimizer", "SET threads = 1", "SET parquet_metadata_cache = true", "BEGIN"]
+        # to look for that takes a quarter of the time.
+        begin = ["PRAGMA disable_optimizer", "SET threads = 1", "BEGIN"]
         connection.execute(";\n".join([*begin, *definitions(prefix, zone, home), "COMMIT"]))
         connection.execute("USE memory")
         connection.execute("DETACH bi")
@@ -249,12 +248,21 @@ def definitions(prefix: str, zone: str, home: Path, until: str = NOW) -> Iterato
 
     The days are those of a time zone. The folder of the warehouse tells of tables that nothing installed has.
     """
-    for source in schema.sources(home):
-        yield f"CREATE SCHEMA IF NOT EXISTS {source.name}"
-        for table in source.tables.values():
-            yield f"CREATE OR REPLACE VIEW {table.qualified} AS\n{query(table, prefix, until)}"
-            yield from table.comments("VIEW")
+    sources = schema.sources(home)
+    tables = [table for source in sources for table in source.tables.values()]
+    yield from (f"CREATE SCHEMA IF NOT EXISTS {source.name}" for source in sources)
+    # What looks at a view binds it again, and that of a table finds its files each time: until the others are
+    # made, empty ones stand in for these.
+    yield from (f"CREATE OR REPLACE VIEW {table.qualified} AS\n{_empty(table)}" for table in tables)
     yield from views.statements(zone)
+    for table in tables:
+        yield f"CREATE OR REPLACE VIEW {table.qualified} AS\n{query(table, prefix, until)}"
+        yield from table.comments("VIEW")
+
+
+def _empty(table: Table) -> str:
+    nulls = (f"CAST(NULL AS {column.sql}) AS {quote(name)}" for name, column in table.columns.items())
+    return f"SELECT {', '.join(nulls)}"
 
 
 def query(table: Table, prefix: str, until: str = NOW) -> str:
