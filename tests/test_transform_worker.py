@@ -5,6 +5,7 @@ import json
 import mmap
 import os
 import select
+import signal
 import subprocess
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -103,6 +104,41 @@ def test_another_process_makes_what_this_one_would(sealed: tuple[Log, list[Part]
     assert expected == list(map(plain, made))
     assert [0, 1, 0] == [len(refused) for _, brought in expected for _, refused in brought]
     assert ["detections:media/new", "detections:other"] == there.unknown() == here.transformer.unknown()
+
+
+def test_parts_that_are_expected_give_the_rows_of_each(sealed: tuple[Log, list[Part]]) -> None:
+    """Whether they were named before the process began or after, all at once, or not at all."""
+    log, parts = sealed
+    alone = PartTransformer(log, "cogniac")
+    expected = [plain(alone.rows(each)) for each in (*parts, *parts, *parts)]
+    made = []
+    with closing(TransformWorker(log, "cogniac")) as there:
+        for each in parts:
+            there.expect(each)
+        made.append(there.rows(parts[0]))
+        assert (True, False) == (there.start(), there.start())
+        for each in parts:
+            there.expect(each)
+        made += [there.rows(each) for each in (*parts[1:], *parts, *parts)]
+
+    assert expected == list(map(plain, made))
+
+
+def test_a_process_that_is_gone_is_told_where_its_rows_are_waited_for(
+    sealed: tuple[Log, list[Part]],
+) -> None:
+    """Not where a part is expected, for that is where it is sealed, and nothing is wrong with that."""
+    log, (first, second, third) = sealed
+    with closing(TransformWorker(log, "cogniac")) as there:
+        there.start()
+        there.rows(first)
+        os.kill(pid_of(there), signal.SIGKILL)
+        assert ended(pid_of(there))
+        there.expect(second)
+        there.expect(third)
+        for each in (second, third):
+            with pytest.raises(EnvironmentFaultError, match="was killed: is there enough memory"):
+                there.rows(each)
 
 
 def test_another_process_has_this_package_whatever_else_is_called_so(

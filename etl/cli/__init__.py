@@ -1,5 +1,6 @@
 """The command line: one module per command, the only place that prints."""
 
+import atexit
 import importlib
 import logging
 import os
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -95,7 +96,7 @@ def main() -> None:
             code = _command()
             with suppress(BrokenPipeError):
                 sys.stdout.flush()
-        sys.exit(code)
+        _leave(code)
     except click.ClickException as error:
         tell_usage(error)
         sys.exit(error.exit_code)
@@ -110,6 +111,13 @@ def main() -> None:
     except Exception:  # noqa: BLE001 -- whatever it is, it is a bug of ours, and must show where it is
         tell_bug(traceback.format_exc())
         sys.exit(BUG)
+
+
+def _leave(code: int | None) -> NoReturn:
+    """End the process; what it holds is given back by the system at once, not piece by piece by Python."""
+    atexit._run_exitfuncs()  # noqa: SLF001 -- as Python does before it takes itself apart
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 def _command() -> Any:  # noqa: ANN401 -- click does not say what a command returns

@@ -235,12 +235,14 @@ class SourceLoader:
     def _work_off(self, buffers: Collection[StreamBuffer], pipeline: PartPipeline) -> None:
         """Pass on what was received once it is enough, or has waited for long."""
         now, size, limits = self._now(), sum(each.size for each in buffers), self._context.limits
-        if size >= limits.worth_bytes:
-            self._worker.start()
+        # What there is when the process begins is a part, so that it has something to do.
+        begins = size >= limits.worth_bytes and self._worker.start()
         since = min((each.since for each in buffers if each.has_content and each.since), default=None)
         if since is not None:
             self._batch_since = self._batch_since or since
-        is_part_due = since is not None and (size >= limits.part_bytes or now - since >= limits.seal_every)
+        is_part_due = since is not None and (
+            begins or size >= limits.part_bytes or now - since >= limits.seal_every
+        )
         is_batch_due = max(self._batch_bytes + size, pipeline.row_bytes) >= limits.batch_bytes or (
             self._batch_since is not None and now - self._batch_since >= limits.commit_every
         )

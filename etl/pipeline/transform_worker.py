@@ -58,12 +58,13 @@ KILLED = (
 
 
 START = f"""
-import sys
+import os, sys
 sys.path.insert(0, sys.argv[1])
 import etl
 del sys.path[0]
 from {__name__} import serve_parent
 serve_parent(*sys.argv[2:])
+os._exit(0)  # at once: nobody need wait until Python has let go of all that it held
 """
 """Its program: the package `etl` is that of this process, though PYTHONPATH may hold another."""
 
@@ -197,10 +198,10 @@ class TransformWorker:
             self._named.append(self._expected.popleft())
         return None
 
-    def start(self) -> None:
-        """Start the process, unless it is there, or the machine refuses it."""
+    def start(self) -> bool:
+        """Start the process, unless it is there, or the machine refuses it; whether it starts now."""
         if self._process or self._is_refused:
-            return
+            return False
         try:
             with ExitStack() as stack:
                 ours, its = map(stack.enter_context, socketpair())
@@ -209,6 +210,7 @@ class TransformWorker:
                     self._channel = ours.dup()
         except OSError:
             self._is_refused = True
+        return not self._is_refused
 
     def _started(self, number: int) -> "subprocess.Popen[bytes]":
         told = [str(Path(__file__).parents[2]), self._source, str(self._log.folder), str(number)]
