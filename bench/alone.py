@@ -26,7 +26,8 @@ from etl import schema
 from etl.cli import settings_for
 from etl.extract.log import Log, Run, StreamHead
 from etl.extract.log_writer import LogWriter, Received
-from etl.extract.stream import Checkpoint, Page, RequestStats, SourceContext
+from etl.extract.stream import Checkpoint, Page, SourceContext
+from etl.extract.stream_reader import StreamReader
 from etl.load.database import LIMITS
 from etl.load.relation import MARK, is_marked
 from etl.load.tables import prepare
@@ -172,7 +173,7 @@ def log(corpus: Corpus) -> Callable[[], object]:
 
 
 def extract(_corpus: Corpus, url: str, in_flight: str = "8") -> Callable[[], object]:
-    """Our extract stage: all streams read to their ends one after the other, and nothing done with them."""
+    """Our extract stage: all streams of a group read side by side, and nothing done with them."""
     home = Path(tempfile.mkdtemp())
     asking = {**cogniac(url, home), "SIGHTGLASS_CONCURRENCY": in_flight}
     settings = settings_for({}, asking, Path("/dev/null"))
@@ -182,8 +183,8 @@ def extract(_corpus: Corpus, url: str, in_flight: str = "8") -> Callable[[], obj
 
     def read() -> None:
         for group in session.streams(SourceContext(lambda: now, lambda *_, **__: [], now)):
-            for stream in group:
-                for _ in stream.deliver(checkpoint, RequestStats()):
+            with StreamReader(group, lambda _: checkpoint, settings.concurrency) as reading:
+                for _ in reading:
                     pass
 
     return read

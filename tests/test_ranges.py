@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.errors import SourceError
-from etl.extract.ranges import FIRST, PRICE, RangeReader, Read, TimeRange, unread
+from etl.extract.ranges import FIRST, PRICE, WIDE, RangeReader, Read, TimeRange, unread
 from etl.extract.stream import Bundle, Page
 
 PAGE = 5
@@ -68,8 +68,12 @@ def test_every_record_comes_however_many_read(times: set[int], most: int) -> Non
     assert sorted(times) == sorted(set(found))
 
 
-def test_guesses_cost_few_requests() -> None:
-    """Where much seems to be left and nothing is, a range is taken over for some pages that have come."""
+@pytest.mark.parametrize(("end", "at_once"), [(WIDE - 1, 0), (WIDE, 16)])
+def test_guesses_cost_few_requests(end: int, at_once: int) -> None:
+    """Where much seems to be left and nothing is, a range is taken over for some pages that have come.
+
+    In a wide one each reader takes one over, once, for none.
+    """
     begun: list[TimeRange] = []
 
     def read(time_range: TimeRange) -> Iterator[Bundle]:
@@ -78,10 +82,10 @@ def test_guesses_cost_few_requests() -> None:
             time_range.reached(page, page + 1)
             yield [Page("made-up", [])]
 
-    bundles = list(RangeReader(16).read(TimeRange(0, 10**12, 0), read))
+    bundles = list(RangeReader(16).read(TimeRange(0, end, 0), read))
 
     assert 4 * FIRST == len(bundles)
-    assert 1 < len(begun) <= 1 + 4 * FIRST / PRICE
+    assert 1 < len(begun) <= 1 + at_once + 4 * FIRST / PRICE
 
 
 def test_what_nobody_has_looked_into_is_not_divided() -> None:
@@ -98,9 +102,53 @@ def test_what_nobody_has_looked_into_is_not_divided() -> None:
             yield [Page("made-up", [])]
         first_done.set()
 
-    assert pages == len(list(RangeReader(16).read(TimeRange(0, 10**12, 0), read)))
-    halves = pairwise([10**12, *sorted(starts, reverse=True)])
+    assert pages == len(list(RangeReader(16).read(TimeRange(0, WIDE - 1, 0), read)))
+    halves = pairwise([WIDE - 1, *sorted(starts, reverse=True)])
     assert [] == [(above, start) for above, start in halves if start > (above + pages) / 2]
+
+
+def test_a_wide_range_is_divided_among_all_once_its_first_page_has_come() -> None:
+    """A backfill need not find out page by page that there is much to read."""
+    begun, all_begun = list[int](), threading.Event()
+
+    def read(time_range: TimeRange) -> Iterator[Bundle]:
+        if time_range.shared:
+            begun.append(time_range.start)
+            if len(begun) == 3:
+                all_begun.set()
+            assert all_begun.wait(30)
+            return
+        time_range.reached(0, 1)
+        yield [Page("made-up", [])]
+        assert all_begun.wait(30)
+
+    assert 1 == len(list(RangeReader(4).read(TimeRange(0, WIDE, 0), read)))
+    quarters = [round(4 * start / WIDE) for start in sorted(begun[:3])]
+    assert [1, 2, 3] == quarters
+
+
+def test_the_place_of_a_reader_that_has_come_to_its_end_is_taken() -> None:
+    """That of the first too: as many as may read do, as long as anything is left."""
+    reading, most_reading, second = set[int](), list[int](), threading.Event()
+
+    def read(time_range: TimeRange) -> Iterator[Bundle]:
+        mine = time_range.start
+        reading.add(mine)
+        most_reading.append(len(reading))
+        for page in range(2 * FIRST if mine == 0 else 40):
+            time_range.reached(time_range.at + page, time_range.at + page + 1)
+            yield [Page("made-up", [])]
+            if mine == 0:
+                continue
+            second.set()
+        if mine == 0:
+            assert second.wait(30)
+        reading.discard(mine)
+
+    list(RangeReader(2).read(TimeRange(0, WIDE, 0), read))
+
+    assert 2 == max(most_reading)
+    assert 2 < len(most_reading)
 
 
 def test_a_busy_part_is_shared() -> None:

@@ -14,13 +14,17 @@ from etl.event import heard
 from etl.extract.bounded_queue import BoundedQueue
 from etl.extract.stream import Bundle, size_of
 
-WORTH = 4
+WORTH = 2
 """Pages that must seem to be left of a range before it is shared."""
 FIRST = 4
 """Pages that one reader reads before the rest is shared: small increments are read by one alone."""
 PRICE = 2
 """Pages that must have come for each range that is taken over. How much is left is a guess: changes come in
 bursts, and where nothing is left, a request was for nothing."""
+WIDE = 2 * 86_400 * 1_000_000
+"""Microseconds from which on a range is no usual increment, but a backfill, a first load or what was missed
+in days. It is shared by all readers once its first page has come: that costs each of them a request for
+nothing, at most, and once."""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,7 +39,7 @@ class TimeRange:
     at: int
     """Everything before it has come."""
     pace: float = 0.0
-    """Time that its latest page covered; 0 before the first."""
+    """Time that its latest page covered; before its first, 0 or what is guessed."""
     shared: bool = False
     """Whether others read what comes before or after it."""
 
@@ -66,9 +70,10 @@ Read = Callable[[TimeRange], Iterator[Bundle]]
 
 
 class RangeReader:
-    """How many readers there may be besides the first of each stream; shared by all streams of a source."""
+    """How many readers there may be besides one of each stream; shared by all streams of a source."""
 
     def __init__(self, most: int) -> None:
+        self._most = most
         self._spare = threading.Semaphore(most - 1)
 
     def read(self, time_range: TimeRange, read: Read) -> Iterator[Bundle]:
@@ -76,29 +81,36 @@ class RangeReader:
 
         One that fails does not stop the others; its error is raised when they have come to their ends.
         """
+        is_wide = time_range.end - time_range.start >= WIDE
+        alone = 1 if is_wide else FIRST
+        credit = self._most * PRICE if is_wide else FIRST
         begun = read(time_range)
         for number, bundle in enumerate(begun, 1):
             yield bundle
-            if number >= FIRST and _left(time_range) >= WORTH:
-                yield from _Shared(self._spare, read).bundles(time_range, begun)
+            if number >= alone and _left(time_range) >= WORTH:
+                shared = _Shared(self._spare, read, credit, is_wide=is_wide)
+                yield from shared.bundles(time_range, begun)
                 return
 
 
 class _Shared:
     """One range that is shared among readers."""
 
-    def __init__(self, spare: threading.Semaphore, read: Read) -> None:
+    def __init__(self, spare: threading.Semaphore, read: Read, credit: int, *, is_wide: bool) -> None:
+        self._own = threading.Semaphore(0)
+        """The place of the stream itself, once its first reader has come to its end."""
         self._spare = spare
         self._read = read
+        self._is_wide = is_wide
         self._items: BoundedQueue[Bundle | _Over] = BoundedQueue(4)
         self._busy: list[TimeRange] = []
-        self._credit = FIRST
+        self._credit = credit
         """Pages that have come and paid for no range yet."""
 
     def bundles(self, time_range: TimeRange, begun: Iterator[Bundle]) -> Iterator[Bundle]:
         """Yield the bundles of a range that one reader has begun."""
         failed: SourceError | None = None
-        self._start(time_range, begun)
+        self._start(time_range, begun, self._own)
         try:
             while self._busy:
                 if failed is None:
@@ -120,23 +132,24 @@ class _Shared:
 
     def _employ(self) -> None:
         """Give every spare reader something to do, as long as somebody has much left."""
-        while self._credit >= PRICE and self._spare.acquire(blocking=False):
-            busiest = max(self._busy, key=_left)
-            if _left(busiest) < WORTH:
-                self._spare.release()
+        while self._credit >= PRICE and _left(busiest := max(self._busy, key=_left)) >= WORTH:
+            places = (each for each in (self._own, self._spare) if each.acquire(blocking=False))
+            if (place := next(places, None)) is None:
                 return
             self._credit -= PRICE
-            self._start(_later_half(busiest), None)
+            # What nobody has looked into is divided in wide ranges alone: what is there is a guess.
+            later = _later_half(busiest, busiest.pace if self._is_wide else 0.0)
+            self._start(later, self._read(later), place)
 
-    def _start(self, time_range: TimeRange, begun: Iterator[Bundle] | None) -> None:
+    def _start(self, time_range: TimeRange, bundles: Iterator[Bundle], place: threading.Semaphore) -> None:
         self._busy.append(time_range)
         # A daemon: one that waits for a slow answer must not hold up a run that was told to stop.
-        threading.Thread(target=heard(self._work), args=(time_range, begun), daemon=True).start()
+        threading.Thread(target=heard(self._work), args=(time_range, bundles, place), daemon=True).start()
 
-    def _work(self, time_range: TimeRange, begun: Iterator[Bundle] | None) -> None:
+    def _work(self, time_range: TimeRange, bundles: Iterator[Bundle], place: threading.Semaphore) -> None:
         error: BaseException | None = None
         try:
-            for bundle in begun or self._read(time_range):
+            for bundle in bundles:
                 if not self._items.put(bundle, size_of(bundle)):
                     return
         except BaseException as caught:  # noqa: BLE001 -- raised again by whoever reads the stream
@@ -144,19 +157,18 @@ class _Shared:
         finally:
             # Nothing is left of it, wherever its data ended.
             time_range.at = time_range.end
-            if begun is None:
-                self._spare.release()
+            place.release()
             self._items.put(_Over(time_range, error))
 
 
 def _left(time_range: TimeRange) -> float:
-    """How many pages seem to be left of a range; none before its first page has come."""
+    """How many pages seem to be left of a range."""
     return (time_range.end - time_range.at) / time_range.pace if time_range.pace else 0
 
 
-def _later_half(time_range: TimeRange) -> TimeRange:
-    """Take the later half of what is left of a range away from its reader."""
+def _later_half(time_range: TimeRange, pace: float) -> TimeRange:
+    """Take the later half of what is left of a range away from its reader; of it `pace` is guessed."""
     middle, end = (time_range.at + time_range.end) // 2, time_range.end
     time_range.end = middle
     time_range.shared = True
-    return TimeRange(middle, end, middle, shared=True)
+    return TimeRange(middle, end, middle, pace, shared=True)

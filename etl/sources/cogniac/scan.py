@@ -68,17 +68,19 @@ class Scan:
             window, page, _, known = step
             end = time_range.end
             order = self._judged(page, window, end, known)
+            is_over = order.is_over or page.is_last(longest)
+            base = order.steps[-1] if order.steps else 0
+            if base and not is_over:
+                # Before the page is passed on: then others may help at once.
+                time_range.reached(order.steps[0], base)
             yield [
                 *progress,
                 *self._within(page, known, end if order.is_over and time_range.shared else None),
             ]
-            if order.is_over or page.is_last(longest):
+            if is_over:
                 self._ended(page)
                 break
             longest = max(longest, len(page.data))
-            base = order.steps[-1] if order.steps else 0
-            if base:
-                time_range.reached(order.steps[0], base)
             step = self._by_time(window, page, order)
             if step is None and base == window.start + 1 and base != tied:
                 tied = base
