@@ -21,7 +21,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from bench.lab import Corpus, cogniac, read_corpus
+from bench.lab import SECOND, Corpus, cogniac, read_corpus
 from etl import schema
 from etl.cli import settings_for
 from etl.extract.log import Log, Run, StreamHead
@@ -172,14 +172,15 @@ def log(corpus: Corpus) -> Callable[[], object]:
     return keep
 
 
-def extract(_corpus: Corpus, url: str, in_flight: str = "8") -> Callable[[], object]:
-    """Our extract stage: all streams of a group read side by side, and nothing done with them."""
+def extract(corpus: Corpus, url: str, in_flight: str = "8") -> Callable[[], object]:
+    """Our extract stage over the times of all records: streams side by side, nothing done with them."""
     home = Path(tempfile.mkdtemp())
     asking = {**cogniac(url, home), "SIGHTGLASS_CONCURRENCY": in_flight}
     settings = settings_for({}, asking, Path("/dev/null"))
     session: Any = source_module("cogniac").connect(settings)
     now = datetime.now(UTC)
-    checkpoint = Checkpoint(None, 0, round(now.timestamp() * 1_000_000))
+    start, end = (seconds * SECOND for seconds in corpus.range)
+    checkpoint = Checkpoint(None, start, end)
 
     def read() -> None:
         for group in session.streams(SourceContext(lambda: now, lambda *_, **__: [], now)):

@@ -14,7 +14,7 @@ from etl.event import heard
 from etl.extract.bounded_queue import BoundedQueue
 from etl.extract.stream import Bundle, size_of
 
-WORTH = 2
+WORTH = 3
 """Pages that must seem to be left of a range before it is shared."""
 FIRST = 4
 """Pages that one reader reads before the rest is shared: small increments are read by one alone."""
