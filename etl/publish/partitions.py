@@ -115,10 +115,14 @@ class _Cutter:
     def _divided(self, each: Partition) -> Iterator[Partition]:
         """Yield the partition in pieces; rows of one time stay together."""
         time, most = quote(self.table.by_month), self.most
+        # A piece begins with the time of which one row is the first of so many. Times are counted before they
+        # are put in order: there are fewer of them than rows.
         firsts = self.connection.execute(
-            f"SELECT DISTINCT strftime(min(moment), '%Y-%m-%dT%H%M%S-%f'), epoch_us(min(moment)) AS first "
-            f"FROM (SELECT {time} AS moment, (row_number() OVER (ORDER BY {time}) - 1) // {most} AS piece "
-            f"FROM {relation(self.table)} WHERE {condition(self.table, each)}) GROUP BY piece ORDER BY first"
+            f"SELECT strftime(moment, '%Y-%m-%dT%H%M%S-%f'), epoch_us(moment) AS first "
+            f"FROM (SELECT moment, rows, sum(rows) OVER (ORDER BY moment) AS until "
+            f"FROM (SELECT {time} AS moment, count(*) AS rows FROM {relation(self.table)} "
+            f"WHERE {condition(self.table, each)} GROUP BY moment)) "
+            f"WHERE (until - 1) // {most} * {most} >= until - rows ORDER BY first"
         ).fetchall()
         # The first piece begins where the partition began, whenever its first row is.
         edges = [(each.name, each.start), *firsts[1:]]
