@@ -41,10 +41,13 @@ canonical: Callable[[object], bytes] = _CANONICAL.encode
 """Canonical JSON of a value, as bytes: sorted keys, no spaces."""
 
 
+canonical_text: Callable[[Iterable[object]], bytes] = _CANONICAL.encode_lines
+"""Canonical JSON of many values, a line each: none holds a line break, which is \\n in a string."""
+
+
 def canonical_lines(values: Iterable[object]) -> list[str]:
     """Canonical JSON of many values, each as text."""
-    # JSON text on one line holds no line break: in a string it is written as \n.
-    return _CANONICAL.encode_lines(values).decode().split("\n")[:-1]
+    return canonical_text(values).decode().split("\n")[:-1]
 
 
 def text_of(value: object) -> str | None:

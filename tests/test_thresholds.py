@@ -11,6 +11,10 @@ import pytest
 from conftest import Row, Sightglass
 from hostile import DETECTIONS, Placed, cogniac, of_cogniac, record, serving
 
+from etl import schema
+from etl.extract.stream import THE_RUN
+from etl.load.after_load import after_load
+
 BEFORE, LATER = 1_700_000_000.5, 4_000_000_000
 """Seconds since 1970: long before the test is run, and long after."""
 
@@ -135,3 +139,20 @@ def test_an_application_without_subjects_ends_its_thresholds(
         ("cat", 0.9, None),
         ("dog", None, at),
     ] == [(subject, threshold, until) for subject, threshold, _, until in history(sightglass.home)]
+
+
+def test_what_follows_from_applications_is_worked_out_where_some_came() -> None:
+    """Not after each batch of detections; what was done by hand may be about any stream."""
+    source = schema.source("cogniac")
+    done = {
+        name: [each.splitlines()[0] for each in after_load(source, streams)]
+        for name, streams in {
+            "detections": {"detections", "subjects"},
+            "applications": {"applications", "detections"},
+            "by hand": {THE_RUN},
+        }.items()
+    }
+
+    assert [] == done["detections"]
+    assert 3 == len(done["applications"])
+    assert done["applications"] == done["by hand"]

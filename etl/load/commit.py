@@ -4,7 +4,7 @@ What is committed follows from the batch and from the tables before it: no clock
 state. So a run, the run after one that was killed, and a rebuild make the same of the same parts.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -148,8 +148,7 @@ class Committer:
                 self._act_all(each, lineage)
             if batch.moves_cursors:
                 self._run_store.mark_ranges([mark for each in batch.streams for mark in each.last_marks()])
-            if any(each.has_content for each in batch.streams):
-                self._settle()
+            self._settle({name for each in batch.streams if each.has_content for name in each.brought})
             self._enter_all(batch)
             if batch.number is not None:
                 self._run_store.apply_log(self._declared.name, batch.number)
@@ -246,9 +245,9 @@ class Committer:
         own = f"{self._declared.name}/{name}"
         return own if schema.has_statement(own) else f"etl/{name}"
 
-    def _settle(self) -> None:
-        """Work out what follows, as the source says in SQL, from the rows that were written."""
-        for statement in after_load(self._declared):
+    def _settle(self, streams: Collection[str]) -> None:
+        """Work out what follows, as the source says in SQL, from what was written of these streams."""
+        for statement in after_load(self._declared, streams) if streams else ():
             self._warehouse.execute(statement, run_id=self._run_store.run_id)
 
     def _enter_all(self, batch: Batch) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from etl.compute import pc
 from etl.declaration import Column
-from etl.values import EARLIEST, LATEST, Form, canonical_lines, epoch_micros, text_of
+from etl.values import EARLIEST, LATEST, Form, canonical_text, epoch_micros, text_of
 
 # Made once: making a scalar, pyarrow looks for pandas each time.
 TRUE = pa.scalar(value=True)
@@ -81,13 +81,25 @@ def _all_numbers(values: Sequence[Any]) -> pa.Array | None:
 
 def _json(values: Sequence[Any]) -> pa.Array:
     try:
-        given = [row for row, value in enumerate(values) if value is not None]
-        texts: list[str | None] = [None] * len(values)
-        for row, text in zip(given, canonical_lines([values[row] for row in given]), strict=True):
-            texts[row] = text
-        return pa.array(texts, pa.string())
+        lines = _lines(canonical_text(values), len(values))
     except (ValueError, OverflowError, TypeError, RecursionError):
         return pa.array(_each(values, text_of), pa.string())
+    return pc.if_else([value is None for value in values], None, lines) if values.count(None) else lines
+
+
+def _lines(text: bytes, count: int) -> pa.Array:
+    """Return the lines of a text that ends with a line break, without a text of Python for each.
+
+    ValueError where they are not as many.
+    """
+    if not text.isascii():
+        text.decode()
+    places = pa.py_buffer(packed("i", (0, len(text) - 1)))
+    whole = pa.StringArray.from_buffers(1, places, pa.py_buffer(text))
+    lines = pc.split_pattern(whole, "\n").values
+    if len(lines) != count:
+        raise ValueError("JSON that takes more than one line")
+    return lines
 
 
 def _each(values: Sequence[Any], convert: Callable[[Any], Any]) -> list[Any]:

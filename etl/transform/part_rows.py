@@ -1,6 +1,6 @@
 """What parts of the log stand for: their rows, and what their streams did besides."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,6 +92,11 @@ class StreamBatch:
     def has_content(self) -> bool:
         """Whether the tables may change by it."""
         return bool(self.contributions) or any(map(is_content, self.actions))
+
+    @property
+    def brought(self) -> Collection[str]:
+        """The streams of which it may have brought something: those that it feeds too."""
+        return {self.name, *self.contributions}
 
     def last_marks(self) -> list[Mapping[str, Any]]:
         """Return how far ranges were read: of what was said of each range the last."""
