@@ -113,6 +113,12 @@ class Table:
         yield f"CREATE TABLE IF NOT EXISTS {self.qualified} (\n    {inside}\n)"
         yield from self.comments()
 
+    @property
+    def no_rows(self) -> str:
+        """A query for its columns, and none of its rows."""
+        nulls = (f"CAST(NULL AS {column.sql}) AS {quote(name)}" for name, column in self.columns.items())
+        return f"SELECT {', '.join(nulls)} WHERE false"
+
     def comments(self, kind: Literal["TABLE", "VIEW"] = "TABLE") -> Iterator[str]:
         """Yield the statements that put the docs into the database."""
         yield f"COMMENT ON {kind} {self.qualified} IS {literal(self.declared.doc)}"

@@ -80,6 +80,13 @@ def statements(zone: str = UTC) -> Iterator[str]:
         yield from view.ddl(zone)
 
 
+def with_read(path: Path) -> list[View]:
+    """Return the view of one file, after the views that it reads; ConfigError as `read` has it."""
+    view = read(path)
+    files = [folder("sql") / "staging" / f"{name}.sql" for name in dict.fromkeys(READ.findall(view.query))]
+    return [*(each for file in files for each in with_read(file)), view]
+
+
 def read(path: Path) -> View:
     """Return the view of one file; ConfigError says what is wrong with its comment."""
     schema = path.parent.name

@@ -1,6 +1,5 @@
 """The command line: one module per command, the only place that prints."""
 
-import atexit
 import importlib
 import logging
 import os
@@ -10,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -96,7 +95,7 @@ def main() -> None:
             code = _command()
             with suppress(BrokenPipeError):
                 sys.stdout.flush()
-        _leave(code)
+        sys.exit(code)
     except click.ClickException as error:
         tell_usage(error)
         sys.exit(error.exit_code)
@@ -111,13 +110,6 @@ def main() -> None:
     except Exception:  # noqa: BLE001 -- whatever it is, it is a bug of ours, and must show where it is
         tell_bug(traceback.format_exc())
         sys.exit(BUG)
-
-
-def _leave(code: int | None) -> NoReturn:
-    """End the process; what it holds is given back by the system at once, not piece by piece by Python."""
-    atexit._run_exitfuncs()  # noqa: SLF001 -- as Python does before it takes itself apart
-    sys.stderr.flush()
-    os._exit(code or 0)
 
 
 def _command() -> Any:  # noqa: ANN401 -- click does not say what a command returns

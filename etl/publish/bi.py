@@ -253,16 +253,11 @@ def definitions(prefix: str, zone: str, home: Path, until: str = NOW) -> Iterato
     yield from (f"CREATE SCHEMA IF NOT EXISTS {source.name}" for source in sources)
     # What looks at a view binds it again, and that of a table finds its files each time: until the others are
     # made, empty ones stand in for these.
-    yield from (f"CREATE OR REPLACE VIEW {table.qualified} AS\n{_empty(table)}" for table in tables)
+    yield from (f"CREATE OR REPLACE VIEW {table.qualified} AS\n{table.no_rows}" for table in tables)
     yield from views.statements(zone)
     for table in tables:
         yield f"CREATE OR REPLACE VIEW {table.qualified} AS\n{query(table, prefix, until)}"
         yield from table.comments("VIEW")
-
-
-def _empty(table: Table) -> str:
-    nulls = (f"CAST(NULL AS {column.sql}) AS {quote(name)}" for name, column in table.columns.items())
-    return f"SELECT {', '.join(nulls)}"
 
 
 def query(table: Table, prefix: str, until: str = NOW) -> str:

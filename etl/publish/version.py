@@ -45,8 +45,7 @@ class Version:
             for part, each in held.items()
             if start is None or each.partition.end is None or each.partition.end > start
         ]
-        columns = ", ".join(f"NULL::{column.sql} AS {quote(name)}" for name, column in table.columns.items())
-        none = f"SELECT {columns} WHERE false"
+        none = table.no_rows
         rows = f"FROM read_parquet([{', '.join(files)}], union_by_name = true, hive_partitioning = false)"
         query = f"{none} UNION ALL BY NAME {rows}" if files else none
         self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {table.schema}")
@@ -60,10 +59,10 @@ class Version:
         self._connection.execute(f"DROP VIEW {name}; CREATE TABLE {name} AS FROM held; DROP TABLE held")
 
     def show_mart(self, name: str) -> None:
-        """Make a mart over tables that are shown."""
-        view = views.read(schema.folder("sql") / "mart" / f"{name}.sql")
-        self._connection.execute("CREATE SCHEMA IF NOT EXISTS mart")
-        self._connection.execute(next(view.ddl()))
+        """Make a mart over tables that are shown, and what it reads besides."""
+        for view in views.with_read(schema.folder("sql") / "mart" / f"{name}.sql"):
+            self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {view.schema}")
+            self._connection.execute(next(view.ddl()))
 
     def ask(self, name: str, **parameters: object) -> list[tuple[Any, ...]]:
         """Return the answer to `sql/<name>.sql`."""

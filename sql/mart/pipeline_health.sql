@@ -115,26 +115,17 @@ refused AS (
         stream,
         partition
 ),
--- A gap names a partition, or a time in one; else it belongs to the stream, whose only partition is empty.
 missing AS (
     SELECT
-        totals.source,
-        totals.stream,
-        totals.partition,
+        source,
+        stream,
+        partition,
         count(*) AS open_gaps
-    FROM totals
-    JOIN etl.gaps AS gaps
-        ON gaps.source = totals.source
-        AND gaps.stream = totals.stream
-        AND (
-            totals.partition = ''
-            OR gaps.key = totals.partition
-            OR substr(gaps.key, 1, length(totals.partition) + 4) = totals.partition || ' at '
-        )
+    FROM staging.gaps_of_parts
     GROUP BY
-        totals.source,
-        totals.stream,
-        totals.partition
+        source,
+        stream,
+        partition
 ),
 -- What is read in whole and in part is as old as the newer of both.
 whole AS (

@@ -72,7 +72,6 @@ listed AS (
     FROM streams
     QUALIFY place <= 20
 ),
--- Which gap belongs to which part is told in mart.pipeline_health.
 gaps AS (
     SELECT
         listed.place,
@@ -81,14 +80,10 @@ gaps AS (
         gaps.since,
         row_number() OVER (PARTITION BY listed.place ORDER BY gaps.since, gaps.key) AS gap_place
     FROM listed
-    JOIN etl.gaps AS gaps
+    JOIN staging.gaps_of_parts AS gaps
         ON gaps.source = listed.source
         AND gaps.stream = listed.stream
-        AND (
-            listed.partition = ''
-            OR gaps.key = listed.partition
-            OR starts_with(gaps.key, listed.partition || ' at ')
-        )
+        AND gaps.partition = listed.partition
     LEFT JOIN neurons.media AS media
         ON gaps.source = 'neurons'
         AND media.media_id = gaps.key
