@@ -4,15 +4,13 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-import duckdb
 import pytest
 from report_page import DESKTOP, Shown, browser, empty, opened, written
+from support.report_data import COGNIAC, FILM, NEURONS, NOW, ODD, RUNS, filled, of
 
 from etl import views
 from etl.publish.report import LONGEST, bounded, page
@@ -21,81 +19,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 __all__ = ["browser"]  # a fixture
-
-NOW = datetime(2026, 7, 31, 12, tzinfo=UTC)
-ODD = 'a/b?c#d %20&"><img src=x onerror=alert(1)>\\é'
-"""An id that could end an address, or the page."""
-FILM = "50%/../#video/x"
-COGNIAC = """
-    INSERT INTO cogniac.applications BY NAME
-    SELECT unnest([$odd, 'pl%61in', '']) AS application_id, unnest(['Twin', 'Twin', 'Nameless']) AS name;
-    INSERT INTO cogniac.application_thresholds BY NAME
-    SELECT $odd AS application_id, 'scratch' AS subject_uid, 0.8 AS threshold;
-    INSERT INTO cogniac.threshold_history BY NAME
-    SELECT
-        $odd AS application_id, 'scratch' AS subject_uid, 0.8 AS threshold, $now - to_days(60) AS valid_from;
-    INSERT INTO cogniac.results BY NAME
-    SELECT
-        application_id, 'M' || number AS media_id, '' AS focus_key,
-        $now - to_days(CAST(number % 30 AS INTEGER)) AS updated_at
-    FROM (SELECT unnest([$odd, 'pl%61in']) AS application_id), range(600) AS numbers (number);
-    INSERT INTO cogniac.detections BY NAME
-    SELECT
-        application_id, media_id, '' AS focus_key, 'D' || media_id AS detection_id, 'scratch' AS subject_uid,
-        'model' AS asserted_by, updated_at, updated_at AS created_at,
-        CASE
-            WHEN updated_at = $now - to_days(7) AND application_id = $odd THEN 0.9 ELSE 0.1
-        END AS probability
-    FROM cogniac.results
-    UNION ALL
-    SELECT
-        '' AS application_id, 'M0' AS media_id, '' AS focus_key, 'late' AS detection_id,
-        'scratch' AS subject_uid, 'model' AS asserted_by, $now + to_days(days) AS updated_at,
-        $now + to_days(days) AS created_at, 0.5 AS probability
-    FROM (SELECT unnest([-3, 400]) AS days);
-"""
-NEURONS = """
-    INSERT INTO neurons.media BY NAME
-    SELECT
-        unnest([$film, 'other']) AS media_id, unnest(['Film', 'Other']) AS name, 'video' AS type,
-        $now AS created_at;
-    INSERT INTO neurons.frame_metrics BY NAME
-    SELECT
-        media_id, 'metrics' AS asset, frame, 'focus' AS metric, frame * 1.0 AS time_s, 60.0 - frame AS value
-    FROM neurons.media, range(CASE media_id WHEN 'other' THEN 4 ELSE 9 END) AS frames (frame);
-"""
-RUNS = """
-    INSERT INTO etl.runs BY NAME
-    SELECT 'run' || age AS run_id, $now - to_hours(age * $every) AS started_at, 'ok' AS status, '1' AS version
-    FROM range(10) AS ages (age);
-    INSERT INTO etl.run_streams BY NAME
-    SELECT
-        run_id, 'cogniac' AS source, unnest(['applications', 'subjects']) AS stream, '' AS partition,
-        'ok' AS status,
-        0 AS fetched, 0 AS inserted, 0 AS updated, 0 AS unchanged, 0 AS quarantined, 0 AS requests,
-        0 AS retries, 0 AS bytes
-    FROM etl.runs;
-    INSERT INTO etl.gaps BY NAME
-    SELECT
-        'cogniac' AS source, 'subjects' AS stream, 'S' || number AS key, 'the name' AS what,
-        $now - to_days(number) AS since, 1 AS attempts, $now AS next_at
-    FROM range(5) AS numbers (number);
-"""
-
-
-def filled(script: str, **named: object) -> duckdb.DuckDBPyConnection:
-    """A database with what a script puts into it."""
-    connection = empty()
-    given = {"now": NOW, "odd": ODD, "film": FILM, "every": 24, **named}
-    for statement in script.split(";")[:-1]:
-        asked = {name: value for name, value in given.items() if f"${name}" in statement}
-        connection.execute(statement, asked or None)
-    return connection
-
-
-def of(kind: str, name: str) -> str:
-    """The address of a page within the file."""
-    return f"#{kind}/{quote(name, safe='')}"
 
 
 @pytest.fixture(scope="module")
@@ -327,101 +250,6 @@ def test_what_is_left_out_is_told_where_it_is(browser: "Browser", tmp_path: Path
     assert [earlier, earlier, ""] == [*cuts.values()]
 
 
-def streams(*names: str) -> str:
-    """A run that read these streams of Cogniac well, and one before it that read more."""
-    before = (
-        "SELECT unnest(['applications', 'detections']) AS stream, unnest(['', 'gone']) AS partition, "
-        "'r1' AS run_id"
-    )
-    return f"""
-    INSERT INTO etl.runs BY NAME
-    SELECT
-        unnest(['r1', 'r2']) AS run_id, $now - to_hours(unnest([3, 1])) AS started_at, 'ok' AS status,
-        '1' AS version;
-    INSERT INTO etl.run_streams BY NAME
-    SELECT
-        *, 'cogniac' AS source, 'ok' AS status, 0 AS fetched, 0 AS inserted, 0 AS updated, 0 AS unchanged,
-        0 AS quarantined, 0 AS requests, 0 AS retries, 0 AS bytes
-    FROM ({before} UNION ALL SELECT unnest({[*names]}) AS stream, '' AS partition, 'r2' AS run_id)
-    WHERE {bool(names)};
-    """  # noqa: S608
-
-
-MADE = "up to date when this report was made. Runs leave out 1 more."
-
-
-@pytest.mark.parametrize(
-    ("script", "said"),
-    [
-        (streams("applications", "subjects"), f"All 2 streams were {MADE}"),
-        (streams("applications"), f"The only stream was {MADE}"),
-        (streams(), "No stream is read."),
-    ],
-    ids=["two", "one", "none"],
-)
-def test_streams_that_are_read_are_counted(
-    browser: "Browser", tmp_path: Path, script: str, said: str
-) -> None:
-    """One that runs leave out is not up to date, and no stream is not all."""
-    with filled(script) as connection:
-        path = written(tmp_path, page(connection, NOW))
-    with opened(browser, path, now=NOW) as shown:
-        found = shown.text("#health .answer")
-
-    assert said == found[2:]
-
-
-APART = """
-    INSERT INTO etl.runs BY NAME
-    SELECT 'r1' AS run_id, $now - to_hours(1) AS started_at, 'ok' AS status, '1' AS version;
-    INSERT INTO etl.run_streams BY NAME
-    SELECT
-        'r1' AS run_id, 'cogniac' AS source, 'detections' AS stream, unnest(['a_b', 'axb']) AS partition,
-        'ok' AS status, 0 AS fetched, 0 AS inserted, 0 AS updated, 0 AS unchanged, 0 AS quarantined,
-        0 AS requests, 0 AS retries, 0 AS bytes;
-    INSERT INTO etl.gaps BY NAME
-    SELECT
-        'cogniac' AS source, 'detections' AS stream, 'axb at 1' AS key, 'records' AS what,
-        $now - to_days(3) AS since, 1 AS attempts, $now AS next_at;
-"""
-
-
-def test_what_is_missing_is_told_of_its_own_part(browser: "Browser", tmp_path: Path) -> None:
-    """No id is a pattern that others fit."""
-    with filled(APART) as connection:
-        path = written(tmp_path, page(connection, NOW))
-    with opened(browser, path, now=NOW) as shown:
-        found = [(line[0].strip(), len(line)) for line in shown.cells("#streams")[1:]]
-
-    assert [
-        ("cogniac detections axb", 4),
-        ("1 missing: records (axb at 1, since 28 July 2026)", 1),
-        ("cogniac detections a_b", 4),
-    ] == found
-
-
-UNDONE = """
-    UPDATE etl.runs SET status = 'undone' WHERE run_id = 'r2';
-    UPDATE etl.run_streams SET status = 'undone' WHERE run_id = 'r2';
-"""
-
-
-def test_run_that_was_undone_is_no_fault(browser: "Browser", tmp_path: Path) -> None:
-    """The one before it is the last, and its streams are well."""
-    with filled(streams("applications") + UNDONE) as connection:
-        path = written(tmp_path, page(connection, NOW))
-    with opened(browser, path, now=NOW) as shown:
-        found = [shown.text(each)[skip:] for each, skip in (("#health .answer", 2), ("#last-run", 0))]
-
-    assert [
-        "All 2 streams were up to date when this report was made.",
-        (
-            "The last run began on 31 July 2026, 09:00 UTC and ended well. "
-            "1 run in the week up to it, none of which ended badly."
-        ),
-    ] == found
-
-
 OLDER = """
     const { DateTimeFormat } = Intl;
     Intl.DateTimeFormat = function (locale, options) {
@@ -501,64 +329,6 @@ def test_a_source_without_data_is_not_spoken_of(
 
     assert [["health", *sections]] * 2 == [found, again]
     assert ["to-application" if source == "cogniac" else "to-video"] == selects
-
-
-HOUR = timedelta(hours=1)
-OLD = "The data of Cogniac are older than is usual"
-AHEAD = "By the clock of this device these data come from the future"
-
-
-@pytest.mark.parametrize(
-    ("every", "later", "age", "warning"),
-    [
-        (24, timedelta(seconds=20), "less than a minute ago", ""),
-        (24, 3 * HOUR, "3 hours ago", ""),
-        (24, 24.9 * HOUR, "24 hours ago", ""),
-        (24, 30 * HOUR, "30 hours ago", OLD),
-        (1, 30 * HOUR, "30 hours ago", OLD),
-        (168, 168 * HOUR, "7 days ago", ""),
-        (168, 170 * HOUR, "7 days ago", OLD),
-        (24, -2 * timedelta(minutes=1), "less than a minute ago", ""),
-        (24, -400 * HOUR, "", AHEAD),
-    ],
-)
-def test_age_is_told_by_the_clock_of_the_reader(
-    light: dict[int, Shown], every: int, later: timedelta, age: str, warning: str
-) -> None:
-    """What is older than is usual between loads is warned of; of a clock that is wrong no age is told.
-
-    Who leaves the page open over night is told too.
-    """
-    shown = light[every]
-    shown.page.clock.set_fixed_time(NOW + later)
-    shown.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-
-    assert f"Cogniac: loaded on 31 July 2026, 12:00 UTC{age and f', {age}'}." == shown.text("#fresh")
-    told = shown.page.locator("#stale").inner_text()
-    assert (bool(warning), True) == (bool(told), told.startswith(warning))
-
-
-def test_age_is_told_at_once(light: dict[int, Shown]) -> None:
-    """The page that is opened says it."""
-    light[24].page.clock.set_fixed_time(NOW + 50 * HOUR)
-    light[24].page.reload()
-
-    assert light[24].text("#fresh").endswith(", 2 days ago.")
-    assert light[24].text("#stale").startswith(OLD)
-
-
-@pytest.fixture(scope="module")
-def light(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Shown]]:
-    """Reports whose source is loaded every so many hours; without the charting library, to be opened fast."""
-    with ExitStack() as pages:
-        found = {}
-        for every in (1, 24, 168):
-            with filled(COGNIAC + RUNS, every=every) as connection:
-                text = page(connection, NOW)
-            text = re.sub(r'(id="library">)[^<]*', r"\1", text)
-            path = written(tmp_path_factory.mktemp("light"), text)
-            found[every] = pages.enter_context(opened(browser, path, now=NOW))
-        yield found
 
 
 MANY = """
