@@ -86,6 +86,7 @@ SLOW = {
     "test_report.py",
     "test_report_pages.py",
     "test_report_reading.py",
+    "test_report_streams.py",
     "test_resume.py",
     "test_run.py::test_the_oldest_supported_duckdb_loads_the_same_rows",
     "test_run_days.py",
