@@ -43,8 +43,10 @@ there are about."""
 JOINS = 4
 """Records that a page repeats of the one before it, at most: by these it is seen to join."""
 OVERLAP = 3600
-UNJOINED = 20
-"""Records of the last page of each application: that it is where it belongs shows by the page after it."""
+AT_ONCE = {"SIGHTGLASS_CONCURRENCY": "2"}
+UNJOINED = 30
+"""Records of the last page of each reader, of which there are three: one of each application, and one more.
+That a page is where it belongs shows by the page after it."""
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +110,7 @@ def test_killed_anywhere(
         # Each state is met for sure; how often, is for chance.
         what, moment = "first load", Moment([*STATES.values()][number][0], 1, "before")
     if what == "first load":
-        killed = place(tmp_path / "place", served)
+        killed = place(tmp_path / "place", served, **AT_ONCE)
     else:
         shutil.copytree(first.folder, tmp_path / "place")
         killed = Sightglass(tmp_path / "place", first.settings)

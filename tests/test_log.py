@@ -2,7 +2,10 @@
 
 import base64
 import json
+import os
 import stat
+import subprocess
+import sys
 import tarfile
 from collections.abc import Sequence
 from datetime import date
@@ -13,6 +16,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 import pytest
+from conftest import ROOT
 
 from etl.errors import EnvironmentFaultError
 from etl.extract.log import Log, Part, Run, StreamHead
@@ -238,6 +242,45 @@ def test_after_a_part_that_could_not_be_written_none_is(tmp_path: Path) -> None:
             writer.seal(HEADS, [Received(0, 7, [page])], sealed_at=8, ends_batch=True)
 
     assert [] == log.parts()
+
+
+LIMITED = """
+import gc, os, resource, signal, sys
+from pathlib import Path
+from etl.errors import EnvironmentFaultError
+from etl.extract.log import Log, Run, StreamHead
+from etl.extract.log_writer import LogWriter, Received
+from etl.extract.stream import File, Page
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+folder = Path(sys.argv[1])
+body = os.urandom(int(sys.argv[2]))
+given = [Page("detections", [b'{"a": 1}'], {}), File("media", "m1", {}, body), Page("subjects", [b"{}"], {})]
+writer = LogWriter(Log(folder), Run("run", 1, "0"), "2026-03-31", 0)
+try:
+    writer.seal([StreamHead("detections", "", 9)], [Received(0, 7, given)], sealed_at=8, ends_batch=True)
+except EnvironmentFaultError as error:
+    print(str(error).partition(": ")[2])
+del writer
+gc.collect()
+print([path.name for path in folder.rglob("*.part")], len(os.listdir("/proc/self/fd")))
+"""
+
+
+@pytest.mark.parametrize("size", [3_000_000, 100_000], ids=["while it is written", "at its end"])
+def test_what_cannot_be_written_is_let_go_of(tmp_path: Path, size: int) -> None:
+    """No file is left, none stays open, and nothing is said once Python finds what was not closed."""
+    asked = [sys.executable, "-X", "dev", "-c", LIMITED, str(tmp_path), str(size)]
+    ran = subprocess.run(
+        asked, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    alone = [sys.executable, "-X", "dev", "-c", "import os; print(len(os.listdir('/proc/self/fd')))"]
+    usual = subprocess.run(alone, capture_output=True, text=True, check=True).stdout.strip()
+
+    assert "" == ran.stderr
+    why = "Error writing bytes to file. Detail: [errno 27] File too large; make room"
+    assert [why, f"[] {usual}"] == ran.stdout.splitlines()
 
 
 def test_records_are_read_back_however_deep_they_are(tmp_path: Path) -> None:

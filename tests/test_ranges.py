@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from etl.errors import SourceError
 from etl.extract.ranges import FIRST, PRICE, WIDE, RangeReader, Read, TimeRange, unread
-from etl.extract.stream import Bundle, Page
+from etl.extract.stream import MARK_RANGE, Action, Bundle, Page
 
 PAGE = 5
 END = 10_000
@@ -68,24 +68,52 @@ def test_every_record_comes_however_many_read(times: set[int], most: int) -> Non
     assert sorted(times) == sorted(set(found))
 
 
-@pytest.mark.parametrize(("end", "at_once"), [(WIDE - 1, 0), (WIDE, 16)])
-def test_guesses_cost_few_requests(end: int, at_once: int) -> None:
+FOUND_NOTHING: list[Bundle] = [[Page("made-up", [])], [Action(MARK_RANGE, {})]]
+"""What a reader delivers of a range in which nothing is."""
+
+
+@pytest.mark.parametrize(
+    ("end", "known", "at_once"),
+    [(WIDE - 1, 0, 0), (WIDE, 0, 16), (400 * WIDE, 0, 16), (WIDE, 10**6, 0)],
+    ids=["usual", "wide", "very wide", "wide and known"],
+)
+def test_guesses_cost_few_requests(end: int, known: int, at_once: int) -> None:
     """Where much seems to be left and nothing is, a range is taken over for some pages that have come.
 
-    In a wide one each reader takes one over, once, for none.
+    In a wide one each reader takes one over for none; but where all that has come was known, as it is where
+    an application has been quiet for days.
     """
     begun: list[TimeRange] = []
 
     def read(time_range: TimeRange) -> Iterator[Bundle]:
         begun.append(time_range)
-        for page in range(0 if time_range.shared else 4 * FIRST):
+        if time_range.shared:
+            yield from FOUND_NOTHING
+            return
+        for page in range(4 * FIRST):
             time_range.reached(page, page + 1)
-            yield [Page("made-up", [])]
+            yield [Page("made-up", [b"1"])]
 
-    bundles = list(RangeReader(16).read(TimeRange(0, end, 0), read))
+    bundles = list(RangeReader(16).read(TimeRange(0, end, 0), read, known))
 
-    assert 4 * FIRST == len(bundles)
+    assert 4 * FIRST == sum(
+        1 for bundle in bundles for each in bundle if isinstance(each, Page) and each.records
+    )
     assert 1 < len(begun) <= 1 + at_once + 4 * FIRST / PRICE
+
+
+def test_a_page_of_one_time_is_no_reason_to_share() -> None:
+    """It covers the time since the page before: what is left is no more than that makes likely."""
+    begun: list[TimeRange] = []
+
+    def read(time_range: TimeRange) -> Iterator[Bundle]:
+        begun.append(time_range)
+        for page in range(1, 4):
+            time_range.reached(page * WIDE // 4, page * WIDE // 4)
+            yield [Page("made-up", [b"1"])]
+
+    assert 3 == len(list(RangeReader(16).read(TimeRange(0, WIDE, 0), read)))
+    assert 1 == len(begun)
 
 
 def test_what_nobody_has_looked_into_is_not_divided() -> None:

@@ -29,6 +29,7 @@ from etl.errors import EnvironmentFaultError
 from etl.extract.log import Log, Part, Run, StreamHead
 from etl.extract.log_writer import LogWriter, Received
 from etl.extract.stream import Page
+from etl.pipeline import hand_over
 from etl.pipeline.transform_worker import PartTransformer, TransformWorker
 from etl.transform.part_rows import PartRows
 
@@ -291,6 +292,23 @@ def test_what_cannot_be_handed_over_is_told_with_its_reason(
         monkeypatch.setattr(mmap, "mmap", full)
         with pytest.raises(EnvironmentFaultError, match="handed from one process to another: Too many open"):
             there.rows(first)
+
+
+def test_after_a_part_that_could_not_be_named_no_rows_are_given(
+    sealed: tuple[Log, list[Part]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would be those of the part before, which the process makes once it can be told of it."""
+    log, (first, second, third) = sealed
+    with closing(TransformWorker(log, "cogniac")) as there:
+        there.start()
+        there.rows(first)
+        with monkeypatch.context() as full:
+            full.setattr(hand_over, "send_fds", refused)
+            for each in (second, third):
+                with pytest.raises(EnvironmentFaultError, match="handed from one process to another"):
+                    there.rows(each)
+        with pytest.raises(EnvironmentFaultError, match="handed from one process to another"):
+            there.rows(third)
 
 
 def test_key_that_interrupts_reaches_the_run_alone() -> None:

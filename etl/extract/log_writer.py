@@ -111,7 +111,7 @@ class LogWriter:
         for each in received:
             for delivery in each.bundle:
                 part.lines.append(self._line(part, each, delivery))
-        stored = [self._finish(file) for file in part.files.values()]
+        stored = [self._finish(file, part) for file in part.files.values()]
         head = Head(
             FORMAT, part.number, self._run, sealed_at, list(streams), stored, ends_batch, moves_cursors
         )
@@ -119,7 +119,7 @@ class LogWriter:
         with self._writing(part, entry):
             body = b"".join(ENCODER.encode(each) + b"\n" for each in [head, *part.lines])
             entry.out.write(body + ENCODER.encode(Seal(xxhash.xxh3_64_hexdigest(body))) + b"\n")
-        self._finish(entry)
+        self._finish(entry, part)
         return Part(part.number, self._run.run_id, entry.path)
 
     def _line(self, part: _Open, received: Received, delivery: Delivery) -> Line:
@@ -154,9 +154,9 @@ class LogWriter:
             part.files[name] = file
         return part.files[name]
 
-    def _finish(self, file: "_File") -> StoredFile:
+    def _finish(self, file: "_File", part: _Open) -> StoredFile:
         """Make sure that a file is on disk, under its name."""
-        with self._writing(None, file):
+        with self._writing(part, file):
             file.close()
             sync(file.aside)
             stored = StoredFile(
@@ -167,14 +167,13 @@ class LogWriter:
         return stored
 
     @contextmanager
-    def _writing(self, part: _Open | None, file: "_File") -> Iterator[None]:
+    def _writing(self, part: _Open, file: "_File") -> Iterator[None]:
         """Leave nothing behind where writing fails, and say what can be done about it."""
         try:
             yield
         except BaseException as error:
-            for each in [file, *(part.files.values() if part else ())]:
-                with suppress(OSError):
-                    each.aside.unlink(missing_ok=True)
+            for each in [file, *part.files.values()]:
+                each.give_up()
             if not isinstance(error, OSError):
                 raise
             self._failed = EnvironmentFaultError(
@@ -196,6 +195,15 @@ class _File:
         make_private(self.path.parent)
         self.aside.touch(mode=0o600)
         return io.BufferedWriter(pa.CompressedOutputStream(str(self.aside), "zstd"), AT_ONCE)
+
+    def give_up(self) -> None:
+        """Leave nothing behind, neither on disk nor to be written once Python lets go of this."""
+        out = vars(self).get("out")
+        with suppress(OSError, ValueError):
+            if out:
+                out.close()
+        with suppress(OSError):
+            self.aside.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Write the end."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from etl.errors import SourceError
 from etl.event import heard
 from etl.extract.bounded_queue import BoundedQueue
-from etl.extract.stream import Bundle, size_of
+from etl.extract.stream import Bundle, Page, size_of
 
 WORTH = 3
 """Pages that must seem to be left of a range before it is shared."""
@@ -23,8 +23,8 @@ PRICE = 2
 bursts, and where nothing is left, a request was for nothing."""
 WIDE = 2 * 86_400 * 1_000_000
 """Microseconds from which on a range is no usual increment, but a backfill, a first load or what was missed
-in days. It is shared by all readers once its first page has come: that costs each of them a request for
-nothing, at most, and once."""
+in days. It is shared by all readers once a page of it has brought what was not known: that costs each of them
+a request for nothing, at most."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,7 +45,9 @@ class TimeRange:
 
     def reached(self, oldest: int, newest: int) -> None:
         """Note the times between which the latest page lies: everything before its newest has come."""
-        self.pace, self.at = max(1.0, newest - oldest), max(newest, self.at)
+        # Of a page of one time, what it covers is the time since the page before.
+        self.pace = newest - oldest or max(0, newest - self.at) or self.pace
+        self.at = max(newest, self.at)
 
 
 def unread(start: int, end: int, done: Iterable[tuple[int, int]]) -> Iterator[TimeRange]:
@@ -76,36 +78,37 @@ class RangeReader:
         self._most = most
         self._spare = threading.Semaphore(most - 1)
 
-    def read(self, time_range: TimeRange, read: Read) -> Iterator[Bundle]:
+    def read(self, time_range: TimeRange, read: Read, known: int = 0) -> Iterator[Bundle]:
         """Yield the bundles of a range as they come, in no order once there is more than one reader.
 
-        One that fails does not stop the others; its error is raised when they have come to their ends.
+        Up to `known` it was read before. One that fails does not stop the others; its error is raised when
+        they have come to their ends.
         """
         is_wide = time_range.end - time_range.start >= WIDE
-        alone = 1 if is_wide else FIRST
-        credit = self._most * PRICE if is_wide else FIRST
         begun = read(time_range)
         for number, bundle in enumerate(begun, 1):
             yield bundle
-            if number >= alone and _left(time_range) >= WORTH:
-                shared = _Shared(self._spare, read, credit, is_wide=is_wide)
-                yield from shared.bundles(time_range, begun)
+            at_once = is_wide and time_range.at > known
+            if (at_once or number >= FIRST) and _left(time_range) >= WORTH:
+                credit = self._most * PRICE if at_once else FIRST
+                yield from _Shared(self._spare, read, credit, guesses=at_once).bundles(time_range, begun)
                 return
 
 
 class _Shared:
     """One range that is shared among readers."""
 
-    def __init__(self, spare: threading.Semaphore, read: Read, credit: int, *, is_wide: bool) -> None:
+    def __init__(self, spare: threading.Semaphore, read: Read, credit: int, *, guesses: bool) -> None:
         self._own = threading.Semaphore(0)
         """The place of the stream itself, once its first reader has come to its end."""
         self._spare = spare
         self._read = read
-        self._is_wide = is_wide
+        self._guesses = guesses
+        """Whether what nobody has looked into yet is divided too."""
         self._items: BoundedQueue[Bundle | _Over] = BoundedQueue(4)
         self._busy: list[TimeRange] = []
         self._credit = credit
-        """Pages that have come and paid for no range yet."""
+        """Pages that have brought records and paid for no range yet."""
 
     def bundles(self, time_range: TimeRange, begun: Iterator[Bundle]) -> Iterator[Bundle]:
         """Yield the bundles of a range that one reader has begun."""
@@ -117,7 +120,7 @@ class _Shared:
                     self._employ()
                 item = self._items.get()
                 if not isinstance(item, _Over):
-                    self._credit += 1
+                    self._credit += any(isinstance(each, Page) and bool(each.records) for each in item)
                     yield item
                     continue
                 self._busy.remove(item.time_range)
@@ -137,8 +140,7 @@ class _Shared:
             if (place := next(places, None)) is None:
                 return
             self._credit -= PRICE
-            # What nobody has looked into is divided in wide ranges alone: what is there is a guess.
-            later = _later_half(busiest, busiest.pace if self._is_wide else 0.0)
+            later = _later_half(busiest, busiest.pace if self._guesses else 0.0)
             self._start(later, self._read(later), place)
 
     def _start(self, time_range: TimeRange, bundles: Iterator[Bundle], place: threading.Semaphore) -> None:

@@ -4,25 +4,16 @@ Python runs one thread at a time. What makes rows keeps it busy, and whoever ask
 then waits for it hundreds of times a second. So the rows of a large load are made elsewhere, from the log.
 """
 
-import errno
-import io
-import mmap
 import os
-import pickle
 import subprocess
 import sys
-import tempfile
 import traceback
 from collections import deque
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
-from socket import MSG_CTRUNC, recv_fds, send_fds, socket, socketpair
-from struct import Struct
+from socket import socket, socketpair
 from threading import Lock
-from typing import IO, Any
-
-import pyarrow as pa
 
 from etl import plugins, schema
 from etl.compute import pc
@@ -33,6 +24,7 @@ from etl.extract.log_reader import DamagedPartError, read
 from etl.extract.log_writer import Received
 from etl.extract.stream import SETTLE_QUARANTINE, Action, Delivery
 from etl.pipeline.areas import own_areas
+from etl.pipeline.hand_over import receive, send
 from etl.setting import declared
 from etl.sources import source_module
 from etl.transform.batch import Transformer
@@ -49,13 +41,6 @@ from etl.values import Cursor
 
 NAMED_AT_ONCE = 2
 """Parts that the process knows of: while the rows of one are fetched, it works on the next."""
-INDEX = Struct("<Q")
-"""How it is told where in what is handed over all but its tables begins."""
-KILLED = (
-    "the process that makes rows of records was killed: is there enough memory? "
-    "What was received is kept, the next run goes on from there"
-)
-
 
 START = f"""
 import os, sys
@@ -143,6 +128,8 @@ class TransformWorker:
         self._is_refused = False
         """Whether the machine has no room for another process: the rows are made here."""
         self._unknown: list[str] = []
+        self._lost: EnvironmentFaultError | None = None
+        """Why a part could not be named to the process."""
         self._lock = Lock()
         self._expected: deque[Part] = deque()
         """Parts whose rows will be asked for, and that were not named to the process yet."""
@@ -177,10 +164,11 @@ class TransformWorker:
 
     def _rows_there(self, channel: socket) -> PartRows:
         with self._lock:
-            error = self._name_next()
-        if error:
-            raise error
-        made = _receive(channel)
+            # Once one could not be named, what comes back would be taken for the rows of another.
+            self._lost = self._lost or self._name_next()
+        if self._lost:
+            raise self._lost
+        made = receive(channel)
         with self._lock:
             self._named.popleft()
             self._name_next()
@@ -193,7 +181,7 @@ class TransformWorker:
     def _name_next(self) -> EnvironmentFaultError | None:
         """Name the next parts to the process; the error where that cannot be: it will come again."""
         while self._channel and self._expected and len(self._named) < NAMED_AT_ONCE:
-            if error := _send(self._channel, self._expected[0]):
+            if error := send(self._channel, self._expected[0]):
                 return error
             self._named.append(self._expected.popleft())
         return None
@@ -249,96 +237,11 @@ def _without_credentials(environ: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-class _Pickler(pickle.Pickler):
-    """Writes the rows in an object into the file as Arrow has them, and notes where they are."""
-
-    def __init__(self, body: IO[bytes], file: IO[bytes]) -> None:
-        super().__init__(body, protocol=5)
-        self._file = file
-
-    def persistent_id(self, obj: object) -> tuple[int, int] | None:
-        """Return where a table is in the file: from which byte, up to which without it."""
-        if not isinstance(obj, pa.Table):
-            return None
-        begin = self._file.tell()
-        with pa.ipc.new_stream(self._file, obj.schema) as stream:
-            stream.write_table(obj)
-        return begin, self._file.tell()
-
-
-class _Unpickler(pickle.Unpickler):
-    """Finds the rows where they are in memory that both processes share: none are copied.
-
-    As buffers of pickle, each would be an object of Python, for which DuckDB would wait time and again.
-    """
-
-    def __init__(self, body: IO[bytes], held: pa.Buffer) -> None:
-        super().__init__(body)
-        self._held = held
-
-    def persistent_load(self, pid: tuple[int, int]) -> pa.Table:
-        """Return the table that is there."""
-        begin, end = pid
-        return pa.ipc.open_stream(self._held.slice(begin, end - begin)).read_all()
-
-
-def _send(channel: socket, what: object) -> EnvironmentFaultError | None:
-    """Hand something over in a file that has no name: the tables in it, then all else.
-
-    The error where that cannot be: nobody is there any more, or there is no room.
-    """
-    body = io.BytesIO()
-    try:
-        with _nameless() as file:
-            _Pickler(body, file).dump(what)
-            end = file.tell()
-            file.write(body.getbuffer())
-            file.flush()
-            send_fds(channel, [INDEX.pack(end)], [file.fileno()])
-    except OSError as error:
-        return _lost(error)
-    return None
-
-
-def _lost(error: OSError) -> EnvironmentFaultError:
-    """Return what is to be told where rows cannot be handed over."""
-    if isinstance(error, ConnectionError):
-        return EnvironmentFaultError(KILLED)
-    return EnvironmentFaultError(
-        f"rows cannot be handed from one process to another: {error.strerror or error}; see to its limits. "
-        "What was received is kept, the next run goes on from there"
-    )
-
-
-def _nameless() -> IO[bytes]:
-    """Return a file in memory where the machine has such, else one that is gone once it is closed."""
-    with suppress(AttributeError, PermissionError):
-        return os.fdopen(os.memfd_create("rows"), "wb")
-    return tempfile.TemporaryFile()
-
-
-def _receive(channel: socket) -> Any:  # noqa: ANN401 -- whatever was sent
-    """Return what was handed over; EnvironmentFaultError where nobody is there any more."""
-    try:
-        told, numbers, flags, _ = recv_fds(channel, INDEX.size, 1)
-        if not numbers:
-            # Without room for one more open file, what came with the message is dropped.
-            lacks_room = flags & MSG_CTRUNC or told
-            return _lost(OSError(errno.EMFILE, "Too many open files") if lacks_room else ConnectionError())
-        with os.fdopen(numbers[0], "rb") as file:
-            held = pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except OSError as error:
-        return _lost(error)
-    (end,) = INDEX.unpack(told)
-    # Nobody but our own process can have written it.
-    return _Unpickler(io.BytesIO(held.slice(end)), held).load()
-
-
 def serve_parent(source: str, folder: str, number: str) -> None:
     """Make rows of the parts that the process which started this one names, until it can name no more."""
     channel = socket(fileno=int(number))
     transformer = PartTransformer(Log(Path(folder)), source)
-    while isinstance(part := _receive(channel), Part):
+    while isinstance(part := receive(channel), Part):
         made: tuple[PartRows, list[str]] | Exception
         try:
             made = transformer.rows(part), transformer.transformer.unknown()
@@ -346,5 +249,5 @@ def serve_parent(source: str, folder: str, number: str) -> None:
             # Handed over, an error forgets where it came from.
             error.add_note("".join(traceback.format_tb(error.__traceback__)))
             made = error
-        if _send(channel, made):
+        if send(channel, made):
             return

@@ -304,8 +304,9 @@ class Cogniac:
     def _scanned(self, application_id: str, stats: RequestStats, checkpoint: Checkpoint) -> Iterator[Bundle]:
         """Yield the records changed between two times, oldest first."""
         scan = Scan(self._api, application_id, checkpoint, stats)
+        known = int(checkpoint.cursor or 0)
         for time_range in unread(checkpoint.start, checkpoint.end, checkpoint.done):
-            for bundle in self._readers.read(time_range, scan.bundles):
+            for bundle in self._readers.read(time_range, scan.bundles, known):
                 yield from in_parts(bundle)
         yield [scan.watermark()]
 
