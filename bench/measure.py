@@ -5,9 +5,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -46,12 +47,9 @@ def measured(
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         began = time.perf_counter()
         process = subprocess.Popen(command, env=dict(environ), stdout=out, stderr=err)
-        together = 0
-        while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
-            together = max(together, _held(_family(process.pid)))
-            time.sleep(EVERY_SECONDS)  # what is measured has the cores meanwhile
-        _, status, usage = ended
-        seconds = time.perf_counter() - began
+        with _watched(process.pid) as held:
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
@@ -60,8 +58,26 @@ def measured(
             raise CommandError(f"{' '.join(command)} left with {process.returncode}: {said}")
         told = out.read().strip()
     cpu_s = usage.ru_utime + usage.ru_stime
-    peak = max(together, usage.ru_maxrss * 1024)
+    peak = max(*held, usage.ru_maxrss * 1024)
     return Cost(seconds, cpu_s, peak, json.loads(told) if told.startswith(b"{") else {})
+
+
+@contextmanager
+def _watched(pid: int) -> Iterator[list[int]]:
+    """Provide what a process and all below it hold, added to every so often; the first is nothing."""
+    held, is_over = [0], threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(EVERY_SECONDS):  # what is measured has the cores meanwhile
+            held.append(_held(_family(pid)))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield held
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def _family(pid: int) -> list[int]:
