@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, NewType, get_origin, get_type_hints
@@ -268,7 +267,6 @@ KINDS: Mapping[Any, Callable[[Setting, str, str], Any]] = {
 """What a setting may be, and how a value is read as that."""
 
 
-@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether the host is this machine itself."""
     try:

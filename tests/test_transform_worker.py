@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+from socket import socket
 from typing import Any, NoReturn
 
 import pytest
@@ -27,9 +28,10 @@ from support.kills import (
 
 from etl.errors import EnvironmentFaultError
 from etl.extract.log import Log, Part, Run, StreamHead
+from etl.extract.log_reader import read
 from etl.extract.log_writer import LogWriter, Received
 from etl.extract.stream import Page
-from etl.pipeline import hand_over
+from etl.pipeline import hand_over, transform_worker
 from etl.pipeline.transform_worker import PartTransformer, TransformWorker
 from etl.transform.part_rows import PartRows
 
@@ -123,6 +125,28 @@ def test_parts_that_are_expected_give_the_rows_of_each(sealed: tuple[Log, list[P
         made += [there.rows(each) for each in (*parts[1:], *parts, *parts)]
 
     assert expected == list(map(plain, made))
+
+
+def test_the_process_knows_the_next_part_before_its_rows_are_asked_for(
+    sealed: tuple[Log, list[Part]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more than that: the rows of all others would wait in memory."""
+    log, parts = sealed
+    named, send = list[object](), hand_over.send
+
+    def told(channel: socket, what: object) -> EnvironmentFaultError | None:
+        named.append(what)
+        return send(channel, what)
+
+    monkeypatch.setattr(transform_worker, "send", told)
+    with closing(TransformWorker(log, "cogniac")) as there:
+        there.start()
+        for each in parts:
+            there.expect(each)
+        before = list(named)
+        there.rows(parts[0])
+
+    assert (parts[:2], parts) == (before, named)
 
 
 def test_a_process_that_is_gone_is_told_where_its_rows_are_waited_for(
@@ -221,6 +245,29 @@ def test_a_run_with_two_processes_leaves_what_one_would(placed: Sightglass, expe
     """All tables are the same, whoever made the rows."""
     assert not died(placed, Moment(START_AT_ONCE, 0))
     assert expected == content(placed.home)
+
+
+def test_what_there_is_when_the_process_begins_is_a_part(placed: Sightglass) -> None:
+    """So that it has something to do: the rest of what is received, which is not much here, is another."""
+    parts = []
+    for worth in (20_000, 10**9):
+        own = placed.but_for({"SIGHTGLASS_HOME": f"home-{worth}"})
+        limits = with_limits(part_bytes=10**9, batch_bytes=10**9, worth_bytes=worth)
+        assert not died(own, Moment(limits, 0))
+        log = Log(own.folder / f"home-{worth}" / "raw" / "cogniac")
+        parts.append(sum("detections" in each for each in (streams_of(log, part) for part in log.parts())))
+
+    assert [2, 1] == parts
+
+
+def streams_of(log: Log, part: Part) -> set[str]:
+    """The streams of which records are in a part."""
+    return {
+        each.stream
+        for one in read(log, part).received
+        for each in one.bundle
+        if isinstance(each, Page) and each.records
+    }
 
 
 def test_a_killed_transform_ends_the_run(placed: Sightglass, expected: Tables) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -320,15 +319,9 @@ def _media_id_of(record: bytes) -> object:
 
 def _query_of(link: str) -> Params:
     """Return the parameters in a link; none where it is no address."""
-    return dict(_pairs_of(link))
-
-
-@lru_cache(maxsize=256)
-def _pairs_of(link: str) -> Sequence[tuple[str, str]]:
-    """Return what `_query_of` does, as pairs; the link of a page is looked at again and again."""
     with suppress(ValueError):
-        return parse_qsl(urlsplit(link).query)
-    return []
+        return dict(parse_qsl(urlsplit(link).query))
+    return {}
 
 
 def _time_in(text: str | None) -> int | None:
