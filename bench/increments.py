@@ -79,6 +79,8 @@ def turn(lab: Lab, url: str, home: Path) -> dict[str, Cost]:
     own = lab.folder("home")
     _publish_as_there(home, own)
     shutil.copyfile(home / "warehouse.duckdb", own / "warehouse.duckdb")
+    # Else what is measured waits until all of the copy is on the disk: a warehouse that is there already is.
+    os.sync()
     publish = [SIGHTGLASS, "publish", "--home", own]
     # Makes bi.duckdb anew, which names its folder.
     lab.cost(publish)
