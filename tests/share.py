@@ -113,6 +113,7 @@ SLOW = {
     "test_third_source.py::test_a_run_that_is_killed_is_gone_on_with_without_loss_or_duplicate",
     "test_tutorial.py::test_each_command_shows_what_the_page_says",
     "test_ui.py",
+    "test_ui_server.py",
     "test_undo.py",
     "test_unreported.py",
     "test_upgrade.py",
@@ -232,7 +233,7 @@ FEWER = {
     "test_target_iceberg_server.py::test_rows_are_those_of_the_lake": 0,
     "test_third_source.py::test_a_rebuild_and_a_run_that_finds_nothing_leave_tables_and_cursors_as_they_are": 0,  # noqa: E501 -- a name
     "test_third_source.py::test_a_run_that_is_killed_is_gone_on_with_without_loss_or_duplicate": 0,
-    "test_ui.py::test_it_reads_what_is_published_and_nothing_else": 10,
+    "test_ui_server.py::test_it_reads_what_is_published_and_nothing_else": 10,
     "test_undo.py::test_a_kill_at_any_moment_changes_nothing_or_all": 2,
     "test_undo.py::test_a_lost_word_of_what_was_undone_is_written_again": 0,
     "test_undo.py::test_the_next_run_reads_again_what_was_undone": 0,

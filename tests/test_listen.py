@@ -14,7 +14,7 @@ from support.listening import (
 from etl.listen.access import RateLimit
 
 IMPATIENT = """
-import etl.listen.server as server
+import etl.http_server as server
 server.REQUEST_SECONDS = 0.2
 """
 

@@ -1,20 +1,18 @@
 """The server of the page: on this machine alone, and gone soon after it was told to stop."""
 
 import asyncio
-import contextlib
-import logging
-import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import uvicorn
 from starlette.types import ASGIApp
 
 from etl.errors import EnvironmentFaultError
+from etl.http_server import Server
 
 HOST = "127.0.0.1"
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 BACKLOG = 64
+MOST_CONNECTIONS = 64
+"""A browser has six at a time; others on this machine, who do not know the address, can hold no more."""
 DRAIN_SECONDS = 2
 """How long answers may take that are on their way when it is told to stop."""
 
@@ -43,41 +41,13 @@ def serve(listener: socket.socket, app: ASGIApp, end: Callable[[], None]) -> Non
         runner.run(_Server(app, end).serve([listener]))
 
 
-class _Server(uvicorn.Server):
-    """A server that a signal ends, and nothing else."""
+class _Server(Server):
+    """A server that lets what is at work end with it."""
 
     def __init__(self, app: ASGIApp, end: Callable[[], None]) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http="h11",
-                ws="none",
-                loop="asyncio",
-                lifespan="off",
-                interface="asgi3",
-                log_config=None,
-                log_level=logging.CRITICAL,
-                access_log=False,  # it would show the address
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=DRAIN_SECONDS,
-            )
-        )
+        super().__init__(app, MOST_CONNECTIONS, timeout_graceful_shutdown=DRAIN_SECONDS)
         self._end = end
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Let a signal end the server."""
-        loop = asyncio.get_running_loop()
-        # What goes wrong with one connection is its client's to notice: no traceback.
-        loop.set_exception_handler(lambda _loop, _context: None)
-        for each in SIGNALS:
-            # Who starts a command in the background, or with nohup, has it ignore signals.
-            if signal.getsignal(each) is not signal.SIG_IGN:
-                loop.add_signal_handler(each, self._stop)
-        yield
-
-    def _stop(self) -> None:
-        self.force_exit = self.should_exit
-        self.should_exit = True
+    def told_to_stop(self) -> None:
+        """End queries beside the loop, which has answers to send."""
         asyncio.get_running_loop().run_in_executor(None, self._end)
