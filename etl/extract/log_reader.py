@@ -68,7 +68,7 @@ def read(log: Log, part: Part) -> Contents:
         stored = {each.path: log.folder / each.path for each in told.files}
         for each in told.files:
             _verify(stored[each.path], each.size, each.checksum)
-        records = {_stream(path): iter(_lines(at)) for path, at in stored.items() if path.endswith(LINES)}
+        records = {_stream(path): _each(_lines(at)) for path, at in stored.items() if path.endswith(LINES)}
         bodies = {_stream(path): _bodies(at) for path, at in stored.items() if path.endswith(FILES)}
         received = [
             Received(by, at, [delivery])
@@ -119,6 +119,13 @@ def _lines(path: Path) -> list[bytes]:
     if len(lines) < 2 or lines.pop():  # noqa: PLR2004 -- one line, and nothing after its end
         raise DamagedPartError(f"{path} breaks off")
     return lines
+
+
+def _each(lines: list[bytes]) -> Iterator[bytes]:
+    """Yield the lines, and let go of each: what is made of them takes as much."""
+    lines.reverse()
+    while lines:
+        yield lines.pop()
 
 
 def _unreadable(path: Path, error: OSError) -> Exception:

@@ -21,7 +21,8 @@ FIRST = 4
 PRICE = 2
 """Pages that must have come for each range that is taken over. How much is left is a guess: changes come in
 bursts, and where nothing is left, a request was for nothing."""
-WIDE = 2 * 86_400 * 1_000_000
+SECOND = 1_000_000
+WIDE = 2 * 86_400 * SECOND
 """Microseconds from which on a range is no usual increment, but a backfill, a first load or what was missed
 in days. It is shared by all readers once a page of it has brought what was not known: that costs each of them
 a request for nothing, at most."""
@@ -171,6 +172,9 @@ def _left(time_range: TimeRange) -> float:
 def _later_half(time_range: TimeRange, pace: float) -> TimeRange:
     """Take the later half of what is left of a range away from its reader; of it `pace` is guessed."""
     middle, end = (time_range.at + time_range.end) // 2, time_range.end
+    # Of a whole second nobody prints other digits than it has.
+    whole = middle // SECOND * SECOND
+    middle = whole if whole > time_range.at else middle
     time_range.end = middle
     time_range.shared = True
     return TimeRange(middle, end, middle, pace, shared=True)

@@ -98,6 +98,8 @@ class PartPipeline:
         sealed = self._seals.submit(self._seal, drained, self._latest, ends_batch=ends_batch)
         self._latest = self._transforms.submit(self._transform, sealed, [each.repeats for each in drained])
         self._parts.append((self._latest, _counts(drained)))
+        # Once it is sealed it is let go, though this may wait for long: it is as much as a part.
+        del drained
         if ends_batch:
             parts, self._parts = self._parts, []
             self._wait(BATCHES_AT_ONCE - 1)

@@ -44,6 +44,7 @@ from etl.values import Cursor, chunked, datetime_of, micros_of, moment
 
 FOREVER_DAYS = 365_000
 """Days from which on none is so old: further back than a date can be."""
+SECOND = 1_000_000
 ENTRIES_AT_ONCE = 100
 """Refused records and files that are replayed by one part."""
 
@@ -201,7 +202,8 @@ class SourceLoader:
         settings, stats, name = self._context.settings, buffer.stats, buffer.stream.name
         overlap, lag = (round(seconds * 1_000_000) for seconds in (settings.overlap, settings.lag))
         if (reread := self._context.reread) is not None:
-            return Checkpoint(None, reread.start, reread.end)
+            # APIs are asked up to whole seconds: what is left of the last one is wanted too.
+            return Checkpoint(None, reread.start, -(-reread.end // SECOND) * SECOND)
         end = micros_of(self._now()) + buffer.stream.ahead - lag
         buffer.kind = self._declared.cursor_of(name)
         if buffer.kind != "time" or isinstance(stats.cursor, str):

@@ -269,10 +269,16 @@ class Cogniac:
             yield [page]
         named = {uid for each in self._found.values() for uid in each.subjects}
         missing = sorted(named - known)
-        for first in range(0, len(missing), SUBJECTS_AT_ONCE):
-            asked = {"ids": ",".join(missing[first : first + SUBJECTS_AT_ONCE])}
-            answer = self._api.get(Records, f"/1/tenants/{self._login.tenant}/subjects", stats, asked)
+        while missing:
+            some = missing[:SUBJECTS_AT_ONCE]
+            answer = self._api.get(
+                Records, f"/1/tenants/{self._login.tenant}/subjects", stats, {"ids": ",".join(some)}
+            )
             yield [Page("subjects", answer.data, self._tenant())]
+            known = {each.subject_uid for each in readable(answer.data, Subject)}
+            # An answer may hold fewer than were asked for: the others are asked for as long as some come.
+            left = [uid for uid in some if uid not in known] if known & set(some) else []
+            missing = [*left, *missing[SUBJECTS_AT_ONCE:]]
 
     def _listed(self, what: str, stats: RequestStats) -> Iterator[Page]:
         """Pages of a list of the tenant, which goes on as long as answers hold a `last_key`, or a `next`."""

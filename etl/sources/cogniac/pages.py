@@ -64,9 +64,13 @@ class DetectionPage(NamedTuple):
         """The times of those records that have one."""
         return [time for time in self.times if time is not None]
 
+    def in_place(self, time: int) -> list[bytes]:
+        """Return the records that changed at this time, in their order."""
+        return [bytes(record) for record, at in zip(self.data, self.times, strict=True) if at == time]
+
     def at(self, time: int) -> set[bytes]:
         """Return the records that changed at this time."""
-        return {bytes(record) for record, at in zip(self.data, self.times, strict=True) if at == time}
+        return set(self.in_place(time))
 
     def since(self, time: int) -> "Tail":
         """Return the records that changed at this time or later, and those whose time cannot be read."""

@@ -7,7 +7,7 @@ followed as it is. A list that leads to no end that way has not been read.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from etl.errors import SourceError
@@ -53,22 +53,23 @@ class Scan:
         self._settled = position.settled
         self._about = {"source": "cogniac", "stream": "detections", "partition": application_id}
         self._lock = threading.Lock()
-        self._newest = self._latest = 0
+        self._newest = self._latest = self._longest = 0
         self._is_sorted = True
+        self._heads: dict[int, frozenset[bytes]] = {}
+        """By the start of a range, the records with which its list begins, as `name_of` names them."""
 
     def bundles(self, time_range: TimeRange) -> Iterator[Bundle]:
         """Yield the pages of records changed within a range of time, and of those without a readable time."""
-        window = Window(max(0, time_range.start - 1), self._end)
-        step: Step | None = Step(window, self._pages.first(window))
+        step: Step | None = self._first(time_range)
         progress: list[Delivery] = []
-        longest = tied = 0
+        tied = 0
         for _ in range(1, MOST_PAGES):
             if step is None:
                 break
             window, page, _, known = step
             end = time_range.end
-            order = self._judged(page, window, end, known)
-            is_over = order.is_over or page.is_last(longest)
+            order = self._proven(self._judged(page, window, end, known), window, page, end)
+            is_over = order.is_over or page.is_last(self._longest)
             base = order.steps[-1] if order.steps else 0
             if base and not is_over:
                 # Before the page is passed on: then others may help at once.
@@ -80,7 +81,7 @@ class Scan:
             if is_over:
                 self._ended(page)
                 break
-            longest = max(longest, len(page.data))
+            self._longest = max(self._longest, len(page.data))
             step = self._by_time(window, page, order)
             if step is None and base == window.start + 1 and base != tied:
                 tied = base
@@ -94,6 +95,17 @@ class Scan:
         if time_range.shared and self._is_sorted:
             yield self._mark(time_range, time_range.end)
 
+    def _first(self, time_range: TimeRange) -> Step:
+        """Return the first page of a range."""
+        if not time_range.shared:
+            window = Window(max(0, time_range.start - 1), self._end)
+            return Step(window, self._pages.first(window))
+        # Another reader ends there: from a second before, for the service may round what it is asked for.
+        window = Window(max(0, time_range.start - SECOND), self._end)
+        page = self._pages.first(window)
+        self._heads[time_range.start] = frozenset(map(name_of, page.data))
+        return Step(window, page)
+
     def watermark(self) -> Watermark:
         """How far the cursor may move once all ranges have been read to their ends, and what was odd."""
         notices = []
@@ -102,7 +114,7 @@ class Scan:
         if self._latest:
             notices.append(
                 f"records are dated after the end that was asked for, the latest {moment(self._latest)}: "
-                "they are loaded, and the cursor stays before them"
+                "those that came are loaded, and the cursor stays before them"
             )
         return Watermark(self._newest or None, holds=not self._is_sorted, notice="; ".join(notices))
 
@@ -116,6 +128,34 @@ class Scan:
             self._latest = max([self._latest, *(time for time in page.known_times if time >= self._end)])
         fresh = [time for time in page.known_times if time not in known.times]
         return order._replace(is_over=True) if fresh and min(fresh) >= self._end else order
+
+    def _proven(self, order: Order, window: Window, page: DetectionPage, end: int) -> Order:
+        """Return what a page proves, of its end only what others bear out.
+
+        Records that were corrected meanwhile can stand in their old places with times beyond that end, and so
+        can those whose times were wrong from the beginning.
+        """
+        if not order.is_over:
+            return order
+        if end >= self._end:
+            return order._replace(is_over=self._leads_nowhere(window, page))
+        beyond = {name_of(each) for each, at in zip(page.data, page.times, strict=True) if at and at >= end}
+        if beyond.isdisjoint(self._heads.get(end, ())):
+            head = self._pages.first(Window(end - 1, self._end))
+            return order._replace(is_over=not beyond.isdisjoint(map(name_of, head.data)))
+        return order
+
+    def _leads_nowhere(self, window: Window, page: DetectionPage) -> bool:
+        """Whether the next few pages, too, hold nothing from before the end that was asked for."""
+        links = self._pages.links(window)
+        for _ in range(CLEAR):
+            more = links.after(page)
+            if more is None:
+                break
+            if any(time < self._end for time in more.known_times):
+                return False
+            page = more
+        return True
 
     def _ended(self, page: DetectionPage) -> None:
         """Take note of a page after which nothing follows: here a few records in order prove enough."""
@@ -185,7 +225,8 @@ class Scan:
 
     def _mark(self, time_range: TimeRange, until: int) -> Bundle:
         """Return what tells a later run how far the range was read, should this one be broken off."""
-        until = min(until, self._settled)
+        # What was asked for ends with a whole second.
+        until = min(until, self._settled, self._end)
         if until <= time_range.start:
             return []
         newest = min(self._newest, until) or None
@@ -205,17 +246,17 @@ class Scan:
         When the two ends do not meet, records in the middle may be missing, which can be read by no means the
         API documents: they are a gap.
         """
-        known = page.at(time)
+        known = page.in_place(time)
         for more in self._linked(time, page):
             yield self._within(more)
-            known |= more.at(time)
+            known += more.in_place(time)
             if goes_beyond(more.known_times, time) or not more.next:
                 return
         other = self._pages.other_end(time, self._end)
-        found = other.at(time)
+        found = other.in_place(time)
         yield self._within(other)
         is_reached = not other.next or all(each < time for each in other.known_times[-CLEAR:])
-        if not found or not (found & known or is_reached):
+        if not found or not (_meet(known, found) or is_reached):
             yield [Action("mark_skipped", {"application_id": self._application_id, "microseconds": time})]
 
     def _linked(self, time: int, page: DetectionPage) -> Iterator[DetectionPage]:
@@ -231,6 +272,16 @@ class Scan:
         """Return the page after all records of a time; None where there is none."""
         found = self._pages.beyond(time, self._end)
         return found and Step(*found, time)
+
+
+def _meet(known: Sequence[bytes], found: Sequence[bytes]) -> bool:
+    """Whether records read from one end and from the other have met, for these come in the reverse order.
+
+    A service can turn the times round and leave the order of those that share one as it was.
+    """
+    there = set(found)
+    shared = [each for each in dict.fromkeys(known) if each in there]
+    return bool(shared) and found[-len(shared) :] == shared[::-1]
 
 
 def _bases(steps: tuple[int, ...], start: int) -> Iterator[int]:
