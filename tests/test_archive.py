@@ -4,17 +4,30 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 from conftest import Plant, Sightglass, serving, table
-from support.archives import HEAT, PICTURE, archived, assets, gaps, medium, path_of, row_of
+from support.archives import (
+    HEAT,
+    PICTURE,
+    archived,
+    as_published,
+    assets,
+    gaps,
+    medium,
+    path_of,
+    row_of,
+)
+from support.tables import differing, everything
 
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.demo.script import FOREVER, LOGIN_PAGE, Answer, Clock, CutOff, Rule, Script
 from etl.sources.neurons.pictures import NAMES
 
 IN_NEURONS = ("neurons", "assets")
+STATES = "SELECT state, error, _run_id, _loaded_at FROM neurons.assets WHERE asset = 'heat' ORDER BY media_id"
 
 
 @pytest.fixture
@@ -267,6 +280,36 @@ def test_a_file_that_is_lost_is_fetched_again(plant: Plant, sightglass: Sightgla
     assert (0, row_of("a", "heat", PICTURE)) == (ran.code, assets(sightglass.home, "heat")[0])
     assert ("b/heat", "skipped", None) == (key, *lost[2:4])
     assert "answered 404" in error
+
+
+def states(sightglass: Sightglass) -> list[tuple[Any, ...]]:
+    """What readers are told of the heat maps, as the warehouse says too: state, error, by which run, when."""
+    told = as_published(sightglass.home, STATES)
+    assert told == table(sightglass.home, STATES)
+    return told
+
+
+def test_readers_see_what_became_of_a_file_that_was_archived(plant: Plant, sightglass: Sightglass) -> None:
+    """Lost and not fetched again, then wanted no more: its row is that of the run, and of the log too."""
+    put(plant, a=PICTURE)
+    assert sightglass("run").code == 0
+    ((*first, by_first, at_first),) = states(sightglass)
+    (sightglass.home / "archive" / path_of(PICTURE)).unlink()
+    assert sightglass("run", SIGHTGLASS_ARCHIVE_DISK="0.000001").code == 0
+    ((*lost, by_second, at_second),) = states(sightglass)
+    assert sightglass.but_for({"SIGHTGLASS_NEURONS_ARCHIVE": ""})("run").code == 0
+    ((*unwanted, by_third, at_third),) = states(sightglass)
+    before = everything(sightglass.home)
+    verified = sightglass("verify", "neurons", "--quick")
+    rebuilt = sightglass("rebuild", "--json")
+
+    gone = "it is not in the archive any more"
+    assert [["archived", None], ["skipped", gone], ["skipped", None]] == [first, lost, unwanted]
+    assert 3 == len({by_first, by_second, by_third})
+    assert at_first < at_second < at_third
+    assert (0, 0, {}) == (verified.code, rebuilt.code, differing(before, everything(sightglass.home))), (
+        verified.err
+    )
 
 
 def test_a_picture_that_was_made_anew_is_archived_anew(plant: Plant, sightglass: Sightglass) -> None:

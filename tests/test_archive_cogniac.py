@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import Plant, Sightglass, serving, table
-from support.archives import archived, gaps, path_of
+from support.archives import archived, as_published, gaps, path_of
 from support.kills import AT_A_COMMIT, Moment, content, died, place
 from support.tables import differing, everything
 
@@ -19,6 +19,7 @@ FILES = """
     SELECT media_id, rendition, state, archive_path, content_type, bytes, error
     FROM cogniac.media_files ORDER BY ALL
 """
+WRITTEN = "SELECT media_id FROM cogniac.media_files WHERE _run_id ="
 SIZE = CogniacSize(applications=1, records=6)
 SMALL = {"SIGHTGLASS_COGNIAC_ARCHIVE": "454"}
 
@@ -179,6 +180,24 @@ def test_a_file_that_is_lost_is_fetched_again(plant: Plant, sightglass: Sightgla
 
     assert [kept(each) for each in media(plant)] == table(sightglass.home, FILES)
     assert {kept(each)[3] for each in media(plant)} == archived(sightglass.home).keys()
+
+
+def test_a_file_that_is_lost_is_missing_for_readers_too(plant: Plant, sightglass: Sightglass) -> None:
+    """Though no limit lets it be fetched again: its row is that of the run, and of the log too."""
+    assert sightglass("run").code == 0
+    first, *others = media(plant)
+    (sightglass.home / "archive" / kept(first)[3]).unlink()
+    ran = sightglass("run", "--json", SIGHTGLASS_ARCHIVE_DISK="0.000001")
+    told, before = as_published(sightglass.home, FILES), everything(sightglass.home)
+    by_this_run = as_published(sightglass.home, f"{WRITTEN} '{ran.report['run_id']}'")
+    verified = sightglass("verify", "cogniac", "--quick")
+    rebuilt = sightglass("rebuild", "--json")
+
+    lost = (first, "454", "missing", None, *kept(first)[4:6], "it is not in the archive any more")
+    assert sorted([lost, *map(kept, others)]) == told == table(sightglass.home, FILES)
+    assert [(first,)] == by_this_run
+    assert (0, 0, 0) == (ran.code, verified.code, rebuilt.code), verified.err
+    assert {} == differing(before, everything(sightglass.home))
 
 
 @pytest.mark.parametrize("side", ["before", "after"])

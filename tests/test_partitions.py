@@ -1,6 +1,7 @@
 """How tables are cut into files: every row stands in one of them, and a change rewrites what it touched."""
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from errno import ENOSPC
@@ -16,13 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.partitions import APRIL, COLUMNS, DELETE, INSERT, MARCH, SOON, Small, agree, made_up
 
+from etl import schema
 from etl.errors import EnvironmentFaultError
 from etl.publish import lake
 from etl.publish.limits import PUBLISH_LIMITS
 from etl.publish.parquet import PartitionWriter
+from etl.publish.partitions import digested
 from etl.publish.state import Partition
 from etl.publish.writing import Rows, write_partitions
 from etl.schema import Table
+
+SQL = schema.sql_of("etl")
 
 
 @pytest.fixture
@@ -279,6 +284,50 @@ def test_whatever_changes_is_what_readers_see(story: list[tuple[dict[int, Any], 
 
             assert [True, True] == [agree(small, name) for name in small.tables]
         small.close()
+
+
+CHANGED_IN_PLACE = re.compile(
+    r"^(?:UPDATE|MERGE INTO) (?P<table>\w+\.\w+).*?\bSET\b(?P<set>.*?)(?=^(?:FROM|WHERE|WHEN)\b|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+"""A statement that changes rows where they stand: its table, and what it sets."""
+TABLES = {table.qualified: table for source in schema.sources() for table in source.tables.values()}
+
+
+def unseen(statement: str) -> list[str]:
+    """The tables whose rows a statement changes without any column that their digest reads."""
+    return [
+        each["table"]
+        for each in CHANGED_IN_PLACE.finditer(statement)
+        if each["table"] in TABLES
+        and not {*re.findall(r"(\w+) = ", each["set"])} & {*digested(TABLES[each["table"]])}
+    ]
+
+
+def test_whatever_statement_changes_rows_in_place_is_seen() -> None:
+    """It sets a column that the digest reads, for readers keep what has the digest that it had."""
+    texts = {str(path.relative_to(SQL)): path.read_text(encoding="utf-8") for path in SQL.rglob("*.sql")}
+    found = {name for name, text in texts.items() if CHANGED_IN_PLACE.search(text)}
+    written = {name for name, text in texts.items() if re.search(r"^(?!--).*\bUPDATE\b", text, re.MULTILINE)}
+
+    assert written == found
+    assert {"cogniac/mark_lost.sql", "neurons/mark_deleted.sql", "etl/save_streams.sql"} <= found
+    assert {} == {name: tables for name, text in texts.items() if (tables := unseen(text))}
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("UPDATE neurons.assets\nSET error = NULL\nWHERE _run_id = 'a'", ["neurons.assets"]),
+        ("UPDATE neurons.assets\nSET error = NULL, _run_id = $run_id\nWHERE state = 'a'", []),
+        ("UPDATE neurons.media\nSET deleted_at = $now", []),
+        ("UPDATE neurons.media\nSET name = 'a'\nFROM named\nWHERE deleted_at = $now", ["neurons.media"]),
+        ("UPDATE etl.quarantine\nSET record = ''", ["etl.quarantine"]),
+    ],
+)
+def test_a_statement_that_no_digest_sees_is_found(statement: str, expected: list[str]) -> None:
+    """What it reads says nothing of what it changes."""
+    assert expected == unseen(statement)
 
 
 class Compared(Partition, frozen=True):

@@ -59,7 +59,7 @@ class Action:
     name: str
     """The statement `sql/<source>/<name>.sql`, or `sql/etl/<name>.sql`. The log holds it for ever."""
     parameters: Mapping[str, Any]
-    """What JSON can hold."""
+    """What JSON can hold. `$run_id` and `$now` are added: a change of what is not maintained sets them."""
 
 
 LIST_GAPS = "list_gaps"

@@ -236,7 +236,8 @@ class Committer:
             self._run_store.mark(**action.parameters)
         else:
             name = self._statement(action.name)
-            done = self._warehouse.run(name, **action.parameters, now=lineage.loaded_at)
+            known = {"run_id": lineage.run_id, "now": lineage.loaded_at}
+            done = self._warehouse.run(name, **{**known, **action.parameters})
             word = name.removeprefix(f"{self._declared.name}/{MARK}")
             if word != name and done and done[0][0]:
                 self.marked[word] = self.marked.get(word, 0) + int(done[0][0])

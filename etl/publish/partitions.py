@@ -144,9 +144,14 @@ def condition(table: Table, each: Partition) -> str:
     return f"{time} >= make_timestamptz({each.start}) AND {time} < make_timestamptz({each.end})"
 
 
+def digested(table: Table) -> list[str]:
+    """Return the columns that tell whether rows have changed: every change of a row changes one of these."""
+    return [name for name in table.maintained if name not in table.key] or table.small
+
+
 def _digest(table: Table) -> str:
-    """Return what the rows hold as one number: every change of a row changes one of these columns."""
-    columns = [name for name in table.maintained if name not in table.key] or table.small
+    """Return what the rows hold as one number."""
+    columns = digested(table)
     return f"CAST(coalesce(sum(hash({', '.join(map(quote, columns))})), 0) % {MODULUS} AS BIGINT)"
 
 

@@ -3,5 +3,7 @@ UPDATE neurons.assets
 SET
     state = 'skipped',
     archive_path = NULL,
-    error = 'it is not in the archive any more'
+    error = 'it is not in the archive any more',
+    _run_id = $run_id,
+    _loaded_at = $now
 WHERE archive_path IN (SELECT unnest(CAST($paths AS VARCHAR[])))

@@ -4,6 +4,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from conftest import Row, table
 
 PICTURE = b"\xff\xd8\xff\xfe\x00\x0ba picture\xff\xd9"
@@ -42,6 +43,12 @@ def row_of(
 def assets(home: Path, *names: str) -> list[tuple[Any, ...]]:
     """The rows of these assets."""
     return table(home, ASSETS.format(", ".join(f"'{name}'" for name in names)))
+
+
+def as_published(home: Path, query: str) -> list[tuple[Any, ...]]:
+    """The answer of what readers see to a query."""
+    with duckdb.connect(home / "bi.duckdb", read_only=True) as reader:
+        return reader.execute(query).fetchall()
 
 
 def gaps(home: Path) -> list[tuple[Any, ...]]:

@@ -32,7 +32,7 @@ PARTS = {
 }
 """Tables whose rows belong to one of another table, and by which key: with it, all of them are replaced."""
 IN_PLACE = ("neurons.media", "neurons.assets")
-"""Tables in which what Sightglass notes itself changes (`deleted_at`), and `_loaded_at` does not.
+"""Tables in which what Sightglass notes itself changes (`deleted_at`), or rows go, and no `_loaded_at` tells.
 
 All of their rows are loaded each time: one for each medium, and one for each file.
 """
