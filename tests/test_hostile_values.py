@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from conftest import Ran, Row, rows, table
+from conftest import Ran, Row, Sightglass, rows, table
 from hostile import (
     DETECTIONS,
     MEDIA,
@@ -20,6 +20,7 @@ from hostile import (
     record,
     serving,
 )
+from support.archives import as_published
 
 MICROS = T * 1_000_000
 
@@ -257,6 +258,28 @@ def test_what_comes_instead_of_a_file_is_missing(tmp_path: Path) -> None:
     again = load_files(tmp_path, dict.fromkeys(INSTEAD, b"[]"), *FILES)
 
     assert (0, []) == (again.code, rows(home, "etl.gaps"))
+
+
+def test_frame_at_no_time_of_a_video_is_refused(tmp_path: Path) -> None:
+    """Such a file is named, and the others are loaded as they are: no mart breaks, and no report."""
+    times = [-(2.0**53), -0.04, 1.5, 2.0**53, 2.0**53 + 2, -1e16, 1e30, 1e300]
+    files: dict[str, Said] = {
+        f"t{place}": json.dumps([{"time": time, "focus": 1}, {"time": 2, "focus": 0}]).encode()
+        for place, time in enumerate(times)
+    }
+    files["rate"] = b'{"fps":1e-300,"frames":[{"focus":1},{"focus":2}]}'
+    ran = load_files(tmp_path, files, "metrics")
+    home = tmp_path / "home"
+    kept = [row["time_s"] for row in rows(home, "neurons.frame_metrics") if row["frame"] == 1]
+    reported = Sightglass(tmp_path, {})("report", str(tmp_path / "report.html"))
+    marts = as_published(home, "SELECT DISTINCT second FROM mart.frame_curves ORDER BY ALL")
+    falls = as_published(home, "SELECT second FROM mart.attention_drop")
+
+    limits = "is not within -9.0072e+15 to 9.0072e+15"
+    wrong = [f"{time} {limits}" for time in [*times[4:], 1 / 1e-300]]
+    assert (4, times[:4], True) == (ran.code, sorted(kept, key=times.index), balanced(ran))
+    assert sorted(("$.time_s", why) for why in wrong) == refused(home)
+    assert (0, [(-(2**53),), (-1,), (1,), (2,), (2**53,)], [(2,)]) == (reported.code, marts, falls)
 
 
 def test_page_behind_an_old_link_has_it_renewed_once(tmp_path: Path) -> None:

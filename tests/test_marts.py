@@ -11,16 +11,19 @@ import os
 import re
 import sys
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from subprocess import run
 
 import duckdb
 import pytest
+from support import edges
 from support.marts import CASES, CLOCK, FOUND, ROOT, VIEWS, create, header, load, made, zone_of
 
 from etl import schema, views
 from etl.declaration import TYPES
 from etl.errors import ConfigError
+from etl.publish import report
 
 Rows = list[tuple[str | None, ...]]
 every_view = pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
@@ -185,6 +188,28 @@ def test_comments_arrive_in_the_database(view: views.View) -> None:
         found = connection.execute(query, {"schema": view.schema, "view": view.name}).fetchall()
 
     assert {"": view.doc, **view.columns} == dict(found)
+
+
+@pytest.mark.parametrize("zone", [views.UTC, "Pacific/Kiritimati", "America/Los_Angeles"])
+def test_what_declarations_admit_breaks_no_view(zone: str) -> None:
+    """Rows at the edges of what each column may hold, of one video and one application, are answered."""
+    with made(zone) as connection:
+        for table in edges.TABLES:
+            edges.fill(connection, table)
+        broken = {view: why for view in VIEWS if (why := complaint_of(connection, view))}
+
+        # What people should look at has no odd probabilities.
+        assert {"mart.review_queue": "no rows"} == broken
+        connection.execute("SET TimeZone = 'UTC'")
+        assert report.page(connection, datetime(2026, 3, 3, tzinfo=UTC))
+
+
+def complaint_of(connection: duckdb.DuckDBPyConnection, view: str) -> str:
+    """What is wrong with the answer of a view, if anything."""
+    try:
+        return "" if connection.execute(f"FROM {view}").fetchall() else "no rows"
+    except duckdb.Error as error:
+        return str(error)
 
 
 FORBIDDEN = "|".join(

@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 import msgspec
+import pyarrow as pa
 
 from etl.errors import EnvironmentFaultError
 from etl.load.duckdb_errors import first_line
@@ -80,9 +81,20 @@ def _answers(connection: duckdb.DuckDBPyConnection, made_at: datetime) -> dict[s
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, question: str, made_at: datetime) -> dict[str, list[Any]]:
-    answer = connection.sql(question, params=_named(question, made_at))
-    columns: dict[str, list[Any]] = answer.to_arrow_table().to_pydict()
+    answer = connection.sql(question, params=_named(question, made_at)).to_arrow_table()
+    form = pa.schema([field.with_type(_shown_as(field.type)) for field in answer.schema])
+    columns: dict[str, list[Any]] = answer.cast(form).to_pydict()
     return columns
+
+
+def _shown_as(kind: pa.DataType) -> pa.DataType:
+    """Return the type in which values are taken out: days as text.
+
+    A time zone can put the first moment of the year 1 on a day before it, and Python has none.
+    """
+    if pa.types.is_list(kind):
+        return pa.list_(_shown_as(kind.value_type))
+    return pa.string() if pa.types.is_date(kind) else kind
 
 
 def _named(question: str, made_at: datetime) -> dict[str, datetime] | None:
