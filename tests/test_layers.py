@@ -77,6 +77,7 @@ MAY_IMPORT = {
         *VALUES,
         "extract.forgotten",
         "extract.log",
+        "extract.mentions",
         "extract.stream",
         "files",
         "load",

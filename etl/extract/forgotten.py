@@ -5,36 +5,47 @@ Without the key nobody can tell whom a hash stands for; with it, only who knows 
 """
 
 import hmac
-import re
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import unquote
+from typing import Any
 
 import msgspec
 
 from etl.errors import EnvironmentFaultError
+from etl.extract.mentions import LONGEST_ID, UNKNOWN, Kind, Shape, normal, replaced, shape_of
 from etl.files import remedy, sync
 from etl.values import UNREADABLE, canonical
 
 NAME, KEY = "forgotten.json", "forgotten.key"
 KEY_BYTES = 32
-LONGEST_ID = 400
-"""Characters beyond which a text is no id."""
-CERTAIN = 8
-"""Characters from which on an id is taken out wherever it stands, in the midst of other letters too."""
 WORD = "[forgotten]"
 """What stands for a medium in a text that names it."""
 REMEMBERED = 200_000
 """Texts of which it is remembered whether they name anybody."""
-WORDS = tuple(map(re.compile, (r"""[^\s/?&=#,;:"'<>()\[\]{}|\\]+""", r"[\w.@+-]+", r"[\w-]+", r"[^\W_]+")))
-"""What may be an id in a text: the longest first."""
+SEVERAL = frozenset(" \t\n<>,;")
+"""What stands in no id of a person, but between several, and around one that a name goes with."""
 GONE = object()
 """What is left of a value that is the id of a medium."""
 
-Kind = Literal["medium", "person"]
+
+@dataclass(frozen=True)
+class Members:
+    """The names of members, and of columns, that say who is meant."""
+
+    about: frozenset[str] = frozenset()
+    """Those by which an object says what medium it is about."""
+    ids: frozenset[str] = frozenset()
+    """Those that hold an id and nothing else, or a list of such: it is compared whole."""
+
+    def identify(self, name: str) -> bool:
+        """Whether a member of this name, or of its plural, holds ids and nothing else."""
+        return name in self.ids or name.removesuffix("s") in self.ids
+
+
+NO_MEMBERS = Members()
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -45,6 +56,8 @@ class Listed(msgspec.Struct, frozen=True):
     hashes: list[str]
     pending: list[str] = []
     """Those of them that may not be out of everything yet."""
+    shapes: tuple[Shape, ...] = UNKNOWN
+    """Of how many parts the ids are, by which they are found in a text."""
 
 
 class Forgotten:
@@ -55,13 +68,15 @@ class Forgotten:
         key: bytes = b"",
         hashes: Collection[str] = (),
         pending: Collection[str] = (),
-        plain: Sequence[tuple[Kind, str]] = (),
+        shapes: Collection[Shape] = (),
+        plain: tuple[Kind, str] | None = None,
     ) -> None:
-        """`plain` are those whose ids are known now: they are found in the midst of other letters too."""
+        """Know them by hashes, in a text at places of these shapes, and one of them by its `plain` id."""
         self._key = key
         self.hashes = frozenset(hashes)
         self.pending = frozenset(pending)
-        self._plain = [(kind, text) for kind, text in plain if len(text) >= CERTAIN]
+        self.shapes = frozenset(shapes)
+        self._plain = plain
         self._seen: dict[str, tuple[Any, bool]] = {}
         self.media_met = 0
         """How many texts named a medium so far."""
@@ -72,7 +87,9 @@ class Forgotten:
 
     def hash_of(self, kind: Kind, text: str) -> str:
         """Return the keyed hash of an id; people's ids are the same in capitals."""
-        return hmac.digest(self._key, f"{kind}\0{_normal(kind, text)}".encode(), "sha256").hex()
+        return hmac.digest(
+            self._key, f"{kind}\0{normal(kind, text)}".encode(errors="surrogatepass"), "sha256"
+        ).hex()
 
     def pseudonym(self, text: str) -> str:
         """Return what stands for a person from now on: the same wherever the person is named."""
@@ -81,25 +98,25 @@ class Forgotten:
     def with_one(self, kind: Kind, text: str) -> "Forgotten":
         """Return what knows one more, by its id too, which is not out of everything yet."""
         own = self.hash_of(kind, text)
-        return Forgotten(self._key, self.hashes | {own}, self.pending | {own}, [(kind, text)])
+        shape = shape_of(kind, text)
+        shapes = self.shapes | {shape} if shape else self.shapes
+        return Forgotten(self._key, self.hashes | {own}, self.pending | {own}, shapes, (kind, text))
 
     def finished(self, kind: Kind, text: str) -> "Forgotten":
         """Return what knows that this one is out of everything."""
-        return Forgotten(self._key, self.hashes, self.pending - {self.hash_of(kind, text)})
+        return Forgotten(self._key, self.hashes, self.pending - {self.hash_of(kind, text)}, self.shapes)
 
     def knows(self, kind: Kind, text: str) -> bool:
         """Whether this one is to be forgotten already."""
         return self.hash_of(kind, text) in self.hashes
 
     def content(self, content: bytes) -> bytes:
-        """Return the bytes of a file without those whose ids are known now."""
-        for kind, plain in self._plain:
-            # Neither a pseudonym nor the word holds anything that `sub` would read as more than itself.
-            instead = self.pseudonym(plain) if kind == "person" else WORD
-            found = re.compile(re.escape(plain.encode()), re.IGNORECASE)
-            if found.search(content):
-                content = found.sub(instead.encode(), content)
-        return content
+        """Return the bytes of a file without them; what is no text is looked at for the plain id alone."""
+        text = content.decode(errors="surrogateescape")
+        if b"\0" in content and (self._plain is None or self._plain[1].casefold() not in text.casefold()):
+            return content
+        new = self._named(text)
+        return content if new == text else new.encode(errors="surrogateescape")
 
     def is_medium(self, text: object) -> bool:
         """Whether this is the id of a medium that is to be forgotten."""
@@ -120,16 +137,37 @@ class Forgotten:
         # The very text that was given, where it is as it was: by that it is known to be.
         return text if found[0] == text else found[0]
 
-    def value(self, value: Any, own: Collection[str], kept: Collection[str] = (), at: str = "") -> Any:  # noqa: ANN401 -- any JSON
+    def whole(self, text: str) -> Any:  # noqa: ANN401 -- a text, or GONE
+        """Return what is left of a text that is an id and nothing else.
+
+        Where there is more, as in `Ann <ann@acme.com>`, a mail address in it still counts.
+        """
+        instead = self._instead(text)
+        self.media_met += instead is GONE
+        if instead is not None:
+            return instead
+        if "@" in text and not SEVERAL.isdisjoint(text):
+            return replaced(self.shapes, text, self._address)
+        return text
+
+    def value(
+        self,
+        value: Any,  # noqa: ANN401 -- any JSON
+        own: Members,
+        kept: Collection[str] = (),
+        at: str = "",
+        *,
+        is_id: bool = False,
+    ) -> Any:  # noqa: ANN401 -- any JSON
         """Return a JSON value without them, itself where it names none.
 
-        An object is about the medium that a member with one of the `own` names names: it goes from the list
-        that it is in, but for those lists, by their places, that are `kept`.
+        An object is about the medium that one of its `own` members names: it goes from the list that it is
+        in, but for those lists, by their places, that are `kept`. A text `is_id` by the member that holds it.
         """
         if isinstance(value, str):
-            return self.text(value)
+            return self.whole(value) if is_id else self.text(value)
         if isinstance(value, list):
-            elements = list(self._elements(value, own, kept, at))
+            elements = list(self._elements(value, own, kept, at, is_id=is_id))
             same = len(elements) == len(value) and all(map(_is_same, elements, value))
             return value if same else elements
         if isinstance(value, dict):
@@ -141,28 +179,29 @@ class Forgotten:
         return value
 
     def _elements(
-        self, value: list[Any], own: Collection[str], kept: Collection[str], at: str
+        self, value: list[Any], own: Members, kept: Collection[str], at: str, *, is_id: bool
     ) -> Iterator[Any]:
         for each in value:
             if at in kept or not self.is_about(each, own):
-                new = self.value(each, own, kept, at)
+                new = self.value(each, own, kept, at, is_id=is_id)
                 if new is not GONE:
                     yield new
 
     def _members(
-        self, value: dict[str, Any], own: Collection[str], kept: Collection[str], at: str
+        self, value: dict[str, Any], own: Members, kept: Collection[str], at: str
     ) -> Iterator[tuple[str, Any]]:
         for name, each in value.items():
             new_name = self.text(name)
             if new_name is GONE:
                 continue
             below = f"{at}/{name}" if at else name
-            new = None if self.is_about(each, own) else self.value(each, own, kept, below)
+            is_id = own.identify(name)
+            new = None if self.is_about(each, own) else self.value(each, own, kept, below, is_id=is_id)
             yield new_name, None if new is GONE else new
 
-    def is_about(self, value: object, own: Collection[str]) -> bool:
+    def is_about(self, value: object, own: Members) -> bool:
         """Whether this is an object that says by one of these members which medium it is about."""
-        if isinstance(value, dict) and any(self.is_medium(value.get(name)) for name in own):
+        if isinstance(value, dict) and any(self.is_medium(value.get(name)) for name in own.about):
             self.media_met += 1
             return True
         return False
@@ -174,27 +213,22 @@ class Forgotten:
         if text[:1] in ("{", "["):
             with suppress(*UNREADABLE):
                 value = msgspec.json.decode(text)
-                new = self.value(value, ())
+                new = self.value(value, NO_MEMBERS)
                 return text if new is value else canonical(new).decode()
-        made = text
-        for words in WORDS:
-            made = words.sub(lambda found: self._word(found[0]), made)
-        for kind, plain in self._plain:
-            found = re.compile(re.escape(plain), re.IGNORECASE)
-            if found.search(made):
-                made = found.sub(self._named(kind, plain), made)
-        return made
+        return self._named(text)
 
-    def _word(self, word: str) -> str:
-        instead = self._instead(unquote(word) if "%" in word else word)
-        if instead is None:
-            return word
-        return self._named("medium", "") if instead is GONE else str(instead)
+    def _named(self, text: str) -> str:
+        """Return a text with what stands for media and people where it names them."""
+        return replaced(self.shapes, text, self._in_text)
 
-    def _named(self, kind: Kind, text: str) -> str:
-        """Return what stands for a medium or a person in the midst of a text."""
+    def _address(self, kind: Kind, token: str) -> str | None:
+        return self._in_text(kind, token) if kind == "person" and "@" in token else None
+
+    def _in_text(self, kind: Kind, token: str) -> str | None:
+        if self.hash_of(kind, token) not in self.hashes:
+            return None
         if kind == "person":
-            return self.pseudonym(text)
+            return self.pseudonym(token)
         self.media_met += 1
         return WORD
 
@@ -205,10 +239,6 @@ class Forgotten:
         if self.hash_of("medium", text) in self.hashes:
             return GONE
         return self.pseudonym(text) if self.hash_of("person", text) in self.hashes else None
-
-
-def _normal(kind: Kind, text: str) -> str:
-    return text.casefold() if kind == "person" else text
 
 
 def _is_same(left: object, right: object) -> bool:
@@ -222,7 +252,8 @@ def load(home: Path) -> Forgotten:
     """
     try:
         listed = msgspec.json.decode((home / NAME).read_bytes(), type=Listed)
-        found = Forgotten(bytes.fromhex((home / KEY).read_text()), listed.hashes, listed.pending)
+        key = bytes.fromhex((home / KEY).read_text())
+        found = Forgotten(key, listed.hashes, listed.pending, listed.shapes)
     except FileNotFoundError as error:
         if Path(error.filename).name == NAME:
             return Forgotten()
@@ -252,7 +283,9 @@ def begun(home: Path) -> Forgotten:
 def remember(home: Path, forgotten: Forgotten) -> None:
     """Keep the hashes."""
     check = forgotten.hash_of("medium", "")
-    listed = Listed(check, sorted(forgotten.hashes), sorted(forgotten.pending))
+    listed = Listed(
+        check, sorted(forgotten.hashes), sorted(forgotten.pending), tuple(sorted(forgotten.shapes))
+    )
     _write(home / NAME, msgspec.json.encode(listed))
 
 

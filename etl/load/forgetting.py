@@ -13,14 +13,15 @@ import pyarrow as pa
 
 from etl import schema
 from etl.errors import ConfigError, RecordError
-from etl.extract.forgotten import GONE, Forgotten, Kind
+from etl.extract.forgotten import GONE, Forgotten, Members
+from etl.extract.mentions import Kind, normal, oddly_folded
 from etl.load.completing import FORMER
 from etl.load.relation import MARK, is_marked
 from etl.load.warehouse import Warehouse
 from etl.schema import SYSTEM, Source, Table, literal, quote
 from etl.transform.batch import BEGINNING, RejectedRecord
 from etl.transform.flatten import EXTRA
-from etl.transform.forgetting import own_names
+from etl.transform.forgetting import members_of
 from etl.values import UNREADABLE, text_of
 
 REFUSED = f"{SYSTEM}.quarantine"
@@ -31,10 +32,12 @@ Row = dict[str, Any]
 
 
 def needles(text: str) -> list[str]:
-    """Return the ways in which an id may be written in a value."""
+    """Return the ways in which an id may be written in a value, but for capitals."""
     return list(
         dict.fromkeys(
-            [text, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], percent(text, safe="")]
+            written
+            for each in (text, text.casefold())
+            for written in (each, json.dumps(each, ensure_ascii=False)[1:-1], percent(each, safe=""))
         )
     )
 
@@ -49,14 +52,15 @@ def is_known(warehouse: Warehouse, kind: Kind, text: str) -> bool:
         if not known or not is_it:
             column = quote(name)
             value = f"CAST({column} AS VARCHAR)"
-            same = f"lower({value}) = lower($text) OR contains(lower({value}), lower($quoted))"
             if table.columns[name].type != "json":
-                same = f"lower({value}) = lower($text)" if kind == "person" else f"{value} = $text"
-                parameters = {"text": text}
+                same = f"{_folded(value, text)} = lower($text)" if kind == "person" else f"{value} = $text"
+                parameters = {"text": normal(kind, text)}
             elif not is_it:
                 continue
             else:
-                parameters = {"text": text, "quoted": json.dumps(text, ensure_ascii=False)}
+                folded = _folded(value, text)
+                same = f"{folded} = lower($text) OR contains({folded}, lower($quoted))"
+                parameters = {"text": text.casefold(), "quoted": _quoted(text)}
             rows = warehouse.connection.execute(
                 f"SELECT 1 FROM {table.qualified} WHERE {same} LIMIT 1", parameters
             ).fetchall()
@@ -71,16 +75,40 @@ def is_known(warehouse: Warehouse, kind: Kind, text: str) -> bool:
 
 def _is_undeclared(warehouse: Warehouse, text: str) -> bool:
     """Whether a field that no column is declared for holds just this."""
-    quoted = json.dumps(text, ensure_ascii=False)
+    value = _folded(f"CAST({EXTRA} AS VARCHAR)", text)
     return any(
         warehouse.connection.execute(
-            f"SELECT 1 FROM {table.qualified} "
-            f"WHERE contains(lower(CAST({EXTRA} AS VARCHAR)), lower($quoted)) LIMIT 1",
-            {"quoted": quoted},
+            f"SELECT 1 FROM {table.qualified} WHERE contains({value}, lower($quoted)) LIMIT 1",
+            {"quoted": _quoted(text)},
         ).fetchall()
         for name in schema.names()
         for table in schema.source(name).tables.values()
     )
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text.casefold(), ensure_ascii=False)
+
+
+def _folded(value: str, text: str) -> str:
+    """Return the expression that is the same for values that casefold like a text: `lower` alone is not."""
+    odd = _odd_letters(text)
+    if not odd:
+        return f"lower({value})"
+    mended = value
+    for letter in odd:
+        mended = f"replace({mended}, '{letter}', {literal(letter.casefold())})"
+    return f"CASE WHEN {_is_odd(value, odd)} THEN lower({mended}) ELSE lower({value}) END"
+
+
+def _odd_letters(text: str) -> str:
+    """Return the letters that `lower` leaves as they are, and that may stand for some of a text."""
+    folded = set(text.casefold())
+    return "".join(letter for letter in oddly_folded() if folded.issuperset(letter.casefold()))
+
+
+def _is_odd(value: str, odd: str) -> str:
+    return f"regexp_matches({value}, '[{odd}]')"
 
 
 def _columns_of(kind: Kind) -> Iterator[tuple[Table, str, bool]]:
@@ -134,9 +162,10 @@ def _copy(warehouse: Warehouse, source: Source, table: Table, wish: Wish) -> int
     rows = _fetched(warehouse, source, table, former, affected)
     made = [_row(source, table, dict(row), wish.forgotten) for row in rows]
     hash_of = table.declared.record_hash
-    for row in made:
+    for row, old in zip(made, rows, strict=True):
         if row and hash_of:
-            row[hash_of] = wish.hashes.get(row[hash_of])
+            # What was another row was made of another record, of which the log may know nothing any more.
+            row[hash_of] = wish.hashes.get(old[hash_of], old[hash_of] if row == old else None)
     left = [row for row in made if row is not None]
     if left:
         arrow = pa.schema(
@@ -176,14 +205,31 @@ def _texts(table: Table) -> list[str]:
 def _affected(table: Table, text: str) -> str:
     """Return the condition that a row may name somebody; more than those that do may meet it."""
     found = [
-        f"coalesce(contains(lower(CAST({quote(name)} AS VARCHAR)), lower({literal(each)})), false)"
+        f"coalesce({condition}, false)"
         for name in _texts(table)
-        for each in needles(text)
+        for condition in _may_hold(f"CAST({quote(name)} AS VARCHAR)", text)
     ]
     if table.qualified == REFUSED:
         # As received, any character may be written behind a backslash.
         found.append("encoding = 'base64' OR contains(record, '\\')")
     return " OR ".join(found) or "false"
+
+
+def _may_hold(value: str, text: str) -> list[str]:
+    """Return conditions of which one is met where a value may name somebody, however that is written.
+
+    What DuckDB's `lower` makes is no casefolded text, so that whatever folds otherwise is looked at too.
+    """
+    decoded = f"lower(TRY(url_decode({value})))"
+    return [
+        *(f"contains(lower({value}), lower({literal(each)}))" for each in needles(text)),
+        *(
+            f"contains({value}, '%') AND coalesce(contains({decoded}, lower({literal(each)})), true)"
+            for each in dict.fromkeys((text, text.casefold()))
+        ),
+        f"contains({value}, '\\u')",
+        *(_is_odd(value, odd) for odd in [_odd_letters(text)] if odd),
+    ]
 
 
 def _fetched(
@@ -203,7 +249,7 @@ def _fetched(
 
 def _row(source: Source, table: Table, row: Row, forgotten: Forgotten) -> Row | None:
     """Return a row without those who are named in it; None where it goes with a medium."""
-    own, met = own_names(source), forgotten.media_met
+    own, met = members_of(source), forgotten.media_met
     for name in _texts(table):
         if row[name] is None:
             continue
@@ -216,18 +262,18 @@ def _row(source: Source, table: Table, row: Row, forgotten: Forgotten) -> Row | 
     return _renamed(row, table) if table.qualified == REFUSED else row
 
 
-def _value(table: Table, name: str, row: Row, forgotten: Forgotten, own: frozenset[str]) -> Any:  # noqa: ANN401 -- a text, or GONE
+def _value(table: Table, name: str, row: Row, forgotten: Forgotten, own: Members) -> Any:  # noqa: ANN401 -- a text, or GONE
     text = row[name]
     if table.columns[name].type == "json":
         value = msgspec.json.decode(text)
-        new = forgotten.value(value, own)
+        new = forgotten.value(value, own, is_id=own.identify(name))
         return new if new is GONE else text if new is value else text_of(new)
     if table.qualified == REFUSED and table.columns[name].large:
         return _received(text, row, forgotten, own)
-    return forgotten.text(text)
+    return forgotten.whole(text) if own.identify(name) else forgotten.text(text)
 
 
-def _received(text: str, row: Row, forgotten: Forgotten, own: frozenset[str]) -> str:
+def _received(text: str, row: Row, forgotten: Forgotten, own: Members) -> str:
     """Return what was refused without them, as it is kept."""
     if row["encoding"] == "base64":
         content = base64.b64decode(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from etl.errors import EnvironmentFaultError
-from etl.extract.forgotten import GONE, Forgotten
+from etl.extract.forgotten import GONE, Forgotten, Members
 from etl.files import reason, remedy, sync
 from etl.inbox.reader import Inbox
 from etl.inbox.segment import CLOSED, DAMAGED, LEFT, OPEN, Entry, Line, Seal, decode, encode
@@ -16,11 +16,9 @@ from etl.values import UNREADABLE
 MOST_SECONDS = 10.0
 """How long a listener may take to finish the segment that it writes to."""
 
-Names = frozenset[str]
-
 
 def forget_posts(
-    home: Path, forgotten: Forgotten, own: Names, *, writes: bool = True
+    home: Path, forgotten: Forgotten, own: Members, *, writes: bool = True
 ) -> tuple[int, list[str]]:
     """Return how many posts went or are others now, and the files that cannot be looked into wholly."""
     inbox = Inbox(home)
@@ -60,7 +58,7 @@ def _wait(
         sleep(0.05)
 
 
-def _rewritten(path: Path, forgotten: Forgotten, own: Names, *, writes: bool) -> tuple[int, bool]:
+def _rewritten(path: Path, forgotten: Forgotten, own: Members, *, writes: bool) -> tuple[int, bool]:
     """Return how many posts of a segment were changed, and whether all of it could be looked at."""
     *lines, _tail = path.read_bytes().split(b"\n")
     read = [decode(line) for line in lines]
@@ -81,7 +79,7 @@ def _rewritten(path: Path, forgotten: Forgotten, own: Names, *, writes: bool) ->
     return changed, None not in read
 
 
-def _without(entry: Entry, forgotten: Forgotten, own: Names) -> Entry | None:
+def _without(entry: Entry, forgotten: Forgotten, own: Members) -> Entry | None:
     """Return a post without those who are named in it; None where it is about one."""
     try:
         value = msgspec.json.decode(entry.body)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from etl.declaration import ROOT
-from etl.extract.forgotten import GONE, Forgotten
+from etl.extract.forgotten import GONE, Forgotten, Members
 from etl.extract.stream import (
     Action,
     Bundle,
@@ -26,14 +26,16 @@ from etl.values import UNREADABLE
 MEDIUM = "medium"
 
 
-def own_names(declared: Source) -> frozenset[str]:
-    """Return the names of members by which an object says what medium it is about."""
-    return frozenset(
-        name
-        for table in declared.tables.values()
-        for name, column in table.columns.items()
-        if column.identifies == MEDIUM and table.not_null(name)
-    )
+def members_of(*declared: Source) -> Members:
+    """Return the names of members, and of columns, by which sources say who is meant."""
+    about, ids = set[str](), set[str]()
+    for table in (table for source in declared for table in source.tables.values()):
+        for name, column in table.columns.items():
+            if column.identifies:
+                ids |= {name, *(path.rpartition("/")[2] for path in paths_of(name, column))}
+            if column.identifies == MEDIUM and table.not_null(name):
+                about.add(name)
+    return Members(frozenset(about), frozenset(ids))
 
 
 class Forgetter:
@@ -46,7 +48,9 @@ class Forgetter:
         self._declared = declared
         self._forgotten = forgotten
         self._renamed = renamed or {}
-        self._own = own_names(declared)
+        self._own = members_of(declared)
+        # What is told of media to the tables is told by their ids.
+        self._told = replace(self._own, ids=self._own.ids | {"id"})
         self._paths: dict[str, list[list[list[str]]]] = {}
         self._kept: dict[str, frozenset[str]] = {}
 
@@ -76,7 +80,7 @@ class Forgetter:
         if isinstance(delivery, File):
             return self._file(delivery)
         if isinstance(delivery, Action):
-            told = self._renumbered(forgotten.value(dict(delivery.parameters), self._own))
+            told = self._renumbered(forgotten.value(dict(delivery.parameters), self._told))
             return delivery if told == delivery.parameters else Action(delivery.name, told)
         if isinstance(delivery, Watermark):
             return replace(delivery, notice=forgotten.text(delivery.notice)) if delivery.notice else delivery
