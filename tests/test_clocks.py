@@ -4,16 +4,18 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stamina
 from conftest import rows
-from hostile import MEDIA, Answer, Hostile, Request, Said, medium, serving
+from hostile import DETECTIONS, MEDIA, Answer, Hostile, Request, Said, cogniac, medium, record, serving
 from support.hostile_listing import media, paged, routes
 
 from etl.config import load
 from etl.pipeline import run as pipeline
-from etl.sources import neurons
+from etl.pipeline.rebuild import rebuild
+from etl.sources import neurons, own_settings
 
 SOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 AHEAD = timedelta(days=2)
@@ -108,3 +110,47 @@ def test_a_run_that_is_ahead_removes_nothing_from_the_log(tmp_path: Path) -> Non
         left = {path.name for path in archive.iterdir()}
 
     assert ({"2026-06-01"}, set()) == (kept, left)
+
+
+def test_a_file_that_changes_after_a_run_that_was_ahead_is_loaded(tmp_path: Path) -> None:
+    """What comes next in the log is newer, whatever the clock said that wrote what is stored."""
+    state: dict[str, Any] = {"file": b'[{"focus": 1}]', "at": "2026-05-01T10:05:00Z"}
+
+    def listed(request: Request) -> Said:
+        link = f"http://{request.headers['Host']}/files/metrics?signature=s"
+        about = medium(0, results={"metrics": link}, updated_at=state["at"])
+        return {"media": [about], "pagination": {"total": 1}}
+
+    with serving(
+        {MEDIA: listed, f"{MEDIA}/.*": listed, "/files/.*": lambda _: Answer(state["file"])}
+    ) as server:
+        runs_at(tmp_path, server, [SOON + AHEAD])
+        state |= {"file": b'[{"focus": 77}]', "at": "2026-06-01T11:00:00Z"}
+        runs_at(tmp_path, server, [SOON])
+    loaded = rows(tmp_path, "neurons.frame_metrics")
+    settings = load(own_settings(), {"SIGHTGLASS_HOME": str(tmp_path)}, file=Path(os.devnull))
+    rebuild(settings, ["neurons"], None, _at(SOON + MINUTES), alone=True)
+
+    assert [77] == [row["value"] for row in loaded]
+    assert loaded == rows(tmp_path, "neurons.frame_metrics")
+
+
+def test_a_list_without_times_is_followed_after_a_run_that_was_ahead(tmp_path: Path) -> None:
+    """Applications have no version of their own."""
+    state = {"name": "one"}
+
+    def listed(_: Request) -> Said:
+        return {"data": [{"application_id": "a1", "active": True, "name": state["name"]}]}
+
+    found = []
+    with serving(
+        cogniac({DETECTIONS: {"data": [record(0)], "paging": {}}, "/1/tenants/[^/]+/applications": listed})
+    ) as server:
+        environ = {"COG_API_KEY": "a:b", "COG_URL_PREFIX": server.url, "SIGHTGLASS_HOME": str(tmp_path)}
+        settings = load(own_settings(), environ, file=Path(os.devnull))
+        for name, now in (("one", SOON + AHEAD), ("two", SOON), ("three", SOON + MINUTES)):
+            state["name"] = name
+            pipeline.run(settings, ["cogniac"], _at(now), lambda _stats, _pending: None)
+            found += [row["name"] for row in rows(tmp_path, "cogniac.applications")]
+
+    assert ["one", "two", "three"] == found

@@ -29,7 +29,7 @@ from etl.values import moment
 SECOND = 1_000_000
 AT, HASH = "_at", "_hash"
 """Names of the columns that say when a record changed, and which record it is."""
-LINEAGE = Lineage("", datetime(1970, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+LINEAGE = Lineage("", datetime(1970, 1, 1, tzinfo=UTC))
 ABSENT, MORE, OTHER = "the API has it, the table has not", "the API does not say so", "differs in"
 
 

@@ -42,8 +42,9 @@ class Lineage:
     loaded_at: Any
     """An aware datetime."""
     as_of: Any = None
-    """An aware datetime, by default `loaded_at`: when the API sent the rows. Where they have no version of
-    their own, rows that were written later are newer."""
+    """An aware datetime: when the API sent rows that are loaded only now. Where they have no version of their
+    own, rows that were written later are newer. None where they follow in the order of the log on all that is
+    stored: then no clock is asked, for that of an earlier run may have been ahead."""
 
 
 def save(
@@ -73,7 +74,7 @@ def _save_rows(connection: DuckDBPyConnection, batch: Batch, lineage: Lineage) -
     parameters = {
         "run_id": lineage.run_id,
         "loaded_at": lineage.loaded_at,
-        "as_of": lineage.as_of or lineage.loaded_at,
+        "as_of": lineage.as_of,
     }
 
     def run(statements: Iterable[str]) -> None:
@@ -173,7 +174,8 @@ def _outcome(batch: Batch, some: str) -> str:
     """Where the rows are stored, and what becomes of them as far as that can be told by their versions."""
     table = batch.table
     stored_version = f"stored.{table.version}" if table.version else "NULL"
-    older = "ranked.version < stored_version" if table.version else "stored_at > $as_of"
+    # Without a time nothing is older: NULL says so.
+    older = "ranked.version < stored_version" if table.version else "stored_at > CAST($as_of AS TIMESTAMPTZ)"
     newer = "false"
     if batch.copies:
         older, newer = "false", "is_whole AND NOT stored_whole"
