@@ -122,6 +122,12 @@ def say(report: Rebuilt) -> None:
     if report.taken:
         tables = ", ".join(f"{count:,} of {table}" for table, count in sorted(report.taken.items()))
         tell(f"rows that the log does not hold any more, taken from the warehouse: {tables}")
+    if report.withheld:
+        tables = ", ".join(f"{count:,} of {table}" for table, count in sorted(report.withheld.items()))
+        tell(
+            "rows that the warehouse has not, left out because a part of the log is lost "
+            f"that may have taken them away: {tables}"
+        )
     if report.failed_checks:
         tell(report.failed_checks, level=WARNING)
     say_warnings(report.published)

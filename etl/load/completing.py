@@ -6,6 +6,7 @@ other keys have begun within the log, so that replaying gives the same.
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from etl import schema
 from etl.load.relation import LINEAGE, MARK, is_marked
@@ -23,20 +24,34 @@ BY_SOURCE = ("cursors", "gaps", "stretches")
 """Tables of the system whose rows follow from the parts of a source, as long as none of them is missing."""
 
 
-def complete(
-    warehouse: Warehouse, source: Source, held: Collection[str], *, is_whole: bool
-) -> dict[str, int]:
-    """Take from the former warehouse what the log of a source lacks; how many rows of each table.
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What became of the rows in which a log and the former warehouse differ."""
 
-    `held` are the runs that the log holds in full; `is_whole` says that no part of it was ever removed.
+    taken: dict[str, int] = field(default_factory=dict)
+    """By table, rows that the log does not hold any more, taken from the former warehouse."""
+    withheld: dict[str, int] = field(default_factory=dict)
+    """By table, rows that the log gives and the former warehouse has not, of runs after which a part is lost:
+    it may have taken them away, so they stay away."""
+
+
+def complete(
+    warehouse: Warehouse, source: Source, held: Collection[str], doubtful: Collection[str], *, is_whole: bool
+) -> Completed:
+    """Take from the former warehouse what the log of a source lacks, and leave out what it may have undone.
+
+    `held` are the runs that the log holds in full, `doubtful` those after the beginning of which a part is
+    lost; `is_whole` says that no part of it was ever removed.
     """
     taken: dict[str, int] = {}
+    withheld: dict[str, int] = {}
     # Where no part was ever removed, what the log does not give is none of what was received.
     for root in () if is_whole else roots(source):
-        _find_uncovered(warehouse, source, root, held, is_whole=is_whole)
+        withheld[root.qualified] = _find_withheld(warehouse, root, doubtful)
+        _find_uncovered(warehouse, source, root, held)
         for table in family(source, root):
             taken[table.qualified] = _replace(warehouse, table, columns_of(source, table), root.key)
-    taken["etl.quarantine"] = _settle_entries(warehouse, source, held)
+    taken["etl.quarantine"] = _settle_entries(warehouse, source, held, doubtful)
     of_source = f"source = {literal(source.name)}"
     for name in () if is_whole and not any(taken.values()) else BY_SOURCE:
         taken[f"{SYSTEM}.{name}"] = _copy(warehouse, name, of_source)
@@ -44,7 +59,7 @@ def complete(
     newer = f"applied > (SELECT coalesce(max(applied), 0) FROM {SYSTEM}.log WHERE {of_source})"
     if warehouse.connection.execute(f"FROM {FORMER}.{SYSTEM}.log WHERE {of_source} AND {newer}").fetchall():
         _copy(warehouse, "log", of_source)
-    return {name: count for name, count in taken.items() if count}
+    return Completed(*({name: count for name, count in each.items() if count} for each in (taken, withheld)))
 
 
 def bring_quarantine(warehouse: Warehouse, source: Source, held: Collection[str]) -> None:
@@ -132,27 +147,42 @@ def family(source: Source, root: Table) -> Sequence[Table]:
     return [root, *parts, *filter(None, others)]
 
 
-def _find_uncovered(
-    warehouse: Warehouse, source: Source, root: Table, held: Collection[str], *, is_whole: bool
-) -> None:
-    """Gather the keys of which the log does not hold all."""
+def _find_withheld(warehouse: Warehouse, root: Table, doubtful: Collection[str]) -> int:
+    """Gather the keys that replaying gives and the former warehouse lacks, of these runs; how many.
+
+    A table that was declared since is no sign of anything: it is empty there.
+    """
+    execute, key = warehouse.connection.execute, names(root.key)
+    is_new = (
+        f"NOT EXISTS (FROM {FORMER}.{root.qualified}) AND EXISTS (FROM {FORMER}.{SYSTEM}.migrations "
+        f"WHERE table_name = {literal(root.qualified)} AND change = 'made')"
+    )
+    execute(
+        f"CREATE OR REPLACE TEMP TABLE withheld AS "
+        f"SELECT {key} FROM {root.qualified} ANTI JOIN {FORMER}.{root.qualified} USING ({key}) "
+        f"WHERE _run_id IN {_list(doubtful)} AND NOT ({is_new})"
+    )
+    ((count,),) = execute("SELECT count(*) FROM withheld").fetchall()
+    return int(count)
+
+
+def _find_uncovered(warehouse: Warehouse, source: Source, root: Table, held: Collection[str]) -> None:
+    """Gather the keys of which the log does not hold all, and those that are withheld."""
     key, runs = names(root.key), _list(held)
     found = [
         f"SELECT {key} FROM {FORMER}.{table.qualified} WHERE _run_id NOT IN {runs}"
         for table in family(source, root)
     ]
-    if not is_whole:
-        # What happened to them may have followed from what is missing.
-        found.append(f"SELECT {key} FROM {FORMER}.{root.qualified} ANTI JOIN {root.qualified} USING ({key})")
-        marks = [
-            name for name in root.maintained if name not in LINEAGE and name != root.declared.record_hash
-        ]
-        found += [
-            f"SELECT {key} FROM {FORMER}.{root.qualified} AS former "
-            f"JOIN {root.qualified} AS made USING ({key}) "
-            f"WHERE former.{quote(name)} IS DISTINCT FROM made.{quote(name)}"
-            for name in marks
-        ]
+    # What happened to these may have followed from what is missing.
+    found.append("FROM withheld")
+    found.append(f"SELECT {key} FROM {FORMER}.{root.qualified} ANTI JOIN {root.qualified} USING ({key})")
+    marks = [name for name in root.maintained if name not in LINEAGE and name != root.declared.record_hash]
+    found += [
+        f"SELECT {key} FROM {FORMER}.{root.qualified} AS former "
+        f"JOIN {root.qualified} AS made USING ({key}) "
+        f"WHERE former.{quote(name)} IS DISTINCT FROM made.{quote(name)}"
+        for name in marks
+    ]
     warehouse.connection.execute(f"CREATE OR REPLACE TEMP TABLE uncovered AS {' UNION '.join(found)}")
 
 
@@ -184,15 +214,19 @@ def _copy(warehouse: Warehouse, name: str, which: str) -> int:
     return int(rows[0][0])
 
 
-def _settle_entries(warehouse: Warehouse, source: Source, held: Collection[str]) -> int:
+def _settle_entries(
+    warehouse: Warehouse, source: Source, held: Collection[str], doubtful: Collection[str]
+) -> int:
     """Let what was refused be as settled as it was; how many rows the log does not hold.
 
-    What a run refused that the log holds, and is accepted now, stays listed as replayed.
+    What a run refused that the log holds, and is accepted now, stays listed as replayed; as it was where its
+    rows may be withheld, so that they can be loaded by a replay.
     """
     execute, runs, of_source = warehouse.connection.execute, _list(held), f"source = {literal(source.name)}"
+    accepted = f"run_id IN {runs} AND run_id NOT IN {_list(doubtful)}"
     execute(
         f"INSERT INTO {SYSTEM}.quarantine BY NAME "
-        f"SELECT * REPLACE (CASE WHEN run_id IN {runs} THEN 'replayed' ELSE state END AS state) "
+        f"SELECT * REPLACE (CASE WHEN {accepted} THEN 'replayed' ELSE state END AS state) "
         f"FROM {FORMER}.{SYSTEM}.quarantine AS former WHERE {of_source} "
         f"AND quarantine_id NOT IN (SELECT quarantine_id FROM {SYSTEM}.quarantine)"
     )

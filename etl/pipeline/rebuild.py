@@ -50,6 +50,9 @@ class Rebuilt:
     """By source, the parts of the log that were applied."""
     taken: dict[str, int] = field(default_factory=dict)
     """By table, rows that the log does not hold any more, taken from the former warehouse."""
+    withheld: dict[str, int] = field(default_factory=dict)
+    """By table, rows that the log gives and the former warehouse has not, left out because a later part is
+    lost, which may have taken them away."""
     incomplete: list[str] = field(default_factory=list)
     """Sources whose log does not begin with their first load, where no warehouse has the rest."""
     damaged: list[str] = field(default_factory=list)
@@ -64,6 +67,8 @@ class Held:
 
     runs: set[str]
     """The runs all of whose parts are there."""
+    doubtful: set[str]
+    """The runs after the first part of which one is lost: it may have undone what they brought."""
     is_whole: bool
     """Whether the first part is there, and each after it."""
 
@@ -134,10 +139,10 @@ def _rebuild_source(applier: LogApplier, report: Rebuilt, *, has_former: bool) -
     report.parts[name] = len(parts) - len(bad)
     if has_former:
         with warehouse.transaction():
-            for table, count in complete(
-                warehouse, applier.source, held.runs, is_whole=held.is_whole
-            ).items():
-                report.taken[table] = report.taken.get(table, 0) + count
+            completed = complete(warehouse, applier.source, held.runs, held.doubtful, is_whole=held.is_whole)
+        report.withheld |= completed.withheld
+        for table, count in completed.taken.items():
+            report.taken[table] = report.taken.get(table, 0) + count
     elif not held.is_whole:
         report.incomplete.append(name)
         # What came before the log begins is to be asked for again.
@@ -171,13 +176,15 @@ def held_in(parts: Sequence[Part], bad: set[int], applied: int) -> Held:
 
     `applied` is the number of the last part that the former warehouse has applied.
     """
-    broken = {part.run_id for part in parts if part.number in bad}
+    broken, last_lost = {part.run_id for part in parts if part.number in bad}, max(bad, default=0)
     numbers = [0, *(part.number for part in parts), max([applied, *(part.number for part in parts)]) + 1]
     runs = ["", *(part.run_id for part in parts), ""]
     for before, after, earlier, later in zip(numbers, numbers[1:], runs, runs[1:], strict=False):
         if after != before + 1:
             broken |= {earlier, later}
-    return Held({*runs} - broken - {""}, is_whole=bool(parts) and not broken)
+            last_lost = max(last_lost, after - 1)
+    doubtful = {part.run_id for part in parts if part.number < last_lost}
+    return Held({*runs} - broken - {""}, doubtful, is_whole=bool(parts) and not broken)
 
 
 def _bring_up_to_date(settings: Settings, report: Rebuilt) -> bool:

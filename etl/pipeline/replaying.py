@@ -47,8 +47,17 @@ def replayed_differences(
             for one in differing(warehouse.connection, schema.source(name), is_whole=states[name].is_whole)
         ]
     for name in logs:
-        taken = {table: count for table, count in report.taken.items() if table.startswith(f"{name}.")}
-        if taken:
-            rows = ", ".join(f"{count:,} of {table}" for table, count in sorted(taken.items()))
-            notes.append(f"the log of {name} does not hold all any more; rows that it cannot prove: {rows}")
+        if taken := _listed(report.taken, name):
+            notes.append(f"the log of {name} does not hold all any more; rows that it cannot prove: {taken}")
+        if withheld := _listed(report.withheld, name):
+            notes.append(
+                f"the log of {name} has lost parts that may have taken away what earlier ones brought; "
+                f"rows that these give and the tables do not hold: {withheld}"
+            )
     return found, notes
+
+
+def _listed(counts: Mapping[str, int], source: str) -> str:
+    """Return how many rows there are of which tables of a source."""
+    of_source = {table: count for table, count in counts.items() if table.startswith(f"{source}.")}
+    return ", ".join(f"{count:,} of {table}" for table, count in sorted(of_source.items()))
