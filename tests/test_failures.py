@@ -1,5 +1,6 @@
 """What goes wrong ends with its exit code and one line that says what to do; no secret is ever shown."""
 
+import os
 import re
 import socket
 import subprocess
@@ -11,21 +12,11 @@ from conftest import Plant, Ran, Sightglass, Truth, in_order, leaked, rows, serv
 from starlette.requests import Request
 from starlette.responses import Response
 
+from etl.cli import settings_for
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 
 LOGIN = "COG_API_KEY, or COG_USER and COG_PASS"
-NAMES = (
-    "COG_API_KEY, COG_PASS, COG_TENANT, COG_URL_PREFIX, COG_USER, NEURONS_API_KEY, NEURONS_URL, "
-    "SIGHTGLASS_ARCHIVE, SIGHTGLASS_ARCHIVE_DISK, SIGHTGLASS_ARCHIVE_MINUTES, SIGHTGLASS_ARCHIVE_RATE, "
-    "SIGHTGLASS_BODY_MEMORY, SIGHTGLASS_COGNIAC_APPLICATIONS, SIGHTGLASS_COGNIAC_ARCHIVE, "
-    "SIGHTGLASS_CONCURRENCY, SIGHTGLASS_HOME, SIGHTGLASS_LAG, SIGHTGLASS_LAKE_FORMAT, SIGHTGLASS_LAKE_GRACE, "
-    "SIGHTGLASS_LAKE_STORE, SIGHTGLASS_LAKE_URI, SIGHTGLASS_LISTEN, SIGHTGLASS_LISTEN_BODY, "
-    "SIGHTGLASS_LISTEN_RATE, SIGHTGLASS_LISTEN_SECRET, SIGHTGLASS_METRICS_FILE, SIGHTGLASS_NEURONS_ARCHIVE, "
-    "SIGHTGLASS_NEURONS_SWEEP, SIGHTGLASS_ON_FAILURE, SIGHTGLASS_OVERLAP, "
-    "SIGHTGLASS_PING_URL, SIGHTGLASS_POSTGRES_SECONDS, SIGHTGLASS_POSTGRES_URL, "
-    "SIGHTGLASS_RAW_DAYS, SIGHTGLASS_RETRY_BUDGET, SIGHTGLASS_RUN_DAYS, "
-    "SIGHTGLASS_SOURCES, SIGHTGLASS_SQL_MEMORY, SIGHTGLASS_TIME_ZONE"
-)
+NAMES = ", ".join(sorted(settings_for({}, {}, Path(os.devnull)).origins))
 SECRETS = ("canary-id", "canary-secret", "canary-password")
 WRONG_KEY = {"COG_API_KEY": "canary-id:canary-secret"}
 WRONG_PASSWORD = {"COG_API_KEY": "", "COG_USER": "ada@example.com", "COG_PASS": "canary-password"}

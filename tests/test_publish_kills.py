@@ -34,7 +34,7 @@ def step(what, path):
 def hook(event, given):
     if event in CHANGES or (event == "open" and given[2] and given[2] & WRITING):
         paths = [str(path) for path in given[:2]]
-        if any("/lake" in path or "bi.duckdb" in path for path in paths):
+        if any(place in path for path in paths for place in ("/lake", "/versions", "bi.duckdb")):
             step(event, paths[0])
 
 class Watched:
@@ -218,7 +218,7 @@ def test_new_definitions_killed_anywhere(publishing: Publishing) -> None:
     assert [False, False] == [publishing.died(0) for _ in "12"]
     expected, definitions = publishing.files(), (publishing.home / "bi.duckdb").read_bytes()
     publishing.keep()
-    elsewhere = ("--set", f"SIGHTGLASS_LAKE_URI=file://{publishing.home}/lake")
+    elsewhere = ("--set", f"SIGHTGLASS_LAKE_URI=file://{publishing.home}")
     steps = list(enumerate(publishing.steps(*elsewhere), start=1))
     publishing.again()
     statements = [number for number, (what, _) in steps if what == "execute"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from etl.errors import EnvironmentFaultError
-from etl.files import reason, remedy, sync
+from etl.files import FORBIDDEN, reason, remedy, sync
 from etl.load.warehouse import umask
 from etl.process import scratch
 
@@ -51,9 +51,19 @@ def remove(path: Path) -> None:
             shutil.rmtree(path)
         except OSError as error:
             # It names what is in the folder by its last name alone.
-            raise OSError(error.errno, error.strerror, str(path)) from error
+            named = _others_in(path) if error.errno in FORBIDDEN else path
+            raise OSError(error.errno, error.strerror, str(named)) from error
     else:
         path.unlink(missing_ok=True)
+
+
+def _others_in(folder: Path) -> Path:
+    """Return what in a folder belongs to another user, which the remedy is to name; else the folder."""
+    with suppress(OSError):
+        for path in folder.rglob("*"):
+            if path.lstat().st_uid != os.geteuid():
+                return path
+    return folder
 
 
 @contextmanager

@@ -94,7 +94,9 @@ def move_former(at: Layout) -> bool:
     they are on another disk.
     """
     former = at.lake / FORMER
-    if not former.is_dir():
+    # Through our own link nothing is looked at: who may not read the versions is to be told of these.
+    is_ours = at.lake.is_symlink() and at.lake.readlink().parent == Path(VERSIONS, TREES)
+    if is_ours or not former.is_dir():
         return False
     if at.lake.is_symlink() or at.lake.is_mount():
         raise EnvironmentFaultError(
