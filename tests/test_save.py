@@ -1,8 +1,9 @@
 """What a batch does to the tables: new rows in, changed ones replaced with their parts, others left alone."""
 
 import itertools
+import json
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pyarrow as pa
@@ -247,3 +248,19 @@ def test_the_metrics_of_a_medium_are_replaced_as_a_set(neu: Bench, after: Json, 
 
     assert [Outcome(0, 1)] == neu.load(medium("2026-03-02T00:00:00Z", after))
     assert rows == neu.rows(METRICS)
+
+
+@pytest.mark.parametrize(("as_of", "stands"), [(None, "sent"), (1, "stored"), (3, "sent")])
+def test_rows_without_a_version_are_late_where_they_are_replayed(
+    cog: Bench, as_of: int | None, stands: str
+) -> None:
+    """By when they were sent; what is received now is newer than all that is stored, whatever the clock."""
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    stored = Lineage("first", start + timedelta(hours=2))
+    sent = Lineage("second", start, None if as_of is None else start + timedelta(hours=as_of))
+    for name, lineage in (("stored", stored), ("sent", sent)):
+        body = json.dumps({"application_id": "A", "active": True, "name": name}).encode()
+        (tables,) = cog.cut(Page("applications", [body], {"tenant_id": "T"}))
+        cog.save(tables, lineage)
+
+    assert [(stands,)] == cog.rows("SELECT name FROM cogniac.applications")
