@@ -1,11 +1,15 @@
 """`sightglass backfill`: a range of time is read again, and nothing else is touched."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import hostile
 import pytest
 from conftest import Plant, Ran, Row, Sightglass, Truth, all_rows, in_order, rows, serving
+from hostile import medium, of_neurons
+from support.hostile_listing import paged, routes
 
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
@@ -124,3 +128,24 @@ def test_wrong_usage_exits_2(plant: Plant, sightglass: Sightglass, arguments: st
 
     assert Ran(2, "", complaint) == Ran(ran.code, ran.out, ran.err.splitlines()[-1])
     assert plant.cogniac is not None
+
+
+def test_media_that_cannot_be_read_or_have_no_time_come_as_in_a_run(tmp_path: Path) -> None:
+    """A backfill loads or quarantines them, for nobody can say that they did not change in the range."""
+    media = [
+        medium(0),
+        {**medium(1), "media_id": 17},
+        medium(2, updated_at="yesterday"),
+        medium(3, updated_at=None, created_at=None),
+    ]
+    with hostile.serving(routes(paged(media, len(media)), media)) as server:
+        sightglass = of_neurons(tmp_path, server)
+        backfill = sightglass("backfill", "neurons", "--since", "2026-03-01", "--until", "2026-03-05")
+        backfilled = in_order(rows(sightglass.home, "neurons.media"))
+        quarantined = {json.loads(row["record"])["name"] for row in rows(sightglass.home, "etl.quarantine")}
+        ran = sightglass("run", "--json")
+
+    (stats,) = ran.report["streams"]
+    assert (4, ["n0", "n3"]) == (backfill.code, [row["media_id"] for row in backfilled])
+    assert ({"ad 1", "ad 2"}, []) == (quarantined, rows(sightglass.home, "etl.gaps"))
+    assert (2, 2) == (stats["unchanged"], stats["quarantined"])

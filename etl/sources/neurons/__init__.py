@@ -36,7 +36,7 @@ from etl.sources.neurons.account import fingerprint, shares_media, surveyed
 from etl.sources.neurons.archive import PictureArchive
 from etl.sources.neurons.instead import sent_instead
 from etl.sources.neurons.known import NEVER, Again, Known
-from etl.sources.neurons.listing import PAGE, Listed, MediaList, changed_at, read_one, readable
+from etl.sources.neurons.listing import PAGE, Listed, MediaList, may_have_changed, read_one, readable
 from etl.sources.neurons.metrics import enrich_medium
 from etl.sources.neurons.pictures import is_picture, wanted_names
 from etl.sources.neurons.settings import OwnSettings as OwnSettings
@@ -163,8 +163,7 @@ class Neurons:
             if not reread.with_files:
                 yield [Page("media", [self._whole(each, stats) for each in page])]
                 continue
-            media = ((each, one) for each in page for one in readable([each]))
-            changed = [each for each, one in media if reread.start <= (changed_at(one) or 0) < reread.end]
+            changed = [each for each in page if may_have_changed(each, reread.start, reread.end)]
             yield from self._with_files(changed, stats, {})
 
     def _tail(self, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
@@ -298,7 +297,7 @@ class Neurons:
         if again is not None:
             chosen = again.get(medium.media_id)
             names = [name for name in names if chosen is None or name in chosen]
-        if known is None or known.marks != (medium.status, medium.aoi_status, changed_at(medium)):
+        if known is None or not known.is_still(medium):
             return names
         return [name for name in names if name not in known.settled]
 

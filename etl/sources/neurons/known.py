@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from etl.sources.neurons.listing import Listed, changed_at
+
 
 class Known(NamedTuple):
     """What is stored of a medium."""
@@ -14,6 +16,10 @@ class Known(NamedTuple):
     deleted: bool
     archived: Sequence[str] = ()
     """Files that are in the archive."""
+
+    def is_still(self, medium: Listed) -> bool:
+        """Whether the medium is as it was when it was stored."""
+        return self.marks == (medium.status, medium.aoi_status, changed_at(medium))
 
 
 Again = Mapping[str, Sequence[str] | None] | None

@@ -116,3 +116,13 @@ def changed_at(medium: Listed) -> int | None:
     with suppress(ValueError):
         return None if said is None else micros(said)
     return None
+
+
+def may_have_changed(record: bytes, start: int, end: int) -> bool:
+    """Whether the medium changed between two times, in microseconds since 1970.
+
+    True where its time cannot be read: the decoder refuses it by name, or it has none.
+    """
+    medium = read_one(record)
+    at = None if medium is None else changed_at(medium)
+    return at is None or start <= at < end
