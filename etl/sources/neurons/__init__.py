@@ -35,7 +35,7 @@ from etl.sources.neurons import assets
 from etl.sources.neurons.account import fingerprint, shares_media, surveyed
 from etl.sources.neurons.archive import PictureArchive
 from etl.sources.neurons.instead import sent_instead
-from etl.sources.neurons.known import NEVER, Again, Known
+from etl.sources.neurons.known import NEVER, Again, Known, wanted_files
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, may_have_changed, read_one, readable
 from etl.sources.neurons.metrics import enrich_medium
 from etl.sources.neurons.pictures import is_picture, wanted_names
@@ -255,10 +255,12 @@ class Neurons:
         for each in page:
             records.append(self._whole(each, stats))
             for medium in readable(records[-1:]):
+                if self._source_context.is_forgotten(medium.media_id):
+                    continue
                 signed_links = SignedLinks(
                     medium.results or {}, minted, partial(self._links, medium.media_id, stats)
                 )
-                names = self._wanted(medium, known.get(medium.media_id), again)
+                names = wanted_files(medium, known.get(medium.media_id), again)
                 wanted += [(medium.media_id, name, signed_links) for name in names]
             if max(len(records), len(wanted)) >= self._at_once:
                 yield records, wanted
@@ -290,16 +292,6 @@ class Neurons:
             now_us=micros_of(self._source_context.started),
         )
         return {row[0]: Known(row[1:4], *row[4:]) for row in rows}
-
-    def _wanted(self, medium: Listed, known: Known | None, again: Again) -> list[str]:
-        """Return the files to look at: all of a new or changed medium, else the unsettled."""
-        names = [] if self._source_context.is_forgotten(medium.media_id) else list(medium.results or {})
-        if again is not None:
-            chosen = again.get(medium.media_id)
-            names = [name for name in names if chosen is None or name in chosen]
-        if known is None or not known.is_still(medium):
-            return names
-        return [name for name in names if name not in known.settled]
 
     def _file(self, media_id: str, name: str, signed_links: SignedLinks, *, stats: RequestStats) -> File:
         """Return the file fetched, or skipped as a picture, or missing with the reason."""
