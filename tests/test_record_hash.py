@@ -13,7 +13,7 @@ from etl.load.save import Lineage, save
 from etl.load.tables import prepare
 from etl.sources import source_module
 from etl.transform.batch import Transformer
-from etl.transform.recognize import Recognizer, RecordHasher
+from etl.transform.recognize import Recognizer, RecordHasher, steady
 
 HASHED = [("cogniac", name) for name in ("applications", "subjects", "results")] + [("neurons", "media")]
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
@@ -22,7 +22,7 @@ CONTEXT = {"application_id": "A", "tenant_id": "T"}
 
 def hasher(stream: str = "detections", source: str = "cogniac") -> RecordHasher:
     """What hashes the records of a stream."""
-    return RecordHasher(schema.source(source), stream, source_module(source).redact)
+    return RecordHasher(schema.source(source), stream, steady(source_module(source)))
 
 
 def record_hash(record: bytes, context: Mapping[str, str] = CONTEXT, **of: str) -> int:

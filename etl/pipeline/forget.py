@@ -38,7 +38,7 @@ from etl.redact import Redactor
 from etl.schema import literal
 from etl.sources import source_module
 from etl.transform.forgetting import Forgetter, members_of
-from etl.transform.recognize import RecordHasher
+from etl.transform.recognize import RecordHasher, steady
 
 DATABASES = (".duckdb", ".former")
 OWN_FOLDERS = (RAW, *FORMATS)
@@ -155,7 +155,7 @@ class _LogSearch:
         """Return what is to become of a delivery."""
         declared = schema.source(name)
         forgetter = Forgetter(declared, self._forgotten, self._renamed)
-        redact, hashers = source_module(name).redact, dict[str, RecordHasher]()
+        source, hashers = source_module(name), dict[str, RecordHasher]()
 
         def changed(delivery: Delivery) -> Delivery | None:
             if not isinstance(delivery, Page):
@@ -163,7 +163,7 @@ class _LogSearch:
             if not any(map(self._may_name, delivery.records)):
                 return delivery
             stream = delivery.stream
-            hasher = hashers.setdefault(stream, RecordHasher(declared, stream, redact))
+            hasher = hashers.setdefault(stream, RecordHasher(declared, stream, steady(source)))
             left, is_same = list[bytes](), True
             for record in delivery.records:
                 new = forgetter.record(stream, record) if self._may_name(record) else record

@@ -39,7 +39,7 @@ from etl.sources import source_module
 from etl.transform.batch import Transformer
 from etl.transform.forgetting import Forgetter
 from etl.transform.part_rows import StreamBatch
-from etl.transform.recognize import Recognizer, RecordHasher
+from etl.transform.recognize import Recognizer, RecordHasher, steady
 from etl.values import Cursor, chunked, datetime_of, micros_of, moment
 
 FOREVER_DAYS = 365_000
@@ -231,7 +231,7 @@ class SourceLoader:
         if buffer.stream.is_list:
             since = 0 if buffer.kind == "time" else None
         known = stored_hashes(self._warehouse, self._declared, name, since)
-        hasher = RecordHasher(self._declared, name, self._source.redact)
+        hasher = RecordHasher(self._declared, name, steady(self._source))
         buffer.recognizer = Recognizer(hasher, known)
 
     def _work_off(self, buffers: Collection[StreamBuffer], pipeline: PartPipeline) -> None:

@@ -17,7 +17,7 @@ from etl.extract.stream import Delivery, File, FileSource, Page, Source
 from etl.transform.files import Columns, DoubtfulError, flatten_alike, flatten_columns, flatten_files
 from etl.transform.flatten import EXTRA, RECORD, WHOLE, PlacedRecordError
 from etl.transform.pages import LARGEST_RECORD, Refuse
-from etl.transform.recognize import RecordHasher
+from etl.transform.recognize import RecordHasher, steady
 from etl.transform.records import RecordTables
 from etl.values import canonical
 
@@ -131,7 +131,7 @@ class Transformer:
     def _record_tables(self, stream: str) -> RecordTables:
         if stream not in self._streams:
             tables = self._declared.of_stream(stream)
-            hasher = RecordHasher(self._declared, stream, self._source.redact)
+            hasher = RecordHasher(self._declared, stream, steady(self._source))
             self._streams[stream] = RecordTables(tables, self._source.ENRICH.get(stream), hasher)
         return self._streams[stream]
 

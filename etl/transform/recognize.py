@@ -7,12 +7,14 @@ its row was made of last, under the same declarations.
 import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol, cast
 
 import msgspec
 from xxhash import xxh3_64_intdigest
 
 from etl.declaration import Declaration
 from etl.extract.stream import Page, as_received, one_line
+from etl.extract.stream import Source as SourceModule
 from etl.schema import Source
 from etl.values import Cursor, canonical
 
@@ -21,6 +23,18 @@ MEANING = b"2"
 
 Redact = Callable[[str, bytes], bytes]
 """The record of a stream without what changes each time it is sent, such as the signatures of links."""
+
+
+class SteadySource(SourceModule, Protocol):
+    """What a module offers besides when `redact` leaves out more than what changes by itself."""
+
+    def steady(self, stream: str, record: bytes) -> bytes:
+        """Return the record without what changes each time it is sent, and tells of no change."""
+
+
+def steady(source: SourceModule) -> Redact:
+    """Return how a source leaves out what changes by itself: as `redact` does, unless it says otherwise."""
+    return cast("SteadySource", source).steady if hasattr(source, "steady") else source.redact
 
 
 class RecordHasher:

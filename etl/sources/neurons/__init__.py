@@ -42,6 +42,7 @@ from etl.sources.neurons.pictures import is_picture, wanted_names
 from etl.sources.neurons.settings import OwnSettings as OwnSettings
 from etl.sources.neurons.signed_links import SignedLinks
 from etl.sources.neurons.signed_links import redact as redact
+from etl.sources.neurons.signed_links import steady as steady
 from etl.values import micros_of
 
 LOGIN = "NEURONS_API_KEY"

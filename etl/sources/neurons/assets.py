@@ -27,6 +27,7 @@ from etl.sources.neurons.frames import (
     unwrapped,
 )
 from etl.sources.neurons.metrics import NEWER
+from etl.sources.neurons.signed_links import unsigned
 from etl.values import text_of
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def aoi_metrics(body: bytes) -> tuple[str, Columns]:
             columns["aoi_name"].append(aoi_name)
             columns["value"].append(number_or_none(value, f"$[{aoi_id}].{metric}"))
             columns["metric_raw"].append(metric)
-            columns["_extra"].append(extra or None)
+            columns["_extra"].append(unsigned(extra) or None)
     return "aoi_metrics", columns
 
 
@@ -212,7 +213,13 @@ def _area(area: Any, path: str) -> dict[str, Any]:  # noqa: ANN401 -- any JSON
     extra = {name: item for name, item in area.items() if name not in used}
     corners = _corners_of_points(points, path) if points is not None else _corners(box or area, path)
     row = dict(zip(CORNERS, corners, strict=True))
-    return {**row, "aoi_id": aoi_id, "aoi_name": aoi_name, "points": points, "_extra": extra or None}
+    return {
+        **row,
+        "aoi_id": aoi_id,
+        "aoi_name": aoi_name,
+        "points": points,
+        "_extra": unsigned(extra) or None,
+    }
 
 
 def _identity(area: Mapping[str, Any], key: str | None) -> tuple[str, str | None]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from etl.errors import RecordError
+from etl.sources.neurons.signed_links import unsigned
 
 NEWER = {"buy": "intent", "trustworthy": "trust", "annoying": "avoidance"}
 """The spelling of the version 2.0 documents, and that of the current ones for the same metric."""
@@ -21,7 +22,13 @@ def canonical_metric(raw: str) -> tuple[str, str]:
 
 
 def enrich_medium(medium: Any, _context: Mapping[str, str]) -> None:  # noqa: ANN401 -- a type made from the schema
-    """Make rows of the metrics, and keep the names of the results without their links."""
+    """Make rows of the metrics, and keep the names of the results without their links.
+
+    Of links in fields that nobody declared the signatures are left out too.
+    """
+    for field in medium.__struct_fields__:
+        if field.startswith("undeclared_"):
+            setattr(medium, field, unsigned(getattr(medium, field)))
     medium.added_asset_names = sorted(_mapping(medium.results, "$.results"))
     metrics = []
     for raw, value in _mapping(medium.metrics, "$.metrics").items():
