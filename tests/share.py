@@ -58,6 +58,7 @@ SLOW = {
     "test_marts.py::test_all_of_this_holds_on_the_floor",
     "test_media.py",
     "test_moving.py",
+    "test_neurons_older.py",
     "test_notebook.py",
     "test_orchestrators.py",
     "test_package.py",

@@ -379,7 +379,7 @@ def test_a_host_that_is_down_does_not_hold_up_the_run(plant: Plant, sightglass: 
 
 def test_an_api_that_is_down_does_not_hold_up_the_run(plant: Plant, sightglass: Sightglass) -> None:
     """Neither where links are minted: no file is asked for, and none is held to be missing."""
-    put(plant, **{f"m{number:02}": PICTURE for number in range(20)})
+    put(plant, **{f"m{number:02}": PICTURE for number in range(21)})
     plant.neurons.fault = Script(Rule(path="/media/", times=FOREVER, answer=Answer(status=503)))
     ran = sightglass("run", SIGHTGLASS_RETRY_BUDGET="0", SIGHTGLASS_CONCURRENCY="1")
 

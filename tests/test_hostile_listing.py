@@ -1,5 +1,6 @@
 """A list of media that breaks the rules: it is read to a proven end, or named as one that has none."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,21 @@ def unproven(came: int, said: str) -> str:
 
 @pytest.mark.parametrize(
     ("count", "total", "requests"),
-    [(250, 250, 3), (250, None, 4), (100, None, 2), (99, 99, 1), (6, 6, 1), (6, None, 2), (1, None, 2)],
+    [
+        (250, 250, 3),
+        (250, None, 4),
+        (100, None, 2),
+        (99, 99, 1),
+        (50, 50, 2),
+        (6, 6, 1),
+        (6, None, 2),
+        (1, None, 2),
+    ],
 )
 def test_a_list_that_keeps_the_rules_is_asked_for_no_page_too_many(
     tmp_path: Path, count: int, total: int | None, requests: int
 ) -> None:
-    """With a total the last page ends it, without one a page that brings nothing new."""
+    """The last page ends it by the total; without one, or where it may be cut off, one that is not new."""
     with serving(routes(paged(media(count), total))) as server:
         ran = of_neurons(tmp_path, server)("run")
 
@@ -162,12 +172,18 @@ def test_a_pagination_of_another_shape_is_none(tmp_path: Path, pagination: objec
     assert (0, ids()) == (ran.code, loaded(tmp_path / "home"))
 
 
-def test_a_total_that_is_the_length_of_the_page_ends_nothing(tmp_path: Path) -> None:
-    """Where a full page is called all there is, it is asked what comes after it."""
+@pytest.mark.parametrize(("most", "said"), [(100, {}), (50, {}), (50, {"limit": 100}), (25, {}), (32, {})])
+def test_a_total_that_is_the_length_of_the_page_ends_nothing(
+    tmp_path: Path, most: int, said: Mapping[str, int]
+) -> None:
+    """Where a full page is called all there is, it is asked what comes after it.
+
+    Full is also what is shorter than was asked for, but as long as a server may let a page be.
+    """
 
     def answer(asked: Request) -> Said:
-        page = window(media(), asked)
-        return {"media": page, "pagination": {"total": len(page)}}
+        page = window(media(), asked, most)
+        return {"media": page, "pagination": {"total": len(page), **said}}
 
     with serving(routes(answer)) as server:
         ran = of_neurons(tmp_path, server)("run")

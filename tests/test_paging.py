@@ -272,6 +272,28 @@ def test_offsets_that_are_ignored_prove_an_end_only_by_a_total() -> None:
     assert (NUMBERS[:7], "") == walked(by_offset(lambda _: ListPage(first, total=7), "things", MANY))
 
 
+@pytest.mark.parametrize("limit", [5, MANY])
+def test_a_total_of_the_page_alone_is_not_believed(limit: int) -> None:
+    """Where a page that is as long as it can be is called all there is, one more is asked for."""
+
+    def ask(offset: int) -> ListPage:
+        page = offset_list(NUMBERS, limit)(offset)
+        return ListPage(page.records, total=len(page.records))
+
+    assert (NUMBERS, "") == walked(by_offset(ask, "things", MANY))
+
+
+@pytest.mark.parametrize(("many", "requests"), [(5, 2), (7, 1), (MANY, 2)])
+def test_a_list_of_one_page_is_asked_for_at_most_once_more(many: int, requests: int) -> None:
+    """Once where its length may be that of any page, and not at all where it can hardly be."""
+    asked = count()
+    ask = offset_list(NUMBERS[:many], total=lambda: many)
+
+    came = walked(by_offset(lambda offset: (next(asked), ask(offset))[1], "things", MANY))
+
+    assert ((NUMBERS[:many], ""), requests) == (came, next(asked))
+
+
 def test_a_walk_by_offset_is_bounded_whatever_the_total_says() -> None:
     """Who says that there are more than come is asked a few more times, and then named."""
     asked = count()

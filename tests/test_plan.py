@@ -34,7 +34,7 @@ def test_a_plan_says_what_a_run_would_ask_and_writes_nothing(loaded: Healthy) ->
     until = datetime.fromisoformat(detections["until"])
     since = datetime.fromtimestamp(cursor / 1_000_000, UTC) - timedelta(hours=1)
     assert (0, "", 0, {}, []) == (ran.code, ran.err, plan["exit_code"], plan["failed"], plan["skipped"])
-    assert {"applications": (1, 1), "subjects": (1, 0), "media": (6, 5)} == lists
+    assert {"applications": (1, 1), "subjects": (1, 0), "media": (7, 5)} == lists
     assert ("cogniac", "a1", since, 1, RECORDS) == (
         detections["source"],
         detections["partition"],

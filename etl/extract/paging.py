@@ -15,6 +15,8 @@ from etl.extract.list_page import MOST_EMPTY, Circle, Links, ListPage, fresh, ke
 
 __all__ = ["ListPage", "by_next", "by_number", "by_offset", "keys_of"]
 
+ROUND = (5, 16)
+"""The longest page of a server is a multiple of one of these: most lists are not, and are asked for once."""
 MOST_PAGES = 10_000_000
 MOST_PASSES = 4
 """How often an odd list is walked while each walk brings something new."""
@@ -141,15 +143,20 @@ class Walk:
             return self.proven
         if self._reached < self.total:
             return not page.records
-        # As many as a page can hold: what is called the total may be the length of the page.
-        if (
-            brought
-            and self._reached == self.total
-            and len(page.records) >= min(page.limit or self.limit, self.limit)
-        ):
+        if brought and self._reached == self.total and self._may_be_cut(page):
             return False
         self.proven = self.in_place or came >= self.total
         return self.proven or not brought
+
+    def _may_be_cut(self, page: ListPage) -> bool:
+        """Whether what is called the total may be the length of the page.
+
+        It may where the page is as long as it can be: as was asked for, or as the server lets any page be,
+        which it need not say. Then it says of its first page that this is all there is.
+        """
+        length = len(page.records)
+        is_round = any(length % each == 0 for each in ROUND)
+        return length >= min(page.limit or self.limit, self.limit) or (length == self.total and is_round)
 
     def _next(self, offset: int) -> ListPage:
         """Return the page that goes on from what was seen.
