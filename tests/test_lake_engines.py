@@ -21,6 +21,8 @@ SPARK = Path(os.environ.get("TEST_SPARK", Path(sys.prefix, "spark")))
 OTHERS = Path(os.environ.get("TEST_ENGINES", Path(sys.prefix, "engines")))
 FOLDERS = {"sail": SPARK, "datafusion": OTHERS, "chdb": OTHERS, "daft": OTHERS, "spark": OTHERS}
 """In which folder each engine is installed; all but Sail for `make test-long` alone, as they are large."""
+NOTHING = [0, None, None]
+"""What is read where there is no row."""
 engines = pytest.mark.parametrize("engine", FOLDERS if LONG else ["sail"])
 
 
@@ -81,9 +83,12 @@ def test_an_engine_that_follows_the_link_once_sees_one_version_whole(small: Smal
 
 @engines
 def test_an_engine_that_reads_through_the_link_sees_no_other_rows(small: Small, engine: str) -> None:
-    """An error where a file that it has listed was replaced before it was opened, and else one version."""
+    """An error, or nothing at all, where a file that it has listed was replaced, and else one version.
+
+    Sail, as all that list files by object_store, leaves out what is gone between two of its looks.
+    """
     with reading(engine, small, "through") as said:
         published_often(small)
 
-    assert [] == said["wrong"], said
+    assert [] == [each for each in said["wrong"] if each != NOTHING], said
     assert (True, True) == (said["versions"] > 1, agree(small))

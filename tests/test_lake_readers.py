@@ -16,6 +16,7 @@ from support.partitions import Small, agree, made_up
 from support.store import CHANGE, RESULTS, changed
 
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
+from etl.publish.files import remove
 from etl.publish.lake import Lake
 from etl.publish.layout import Layout
 
@@ -111,6 +112,25 @@ def test_the_folders_of_versions_go_after_the_grace_period(tmp_path: Path) -> No
 
     assert [{1}, {2}] == kept
     assert (False, True) == (first.exists(), second.exists())
+
+
+def test_the_folder_of_a_version_goes_in_one_step(small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who lists it finds all of its files, or no folder: of one that goes file by file, some would be all."""
+    first = (small.folder / "lake").resolve()
+    seen: list[tuple[str, bool]] = []
+
+    def removed(path: Path) -> None:
+        if path.parent == first.parent:
+            seen.append((path.name, first.exists()))
+        remove(path)
+
+    monkeypatch.setattr("etl.publish.shown.remove", removed)
+    small.execute("UPDATE small.a SET value = value + 1, also_at = now()")
+    small.publish()
+    Lake(small.folder).clean(0)
+
+    assert (f"{first.name}.part", False) == seen[-1]
+    assert not [path for path in first.parent.iterdir() if path.name.startswith(first.name)]
 
 
 def test_what_the_link_leads_to_is_never_removed(small: Small) -> None:

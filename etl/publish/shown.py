@@ -72,11 +72,17 @@ def clean_trees(at: Layout, earlier: int, now: int) -> None:
     Never the one that it leads to, nor that of the newest version, to which it may be about to.
     """
     kept = {_shown(at)} if earlier >= now else {_shown(at), at.newest()}
-    for path in at.tree("").glob("*"):
+    # Those that are half gone first.
+    for path in sorted(at.tree("").glob("*"), key=lambda each: each.suffix != PART):
         left = path.lstat().st_mtime_ns // 1_000
         # One that was left in the future was so before the clock was set back.
         if path.name not in kept and not earlier < left <= now:
-            remove(path)
+            # In one step for who lists it: of a folder that goes file by file, a part would be read as all.
+            gone = path.with_suffix(PART)
+            if path != gone:
+                remove(gone)
+                path.rename(gone)
+            remove(gone)
 
 
 def _shown(at: Layout) -> str:
