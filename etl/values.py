@@ -24,6 +24,8 @@ Form = Literal["number", "iso", "digits"]
 FORMS: tuple[Form, ...] = ("number", "iso")
 """The forms of a time where none are declared."""
 
+SECOND = 1_000_000
+"""Microseconds."""
 EARLIEST = -62_135_596_800_000_000
 LATEST = 253_402_300_799_999_999
 """The first and the last microsecond of the years 1 to 9999: beyond them no number is a count of seconds."""

@@ -18,9 +18,12 @@ from hostile import DETECTIONS, Answer, Hostile, Placed, Request, T, cogniac, re
 from support.variants import load
 
 from etl import config
-from etl.extract.stream import Reread
+from etl.extract.http import Api
+from etl.extract.ranges import TimeRange
+from etl.extract.stream import Checkpoint, Page, RequestStats, Reread
 from etl.pipeline import run as pipeline
 from etl.sources import own_settings
+from etl.sources.cogniac.scan import Scan
 
 DAY = 86_400
 ALL = {"SIGHTGLASS_CONCURRENCY": "8"}
@@ -80,6 +83,25 @@ def test_corrected_records_in_their_old_places_end_no_range(tmp_path: Path, many
         ran = load(tmp_path, environ(server), at(T + 1000))
 
     assert (0, [], []) == (ran.exit_code, gaps(tmp_path), missing(tmp_path, placed))
+
+
+def test_a_range_ends_where_the_next_one_is_seen_to_begin(tmp_path: Path) -> None:
+    """Four records in a row at the end of its first page were corrected, and stand where they stood."""
+    times = [T + number for number in range(300)]
+    placed = Placed([(moment, record(number, moment)) for number, moment in enumerate(times)], names="time")
+    for number in range(96, 100):
+        placed.records[number] = (times[number], record(number, T + 290 + number * 0.01))
+    micros = [number * 1_000_000 for number in (T, T + 250, T + 1000)]
+    with serving(cogniac({DETECTIONS: placed})) as server:
+        settings = {"SIGHTGLASS_HOME": str(tmp_path), **environ(server)}
+        api = Api(server.url, config.load(own_settings(), settings, file=Path(os.devnull)))
+        scan = Scan(api, "a1", Checkpoint(None, micros[0], micros[2]), RequestStats())
+        bundles = list(scan.bundles(TimeRange(micros[0], micros[1], micros[0], shared=True)))
+        api.close()
+
+    pages = [each for bundle in bundles for each in bundle if isinstance(each, Page)]
+    read = {json.loads(bytes(one))["media"]["media_id"] for page in pages for one in page.records}
+    assert set() == {f"m{number}" for number in range(250)} - read
 
 
 def test_all_readers_know_how_long_pages_are(tmp_path: Path) -> None:

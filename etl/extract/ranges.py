@@ -13,6 +13,7 @@ from etl.errors import SourceError
 from etl.event import heard
 from etl.extract.bounded_queue import BoundedQueue
 from etl.extract.stream import Bundle, Page, size_of
+from etl.values import SECOND
 
 WORTH = 3
 """Pages that must seem to be left of a range before it is shared."""
@@ -21,7 +22,6 @@ FIRST = 4
 PRICE = 2
 """Pages that must have come for each range that is taken over. How much is left is a guess: changes come in
 bursts, and where nothing is left, a request was for nothing."""
-SECOND = 1_000_000
 WIDE = 2 * 86_400 * SECOND
 """Microseconds from which on a range is no usual increment, but a backfill, a first load or what was missed
 in days. It is shared by all readers once a page of it has brought what was not known: that costs each of them

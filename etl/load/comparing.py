@@ -24,9 +24,8 @@ from etl.load.sql import equal, names
 from etl.load.stored import STORED, Stored
 from etl.schema import Source, Table, quote
 from etl.transform.flatten import EXTRA, RECORD
-from etl.values import moment
+from etl.values import SECOND, moment
 
-SECOND = 1_000_000
 AT, HASH = "_at", "_hash"
 """Names of the columns that say when a record changed, and which record it is."""
 LINEAGE = Lineage("", datetime(1970, 1, 1, tzinfo=UTC))

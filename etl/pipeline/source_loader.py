@@ -40,11 +40,10 @@ from etl.transform.batch import Transformer
 from etl.transform.forgetting import Forgetter
 from etl.transform.part_rows import StreamBatch
 from etl.transform.recognize import Recognizer, RecordHasher, steady
-from etl.values import Cursor, chunked, datetime_of, micros_of, moment
+from etl.values import SECOND, Cursor, chunked, datetime_of, micros_of, moment
 
 FOREVER_DAYS = 365_000
 """Days from which on none is so old: further back than a date can be."""
-SECOND = 1_000_000
 ENTRIES_AT_ONCE = 100
 """Refused records and files that are replayed by one part."""
 

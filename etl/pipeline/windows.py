@@ -8,9 +8,8 @@ from itertools import pairwise
 from etl import schema
 from etl.load.differences import Difference
 from etl.load.stored import Stored
-from etl.values import micros
+from etl.values import SECOND, micros
 
-SECOND = 1_000_000
 NEIGHBOURS_US = 60 * SECOND
 """Windows that are no further apart are read as one."""
 

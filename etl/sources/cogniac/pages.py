@@ -11,7 +11,7 @@ from etl.errors import ClientError, SourceError
 from etl.extract.list_page import Links
 from etl.extract.order import goes_beyond
 from etl.extract.stream import RequestStats
-from etl.values import UNREADABLE, canonical, micros, seconds
+from etl.values import SECOND, UNREADABLE, canonical, micros, seconds
 
 if TYPE_CHECKING:
     from etl.extract.http import Api
@@ -22,7 +22,6 @@ PAGE = 100
 """Records a page: the most the detections endpoint gives, says the vendor's SDK."""
 TRIES = 5
 """How often an empty page that leads nowhere is asked for before the scan gives up."""
-SECOND = 1_000_000
 ROUNDED = SECOND // 100
 """By how much a link may round a time that was asked for: the service prints two decimals."""
 

@@ -17,14 +17,13 @@ from etl.extract.ranges import TimeRange
 from etl.extract.stream import Action, Bundle, Checkpoint, Delivery, Page, RequestStats, Watermark
 from etl.sources.cogniac.pages import (
     NOTHING,
-    SECOND,
     DetectionPage,
     DetectionPages,
     Tail,
     Window,
     name_of,
 )
-from etl.values import moment
+from etl.values import SECOND, moment
 
 if TYPE_CHECKING:
     from etl.extract.http import Api
@@ -139,7 +138,11 @@ class Scan:
             return order
         if end >= self._end:
             return order._replace(is_over=self._leads_nowhere(window, page))
-        beyond = {name_of(each) for each, at in zip(page.data, page.times, strict=True) if at and at >= end}
+        beyond = {
+            name_of(each)
+            for each, at in zip(page.data, page.times, strict=True)
+            if at is not None and at >= end
+        }
         if beyond.isdisjoint(self._heads.get(end, ())):
             head = self._pages.first(Window(end - 1, self._end))
             return order._replace(is_over=not beyond.isdisjoint(map(name_of, head.data)))
