@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Protocol
 
+from etl.extract.connection import StrictResponse
 from etl.extract.deadline import postpone
 from etl.extract.encoding import CHUNK, Decoder, decoder_of
 from etl.extract.memory import Grow
@@ -39,11 +40,28 @@ def read_body(response: http.client.HTTPResponse, grow: Grow, sink: Sink | None)
     if response.status < HTTPStatus.OK:
         # Of these http.client knows one only, and takes what follows for the answer to the next request.
         raise ValueError(f"answered {response.status}, and what follows was not waited for")
-    decoder = decoder_of(", ".join(response.headers.get_all("content-encoding", [])))
+    decoder = _decoder(response)
     if sink is not None and response.status == HTTPStatus.OK:
         _write(response, decoder, sink)
         return b""
     return _read(response, decoder, grow)
+
+
+def is_whole(response: StrictResponse) -> bool:
+    """Whether a body that was read tells itself where it ends; a text is a text wherever it breaks off."""
+    return response.is_framed or _decoder(response) is not None
+
+
+def is_cut(response: StrictResponse) -> bool:
+    """Whether a body goes on behind its announced end, as one does that was counted in characters.
+
+    Empty lines do not, and neither does an answer that nobody asked for.
+    """
+    return bool(response.surplus.strip()) and not response.surplus.startswith(b"HTTP/")
+
+
+def _decoder(response: http.client.HTTPResponse) -> Decoder | None:
+    return decoder_of(", ".join(response.headers.get_all("content-encoding", [])))
 
 
 def _read(response: http.client.HTTPResponse, decoder: Decoder | None, grow: Grow) -> bytes:

@@ -54,6 +54,9 @@ class Route:
 class DeadlineSocket(socket.socket):
     """A socket that waits no longer than to the deadline."""
 
+    waits = True
+    """False while only what is here already is to be taken."""
+
     def recv(self, *args: Any) -> bytes:  # noqa: ANN401 -- as the socket has them
         """Receive bytes."""
         self._limit()
@@ -75,7 +78,7 @@ class DeadlineSocket(socket.socket):
         super().sendall(*args)
 
     def _limit(self) -> None:
-        self.settimeout(min(WAIT_SECONDS, left()))
+        self.settimeout(min(WAIT_SECONDS, left()) if self.waits else 0.0)
 
 
 class DeadlineTLS(DeadlineSocket, ssl.SSLSocket):
@@ -168,7 +171,29 @@ class _Readable(io.RawIOBase):
 
 
 class StrictResponse(http.client.HTTPResponse):
-    """An answer whose chunks have sizes: of one that is negative, http.client would read to the end."""
+    """An answer that tells whether its end was announced, and what came behind it.
+
+    Its chunks have sizes: of one that is negative, http.client would read to the end.
+    """
+
+    is_framed = False
+    """Whether it says how long its body is; else the end of the connection is the end of it, or of a part."""
+    surplus = b""
+    """The beginning of what has come behind a body that was read to its announced end."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **named: Any) -> None:  # noqa: ANN401
+        super().__init__(sock, *args, **named)
+        self._socket = sock
+
+    def begin(self) -> None:
+        """Read up to the body."""
+        super().begin()
+        self.is_framed = bool(self.chunked) or self.length is not None
+
+    def _close_conn(self) -> None:
+        if self.length == 0 and isinstance(self._socket, DeadlineSocket):
+            self.surplus = _here(self._socket, self.fp)
+        super()._close_conn()  # type: ignore[misc]
 
     def _read_next_chunk_size(self) -> int:
         size: int = super()._read_next_chunk_size()  # type: ignore[misc]
@@ -180,7 +205,7 @@ class StrictResponse(http.client.HTTPResponse):
 class Connection(http.client.HTTPConnection):
     """A connection by one route."""
 
-    response_class = StrictResponse
+    response_class: type[StrictResponse] = StrictResponse
 
     def __init__(self, route: Route) -> None:
         super().__init__(route.host, route.port)
@@ -210,6 +235,17 @@ class Connection(http.client.HTTPConnection):
         found = select.poll()
         found.register(self.sock.fileno(), select.POLLIN)
         return bool(found.poll(0))
+
+
+def _here(made: DeadlineSocket, reader: io.BufferedReader) -> bytes:
+    """Return what has been received beyond what was read, without waiting for any."""
+    made.waits = False
+    try:
+        return reader.peek(1)
+    except (OSError, ValueError):
+        return b""
+    finally:
+        made.waits = True
 
 
 def _connected(to: Route | Proxy, admit: Admit) -> socket.socket:

@@ -68,6 +68,17 @@ class Asked(NamedTuple):
     body: bytes | None = None
 
 
+class Received(NamedTuple):
+    """The body of an answer, and what is known of it."""
+
+    body: bytes
+    content_type: str
+    is_whole: bool
+    """Whether its end was announced."""
+    is_cut: bool
+    """Whether it goes on behind that."""
+
+
 class LoginFailedError(Exception):
     """A login gave no token; carries the answer to where all answers are judged."""
 
@@ -133,14 +144,12 @@ class Api:
     def download(self, url: str, stats: RequestStats) -> tuple[bytes, str]:
         """Return the body of a GET and its content type."""
         asked = Asked(self._full(url))
-        return self._retried(asked, stats, lambda: self._ask(asked, stats, self._memory.grow_file))
+        return self._retried(asked, stats, lambda: self._file(asked, stats))
 
     def save(self, url: str, stats: RequestStats, sink: Sink) -> str:
         """Have a sink take in the body of a GET, however large it is; its content type."""
         asked = Asked(self._full(url))
-        _, content_type = self._retried(
-            asked, stats, lambda: self._ask(asked, stats, self._memory.grow_file, sink)
-        )
+        _, content_type = self._retried(asked, stats, lambda: self._file(asked, stats, sink))
         return content_type
 
     def _full(self, url: str) -> str:
@@ -153,8 +162,19 @@ class Api:
 
         return self._retried(asked, stats, once)
 
-    def _decode(self, kind: type[T], asked: Asked, answer: tuple[bytes, str]) -> T:
-        body, content_type = answer
+    def _file(self, asked: Asked, stats: RequestStats, sink: Sink | None = None) -> tuple[bytes, str]:
+        """Return a file and its content type: a page proves by itself that it is whole, a table does not."""
+        came = self._ask(asked, stats, self._memory.grow_file, sink)
+        if came.is_cut:
+            raise RetryableError(f"{self._named(*asked)} answered with more than it announced")
+        if not came.is_whole:
+            stats.add(requests=1)
+            if self._ask(asked, stats, self._memory.grow_file, sink).body != came.body:
+                raise RetryableError(f"{self._named(*asked)} tells no length, and answered twice differently")
+        return came.body, came.content_type
+
+    def _decode(self, kind: type[T], asked: Asked, answer: Received) -> T:
+        body, content_type = answer.body, answer.content_type
         try:
             return msgspec.json.decode(body, type=kind)
         except msgspec.ValidationError as error:
@@ -209,9 +229,7 @@ class Api:
         except TimeoutError as error:
             raise RetryableError(f"{self._named(*asked)} failed: {error}") from error
 
-    def _ask(
-        self, asked: Asked, stats: RequestStats, grow: Grow, sink: Sink | None = None
-    ) -> tuple[bytes, str]:
+    def _ask(self, asked: Asked, stats: RequestStats, grow: Grow, sink: Sink | None = None) -> Received:
         exchange = Exchange(grow, sink)
         try:
             response = self._send(asked, exchange)
@@ -230,7 +248,9 @@ class Api:
             raise SourceError(f"{self._named(*asked)} {error}") from error
         stats.add(received=sink.size if sink else len(response.content))
         if response.status_code == HTTPStatus.OK:
-            return response.content, response.headers.get("content-type", "").split(";")[0].strip()
+            content_type = response.headers.get("content-type", "").split(";")[0].strip()
+            ends = response.extensions
+            return Received(response.content, content_type, ends["is_whole"], ends["is_cut"])
         hint = self._hint if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN) else ""
         raise self._complaint(response, exchange, hint)
 

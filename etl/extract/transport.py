@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from typing import cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -18,8 +19,8 @@ import msgspec
 
 from etl import __version__
 from etl.extract.address import InvalidRequestError, Reach, literal
-from etl.extract.body import Sink, read_body
-from etl.extract.connection import Admit, Connection, DeadlineTLS, Proxy, Route
+from etl.extract.body import Sink, is_cut, is_whole, read_body
+from etl.extract.connection import Admit, Connection, DeadlineTLS, Proxy, Route, StrictResponse
 from etl.extract.encoding import ACCEPTED
 from etl.extract.memory import Grow
 
@@ -105,7 +106,8 @@ def open_client(
 class Transport(httpx.BaseTransport):
     """Sends requests to any host, and keeps so many connections to each; safe to use from any thread.
 
-    Bodies come whole and unpacked, in time for the deadline; else httpx.TransportError is raised. Raises
+    Bodies come whole and unpacked, in time for the deadline; else httpx.TransportError is raised. Where
+    nothing proves that one is whole, the extensions `is_whole` and `is_cut` of the answer say so. Raises
     InvalidRequestError too, and what `judge` and the exchange's `grow` raise.
     """
 
@@ -149,13 +151,14 @@ class Transport(httpx.BaseTransport):
         is_kept = False
         try:
             _send(connection, request, host.route)
-            with connection.getresponse() as response:
+            with cast("StrictResponse", connection.getresponse()) as response:
                 try:
                     body = read_body(response, exchange.grow, exchange.sink)
                     is_kept = response.isclosed()
                 finally:
                     # What is damaged inside can have been received to its end all the same.
                     is_kept = is_kept or (response.isclosed() and response.length == 0)
+                    is_kept = is_kept and not response.surplus
         except (http.client.HTTPException, OSError, ValueError) as error:
             raise _named(error) from error
         finally:
@@ -165,7 +168,8 @@ class Transport(httpx.BaseTransport):
             for name, value in response.headers.items()
             if name.lower() not in BY_THE_WAY
         ]
-        return httpx.Response(response.status, headers=headers, content=body)
+        ends = {"is_whole": is_whole(response), "is_cut": is_cut(response)}
+        return httpx.Response(response.status, headers=headers, content=body, extensions=ends)
 
     def _host(self, url: httpx.URL) -> "_Host":
         """Return what is kept of the host of an address."""
