@@ -230,6 +230,11 @@ class Cogniac:
             except ClientError as error:
                 refused.append(f"{wanted} ({error})")
                 continue
+            found = application_of(record, wanted)
+            if found is not None and found.application_id != wanted:
+                # Of another one, under whose id its detections are: these are not what is wanted.
+                refused.append(f"{wanted} (answered with {found.application_id[:40]})")
+                continue
             self._find(record, wanted)
             yield [self._without_secret(Page("applications", [record], self._tenant()))]
         if refused:

@@ -1,0 +1,19 @@
+"""Answers about something else than was asked for: named, and taken for what they are."""
+
+from pathlib import Path
+
+from conftest import rows
+from hostile import DETECTIONS, cogniac, of_cogniac, record, serving
+
+
+def test_an_application_under_another_id_than_was_asked_for_is_named(tmp_path: Path) -> None:
+    """A server that does not tell cases apart answers `A1` with `a1`, of which nothing is read."""
+    routes = {
+        "/1/applications/A1": {"application_id": "a1", "active": True},
+        DETECTIONS: {"data": [record(1)], "paging": {}},
+    }
+    with serving(cogniac(routes)) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json", SIGHTGLASS_COGNIAC_APPLICATIONS="A1")
+
+    said = "SIGHTGLASS_COGNIAC_APPLICATIONS names what cannot be read: A1 (answered with a1)"
+    assert (3, [said]) == (ran.code, [row["error"] for row in rows(tmp_path / "home", "etl.gaps")])
