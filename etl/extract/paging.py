@@ -56,24 +56,27 @@ def by_offset(  # noqa: PLR0913 -- what is odd about a list
     first: int = 0,
     seen: set[Hashable] | None = None,
     ask_number: Callable[[int], ListPage] | None = None,
+    ask_next: Callable[[Any], ListPage] | None = None,
 ) -> Iterator[Sequence[bytes]]:
     """Yield what the list holds from an offset on, each record once; `seen` gathers the keys.
 
-    `ask` is told an offset, and asks for so many records as `limit` says. `ask_number` is told the number of
-    a page, from 1 on, where the list turns out to know no offsets.
+    `ask` is told an offset, and asks for so many records as `limit` says. Where the list turns out to know no
+    offsets, `ask_next` is told the parameters of a link that pages have as their `next`, else `ask_number`
+    the number of a page, from 1 on.
     """
     seen = set() if seen is None else seen
-    walk, proven = Walk(ask, what, limit, first, seen, ask_number), False
+    walk, proven = Walk(ask, what, limit, first, seen, ask_number, ask_next), False
     for _ in range(MOST_PASSES):
         before = len(seen)
         yield from walk.pages()
+        walk.proven = walk.proven and not walk.goes_on()
         proven |= walk.proven
         came = first + len(seen)
         if walk.proven and not walk.repeated and (walk.total is None or came >= walk.total):
             return
         if len(seen) == before or walk.total == came:
             break
-    if not proven and walk.total != first + len(seen):
+    if not proven and (walk.total != first + len(seen) or walk.says_more):
         raise _unproven(what, first + len(seen), walk.total)
 
 
@@ -92,12 +95,15 @@ class Walk:
     first: int
     seen: set[Hashable]
     ask_number: Callable[[int], ListPage] | None
+    ask_next: Callable[[Any], ListPage] | None
     total: int | None = None
     """How many records the list says it has; None where it does not say, or said fewer than came."""
     proven: bool = False
     """Whether the last walk came to an end behind which there is nothing."""
     repeated: bool = False
     """Whether a page with new records showed others again, besides the last one of the page before."""
+    says_more: bool = False
+    """Whether its last page held records and says that more follow."""
     in_place: bool = True
     """Whether each of its pages began where the one before ended, and was no longer than asked for."""
     _asked: int = 0
@@ -122,8 +128,12 @@ class Walk:
                 return
             page = self._next(max(self._reached - 1, page.offset + 1))
             if page.records and page.keys == opening:
-                yield from self._by_number()
+                yield from self._by_links(page) if self._leads(page) else self._by_number()
                 return
+
+    def goes_on(self) -> bool:
+        """Whether more follows, as the last page says: some say so behind which there is nothing."""
+        return self.says_more and bool(self._ask(self._reached).records)
 
     def _arrive(self, page: ListPage) -> None:
         """Note how far the walk has come."""
@@ -155,6 +165,8 @@ class Walk:
         which it need not say. Then it says of its first page that this is all there is.
         """
         length = len(page.records)
+        if page.next:
+            return True
         is_round = any(length % each == 0 for each in ROUND)
         return length >= min(page.limit or self.limit, self.limit) or (length == self.total and is_round)
 
@@ -193,6 +205,19 @@ class Walk:
             return offset + ahead < self._reached or 0 < ahead < self.limit
         return offset + ahead < self.total
 
+    def _leads(self, page: ListPage) -> bool:
+        """Whether it is known how to ask for the next page: by which parameter a cursor is, nobody says."""
+        return self.ask_next is not None and isinstance(page.next, dict)
+
+    def _by_links(self, opening: ListPage) -> Iterator[Sequence[bytes]]:
+        """Yield what the links of pages lead to; SourceError where they lead in a circle."""
+        ask_next = self.ask_next
+        for page in by_next(lambda place: ask_next(place) if place and ask_next else opening, self.what):
+            found = self._fresh(page)
+            if found:
+                yield found
+        self.says_more, self.proven = False, True
+
     def _by_number(self) -> Iterator[Sequence[bytes]]:
         """Yield what pages by their numbers bring.
 
@@ -225,6 +250,7 @@ class Walk:
         page = self.ask(offset) if number is None or ask_number is None else ask_number(number)
         page.offset = offset
         self.total = None if self._lied else page.total
+        self.says_more = bool(page.records and page.next)
         self._longest = max(self._longest, len(page.records))
         return page
 

@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -15,6 +16,20 @@ if TYPE_CHECKING:
     from etl.extract.http import Api
 
 PAGE = 100
+LEADS = (
+    *(
+        "next",
+        "next_url",
+        "next_link",
+        "next_href",
+        "next_page",
+        "next_page_url",
+        "next_cursor",
+        "next_token",
+    ),
+    *("next_page_token", "next_offset", "has_more", "has_next", "has_next_page", "more"),
+)
+"""Names under which lists say that they go on; no document shows one."""
 
 
 class Listed(msgspec.Struct):
@@ -38,12 +53,14 @@ class Pagination(msgspec.Struct):
     limit: Any = None
 
 
-class Envelope(msgspec.Struct):
-    """A page of the media list; version 1 wraps it like this, the shape of version 2 is not public."""
-
-    media: list[msgspec.Raw] | None = None
-    data: list[msgspec.Raw] | None = None
-    pagination: Any = None
+Envelope: Any = msgspec.defstruct(
+    "Envelope",
+    [
+        *((name, list[msgspec.Raw] | None, None) for name in ("media", "data")),
+        *((name, Any, None) for name in ("pagination", "paging", "links", "meta", *LEADS)),
+    ],
+)
+"""A page of the media list; version 1 wraps it like this, the shape of version 2 is not public."""
 
 
 LISTED: Any = Envelope | list[msgspec.Raw]
@@ -68,6 +85,7 @@ class MediaList:
             first=first,
             seen=seen,
             ask_number=lambda number: self.page(first, stats, number),
+            ask_next=lambda linked: self._got({"limit": str(PAGE), **linked}, stats),
         )
 
     def page(self, offset: int, stats: RequestStats, number: int | None = None) -> ListPage:
@@ -75,14 +93,42 @@ class MediaList:
         params = {"limit": str(PAGE), "offset": str(offset)}
         if number is not None:
             params |= {"page": str(number)}
+        return self._got(params, stats)
+
+    def _got(self, params: dict[str, str], stats: RequestStats) -> ListPage:
+        """Return the page with these parameters."""
         envelope = self._api.get(LISTED, "/predict/v2/media", stats, params)
         if isinstance(envelope, list):
             return ListPage(envelope, _keys(envelope))
-        media = envelope.media if envelope.media is not None else envelope.data
-        if media is None:
+        if envelope.media is None and envelope.data is None:
             raise SourceError("the media list has another shape than known: neither `media` nor `data` in it")
+        media = [*(envelope.media or ()), *(envelope.data or ())]
         said = envelope.pagination if isinstance(envelope.pagination, dict) else {}
-        return ListPage(media, _keys(media), total=_count(said.get("total")), limit=_count(said.get("limit")))
+        total, limit = _count(said.get("total")), _count(said.get("limit"))
+        return ListPage(media, _keys(media), total=total, limit=limit, next=_lead(envelope))
+
+
+def _lead(envelope: Any) -> Any:  # noqa: ANN401 -- any JSON
+    """Return the parameters of a link to the page that follows, or what else says that one does.
+
+    None where nothing does.
+    """
+    said = msgspec.structs.asdict(envelope)
+    parts = [said, *(said[name] for name in ("pagination", "paging", "links", "meta"))]
+    for value in (part.get(name) for part in parts if isinstance(part, dict) for name in LEADS):
+        link = value.get("href") if isinstance(value, dict) else value
+        if isinstance(link, str) and (params := _query_of(link)):
+            return params
+        if link:
+            return link
+    return None
+
+
+def _query_of(link: str) -> dict[str, str]:
+    """Return the parameters in a link; none where it is no address."""
+    with suppress(ValueError):
+        return dict(parse_qsl(urlsplit(link).query))
+    return {}
 
 
 def _keys(media: Sequence[bytes]) -> list[str | bytes]:
