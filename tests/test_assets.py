@@ -214,6 +214,7 @@ MALFORMED = "$: is not JSON: JSON is malformed: invalid character (byte 0)"
 NO_TEXT = "$: is not JSON: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"
 FRAME = "$[0].frame: a frame number must be a whole number, not"
 TWICE = "$: two different rows of frame_metrics with one key: M, metrics, 1, a"
+NAMED_TWICE = "$: an object has two values called"
 NO_SEEN = "$: a frame must be a list of areas, or an object with one list of areas"
 NO_AREAS = "$: neither a list of areas nor an object keyed by area"
 NO_ID = "$: an area has neither an id nor a name"
@@ -237,6 +238,13 @@ REFUSED: dict[str, dict[str, list[object]]] = {
         TRUNCATED: [b"", b'[{"a": 1}, {"a"'],
         MALFORMED: [b"\xff", b"<html>Denied</html>"],
         NO_TEXT: [b'[{"\xff": 1}]'],
+        f"{NAMED_TWICE} 1": [b'{"1":{"a":1},"1":{"a":2}}', b'{"fps":5,"x":{"1":{"a":1}, "1":{"a":2}}}'],
+        f"{NAMED_TWICE} a": [
+            *(b'[{"a":1,"a":2}]', b'{"a":[1,2],"b":[1,2],"a":[3,4]}', b'[{"a":1.5},{"a":1,"a" :2.5}]'),
+            b'{"1":{"a":1,"a":2},"2":{"a":3}}',
+        ],
+        f"{NAMED_TWICE} x": [b'{"fps":5,"x":[{"a":1}],"x":[{"a":2}]}'],
+        f"{NAMED_TWICE} fps": [b'{"fps":5,"x":[{"a":1}],"fps":25}'],
     },
     "brand_detection": {
         NO_ID: [[[{"box": BOX}]], [AREA], [[{"id": ["a"], "box": BOX}]]],
@@ -246,6 +254,11 @@ REFUSED: dict[str, dict[str, list[object]]] = {
         ],
         "$[1].x0: must be a number or null, not str": [[[{"id": "a", "box": {**BOX, "x0": "0"}}]]],
         "$[1]: an area must be an object": [[["a"]]],
+        f"{NAMED_TWICE} id": [b'[[{"id":"a","id":"b","box":{"x0":0,"y0":0,"x1":1,"y1":1}}]]'],
+        f"{NAMED_TWICE} x0": [b'[{"seen":[{"id":"a","box":{"x0":0,"x0":1,"y0":0,"x1":1,"y1":1}}]}]'],
+        f"{NAMED_TWICE} x": [b'[[{"id":"a","points":[{"x":1,"y":2,"x":3}]}]]'],
+        f"{NAMED_TWICE} 1": [b'{"1":[],"1":[{"id":"a","box":{"x0":0,"y0":0,"x1":1,"y1":1}}]}'],
+        f"{NAMED_TWICE} seen": [b'[{"seen":[{"id":"a","points":[{"x":1,"y":2}]}],"seen":[]}]'],
         NO_SEEN: [
             [{"a": [BOXED], "b": []}],
             5 * [5],
@@ -258,6 +271,7 @@ REFUSED: dict[str, dict[str, list[object]]] = {
         NO_ID: [[{"seen": 1}]],
         "$[u].seen: must be a number or null, not dict": [[{"id": "u", "seen": {"a": 1}}]],
         NO_AREAS: [{"u": 5}, [5]],
+        f"{NAMED_TWICE} logo": [b'{"logo":{"seen":1},"logo":{"seen":2}}'],
     },
     "aoi_scores": {
         "$: has no header line": [b"", b"\n\n"],
@@ -269,6 +283,7 @@ REFUSED: dict[str, dict[str, list[object]]] = {
         "$: is not a CSV table: says that '|' is its separator": [b"sep=|\nname|a\nA|1\n"],
         "$: is not a CSV table: two columns are called a": [b"name,a,a\nA,1,2\n"],
         TRUNCATED: [b'[{"name": "A"'],
+        f"{NAMED_TWICE} a": [b'[{"name":"A","a":1,"a":2}]'],
     },
 }
 """By file and by what is said of it: what is no such file."""
@@ -279,6 +294,12 @@ EACH = [(asset, *pair) for asset, cases in REFUSED.items() for pair in pairs(cas
 def test_file_in_no_known_shape_is_refused(asset: str, content: object, expected: str) -> None:
     """A file that could be read only by guessing, or in part, is refused with what is amiss and where."""
     assert [expected] == [f"{each.why.path}: {each.why.reason}" for each in cut((asset, content)).rejected]
+
+
+def test_a_value_that_stands_twice_under_one_name_is_one() -> None:
+    """Nothing is lost then, whichever of the two is read."""
+    assert "1 a - 1.5 a" == rows("metrics", b'[{"a":1.5,"a":1.5}]')
+    assert "u - seen 1.0 seen -" == rows("brand_detection_metrics", b'{"u":{"seen":1},"u":{"seen":1}}')
 
 
 def test_refused_file_keeps_its_row() -> None:

@@ -1,5 +1,6 @@
 """Frames in Neurons' files one by one, whichever way round they are: their numbers, times and fields."""
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from math import inf
@@ -25,11 +26,25 @@ def frame_keys(value: Mapping[str, Any]) -> bool:
 
 
 def parsed_json(body: bytes) -> Any:  # noqa: ANN401 -- any JSON
-    """Return the content of a file; RecordError where it is no JSON."""
+    """Return the content of a file; RecordError where it is no JSON, or not all of it can be kept."""
+    text = body.removeprefix(BOM)
     try:
-        return msgspec.json.decode(body.removeprefix(BOM))
+        content = msgspec.json.decode(text)
     except UNREADABLE as error:
         raise RecordError(f"is not JSON: {error}") from error
+    # Numbers are compared as they are written.
+    json.loads(text, object_pairs_hook=_told_once, parse_int=str, parse_float=str)
+    return content
+
+
+def _told_once(members: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; RecordError where one name in it has two values, of which readers keep the last."""
+    kept = dict(members)
+    if len(kept) < len(members):
+        for name, value in members:
+            if kept[name] != value:
+                raise RecordError(f"an object has two values called {name[:40]}")
+    return kept
 
 
 def unwrapped(value: Any) -> tuple[Any, Mapping[str, Any]]:  # noqa: ANN401 -- any JSON
