@@ -196,6 +196,7 @@ SCORES = {
     "1 A a - 1e400 a\n2 B a - 1e-400 a\n3 C a 0.0 - a": [b"name,a\nA,1e400\nB,1e-400\nC,0.0\n"],
     "1 5 a 1.0 - a\n2 B a 2.0 - a": [[{"name": 5, "a": 1}, {"name": "B", "a": 2}]],
     "1 A a,b 1.0 - a,b": [b"sep=;\nname;a,b\nA;1\n", b'\xef\xbb\xbf"sep=;"\r\nname;a,b\r\nA;1\r\n'],
+    "1 A 0 1.0 - 0\n1 A 1 2.0 - 1": [b"name,0,1\nA,1,2\n"],
     "1 A a 1.0 - a\n1 A b - - b": [b"name,a,b\nA,1\n", {"aois": [{"name": "A", "a": 1, "b": None}]}],
     '1 A a - true a\n1 A b - {"c":1} b': [[{"name": "A", "a": True, "b": {"c": 1}}]],
     "": [b"name,a\n", b"name,a", [], {}],
@@ -282,6 +283,15 @@ REFUSED: dict[str, dict[str, list[object]]] = {
         "$: is not a CSV table: holds NUL characters, as UTF-16 text does": [b"\x00\x01"],
         "$: is not a CSV table: says that '|' is its separator": [b"sep=|\nname|a\nA|1\n"],
         "$: is not a CSV table: two columns are called a": [b"name,a,a\nA,1,2\n"],
+        "$: is not a CSV table: begins with numbers, not with names of columns": [
+            *(b"A,12.5,3\nB,4.5,5\n", b'"A","0.5"\n"B","4"\n', b"A;12,5;3,5\nB;4,5;5,5\n"),
+            *(b"A,-1,1e-5\nB,2,3\n", b"12.5,A,B\n"),
+            *(b"A,12,5\nB,4,5\n", b"A,12\nB,4\n", b"A,1\xc2\xb2,12\nB,4,5\n"),
+        ],
+        "$: is not a CSV table: breaks off in its last line": [
+            b"name,a,b\nA,1,2\nB,3",
+            b'name,a,b\nA,"x\ny"',
+        ],
         TRUNCATED: [b'[{"name": "A"'],
         f"{NAMED_TWICE} a": [b'[{"name":"A","a":1,"a":2}]'],
     },

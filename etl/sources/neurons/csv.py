@@ -4,15 +4,21 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 from etl.errors import RecordError
+from etl.sources.neurons.figures import NUMBER
 
 SEPARATORS = "\t;,"
 
 # How large a file may be is decided where it is received: a cell of it can be all of it.
 csv.field_size_limit(2**31 - 1)
 
+MOST_DIGITS = 9
+"""Digits of the number of a column."""
 HINT = re.compile(r'"?sep=(.)"?[^\S\n]*(?:\n|$)', re.IGNORECASE)
 """A first line by which spreadsheets are told the separator."""
 
@@ -33,6 +39,7 @@ def csv_lines(body: bytes) -> list[dict[str, Any]]:
     if separator not in SEPARATORS:
         raise RecordError(f"is not a CSV table: says that {separator!r} is its separator")
     _hold_to_header(text.lstrip().split("\n", 1)[0], separator)
+    _hold_to_end(text, separator)
     plain = plain_lines(text, separator)
     return lines(text, separator) if plain is None else plain
 
@@ -56,6 +63,33 @@ def _hold_to_header(line: str, separator: str) -> None:
     for name, count in Counter(names).items():
         if count > 1:
             raise RecordError(f"is not a CSV table: two columns are called {name[:40]}")
+    if not _may_be_named(names):
+        raise RecordError("is not a CSV table: begins with numbers, not with names of columns")
+
+
+def _may_be_named(names: Sequence[str]) -> bool:
+    """Whether these are names of columns: a table without them would lose its first line to them.
+
+    Columns may be numbered, one after the other; those of two columns are not.
+    """
+    numbers = [name.strip() for name in names if NUMBER.fullmatch(name.strip())]
+    if not all(each.isdigit() and len(each) <= MOST_DIGITS for each in numbers):
+        return False
+    counted = list(map(int, numbers))
+    return len(counted) != 1 and all(after == before + 1 for before, after in pairwise(counted))
+
+
+def _hold_to_end(text: str, separator: str) -> None:
+    """Refuse a table whose last line has no end and too few cells: the rest of it has not come.
+
+    Cells at the end of other lines may be left out.
+    """
+    if text.endswith(("\n", "\r")):
+        return
+    with suppress(csv.Error):
+        widths = [len(row) for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if row]
+        if widths and widths[-1] < widths[0]:
+            raise RecordError("is not a CSV table: breaks off in its last line")
 
 
 def plain_lines(text: str, separator: str) -> list[dict[str, Any]] | None:
