@@ -151,6 +151,72 @@ def test_areas_of_frames_are_read_as_stated(content: object, expected: str) -> N
     assert expected == rows("brand_detection", content)
 
 
+SECOND = [
+    ("metrics", [{"frame": 1, "frame_number": 7, "a": 1, "b": 2}], 2 * [{"frame_number": 7}]),
+    ("metrics", {"time": [0.5], "timestamp": [9.5], "a": [1]}, [{"timestamp": 9.5}]),
+    ("metrics", [{"frame": 1, "frame_number": 1, "time": None, "timestamp": 9.5, "a": 1}], [None]),
+    (
+        "brand_detection",
+        [{"scene": "x", "time": 1, "timestamp": 2, "seen": [BOXED]}],
+        [{"scene": "x", "timestamp": 2}],
+    ),
+    ("brand_detection", [[{**AREA, "uuid": "u", "label": "L"}]], [{"id": "a", "label": "L"}]),
+    ("brand_detection", [[{**BOXED, "points": POINTS, "x0": 9}]], [{"box": BOX, "x0": 9}]),
+    ("brand_detection", [[{"id": "a", "box": {**BOX, "unit": "px"}}]], [{"box": {"unit": "px"}}]),
+    ("brand_detection", [[{"id": 1.5, "name": "A", "box": None, **BOX}]], [{"id": 1.5}]),
+    ("brand_detection_metrics", [{"uuid": "u", "id": 7, "a": 1, "b": 2}], 2 * [{"id": 7}]),
+    (
+        "brand_detection_metrics",
+        {"u": {"name": "A", "brand": "B", "ok": True, "a": 1}},
+        [{"brand": "B", "ok": True}],
+    ),
+]
+
+
+@pytest.mark.parametrize(("asset", "content", "expected"), SECOND, ids=str)
+def test_what_no_column_takes_is_kept_with_its_rows(asset: str, content: object, expected: object) -> None:
+    """What a frame or an area says twice, or beside what is known, is in `_extra` of its rows."""
+    found = cut((asset, content))
+
+    kept = [row["_extra"] for row in found.tables[SHOWN[asset][0]].to_pylist()]
+    assert ([], expected) == (found.rejected, [each and json.loads(each) for each in kept])
+
+
+def test_a_time_is_the_first_that_is_stated() -> None:
+    """A time that is null does not hide the one that stands beside it."""
+    assert "1 a 9.5 1.0 a" == rows("metrics", [{"time": None, "timestamp": 9.5, "a": 1}])
+
+
+def test_a_frame_and_its_area_do_not_hide_each_other() -> None:
+    """A field that both have, and neither has a column for, has the file set apart."""
+    found = cut(("brand_detection", [{"z": 1, "seen": [{**BOXED, "z": 2}]}]))
+
+    assert ["a frame and an area in it both have z"] == [each.why.reason for each in found.rejected]
+
+
+@pytest.mark.parametrize(
+    ("asset", "content"),
+    [
+        ("metrics", [{"a": 1}]),
+        ("brand_detection", [[BOXED]]),
+        ("brand_detection_metrics", {"u": {"a": 1}}),
+        ("aoi_scores", [{"name": "A", "a": 1}]),
+    ],
+)
+def test_what_a_file_says_beside_its_rows_is_kept_with_the_file(asset: str, content: object) -> None:
+    """What stands around the content of a file, but its medium and frame rate, is in `_extra` of its row."""
+    around = {"media_id": "M", "fps": 4, "version": "2", "made_at": None}
+
+    made = [
+        cut((asset, each)).tables["assets"].to_pylist()
+        for each in ({**around, "x": content}, {"fps": "25", "x": content}, {"fps": 4, "x": content})
+    ]
+
+    assert [['{"made_at":null,"version":"2"}'], ['{"fps":"25"}'], [None]] == [
+        [row["_extra"] for row in each] for each in made
+    ]
+
+
 OF_AREAS = {
     "u A seen 0.5 seen -\nu A intent - buy -\nv - seen 1.0 seen -": wrapped(
         [{"uuid": "u", "name": "A", "seen": 0.5, "buy": None}, {"id": "v", "seen": 1}],

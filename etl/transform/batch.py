@@ -148,11 +148,13 @@ class Transformer:
         whole, *parts = self._declared.of_stream(stream)
         cut = TransformResult(sum(file.body is not None for file in files))
         with _uncollected():
-            cut.tables, problems = self._inside(files, whole, parts)
+            cut.tables, read = self._inside(files, whole, parts)
+        problems = [each if isinstance(each, RecordError) else None for each in read]
         about = [
             self._refused(cut, file, why) if why else file for file, why in zip(files, problems, strict=True)
         ]
         columns = {name: [file.row.get(name) for file in about] for name in whole.content}
+        columns[EXTRA] = [_beside(each, whole) for each in read]
         rows = flatten_columns(columns, range(len(about)), whole)
         readable = [file.body is not None and why is None for file, why in zip(files, problems, strict=True)]
         place = rows.schema.get_field_index(WHOLE)
@@ -162,10 +164,12 @@ class Transformer:
 
     def _inside(
         self, files: Sequence[File], whole: schema.Table, parts: Sequence[schema.Table]
-    ) -> tuple[dict[str, pa.Table], list[RecordError | None]]:
-        """Return the rows in files for each table, and for each file what is wrong with it, if anything."""
+    ) -> tuple[dict[str, pa.Table], Sequence["_Read | RecordError"]]:
+        """Return the rows in files for each table, and what each that was read alone holds, or is wrong."""
         taken, alike = self._alike(files, whole, parts)
-        read = [{} if place in taken else self._read(file) for place, file in enumerate(files)]
+        read: list[_Read | RecordError] = [
+            {} if place in taken else self._read(file) for place, file in enumerate(files)
+        ]
         try:
             tables = {part.name: self._of_part(read, part, whole) for part in parts}
         except PlacedRecordError:
@@ -173,7 +177,7 @@ class Transformer:
             read = [_held(each, parts, whole) for each in read]
             tables = {part.name: self._of_part(read, part, whole) for part in parts}
         joint = {name: pa.concat_tables([*alike.get(name, ()), rows]) for name, rows in tables.items()}
-        return joint, [each if isinstance(each, RecordError) else None for each in read]
+        return joint, read
 
     def _of_part(
         self, read: Sequence["_Read | RecordError"], part: schema.Table, whole: schema.Table
@@ -241,6 +245,12 @@ def _of_part(read: Sequence[_Read | RecordError], part: schema.Table, whole: sch
         if isinstance(each, Mapping) and part.name in each
     ]
     return flatten_files(some, part, _own_key(part, whole))
+
+
+def _beside(read: _Read | RecordError, whole: schema.Table) -> object:
+    """Return what a file says beside its rows, which its own row keeps."""
+    about = read.get(whole.name, {}) if isinstance(read, Mapping) else {}
+    return next(iter(about.get(EXTRA, ())), None)
 
 
 def _own_key(part: schema.Table, whole: schema.Table) -> list[str]:

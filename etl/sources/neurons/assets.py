@@ -16,6 +16,7 @@ from etl.sources.neurons.frames import (
     FRAME,
     TIME,
     as_frames,
+    beside_rows,
     frame_numbers,
     frame_times,
     is_number,
@@ -24,6 +25,7 @@ from etl.sources.neurons.frames import (
     parsed_json,
     seen_in,
     stated_number,
+    unused_labels,
     unwrapped,
 )
 from etl.sources.neurons.metrics import NEWER
@@ -36,22 +38,25 @@ if TYPE_CHECKING:
     from etl.sources.neurons.columnar import Areas, Metrics
 
 Columns = Mapping[str, Sequence[Any]]
+Read = tuple[str, Columns, Mapping[str, Any]]
+"""The name of a table, its columns, and what a file says beside its rows."""
 
 AOI_ID = ("uuid", "id", "aoi_id")
 AOI_NAME = ("name", "aoi_name", "label", "brand")
 CORNERS = ("x0", "y0", "x1", "y1")
 
 
-def frame_metrics(body: bytes) -> tuple[str, Columns]:
+def frame_metrics(body: bytes) -> Read:
     """Rows of (frame, metric, time_s, value, metric_raw) from metrics per frame."""
     value, about = unwrapped(parsed_json(body))
     frames = list(as_frames(value))
     numbers = frame_numbers([stated_number(fields, number) for number, fields in frames])
     times = frame_times(numbers, [fields for _, fields in frames], about.get("fps"))
     columns: dict[str, list[Any]] = {
-        name: [] for name in ("frame", "metric", "time_s", "value", "metric_raw")
+        name: [] for name in ("frame", "metric", "time_s", "value", "metric_raw", "_extra")
     }
     for number, time, (_, fields) in zip(numbers, times, frames, strict=True):
+        extra = unsigned(unused_labels(fields)) or None
         for raw, metric_value in fields.items():
             if raw in FRAME or raw in TIME:
                 continue
@@ -60,10 +65,11 @@ def frame_metrics(body: bytes) -> tuple[str, Columns]:
             columns["time_s"].append(time)
             columns["value"].append(number_or_none(metric_value, f"$[{number}].{raw}"))
             columns["metric_raw"].append(raw)
-    return "frame_metrics", columns
+            columns["_extra"].append(extra)
+    return "frame_metrics", columns, beside_rows(about)
 
 
-def aoi_frames(body: bytes) -> tuple[str, Columns]:
+def aoi_frames(body: bytes) -> Read:
     """Rows of (frame, aoi_id, instance, aoi_name, corners, points, time_s) from areas seen per frame."""
     value, about = unwrapped(parsed_json(body))
     frames = [seen_in(frame, number) for number, frame in numbered(value)]
@@ -73,25 +79,29 @@ def aoi_frames(body: bytes) -> tuple[str, Columns]:
         name: []
         for name in ("frame", "aoi_id", "instance", "aoi_name", *CORNERS, "points", "time_s", "_extra")
     }
-    for number, time, (_, _, seen) in zip(numbers, times, frames, strict=True):
+    for number, time, (_, fields, seen) in zip(numbers, times, frames, strict=True):
         met: dict[str, int] = {}
+        of_frame = {name: item for name, item in fields.items() if name not in (*FRAME, *TIME)}
+        of_frame |= unused_labels(fields)
         for area in seen:
-            row = _area(area, f"$[{number}]")
+            row = _area(area, f"$[{number}]", of_frame)
             instance = met.get(row["aoi_id"], 0)
             met[row["aoi_id"]] = instance + 1
             for name, cell in {**row, "frame": number, "instance": instance, "time_s": time}.items():
                 columns[name].append(cell)
-    return "aoi_frames", columns
+    return "aoi_frames", columns, beside_rows(about)
 
 
-def aoi_metrics(body: bytes) -> tuple[str, Columns]:
+def aoi_metrics(body: bytes) -> Read:
     """Rows of (aoi_id, metric, aoi_name, value) from metrics per area of interest."""
     columns: dict[str, list[Any]] = {
         name: [] for name in ("aoi_id", "metric", "aoi_name", "value", "metric_raw", "_extra")
     }
-    for key, area in _keyed(unwrapped(parsed_json(body))[0]):
-        aoi_id, aoi_name = _identity(area, key)
-        rest = {name: value for name, value in area.items() if name not in (*AOI_ID, *AOI_NAME)}
+    content, about = unwrapped(parsed_json(body))
+    for key, area in _keyed(content):
+        aoi_id, aoi_name, rest = _identity(area, key)
+        # A second id or name is no metric, although it may be a number.
+        second = {name: rest.pop(name) for name in (*AOI_ID, *AOI_NAME) if name in rest}
         extra = {name: value for name, value in rest.items() if isinstance(value, str | bool)}
         if extra and len(extra) == len(rest):
             raise RecordError(f"the area {aoi_id[:40]} has no metric that is a number")
@@ -103,13 +113,14 @@ def aoi_metrics(body: bytes) -> tuple[str, Columns]:
             columns["aoi_name"].append(aoi_name)
             columns["value"].append(number_or_none(value, f"$[{aoi_id}].{metric}"))
             columns["metric_raw"].append(metric)
-            columns["_extra"].append(unsigned(extra) or None)
-    return "aoi_metrics", columns
+            columns["_extra"].append(unsigned(extra | second) or None)
+    return "aoi_metrics", columns, beside_rows(about)
 
 
-def aoi_scores(body: bytes) -> tuple[str, Columns]:
+def aoi_scores(body: bytes) -> Read:
     """Rows of (row_number, metric, aoi_name, value, text_value) from a table of scores, CSV or JSON."""
-    lines = _json_lines(body) if body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[") else csv_lines(body)
+    is_json = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
+    lines, about = _json_lines(body) if is_json else (csv_lines(body), {})
     cells = read_cells(lines)
     namer = _naming_column(cells)
     columns: dict[str, list[Any]] = {
@@ -126,16 +137,16 @@ def aoi_scores(body: bytes) -> tuple[str, Columns]:
             columns["value"].append(value)
             columns["text_value"].append(text)
             columns["metric_raw"].append(metric)
-    return "aoi_scores", columns
+    return "aoi_scores", columns, beside_rows(about)
 
 
-Reader = Callable[[bytes], tuple[str, Columns]]
+Reader = Callable[[bytes], Read]
 
 
 def _of_any_depth(reader: Reader) -> Reader:
     """Return the reader, for which what is nested too deeply to be read is no known shape either."""
 
-    def read(body: bytes) -> tuple[str, Columns]:
+    def read(body: bytes) -> Read:
         try:
             return reader(body)
         except RecursionError as error:
@@ -151,7 +162,7 @@ READERS: Mapping[str, Reader] = {
     "brand_detection_metrics": _of_any_depth(aoi_metrics),
     "aoi_scores": _of_any_depth(aoi_scores),
 }
-"""By asset: its bytes to the name of a table and columns of equal length; RecordError for unknown shapes."""
+"""By asset: its bytes to what is read in them, all columns as long; RecordError for unknown shapes."""
 
 PER_FRAME = {"frame_metrics": ("metrics", "frt_frame_metrics"), "aoi_frames": ("brand_detection",)}
 """By table the assets that hold something for every frame of a video."""
@@ -202,35 +213,53 @@ def _of_areas(found: "Areas") -> dict[str, "DictionaryColumn | pl.Series"]:
     }
 
 
-def _area(area: Any, path: str) -> dict[str, Any]:  # noqa: ANN401 -- any JSON
-    """One area of a frame as a row, without its frame."""
+POLYGON = ("points", "polygon")
+BOX = ("box", "bounding_box", "bbox")
+
+
+def _area(area: Any, path: str, of_frame: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 -- any JSON
+    """One area of a frame as a row, without its frame but for what no column holds of it."""
     if not isinstance(area, dict):
         raise RecordError("an area must be an object", path)
-    aoi_id, aoi_name = _identity(area, None)
-    points = next((area[name] for name in ("points", "polygon") if area.get(name) is not None), None)
-    box = next((area[name] for name in ("box", "bounding_box", "bbox") if area.get(name) is not None), None)
-    used = (*AOI_ID, *AOI_NAME, *CORNERS, "points", "polygon", "box", "bounding_box", "bbox")
-    extra = {name: item for name, item in area.items() if name not in used}
-    corners = _corners_of_points(points, path) if points is not None else _corners(box or area, path)
-    row = dict(zip(CORNERS, corners, strict=True))
+    aoi_id, aoi_name, extra = _identity(area, None)
+    shape = next((name for name in (*POLYGON, *BOX) if area.get(name) is not None), "")
+    stated = extra.pop(shape, None)
+    corners: Sequence[float | None]
+    if shape in POLYGON:
+        corners = _corners_of_points(stated, path)
+    else:
+        corners = _corners(stated or area, path)
+        within = {name: item for name, item in (stated or {}).items() if name not in CORNERS}
+        extra = {**extra, shape: within} if within else extra
+    # What is not taken for the shape, such as a box beside a polygon, is kept.
+    taken = {*POLYGON, *BOX} if shape else {*POLYGON, *BOX, *CORNERS}
+    extra = {name: item for name, item in extra.items() if name not in taken or (shape and item is not None)}
+    if extra.keys() & of_frame.keys():
+        raise RecordError(f"a frame and an area in it both have {min(extra.keys() & of_frame)[:40]}", path)
     return {
-        **row,
+        **dict(zip(CORNERS, corners, strict=True)),
         "aoi_id": aoi_id,
         "aoi_name": aoi_name,
-        "points": points,
-        "_extra": unsigned(extra) or None,
+        "points": stated if shape in POLYGON else None,
+        "_extra": unsigned({**of_frame, **extra}) or None,
     }
 
 
-def _identity(area: Mapping[str, Any], key: str | None) -> tuple[str, str | None]:
-    """Id and name of an area: the id is the key it stands under, or the name, where it has none."""
-    aoi_id = next((area[name] for name in AOI_ID if isinstance(area.get(name), str | int)), None)
-    aoi_name = next((area[name] for name in AOI_NAME if isinstance(area.get(name), str | int)), None)
+def _identity(area: Mapping[str, Any], key: str | None) -> tuple[str, str | None, dict[str, Any]]:
+    """Id and name of an area, and its fields that are neither.
+
+    The id is the key it stands under, or the name, where it has none.
+    """
+    id_field = next((name for name in AOI_ID if isinstance(area.get(name), str | int)), "")
+    name_field = next((name for name in AOI_NAME if isinstance(area.get(name), str | int)), "")
+    aoi_id, aoi_name = area.get(id_field), area.get(name_field)
     chosen = next((each for each in (aoi_id, key, aoi_name) if each is not None), None)
     if chosen is None:
         raise RecordError("an area has neither an id nor a name")
     name = key if aoi_name is None and aoi_id is not None else aoi_name
-    return str(chosen), None if name is None else str(name)
+    said = {id_field, name_field, *(each for each in (*AOI_ID, *AOI_NAME) if area.get(each) is None)}
+    rest = {field: value for field, value in area.items() if field not in said}
+    return str(chosen), None if name is None else str(name), rest
 
 
 def _corners(box: Any, path: str) -> list[float | None]:  # noqa: ANN401 -- any JSON
@@ -266,12 +295,14 @@ def _keyed(value: Any) -> Iterator[tuple[str | None, dict[str, Any]]]:  # noqa: 
     yield from items
 
 
-def _json_lines(body: bytes) -> list[dict[str, Any]]:
-    """Return the lines of a table that is JSON, although one sentence of the documents calls it CSV."""
-    return [
-        ({"aoi": key} if key is not None else {}) | area
-        for key, area in _keyed(unwrapped(parsed_json(body))[0])
-    ]
+def _json_lines(body: bytes) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
+    """Return the lines of a table that is JSON, although one sentence of the documents calls it CSV.
+
+    With them comes what is said beside them.
+    """
+    content, about = unwrapped(parsed_json(body))
+    lines = [({"aoi": key} if key is not None else {}) | area for key, area in _keyed(content)]
+    return lines, about
 
 
 def _naming_column(lines: Sequence[Mapping[str, Cell]]) -> str | None:
@@ -285,14 +316,17 @@ def _naming_column(lines: Sequence[Mapping[str, Cell]]) -> str | None:
 
 
 def read(file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:
-    """Return the rows in an asset: for each table its columns; none for a file that is only archived."""
+    """Return the rows in an asset: for each table its columns; none for a file that is only archived.
+
+    In the table of the files, that is what the file says beside its rows.
+    """
     reader = READERS.get(file.row["asset"])
     if reader is None or file.body is None:
         return {}
-    table, columns = reader(file.body)
+    table, columns, beside = reader(file.body)
     size = len(next(iter(columns.values()), ()))
     about = {name: [file.row[name]] * size for name in ("media_id", "asset")}
-    return {table: {**about, **columns}}
+    return {table: {**about, **columns}, file.stream: {"_extra": [unsigned(dict(beside)) or None]}}
 
 
 def refuse(file: File, reason: str) -> File:

@@ -13,6 +13,8 @@ from etl.values import UNREADABLE
 
 FRAME = ("frame", "frame_number")
 TIME = ("time_s", "time", "timestamp")
+ABOUT = frozenset({"media_id", "fps"})
+"""What an object around the content of a file may say that has a place of its own."""
 DIGITS = 15  # no video has a frame with a longer number
 EXACT = 2**53
 """Whole numbers below it are the same as floats."""
@@ -98,9 +100,10 @@ def seen_in(frame: Any, number: int | None) -> tuple[int | None, dict[str, Any],
     if isinstance(frame, list):
         return number, {}, frame
     if isinstance(frame, dict):
-        lists = [item for item in frame.values() if isinstance(item, list)]
+        lists = [name for name, item in frame.items() if isinstance(item, list)]
         if len(lists) == 1 or frame.keys() <= {*FRAME, *TIME}:
-            return stated_number(frame, number), frame, lists[0] if lists else []
+            fields = {name: item for name, item in frame.items() if name not in lists}
+            return stated_number(frame, number), fields, frame[lists[0]] if lists else []
     raise RecordError("a frame must be a list of areas, or an object with one list of areas")
 
 
@@ -121,12 +124,28 @@ def frame_numbers(stated: Sequence[Any]) -> list[int]:
     return [int(number) for number in stated]
 
 
+def unused_labels(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what numbers or times a frame otherwise than the first label that does."""
+    unused: dict[str, Any] = {}
+    for names in (FRAME, TIME):
+        first, *others = [name for name in names if fields.get(name) is not None] or [""]
+        unused |= {name: fields[name] for name in others if fields[name] != fields[first]}
+    return unused
+
+
+def beside_rows(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an object around the content of a file says and no row holds."""
+    fps = about.get("fps")
+    placed = ABOUT if fps is None or _is_rate(fps) else ABOUT - {"fps"}
+    return {name: value for name, value in about.items() if name not in placed}
+
+
 def frame_times(
     numbers: Sequence[int], fields: Sequence[Mapping[str, Any]], fps: object
 ) -> list[float | None]:
     """Seconds as stated, else from the frame rate where the file states one, else None."""
-    stated = [next((each[name] for name in TIME if name in each), None) for each in fields]
-    rate = fps if is_number(fps) and fps > 0 else None
+    stated = [next((each[name] for name in TIME if each.get(name) is not None), None) for each in fields]
+    rate = fps if _is_rate(fps) else None
     first = min([1, *numbers])
     times = [
         number_or_none(time, f"$[{number}].time")
@@ -137,6 +156,10 @@ def frame_times(
     if inf in times:
         raise RecordError(f"{fps} is no number of frames per second")
     return times
+
+
+def _is_rate(fps: object) -> TypeGuard[int | float]:
+    return is_number(fps) and fps > 0
 
 
 def number_or_none(value: object, path: str) -> float | None:

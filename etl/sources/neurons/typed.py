@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 
-from etl.sources.neurons.frames import BOM, EXACT, FRAME, TIME, frame_keys
+from etl.sources.neurons.frames import ABOUT, BOM, EXACT, FRAME, TIME, frame_keys
 
 SLOWEST = 1e-9
 """Frames per second below which the time of a frame may be no number."""
@@ -132,6 +132,7 @@ def _unwrapped(body: bytes) -> tuple[bytes | msgspec.Raw, float | None]:
     about = {name: msgspec.json.decode(raw) for name, raw in members.items() if name not in inner}
     if len(inner) != 1:
         return body, None
+    _hold(about.keys() <= ABOUT)
     content = members[inner[0]]
     _hold_colons(body, len(members) + bytes(memoryview(content)).count(b":"))
     _hold(LISTED.match(content) or NESTED.match(content))
@@ -254,8 +255,12 @@ def areas_of(body: bytes) -> AreasFile:
         seen = LISTS.decode(content)
         labels = Labels(range(1, len(seen) + 1), None, fps)
     areas = list(chain.from_iterable(seen))
+    # What an area says twice is kept apart, where it is looked at alone.
+    _hold(not any(area.uuid is not None and area.id is not None for area in areas))
     polygons = [area.points for area in areas]
     _hold_colons(content, labels.members + _members(areas))
-    if not all(polygons):
+    if all(polygons):
+        _hold(not any(area.box is not None for area in areas))
+    else:
         _hold(not any(polygons) and [] not in polygons and None not in [area.box for area in areas])
     return AreasFile(labels, list(map(len, seen)), areas)
