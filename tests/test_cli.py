@@ -85,6 +85,9 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
         (["demo", "--serve", "--home", "x"], "Error: --home does not go with --serve"),
         (["demo", "--port", "8750"], "Error: --port goes only with --serve"),
         (["sql", "SELECT 1", "SELECT 2"], "Error: Got unexpected extra argument (SELECT 2)"),
+        (["rebuild", "--into", ""], "Error: Invalid value for '--into': it is empty"),
+        (["demo", "--home", ""], "Error: Invalid value for '--home': it is empty"),
+        (["report", ""], "Error: Invalid value for '[FILE]': it is empty"),
     ],
 )
 def test_wrong_usage_exits_2(tmp_path: Path, arguments: list[str], complaint: str) -> None:

@@ -18,6 +18,7 @@ from click.core import ParameterSource
 from etl import schema
 from etl.cli import settings_for
 from etl.cli.demo_serve import HIGHEST_PORT, PORT, Size, serve, simulated
+from etl.cli.output import FilePath
 from etl.cli.progress import watched
 from etl.cli.report import pictures_of, write_page
 from etl.cli.run import say
@@ -41,7 +42,12 @@ ARCHIVED = {"SIGHTGLASS_NEURONS_ARCHIVE": "formatted,heat"}
 
 @click.command("demo")
 @click.option(
-    "--home", metavar="DIR", default=HOME, show_default=True, help="Folder to load into; emptied first."
+    "--home",
+    metavar="DIR",
+    type=FilePath(),
+    default=HOME,
+    show_default=True,
+    help="Folder to load into; emptied first.",
 )
 @click.option("--records", default=3000, type=AMOUNT, show_default=True, help="Cogniac records to simulate.")
 @click.option(

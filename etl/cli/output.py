@@ -168,7 +168,10 @@ class FilePath(click.Path):
     def convert(
         self, value: "str | os.PathLike[str]", param: click.Parameter | None, ctx: click.Context | None
     ) -> "str | bytes | os.PathLike[str]":
-        """Return the path; wrong usage where the locale has no bytes for it."""
+        """Return the path; wrong usage where it is empty, or the locale has no bytes for it."""
+        if not os.fspath(value):
+            # Not the current folder: a variable that is not set, in a script.
+            self.fail("it is empty", param, ctx)
         try:
             os.fsencode(value)
             Path(value).absolute()
