@@ -120,6 +120,10 @@ def test_files_of_media_in_the_range_are_fetched_again(tmp_path: Path) -> None:
             "cogniac --since 2026-02-01 --until 2026-01-01T12:00:00+02:00",
             "sightglass: --since must be earlier than --until, which 2026-02-01 is not",
         ),
+        (
+            "cogniac --since 2026-01-01 --until=",
+            "sightglass: --until is empty: give it a date or a time in ISO 8601",
+        ),
     ],
 )
 def test_wrong_usage_exits_2(plant: Plant, sightglass: Sightglass, arguments: str, complaint: str) -> None:

@@ -306,6 +306,27 @@ def test_an_api_that_is_away_is_named_and_the_inside_is_looked_at(copied: Sightg
     assert (3, 1) == (found.code, len(found.report["unasked"]))
     assert ("tables", "cogniac.results") in named(found)
     assert (3, 2) == (without.code, len(without.report["unasked"]))
+    healed = copied("repair")
+    said = Sightglass(copied.folder, {})("verify", "--quick").err.splitlines()[-1]
+    assert (0, "sightglass: nothing of what was compared differs") == (healed.code, said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--since="], "--since is empty: give it a date or a time in ISO 8601"),
+        (["--until="], "--until is empty: give it a date or a time in ISO 8601"),
+        (
+            ["--since=2026-04-05", "--until=2026-04-01"],
+            "--since must be earlier than --until, which 2026-04-05 is not",
+        ),
+    ],
+)
+def test_a_range_that_holds_nothing_is_refused(
+    sightglass: Sightglass, arguments: list[str], complaint: str
+) -> None:
+    """It would prove nothing, and say that nothing differs."""
+    assert Ran(2, "", f"sightglass: {complaint}\n") == sightglass("verify", *arguments)
 
 
 def test_windows_are_drawn_by_a_seed(tmp_path: Path) -> None:

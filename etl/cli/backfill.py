@@ -30,11 +30,9 @@ def command(settings: Settings, source: str, since: str, until: str | None, *, a
     of it, what is newer in the warehouse stays, and no cursor moves. Exit codes are those of `run`.
     """
     now = datetime.now(UTC)
-    start, end = micros("--since", since), micros("--until", until or now.isoformat())
-    if start >= micros_of(now):
+    if micros("--since", since) >= micros_of(now):
         raise ConfigError(f"--since must be in the past, which {since} is not")
-    if start >= end:
-        raise ConfigError(f"--since must be earlier than --until, which {since} is not")
+    start, end = bounds(since, now.isoformat() if until is None else until)
     with watched() as progress:
         report = run(settings, [source], lambda: datetime.now(UTC), progress, Reread(start, end))
     if as_json:
@@ -43,8 +41,18 @@ def command(settings: Settings, source: str, since: str, until: str | None, *, a
     return report.exit_code
 
 
+def bounds(since: str, until: str) -> tuple[int, int]:
+    """Return a range of time in microseconds since 1970; ConfigError where there is nothing in it."""
+    start, end = micros("--since", since), micros("--until", until)
+    if start >= end:
+        raise ConfigError(f"--since must be earlier than --until, which {since} is not")
+    return start, end
+
+
 def micros(option: str, text: str) -> int:
     """Return the time in microseconds since 1970, which no API's data precede."""
+    if not text:
+        raise ConfigError(f"{option} is empty: give it a date or a time in ISO 8601")
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:

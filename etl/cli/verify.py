@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from etl.cli import json_option, print_json, takes_settings
-from etl.cli.backfill import micros
+from etl.cli.backfill import bounds, micros
 from etl.cli.output import shown, tell
 from etl.config import Settings
 from etl.load.differences import Difference
@@ -50,9 +50,11 @@ def command(  # noqa: PLR0913 -- one for each option
     """
     for name in sources:
         known_source(name)
+    if since is not None and until is not None:
+        bounds(since, until)
     scope = Scope(
-        micros("--since", since) if since else 0,
-        micros("--until", until) if until else None,
+        0 if since is None else micros("--since", since),
+        None if until is None else micros("--until", until),
         sample,
         drawn_seed() if seed is None else seed,
         quick,
@@ -104,4 +106,5 @@ def say(report: Verified) -> None:
         )
     counts = Counter(each.place for each in report.differences)
     told = ", ".join(f"{count:,} of the {place}" for place, count in sorted(counts.items()))
-    tell(f"differences: {told}; `sightglass repair` heals them" if counts else "nothing differs")
+    nothing = "nothing of what was compared differs" if report.unasked else "nothing differs"
+    tell(f"differences: {told}; `sightglass repair` heals them" if counts else nothing)
