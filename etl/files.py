@@ -39,9 +39,18 @@ def remedy(error: OSError) -> str:
             if owner
             else "make it writable"
         )
+    if error.errno == errno.ENOENT and _lacks_folder(error):
+        return "make its folder first"
     if error.errno in IN_THE_WAY:
         return "move away what stands in its place"
     return "see to the disk"
+
+
+def _lacks_folder(error: OSError) -> bool:
+    """Whether the folder is not there, and no link to nowhere stands in its place."""
+    folder = Path(os.fsdecode(error.filename2 or error.filename or "")).parent
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    return bool(missing) and not any(each.is_symlink() for each in missing)
 
 
 def _other_owner(error: OSError) -> str:

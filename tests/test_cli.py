@@ -75,6 +75,8 @@ def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
     ("arguments", "complaint"),
     [
         (["nonsense"], "Error: No such command 'nonsense'."),
+        (["sttus"], "Error: No such command 'sttus'. Did you mean 'status'?"),
+        (["confirm"], "Error: Missing argument 'WHAT'. Choose from: deletions, account"),
         (["run", "--nonsense"], "Error: No such option '--nonsense'."),
         (["run", "--set", "SIGHTGLASS_LAG"], "Error: --set takes NAME=VALUE, not SIGHTGLASS_LAG"),
         (["quarantine", "release"], "Error: No such command 'release'. Did you mean 'replay'?"),

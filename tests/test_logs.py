@@ -171,7 +171,7 @@ def test_a_log_that_cannot_be_opened_is_one_line(sightglass: Sightglass, command
     path = sightglass.folder / "missing" / "log"
     ran = sightglass(command, "--log-file", str(path))
 
-    said = f"cannot write the log {path}: No such file or directory; move away what stands in its place"
+    said = f"cannot write the log {path}: No such file or directory; make its folder first"
     assert (2, f"sightglass: {said}, or name another --log-file\n") == (ran.code, ran.err)
     assert not sightglass.home.exists()
 

@@ -385,5 +385,8 @@ def test_what_verify_has_not_printed_is_refused(copied: Sightglass, content: str
     (copied.folder / "named.json").write_text(content)
     ran = copied("repair", "--from", "named.json")
 
+    missing = copied("repair", "--from", "missing.json")
+
     assert (2, 1) == (ran.code, len(ran.err.splitlines()))
+    assert Ran(2, "", "sightglass: cannot read missing.json: No such file or directory\n") == missing
     assert "--from must name what `sightglass verify --json` has printed" in ran.err

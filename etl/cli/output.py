@@ -130,7 +130,9 @@ def tell_usage(error: click.ClickException) -> None:
             f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n",
             err=True,
         )
-    click.echo(f"Error: {shown(error.format_message())}", err=True)
+    # What there is to choose from comes in lines of its own.
+    message = error.format_message().replace("\n\t", " ")
+    click.echo(f"Error: {shown(message)}", err=True)
 
 
 def tell_bug(trace: str) -> None:

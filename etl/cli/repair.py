@@ -16,7 +16,7 @@ from etl.cli.progress import watched
 from etl.cli.run import say as say_run
 from etl.cli.verify import say as say_verified
 from etl.config import Settings
-from etl.errors import ConfigError, worst
+from etl.errors import ConfigError, EnvironmentFaultError, worst
 from etl.load.differences import Difference
 from etl.pipeline.repair import Repaired, repair
 from etl.pipeline.run_report import run_report
@@ -68,10 +68,15 @@ def command(settings: Settings, sources: tuple[str, ...], *, named: Path | None,
 
 
 def _named(path: Path, sources: Sequence[str]) -> list[Difference]:
-    """Return the differences in a file; ConfigError where it holds no such thing."""
+    """Return the differences in a file.
+
+    EnvironmentFaultError where it cannot be read, ConfigError where it holds no such thing.
+    """
     try:
         content = sys.stdin.buffer.read() if str(path) == STDIN else path.read_bytes()
         found = msgspec.convert(json.loads(content), Named).differences
+    except OSError as error:
+        raise EnvironmentFaultError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"--from must name what `sightglass verify --json` has printed: {error}") from error
     return [each for each in found if not sources or each.source in sources]
