@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Sightglass, serving
+from conftest import Ran, Sightglass, serving
 
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 
@@ -134,6 +134,24 @@ def test_null_cannot_break_csv(loaded: Sightglass, null: str) -> None:
 
     assert (2, "") == (ran.code, ran.out)
     assert "--null must hold no comma, quotation mark or line break" in ran.err
+
+
+@pytest.mark.parametrize("form", [["--json"], ["--arrow"], ["--parquet", "answer.parquet"]])
+def test_null_goes_with_csv_alone(loaded: Sightglass, form: list[str]) -> None:
+    """Elsewhere NULL is what it is: a text that stands for it is wrong usage, and nothing is written."""
+    ran = loaded("sql", "--null", "-", *form, "SELECT NULL AS a")
+
+    assert (2, "", "Error: --null goes only with CSV") == (ran.code, ran.out, ran.err.splitlines()[-1])
+    assert not (loaded.folder / "answer.parquet").exists()
+
+
+def test_who_lists_tables_is_told_where_they_are(loaded: Sightglass) -> None:
+    """`SHOW TABLES` lists a schema that has none; the answer alone would read as if nothing were loaded."""
+    ran, whole = (loaded("sql", "--csv", query) for query in ("show tables;", "SHOW ALL TABLES"))
+
+    said = "sightglass: SHOW TABLES lists the schema main alone, which is empty: say SHOW ALL TABLES\n"
+    assert Ran(0, "name\n", said) == ran
+    assert (0, "", True) == (whole.code, whole.err, ",cogniac,detections," in whole.out)
 
 
 def test_two_answers_go_into_one_file_at_once(loaded: Sightglass, tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ class Form:
             raise click.UsageError("Arrow is for programs, not for a terminal: add `> FILE` or `| program`")
         if self.parquet == Path("-"):
             raise click.UsageError("--parquet needs the name of a file; a stream is printed by --arrow")
+        if self.null and (self.parquet is not None or self.as_arrow or self.as_json):
+            raise click.UsageError("--null goes only with CSV")
         if QUOTED.search(self.null):
             raise click.UsageError("--null must hold no comma, quotation mark or line break")
 

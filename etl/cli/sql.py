@@ -22,6 +22,8 @@ from etl.publish.query import failed, relation_of
 
 COMMENTED = re.compile(r"--[^=]*\s")
 """How a query begins that begins with a comment: no name of an option holds white space."""
+OF_MAIN = re.compile(r"\s*SHOW\s+TABLES\s*;?\s*", re.IGNORECASE)
+"""The query that lists the tables of the schema `main`, which has none."""
 FILE = FilePath(dir_okay=False, path_type=Path)
 FILE_OR_INPUT = FilePath(dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -73,6 +75,8 @@ def command(settings: Settings, query: str | None, file: Path | None, **wanted: 
             else:
                 form.give(relation, settings.home)
             sys.stdout.flush()
+            if OF_MAIN.fullmatch(asked):
+                tell("SHOW TABLES lists the schema main alone, which is empty: say SHOW ALL TABLES")
     except BrokenPipeError:
         pass  # the reader has enough, `head` for one
     except (duckdb.Error, pa.ArrowException, OSError) as error:
