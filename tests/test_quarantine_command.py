@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
+import duckdb
 import pytest
 from conftest import ROOT, Plant, Ran, Row, Sightglass, Truth, all_rows, in_order, rows, serving, table
 from starlette.requests import Request
@@ -159,6 +160,29 @@ def test_an_empty_quarantine_says_so(plant: Plant, sightglass: Sightglass) -> No
 
     assert (0, "", "sightglass: the quarantine is empty\n") == astuple(sightglass("quarantine"))
     assert (0, '{"quarantine": []}\n', "") == astuple(sightglass("quarantine", "--json"))
+
+
+@pytest.mark.parametrize("arguments", [["show", "1"], ["dismiss", "1"], ["replay"]])
+def test_without_a_warehouse_none_is_made(tmp_path: Path, arguments: list[str]) -> None:
+    """A folder that is misspelt is told, and stays what it is: nothing."""
+    ran = Sightglass(tmp_path, {})("quarantine", *arguments, "--home", "misspelt")
+
+    assert (2, True) == (ran.code, "there is no warehouse in" in ran.err)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_a_check_that_holds_back_what_is_replayed_is_told(plant: Plant, sightglass: Sightglass) -> None:
+    """Exit code 4 says that something is to be seen to; a line says what."""
+    sightglass("run", "cogniac", COG_API_KEY=plant.cogniac.api_key)
+    with duckdb.connect(sightglass.home / "warehouse.duckdb") as connection:
+        connection.execute(
+            "INSERT INTO cogniac.subjects BY NAME SELECT * REPLACE (now() AS _loaded_at) "
+            "FROM cogniac.subjects LIMIT 1"
+        )
+    ran = sightglass("quarantine", "replay")
+
+    assert (4, "sightglass: replayed 0, still refused 0") == (ran.code, ran.err.splitlines()[-1])
+    assert "not published, readers keep the version they have: cogniac.subjects has two rows" in ran.err
 
 
 @pytest.mark.parametrize("verb", ["show", "dismiss", "replay"])

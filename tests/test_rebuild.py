@@ -202,9 +202,12 @@ def test_a_run_that_finds_nothing_new_logs_no_record(copied: Sightglass) -> None
 def test_where_there_is_nothing_to_rebuild_from(tmp_path: Path) -> None:
     """Neither a warehouse nor a log is a matter of settings."""
     tmp_path.joinpath("place").mkdir()
-    ran = Sightglass(tmp_path / "place", {})("rebuild")
+    ran = Sightglass(tmp_path, {})("rebuild", "--home", "place")
+    misspelt = Sightglass(tmp_path, {})("rebuild", "--home", "misspelt", "--into", "other")
 
     assert (2, True) == (ran.code, "there is neither a warehouse nor a log in" in ran.err)
+    assert (2, True) == (misspelt.code, "there is neither a warehouse nor a log in" in misspelt.err)
+    assert ["place"] == [each.name for each in tmp_path.iterdir()]
 
 
 @pytest.mark.parametrize("number", [5, 60, 200, 330])

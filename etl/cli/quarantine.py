@@ -5,12 +5,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from logging import WARNING
 from typing import Any
 
 import click
 
 from etl.cli import json_option, print_json, takes_settings
-from etl.cli.output import json_text, shown, tell
+from etl.cli.output import json_text, say_warnings, shown, tell
 from etl.config import Settings
 from etl.load.run_store import QuarantineEntry, listed, quarantine_entries, received
 from etl.load.warehouse import open_for_reading, opened
@@ -97,6 +98,9 @@ def replay_(settings: Settings, quarantine_ids: Sequence[str], *, as_json: bool)
         print_json({**run_report(report).as_json(), "still_refused": [_summary(entry) for entry in still]})
     for notice in report.log_notices:
         tell(notice)
+    if report.failed_checks:
+        tell(report.failed_checks, level=WARNING)
+    say_warnings(report.published)
     loaded = sum(stats.fetched for stats in report.streams)
     tell(f"replayed {loaded:,}, still refused {len(still):,}")
     return report.exit_code

@@ -84,6 +84,8 @@ def rebuild(
     """
     report = Rebuilt(list(wanted) or schema.names())
     home = settings.home
+    if not home.is_dir():
+        raise _nothing_in(home)
     must_be_there(home)
     _refuse_inside(into, home)
     make_folder(into or home)
@@ -91,9 +93,7 @@ def rebuild(
         has_former = not alone and _bring_up_to_date(settings, report)
         logs = {name: Log(home / RAW / name) for name in schema.names()}
         if not has_former and not any(log.parts() for log in logs.values()):
-            raise EnvironmentFaultError(
-                f"there is neither a warehouse nor a log in {home}: run `sightglass run`"
-            )
+            raise _nothing_in(home)
         folder = (into or home) / ASIDE
         clear_aside(folder)
         with opened(folder) as warehouse, interruptible(warehouse, is_wanted_after=True):
@@ -223,6 +223,12 @@ def _refuse_inside(into: Path | None, home: Path) -> None:
         raise _taken(into)
     if into.resolve().is_relative_to(home.resolve()):
         raise EnvironmentFaultError(f"{into} is in the folder of the warehouse: name one outside of it")
+
+
+def _nothing_in(home: Path) -> EnvironmentFaultError:
+    return EnvironmentFaultError(
+        f"there is neither a warehouse nor a log in {home}: run `sightglass run`, or name another --home"
+    )
 
 
 def _taken(into: Path) -> EnvironmentFaultError:

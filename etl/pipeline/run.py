@@ -134,7 +134,11 @@ def run(  # noqa: PLR0913 -- the last is given by tests alone
 def replay(
     settings: Settings, ids: Sequence[str], now: Callable[[], datetime]
 ) -> tuple[Report, list[QuarantineEntry]]:
-    """Load what was refused and is accepted now, of these ids or of all that is open; and what is not."""
+    """Load what was refused and is accepted now, of these ids or of all that is open; and what is not.
+
+    ConfigError where there is no warehouse.
+    """
+    must_exist(settings)
     report = begun(now(), "replay")
     still: list[QuarantineEntry] = []
     with entered(settings, report, now, reports=False) as (warehouse, run_store):
@@ -154,6 +158,7 @@ def replay(
 
 def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> list[str]:
     """Close one refusal; what is wrong with the log. ConfigError where there is none of this id."""
+    must_exist(settings)
     with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         (entry,) = quarantine_entries(warehouse, [quarantine_id])
         run_store = RunStore(warehouse, begun(now).run_id)
