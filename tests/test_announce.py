@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import sys
 import threading
@@ -104,6 +105,7 @@ def test_the_command_is_told_why_a_run_failed_as_a_whole(plant: Plant, cogniac: 
     given = json.loads((cogniac.folder / "said").read_text(encoding="utf-8"))
     said = ran.err.splitlines()[-1].removeprefix("sightglass: ")
     assert (ran.code, "failed", said) == (given["exit_code"], given["status"], given["error"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", given["started_at"])
     assert 2 == ran.code
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from etl.errors import OK, BusyError
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -24,15 +26,12 @@ class Outcome:
     @property
     def is_failure(self) -> bool:
         """Whether somebody should know of it; a run that found another one at work has nothing to tell."""
-        return self.exit_code not in (0, BUSY)
+        return self.exit_code not in (OK, BusyError.exit_code)
 
     @property
     def seconds(self) -> float:
         """How long it took."""
         return (self.ended - self.begun).total_seconds()
-
-
-BUSY = 75
 
 
 class NotTold(Exception):  # noqa: N818 -- it is no fault of the run

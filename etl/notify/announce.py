@@ -43,7 +43,12 @@ def announcing(settings: Settings, warn: Callable[[str], None]) -> Iterator[Anno
             code = error.exit_code if isinstance(error, SightglassError) else BUG
             why = str(error) if isinstance(error, SightglassError) else f"{type(error).__name__}: {error}"
             why = Redactor(each.reveal() for each in settings.secrets)(why)
-            report = {"status": "failed", "exit_code": code, "error": why, "started_at": str(begun)}
+            report = {
+                "status": "failed",
+                "exit_code": code,
+                "error": why,
+                "started_at": f"{begun:%Y-%m-%dT%H:%M:%S.%fZ}",
+            }
             _announce(settings, Outcome(code, begun, datetime.now(UTC), report, {}), warn)
         raise
     _announce(settings, Outcome(found.exit_code, begun, datetime.now(UTC), found.report, found.spans), warn)
