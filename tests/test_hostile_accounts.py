@@ -90,11 +90,14 @@ def test_a_confirmed_account_is_loaded_into_the_same_warehouse(tmp_path: Path) -
         ran = sightglass("run", NEURONS_API_KEY="key-of-others")
         new = bound(sightglass.home)
         third = sightglass("run", NEURONS_API_KEY="third")
+        refreshed = sightglass("refresh", "neurons.media", "--force", NEURONS_API_KEY="key-of-others")
 
     assert (0, 0, 2) == (confirmed.code, ran.code, third.code)
     assert old != new == bound(sightglass.home)
     assert {f"n{number}": False for number in [*range(12), *range(100, 124)]} == neurons_ids(sightglass.home)
     assert "held back" not in ran.err
+    assert 0 == refreshed.code
+    assert "nothing was taken away, for data of another account are there too" in refreshed.err
 
 
 def test_a_key_that_is_refused_binds_nothing(tmp_path: Path) -> None:
