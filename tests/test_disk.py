@@ -1,7 +1,7 @@
 """Files half written, disks that are full, folders that are none: nothing is torn, the next run recovers."""
 
 import pytest
-from conftest import Ran, Sightglass
+from conftest import Ran, Sightglass, table
 from support.kills import (
     SMALL_BATCHES,
     Moment,
@@ -69,9 +69,9 @@ SEALING = (
 )
 
 
-def ran(sightglass: Sightglass, program: str) -> Ran:
-    """How a run ends that is this program."""
-    with started(sightglass, program, "run") as process:
+def ran(sightglass: Sightglass, program: str, *command: str) -> Ran:
+    """How a command ends, a run by default, that is this program."""
+    with started(sightglass, program, *(command or ("run",))) as process:
         _, said = process.communicate(timeout=100)
     return Ran(process.returncode, "", said)
 
@@ -157,3 +157,48 @@ def test_a_home_below_a_file(placed: Sightglass, expected: Tables) -> None:
     said = f"cannot use the folder {home}: Not a directory; {IN_ITS_PLACE}, or set SIGHTGLASS_HOME"
     assert (Ran(2, "", f"sightglass: {said}\n"), "not ours") == (refused, kept)
     assert ("", expected, []) == recovered(placed)
+
+
+@pytest.mark.parametrize("command", ["rebuild", "undo", "forget"])
+def test_no_room_for_tables_made_aside(copied: Sightglass, command: str) -> None:
+    """Where the room ends while they are brought to disk, one line says so; with room it is done."""
+    ((run_id, media_id),) = table(
+        copied.home,
+        "SELECT (SELECT max(run_id) FROM etl.runs), (SELECT min(media_id) FROM cogniac.media)",
+    )
+    words = {"rebuild": ["rebuild"], "undo": ["undo", run_id], "forget": ["forget", "--media", media_id]}
+    half = (copied.home / "warehouse.duckdb").stat().st_size // 2
+    full = ran(copied, LIMITED.format(limit=half), *words[command])
+    again = copied(*words[command])
+
+    assert (2, 1) == (full.code, full.err.count("\n")), full.err
+    assert full.err.startswith("sightglass: the warehouse cannot be written: IO Error: Checkpoint failed")
+    assert full.err.endswith("File too large; make room, then run again\n")
+    assert (0, False) == (again.code, (copied.home / "rebuild").exists()), again.err
+
+
+@pytest.mark.parametrize("limit", [20_000, 400_000])
+def test_no_room_for_the_views(copied: Sightglass, limit: int) -> None:
+    """Where `bi.duckdb` cannot be written, one line says so and nothing is left; with room it is."""
+    (copied.home / "bi.duckdb").unlink()
+    full = ran(copied, LIMITED.format(limit=limit), "publish")
+    unfinished = torn(copied.home)
+    again = copied("publish")
+
+    assert (2, 1, []) == (full.code, full.err.count("\n"), unfinished), full.err
+    assert full.err.startswith(f"sightglass: cannot write {copied.home}/bi.duckdb: ")
+    assert full.err.endswith("File too large; make room\n")
+    assert (0, True) == (again.code, (copied.home / "bi.duckdb").exists()), again.err
+
+
+def test_no_room_for_a_snapshot(copied: Sightglass) -> None:
+    """Wherever the room ends, the line says that it is the room."""
+    path = copied.folder / "snapshot.duckdb"
+    assert 0 == copied("snapshot", str(path)).code
+    size = path.stat().st_size
+    path.unlink()
+    said = [ran(copied, LIMITED.format(limit=size * n // 8), "snapshot", str(path)) for n in (1, 4, 7)]
+
+    assert [2] * 3 == [each.code for each in said]
+    assert [True] * 3 == ["File too large" in each.err and each.err.count("\n") == 1 for each in said], said
+    assert not path.exists()

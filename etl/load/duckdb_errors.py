@@ -38,7 +38,7 @@ def unwritable(error: duckdb.Error) -> EnvironmentFaultError:
         )
     if is_damage(error):
         return EnvironmentFaultError(f"the warehouse is damaged: {first_line(error)}; {RECOVERY}")
-    what = "make room" if _is_full(error) else "see to the disk"
+    what = "make room" if is_full(error) else "see to the disk"
     return EnvironmentFaultError(
         f"the warehouse cannot be written: {first_line(error)}; {what}, then run again"
     )
@@ -48,10 +48,10 @@ def is_damage(error: duckdb.Error) -> bool:
     """Whether DuckDB found that a file does not hold what it wrote, or can make nothing of it."""
     given_up = duckdb.FatalException | duckdb.InternalException | duckdb.SerializationException
     is_found = isinstance(error, given_up) or any(each in str(error) for each in DAMAGED)
-    return is_found and not _is_full(error) and not is_out_of_memory(error)
+    return is_found and not is_full(error) and not is_out_of_memory(error)
 
 
-def _is_full(error: duckdb.Error) -> bool:
+def is_full(error: duckdb.Error) -> bool:
     """Whether there is no room on the disk; what fails after that names it as the original error."""
     return any(each in str(error) for each in FULL)
 
@@ -79,6 +79,8 @@ def most_memory() -> int:
 def unopenable(path: Path, error: duckdb.Error) -> SightglassError:
     """Why the file could not be opened, and what to do."""
     text = str(error)
+    if is_full(error):
+        return unwritable(error)
     if "Could not set lock" in text:
         return BusyError(f"another process has {path} open; wait for it to end")
     if "not a valid DuckDB database file" in text:
@@ -95,5 +97,6 @@ def unopenable(path: Path, error: duckdb.Error) -> SightglassError:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says."""
-    return str(error).splitlines()[0]
+    """Return the first line of what an error says, or the one that says that the disk is full."""
+    lines = str(error).splitlines()
+    return next((line for line in lines if any(each in line for each in FULL)), lines[0])

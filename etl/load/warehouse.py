@@ -18,6 +18,7 @@ from etl.load.database import SPILL, connected, cursor_on, database_of, size_of_
 from etl.load.duckdb_errors import (
     MEMORY,
     is_damage,
+    is_full,
     is_out_of_memory,
     most_memory,
     unopenable,
@@ -249,13 +250,13 @@ def opened(home: Path, how: Callable[[Path], Warehouse] = open_for_writing) -> I
     """Provide the warehouse of this folder, until the block ends; EnvironmentFaultError where it is damaged.
 
     DuckDB looks at the checksum of a block when it reads it: damage shows at any time. So does a lack of
-    memory, outside of `with_memory`.
+    memory, outside of `with_memory`, and a full disk, outside of a transaction.
     """
     warehouse = how(home)
     try:
         yield warehouse
     except duckdb.Error as error:
-        if is_damage(error) or is_out_of_memory(error):
+        if is_damage(error) or is_out_of_memory(error) or is_full(error):
             raise unwritable(error) from error
         raise
     finally:

@@ -18,7 +18,7 @@ from etl import schema, views
 from etl.config import Settings
 from etl.errors import EnvironmentFaultError, NotPublishedError
 from etl.files import reason, remedy
-from etl.load.duckdb_errors import first_line, is_out_of_memory
+from etl.load.duckdb_errors import first_line, is_full, is_out_of_memory
 from etl.load.warehouse import umask
 from etl.process import interruptible
 from etl.publish.files import PART, protect, readable, remove, take_write_bits, writable
@@ -33,6 +33,9 @@ STORAGE = "v1.0.0"
 
 DEFINED = "definitions.json"
 """The file in the lake that remembers by which definitions an untouched `bi.duckdb` was made."""
+
+UNWRITTEN = (duckdb.IOException, duckdb.TransactionException)
+"""What DuckDB raises where it cannot write a file, or cannot write what was committed."""
 
 NOW = "epoch_us(now())"
 READS = re.compile(rf"read_parquet\('((?:[^']|'')*)/{re.escape(VERSIONS)}/")
@@ -56,12 +59,15 @@ def write_bi(settings: Settings) -> bool:
     try:
         make_bi(aside, settings.home, prefix, settings.time_zone)
         aside.rename(path)
-    except (duckdb.IOException, OSError) as error:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
+    except (*UNWRITTEN, OSError) as error:
+        for left in (aside, aside.with_name(f"{aside.name}.wal")):
+            with suppress(OSError):
+                left.unlink(missing_ok=True)
         what = first_line(error)
         if isinstance(error, OSError):
             what = f"{reason(error)}; {remedy(error)}"
+        elif is_full(error):
+            what += "; make room"
         raise EnvironmentFaultError(f"cannot write {path}: {what}") from error
     _note(record, path, digest)
     return True
@@ -75,7 +81,7 @@ def digest_of(prefix: str, zone: str, home: Path) -> str:
 def make_bi(path: Path, home: Path, prefix: str, zone: str) -> None:
     """Make a file of views that read the lake under a prefix, and have the days of a time zone.
 
-    Raises duckdb.IOException or OSError.
+    Raises one of UNWRITTEN or OSError.
     """
     path.unlink(missing_ok=True)
     with closing(duckdb.connect()) as connection:
