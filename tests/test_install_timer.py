@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -184,3 +185,42 @@ def test_the_container_runs_the_command_as_a_user_of_its_own() -> None:
     )
     assert [True, True] == ["\nUSER sightglass\n" in last, "SIGHTGLASS_HOME=/warehouse" in last]
     assert [] == re.findall(r"^(?:ENV|ARG) .*(?:KEY|PASS|SECRET)", text, re.MULTILINE)
+
+
+def test_a_value_of_two_lines_is_refused(tmp_path: Path) -> None:
+    """In a crontab, its second line would be a line by itself, and in a unit another setting."""
+    for name, value in {"SIGHTGLASS_HOME": "two\nlines", "SIGHTGLASS_ON_FAILURE": "mail\nrm it"}.items():
+        ran = Sightglass(tmp_path, {name: value})("install-timer")
+
+        said = f"sightglass: {name} holds a line feed, which neither cron nor systemd can be given\n"
+        assert (2, "", said) == (ran.code, ran.out, ran.err)
+
+
+def test_what_is_relative_leads_to_the_same_place_from_anywhere(tmp_path: Path) -> None:
+    """An archive and certificates, too: cron starts runs in another folder."""
+    (tmp_path / "sightglass.toml").write_text('SIGHTGLASS_ARCHIVE = "films"\n', encoding="utf-8")
+    found = printed(tmp_path, {"SSL_CERT_FILE": "own.pem"})
+    stored = printed(tmp_path, {"SIGHTGLASS_ARCHIVE": "s3://bucket/films"})
+
+    environment = found.service["Environment"]
+    assert f"SIGHTGLASS_ARCHIVE={tmp_path}/films" in environment
+    assert f"SSL_CERT_FILE={tmp_path}/own.pem" in environment
+    assert "SIGHTGLASS_ARCHIVE=s3://bucket/films" in stored.service["Environment"]
+
+
+def test_a_user_without_a_name_is_named_by_number(tmp_path: Path) -> None:
+    """As in a container that is started with a number nobody has there."""
+    unshare = [shutil.which("unshare") or "false", "--user", "--map-user=12345"]
+    if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this machine lets nobody be another user")
+    ran = subprocess.run(
+        [*unshare, sys.executable, "-m", "etl", "install-timer", "--json"],
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SIGHTGLASS_HOME": str(tmp_path)},
+        text=True,
+    )
+
+    assert (0, "") == (ran.returncode, ran.stderr)
+    assert ["12345"] == unit(json.loads(ran.stdout)["service"])["User"]

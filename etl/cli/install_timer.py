@@ -14,6 +14,7 @@ import click
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.output import tell
 from etl.config import Settings
+from etl.errors import ConfigError
 from etl.pipeline.areas import own_areas
 from etl.setting import Secret, Setting, declared
 from etl.settings_file import FILE, read_file
@@ -25,11 +26,8 @@ SECRETS = "/etc/sightglass"
 USUAL = ("COG_API_KEY", "NEURONS_API_KEY")
 """The secrets that are named where none is given yet."""
 PROXIES = ("https_proxy", "http_proxy", "all_proxy", "no_proxy")
-NETWORK = (
-    *PROXIES,
-    *map(str.upper, PROXIES),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "OTEL_EXPORTER_OTLP_ENDPOINT"),
-)
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+NETWORK = (*PROXIES, *map(str.upper, PROXIES), *CERTIFICATES, "OTEL_EXPORTER_OTLP_ENDPOINT")
 """What else of the environment a run goes by, and cron does not know."""
 HOME = "SIGHTGLASS_HOME"
 
@@ -88,7 +86,7 @@ class Plan:
             lines.append(f"LoadCredential={name.lower()}:{path.replace('%', '%%')}")
             lines.append(f"Environment={name}_FILE=%d/{name.lower()}")
         command = " ".join(_quoted(word).replace("$", "$$") for word in self.command)
-        return SERVICE.format(user=getuser(), command=command, environment="\n".join(lines))
+        return SERVICE.format(user=_user(), command=command, environment="\n".join(lines))
 
     def timer(self) -> str:
         """Return the unit that starts it from time to time."""
@@ -117,6 +115,7 @@ def command(settings: Settings, every: str, *, as_json: bool) -> None:
     written = read_file(used) if used else {}
     variables, secrets = _variables(settings, given), _secrets({**written, **given})
     words = [*_own(), "run", *([f"--config={used.absolute()}"] if used else []), "--quiet"]
+    _refuse_lines({**variables, **secrets, "--config": words[-2]})
     plan = Plan(words, variables, secrets, int(every))
     if as_json:
         print_json({"cron": plan.cron(), "service": plan.service(), "timer": plan.timer()})
@@ -146,13 +145,35 @@ def _variables(settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
         if each.name in given and each.name != HOME and each.kind is not Secret:
             found[each.name] = given[each.name].strip()
     if settings.metrics_file:
-        found["SIGHTGLASS_METRICS_FILE"] = str(Path(settings.metrics_file).expanduser().absolute())
+        found["SIGHTGLASS_METRICS_FILE"] = _absolute(settings.metrics_file)
+    if settings.archive and "://" not in settings.archive:
+        found["SIGHTGLASS_ARCHIVE"] = _absolute(settings.archive)
     for name in NETWORK:
         if "@" in given.get(name, ""):
             tell(f"{name} holds a login: give it to the runs in a way that only they can read")
         elif name in given:
-            found[name] = given[name]
+            found[name] = _absolute(given[name]) if name in CERTIFICATES else given[name]
     return found
+
+
+def _absolute(path: str) -> str:
+    """Return a path that leads to the same place from any folder: cron and systemd start runs in another."""
+    return str(Path(path).expanduser().absolute())
+
+
+def _refuse_lines(values: Mapping[str, str]) -> None:
+    """Raise ConfigError for a value that would begin a line of its own in a crontab or a unit."""
+    for name, value in values.items():
+        if "\n" in value or "\r" in value:
+            raise ConfigError(f"{name} holds a line feed, which neither cron nor systemd can be given")
+
+
+def _user() -> str:
+    """Return the name of the user who runs this, or the number of one that has no name."""
+    try:
+        return getuser()
+    except (KeyError, OSError):  # as Python before 3.13 says it, and since
+        return str(os.getuid())
 
 
 def _secrets(given: Mapping[str, str]) -> dict[str, str]:
@@ -164,7 +185,7 @@ def _secrets(given: Mapping[str, str]) -> dict[str, str]:
             found[each.name] = f"{SECRETS}/{each.name.lower()}"
             tell(f"put {each.name} into {found[each.name]}, which only the user of the runs may read")
         elif each.kind is Secret and path:
-            found[each.name] = str(Path(path).expanduser().absolute())
+            found[each.name] = _absolute(path)
     return found or {name: f"{SECRETS}/{name.lower()}" for name in USUAL}
 
 
