@@ -153,6 +153,24 @@ def test_no_run_brings_it_back(copied: Sightglass, who: str) -> None:
     assert (who != "person") == ("left out, for it is about media that are to be forgotten: " in said)
 
 
+def test_another_folder_to_rebuild_into_knows_it(copied: Sightglass, tmp_path: Path) -> None:
+    """What is loaded there later leaves it out, too; a folder that knows of others keeps its word."""
+    gone = medium(copied)
+    assert 0 == copied("forget", "--media", gone).code
+    other = tmp_path / "other"
+    made = copied("rebuild", "--into", str(other))
+    read = copied("backfill", "cogniac", "--since", "2000-01-01", "--home", str(other))
+    found = [row for row in table(other, "SELECT media_id FROM cogniac.media") if row == (gone,)]
+    (copied.home / "forgotten.json").unlink()
+    assert 0 == copied("forget", "--media", medium(copied)).code
+    (other / "warehouse.duckdb").unlink()
+    refused = copied("rebuild", "--into", str(other))
+
+    assert (0, 0, []) == (made.code, read.code, found)
+    said = f"sightglass: {other}/forgotten.json is of another warehouse: name an empty folder\n"
+    assert (2, said) == (refused.code, refused.err)
+
+
 def test_an_old_log_that_is_brought_back_does_not_bring_it_back(copied: Sightglass, tmp_path: Path) -> None:
     """Neither a rebuild nor a run loads from it whom it still holds."""
     one = medium(copied)

@@ -289,6 +289,19 @@ def remember(home: Path, forgotten: Forgotten) -> None:
     _write(home / NAME, msgspec.json.encode(listed))
 
 
+def pass_on(home: Path, other: Path) -> None:
+    """Let another folder know whom this one has forgotten, before anything is loaded there.
+
+    Raises EnvironmentFaultError where it knows of others: they would come back.
+    """
+    if not load(home):
+        return
+    if load(other) and (other / KEY).read_bytes() != (home / KEY).read_bytes():
+        raise EnvironmentFaultError(f"{other / NAME} is of another warehouse: name an empty folder")
+    for name in (KEY, NAME):
+        _write(other / name, (home / name).read_bytes())
+
+
 def _write(path: Path, content: bytes) -> None:
     aside = path.with_name(f"{path.name}.part")
     try:

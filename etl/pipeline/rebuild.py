@@ -11,6 +11,7 @@ from pathlib import Path
 from etl import schema
 from etl.config import Settings
 from etl.errors import OK, QUARANTINED, CheckFailedError, EnvironmentFaultError
+from etl.extract.forgotten import pass_on
 from etl.extract.log import RAW, Log, Part
 from etl.extract.log_reader import DamagedPartError
 from etl.files import reason, remedy, sync
@@ -90,6 +91,8 @@ def rebuild(
     _refuse_inside(into, home)
     make_folder(into or home)
     with lock.hold(home, now()), _held_too(into, now()):
+        if into is not None:
+            pass_on(home, into)
         has_former = not alone and _bring_up_to_date(settings, report)
         logs = {name: Log(home / RAW / name) for name in schema.names()}
         if not has_former and not any(log.parts() for log in logs.values()):
