@@ -94,6 +94,23 @@ def test_nothing_is_rebuilt_into_the_folder_of_the_warehouse(copied: Sightglass)
     assert (2, said, False) == (refused.code, refused.err, inside.exists())
 
 
+@pytest.mark.parametrize("given", ["", "  ", "what?else", "~nobody-of-this-name/there"])
+def test_what_names_no_folder_is_refused(copied: Sightglass, given: str) -> None:
+    """By the rules for the folder of a warehouse, before anything is made in the current one."""
+    refused = copied("rebuild", "--into", given)
+
+    assert (2, 1) == (refused.code, refused.err.count("\n"))
+    assert refused.err.startswith("sightglass: --into ")
+    assert [copied.home] == list(copied.folder.iterdir())
+
+
+def test_a_tilde_is_the_folder_of_the_user(copied: Sightglass, tmp_path: Path) -> None:
+    """As in SIGHTGLASS_HOME, where no shell has put it in its place."""
+    ran = copied("rebuild", "--into", "~/made here", HOME=str(tmp_path))
+
+    assert (0, True) == (ran.code, (tmp_path / "made here" / "warehouse.duckdb").exists())
+
+
 def test_one_source_can_be_rebuilt(copied: Sightglass) -> None:
     """The others keep what they have, although their log is gone."""
     before = everything(copied.home)

@@ -12,13 +12,14 @@ import click
 
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.logs import takes_logs
-from etl.cli.output import FilePath, hide_secrets, say_warnings, tell
+from etl.cli.output import hide_secrets, say_warnings, tell
 from etl.cli.run import few
 from etl.config import Settings
 from etl.errors import ConfigError
 from etl.pipeline.rebuild import Rebuilt, rebuild
 from etl.pipeline.sessions import known_source
 from etl.redact import Redactor
+from etl.setting import Setting, checked
 
 MOST_BUCKETS = 4_096
 """Shares of a rebuild with `--remote` at most."""
@@ -29,7 +30,6 @@ MOST_BUCKETS = 4_096
 @click.option(
     "--into",
     metavar="DIR",
-    type=FilePath(path_type=Path),
     help="Rebuild into this folder, which has no warehouse.",
 )
 @click.option("--log-alone", is_flag=True, help="Take nothing from the warehouse, which may be damaged.")
@@ -50,7 +50,7 @@ MOST_BUCKETS = 4_096
 def command(
     settings: Settings,
     sources: tuple[str, ...],
-    into: Path | None,
+    into: str | None,
     *,
     as_json: bool,
     **how: Any,  # noqa: ANN401 -- what click takes from the options above
@@ -64,7 +64,7 @@ def command(
     part: docs/remote-rebuild.md.
     """
     if how["remote"] is not None:
-        if len(sources) != len(("RAW_URI", "OUT_URI")) or into or how["log_alone"]:
+        if len(sources) != len(("RAW_URI", "OUT_URI")) or into is not None or how["log_alone"]:
             raise ConfigError(
                 "--remote takes RAW_URI and OUT_URI; --into and --log-alone are for one machine"
             )
@@ -73,11 +73,22 @@ def command(
         raise ConfigError("--buckets is for a rebuild with --remote")
     for name in sources:
         known_source(name)
-    report = rebuild(settings, sources, into, lambda: datetime.now(UTC), alone=how["log_alone"])
+    report = rebuild(settings, sources, _folder(into), lambda: datetime.now(UTC), alone=how["log_alone"])
     if as_json:
         print_json({**asdict(report), "published": report.published and report.published.as_json()})
     say(report)
     return report.exit_code
+
+
+def _folder(into: str | None) -> Path | None:
+    """Return the folder to rebuild into, named as that of a warehouse is; ConfigError where it is none."""
+    if into is None:
+        return None
+    if not into.strip():
+        # Else it were the current folder: "$NAME" is empty where nobody has set it.
+        raise ConfigError("--into is empty: name a folder")
+    folder: Path = checked(Setting("--into", "", kind=Path), into, "the command line")
+    return folder
 
 
 def _remotely(settings: Settings, addresses: Sequence[str], how: Mapping[str, Any], *, as_json: bool) -> int:
