@@ -324,3 +324,44 @@ def test_what_is_no_file_of_metrics_stays_as_it_is(cogniac: Sightglass, tmp_path
     said = f"sightglass: SIGHTGLASS_METRICS_FILE: {path} holds no metrics; name another file, or remove it"
     assert (0, True) == (ran.code, said in ran.err)
     assert path.is_fifo() if there == "pipe" else path.read_text() == "of value"
+
+
+LONG = "x" * 300
+UNTOLD = {
+    "a name too long for the disk": (
+        {"SIGHTGLASS_METRICS_FILE": f"/{LONG}"},
+        f"cannot read SIGHTGLASS_METRICS_FILE: File name too long: /{LONG}; see to the disk",
+    ),
+    "a proxy that speaks SOCKS": (
+        {"SIGHTGLASS_PING_URL": f"https://example.invalid/{UUID}", "https_proxy": "socks5://127.0.0.1:1"},
+        "SIGHTGLASS_PING_URL, example.invalid: asking by way of a SOCKS proxy needs the package socksio",
+    ),
+    "a limit of spans that is none": (
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "many"},
+        "the collector of traces cannot be asked: ValueError; see to the variables OTEL_*",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", UNTOLD)
+def test_whoever_cannot_be_told_costs_the_run_nothing(cogniac: Sightglass, why: str) -> None:
+    """Its exit code is its own, and one line says who was not told."""
+    settings, said = UNTOLD[why]
+    # In a process that has loaded nothing yet: what OpenTelemetry reads of the environment, it reads once.
+    with cogniac.but_for(settings).start("run") as process:
+        _, err = process.communicate(timeout=100)
+
+    assert (0, f"sightglass: {said}") == (process.returncode, err.splitlines()[-1])
+    assert 0 == err.count("Traceback")
+
+
+def test_a_file_of_metrics_in_no_folder_is_a_mistake_in_the_settings(cogniac: Sightglass) -> None:
+    """Nothing was asked of any API; nor is a timer printed that would start such runs."""
+    path = "~nobody-of-this-name/metrics.prom"
+    ran = cogniac("run", SIGHTGLASS_METRICS_FILE=path)
+    timer = cogniac("install-timer", SIGHTGLASS_METRICS_FILE=path)
+
+    why = "Could not determine home directory."
+    assert (2, f"sightglass: SIGHTGLASS_METRICS_FILE names no file: {why}\n") == (ran.code, ran.err)
+    assert (2, f"sightglass: {path} leads nowhere: {why}\n") == (timer.code, timer.err)
+    assert not cogniac.home.exists()

@@ -158,7 +158,10 @@ def _variables(settings: Settings, given: Mapping[str, str]) -> dict[str, str]:
 
 def _absolute(path: str) -> str:
     """Return a path that leads to the same place from any folder: cron and systemd start runs in another."""
-    return str(Path(path).expanduser().absolute())
+    try:
+        return str(Path(path).expanduser().absolute())
+    except RuntimeError as error:
+        raise ConfigError(f"{path} leads nowhere: {error}") from error
 
 
 def _refuse_lines(values: Mapping[str, str]) -> None:

@@ -39,8 +39,9 @@ HELP = b"# HELP "
 
 
 def check_metrics(settings: Settings) -> None:
-    """ConfigError where metrics are asked for, and what makes them is not installed."""
+    """ConfigError where metrics are asked for, and what makes them is not installed, or no file is named."""
     if settings.metrics_file:
+        _place(settings)
         try:
             import prometheus_client  # noqa: F401, PLC0415 -- an extra
         except ImportError as error:
@@ -63,7 +64,7 @@ def write_metrics(settings: Settings, outcome: Outcome) -> None:
         _gauge(registry, "sightglass_readable", "Whether what is published could be read.").set(0)
         raise NotTold(f"the metrics lack what is published: {error}") from error
     finally:
-        _write(Path(settings.metrics_file).expanduser(), generate_latest(registry))
+        _write(_place(settings), generate_latest(registry))
 
 
 def _add_run(registry: "CollectorRegistry", outcome: Outcome) -> None:
@@ -124,9 +125,17 @@ def _gauge(registry: "CollectorRegistry", name: str, doc: str, labels: Iterable[
     return Gauge(name, doc, tuple(labels), registry=registry)
 
 
+def _place(settings: Settings) -> Path:
+    """Return the file; ConfigError for one in the folder of a user whom nobody knows."""
+    try:
+        return Path(settings.metrics_file).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"SIGHTGLASS_METRICS_FILE names no file: {error}") from error
+
+
 def _write(path: Path, content: bytes) -> None:
     """Let the file hold this at one moment; NotTold where something stands there that is none of ours."""
-    if path.exists() and not _is_ours(path):
+    if not _is_ours(path):
         raise NotTold(f"SIGHTGLASS_METRICS_FILE: {path} holds no metrics; name another file, or remove it")
     aside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -141,8 +150,10 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether it is a file of metrics, or an empty one: neither a device nor anything of value."""
+    """Whether it is a file of metrics, an empty one or none: neither a device nor anything of value."""
     try:
+        if not path.exists():
+            return True
         if not path.is_file():
             return False
         with path.open("rb") as file:

@@ -39,3 +39,5 @@ def _asked(address: str, seconds: float) -> str:
             return f"answered {response.status_code}" if response.status_code >= LEAST_ERROR else ""
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         return type(error).__name__
+    except ImportError:  # the environment names a proxy that speaks SOCKS
+        return "asking by way of a SOCKS proxy needs the package socksio"

@@ -27,15 +27,24 @@ def are_wanted(environ: Mapping[str, str]) -> bool:
 def send_traces(outcome: Outcome, seconds: float = SECONDS) -> None:
     """Send the spans of a run as OTLP over HTTP; NotTold where the collector does not take them in time."""
     try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 -- an extra
-            OTLPSpanExporter,
-        )
-        from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415
-        from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
+        _send(outcome, seconds)
     except ImportError as error:
         raise NotTold(f"traces need {error.name or error}: pip install 'sightglass-etl[otel]'") from error
+    except (OSError, ValueError) as error:
+        # What its own variables hold is not repeated: a header among them may be a secret.
+        raise NotTold(
+            f"the collector of traces cannot be asked: {type(error).__name__}; see to the variables OTEL_*"
+        ) from error
+
+
+def _send(outcome: Outcome, seconds: float) -> None:
+    """Send them; ValueError where a variable that its modules read as they load makes no sense."""
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
+
     # It would tell standard error, at length and with the address.
     logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
     logging.getLogger("opentelemetry").propagate = False
@@ -49,8 +58,6 @@ def send_traces(outcome: Outcome, seconds: float = SECONDS) -> None:
         # All at once: one request, one wait.
         if exporter.export(spans.get_finished_spans()) is not SpanExportResult.SUCCESS:
             raise NotTold("the collector of traces did not take those of this run")
-    except (OSError, ValueError) as error:
-        raise NotTold(f"the collector of traces cannot be asked: {type(error).__name__}") from error
     finally:
         exporter.shutdown()  # type: ignore[no-untyped-call]  # so it is in OpenTelemetry
 
