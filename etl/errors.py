@@ -122,6 +122,15 @@ def worst(codes: list[int]) -> int:
     return min([*codes, OK], key=WORST_FIRST.index)
 
 
+def code_of(error: BaseException) -> int:
+    """Return the exit code of a command that ends with this error."""
+    if isinstance(error, SightglassError):
+        return error.exit_code
+    # What the machine lacks is no bug, where nobody has said so nearer to the place.
+    is_of_machine = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.filename)
+    return EnvironmentFaultError.exit_code if is_of_machine else BUG
+
+
 class RecordError(ValueError):
     """One record or file is not of its declared type: what is wrong, and where in it."""
 

@@ -8,9 +8,10 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import Plant, Ran, Sightglass, Truth, in_order, leaked, rows, serving
+from conftest import Plant, Ran, Sightglass, Truth, in_order, leaked, rows, serving, table
 from starlette.requests import Request
 from starlette.responses import Response
+from support.kills import place, started
 
 from etl.cli import settings_for
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
@@ -274,3 +275,25 @@ def test_a_second_run_does_nothing_while_one_works(plant: Plant, sightglass: Sig
     )
     assert ([], 0) == (asked, first.returncode)
     assert [("ok", 0)] == [(row["status"], row["exit_code"]) for row in rows(sightglass.home, "etl.runs")]
+
+
+NO_MEMORY = """
+from etl import cli
+from etl.extract.log_writer import LogWriter
+LogWriter.seal = lambda *arguments, **named: bytearray(2**62)
+cli.main()"""
+
+
+def test_no_memory_is_told_in_one_line(served: Plant, tmp_path: Path) -> None:
+    """It is no bug: the exit code is that of a machine that is not as it must be, and so it is noted."""
+    sightglass = place(tmp_path / "place", served)
+    with started(sightglass, NO_MEMORY, "run") as process:
+        _, said = process.communicate(timeout=100)
+    again = sightglass("run")
+
+    why = "this machine has not enough memory left for it; what was loaded is kept: give it more"
+    assert (2, f"sightglass: {why}, then run again\n") == (process.returncode, said)
+    assert [("failed", 2), ("ok", 0)] == table(
+        sightglass.home, "SELECT status, exit_code FROM etl.runs ORDER BY run_id"
+    )
+    assert 0 == again.code

@@ -123,9 +123,14 @@ def main() -> None:
 
 
 def _command() -> Any:  # noqa: ANN401 -- click does not say what a command returns
-    """Return the exit code of the command; EnvironmentFaultError for a file that is refused."""
+    """Return the exit code of the command; EnvironmentFaultError for a file or memory that is refused."""
     try:
         return group.main(readable(sys.argv[1:]), standalone_mode=False, prog_name="sightglass")
+    except MemoryError as error:
+        raise EnvironmentFaultError(
+            "this machine has not enough memory left for it; what was loaded is kept: give it more, then run"
+            " again"
+        ) from error
     except OSError as error:
         if error.filename is None:
             raise

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from etl.config import Settings
-from etl.errors import BUG, SightglassError
+from etl.errors import SightglassError, code_of
 from etl.notify import NotTold, Outcome
 from etl.notify.failure_command import start_command
 from etl.notify.metrics import check_metrics, write_metrics
@@ -40,7 +40,7 @@ def announcing(settings: Settings, warn: Callable[[str], None]) -> Iterator[Anno
         yield found
     except Exception as error:  # a bug, too, is a run that failed: others are told, then it goes on its way
         if not code_if_told():
-            code = error.exit_code if isinstance(error, SightglassError) else BUG
+            code = code_of(error)
             why = str(error) if isinstance(error, SightglassError) else f"{type(error).__name__}: {error}"
             why = Redactor(each.reveal() for each in settings.secrets)(why)
             report = {

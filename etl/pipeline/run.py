@@ -12,7 +12,6 @@ import duckdb
 
 from etl.config import Settings
 from etl.errors import (
-    BUG,
     OK,
     QUARANTINED,
     CheckFailedError,
@@ -20,6 +19,7 @@ from etl.errors import (
     EnvironmentFaultError,
     SightglassError,
     SourceError,
+    code_of,
     worst,
 )
 from etl.extract.forgotten import load
@@ -327,11 +327,7 @@ def read(loader: SourceLoader, session: Session, report: Report) -> None:
 
 def _code(error: BaseException) -> int:
     """Return the exit code with which the command will leave because of this."""
-    if told := code_if_told():
-        return told
-    if isinstance(error, SightglassError):
-        return error.exit_code
-    return BUG
+    return code_if_told() or code_of(error)
 
 
 def judge(report: Report) -> None:
