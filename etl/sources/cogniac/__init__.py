@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from http import HTTPStatus
 from urllib.parse import quote
 
 import msgspec
@@ -273,7 +274,7 @@ class Cogniac:
             known |= {each.subject_uid for each in readable(page.records, Subject)}
             yield [page]
         named = {uid for each in self._found.values() for uid in each.subjects}
-        missing = sorted(named - known)
+        missing, unlisted = sorted(named - known), list[str]()
         while missing:
             some = missing[:SUBJECTS_AT_ONCE]
             answer = self._api.get(
@@ -282,8 +283,27 @@ class Cogniac:
             yield [Page("subjects", answer.data, self._tenant())]
             known = {each.subject_uid for each in readable(answer.data, Subject)}
             # An answer may hold fewer than were asked for: the others are asked for as long as some come.
-            left = [uid for uid in some if uid not in known] if known & set(some) else []
-            missing = [*left, *missing[SUBJECTS_AT_ONCE:]]
+            left = [uid for uid in some if uid not in known]
+            came, missing = len(left) < len(some), missing[SUBJECTS_AT_ONCE:]
+            missing, unlisted = ([*left, *missing], unlisted) if came else (missing, [*unlisted, *left])
+        yield from self._subjects_one_by_one(unlisted, stats)
+
+    def _subjects_one_by_one(self, uids: Sequence[str], stats: RequestStats) -> Iterator[Bundle]:
+        """Yield those of the subjects that are there, and a word on those that cannot be read."""
+        refused = []
+        for uid in uids:
+            try:
+                record = self._api.get(msgspec.Raw, f"/1/subjects/{quote(uid, safe='')}", stats)
+            except ClientError as error:
+                if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+                    refused.append(f"{uid[:40]} ({error})")
+                continue
+            if [each.subject_uid for each in readable([record], Subject)] == [uid]:
+                yield [Page("subjects", [record], self._tenant())]
+            else:
+                refused.append(f"{uid[:40]} (answered with another, or with none)")
+        if refused:
+            yield [Watermark(None, notice=f"subjects cannot be read: {', '.join(refused)}")]
 
     def _listed(self, what: str, stats: RequestStats) -> Iterator[Page]:
         """Pages of a list of the tenant, which goes on as long as answers hold a `last_key`, or a `next`."""
