@@ -302,10 +302,7 @@ class FileSource(Source, Protocol):
         """
 
     def read(self, file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:
-        """Return the rows in a file: for each table its columns; RecordError where its shape is not known.
-
-        Under the table of the files, `_extra` holds once what the file says and no row holds, or None.
-        """
+        """Return the columns in a file by table, of its own row `_extra`; RecordError if it is not known."""
 
     def refuse(self, file: File, reason: str) -> File:
         """Return the same file, marked as one that could not be read."""
