@@ -144,19 +144,20 @@ def test_digits_are_a_time_where_they_are_declared(sent: object, expected: int |
 
 
 @pytest.mark.parametrize(
-    ("times", "expected"),
+    ("times", "expected", "kept"),
     [
-        ({"timestamp": 6}, 6),
-        ({"updated_at": 0, "timestamp": 6}, 0),
-        ({"updated_at": None, "timestamp": 6}, 6),
+        ({"timestamp": 6}, 6, {}),
+        ({"updated_at": 0, "timestamp": 6}, 0, {"_extra": '{"timestamp":6.0}'}),
+        ({"updated_at": 6, "timestamp": 6}, 6, {}),
+        ({"updated_at": None, "timestamp": 6}, 6, {}),
     ],
 )
-def test_time_of_a_result_stands_under_either_name(times: Row, expected: int) -> None:
+def test_time_of_a_result_stands_under_either_name(times: Row, expected: int, kept: Row) -> None:
     """`updated_at` counts where it is sent, and `timestamp` where it is not; so with `created_at`."""
     found = cut({"media": {"media_id": "M"}, "detections": [{**ASSERTION, "timestamp": 7}], **times})
 
     moment, created = (EPOCH + timedelta(seconds=each) for each in (expected, 7))
-    assert [{**RESULT, "updated_at": moment, "detection_count": 1}] == rows(found, "results")
+    assert [{**RESULT, "updated_at": moment, "detection_count": 1, **kept}] == rows(found, "results")
     assert [{**DETECTION, "updated_at": moment, "created_at": created}] == rows(found, "detections")
 
 
@@ -306,12 +307,23 @@ OLDER = {"media_type": "image", "created": "2024-01-19 09:36:49+00:00"}
     [
         ({"updated_at": "2024-01-19T09:36:49Z", "type": "video"}, {"type": "video"}),
         (OLDER, {"type": "image", "created_at": CHANGED}),
-        ({**OLDER, "created_at": 0}, {"type": "image", "created_at": EPOCH, "updated_at": EPOCH}),
+        (
+            {**OLDER, "created_at": 0},
+            {
+                "type": "image",
+                "created_at": EPOCH,
+                "updated_at": EPOCH,
+                "_extra": '{"created":"2024-01-19 09:36:49+00:00"}',
+            },
+        ),
         ({**OLDER, "deleted": None}, {"type": "image", "created_at": CHANGED, "_extra": '{"deleted":null}'}),
     ],
 )
 def test_medium_is_read_in_either_version(fields: Row, row: Row) -> None:
-    """Names of the first version of the API fill the same columns where the newer names are absent."""
+    """Names of the first version of the API fill the same columns where the newer names are absent.
+
+    Where both are there and say different things, nothing is lost.
+    """
     medium = {"media_id": "N", "asset_names": "[]", "updated_at": CHANGED}
 
     assert [{**medium, **row}] == rows(cut_medium(**fields), "media")

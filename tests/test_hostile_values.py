@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pytest
 from conftest import Ran, Row, Sightglass, rows, table
 from hostile import (
     DETECTIONS,
@@ -91,6 +92,36 @@ def test_fields_of_any_name_are_kept(tmp_path: Path) -> None:
     ):
         (found,) = (row for row in rows(home, f"cogniac.{name}") if row[column] == value)
         assert ODD == found["_extra"]
+
+
+@pytest.mark.parametrize("beside", [[], [b'{"media":1}']], ids=["together", "one by one"])
+def test_what_another_name_of_a_field_says_is_kept(tmp_path: Path, beside: list[bytes]) -> None:
+    """Where two names of one field say different things, the first counts and the other is in `_extra`."""
+    said = record(0)["detections"][0]
+    alike = {"media_id": "m1", "timestamp": T + 1, "detections": [{**said, "timestamp": None}]}
+
+    ran = load(
+        tmp_path,
+        record(0, media_id="m9", timestamp=5, detections=[{**said, "timestamp": 6.5}]),
+        record(1, **alike),
+        *beside,
+    )
+
+    home = tmp_path / "home"
+    kept = [
+        {row["media_id"]: row.get("_extra") for row in rows(home, f"cogniac.{name}")}
+        for name in ("results", "detections", "detection_history", "media")
+    ]
+    assert [{"media_id": "m9", "timestamp": 5}, {"timestamp": 6.5}, {"timestamp": 6.5}, None] == [
+        each["m0"] for each in kept
+    ]
+    assert [None] * 4 == [each["m1"] for each in kept]
+    assert [(MICROS, "m0"), (MICROS + 1_000_000, "m1")] == sorted(
+        (row["updated_at"], row["media_id"]) for row in rows(home, "cogniac.results")
+    )
+    assert [f"cogniac.detections:{name}" for name in ("detections/timestamp", "media_id", "timestamp")] == (
+        ran.report["unknown_fields"]
+    )
 
 
 def test_bytes_that_are_no_text_are_kept_as_received(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Decoded records to one Arrow table for each declared table."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from etl.compute import pc
 from etl.errors import RecordError
 from etl.schema import Table
 from etl.transform.columns import NOUGHT, TRUE, ValueMismatchError, array, hold_to_presence, integers
-from etl.transform.nested_rows import RecordTree
+from etl.transform.nested_rows import NestedRows, RecordTree
 from etl.transform.shape import INT64, ObjectSchema, attribute_of, beginning, name_of, paths_of
 
 RECORD = "_record"
@@ -74,7 +75,7 @@ def flatten_levels(
 def _rows_at(levels: RecordTree, table: Table, where: str, root: ObjectSchema, first: int) -> pa.Table:
     level, records = levels.at(where), levels.records
     paths = {name: paths_of(name, table.columns[name]) for name in table.content}
-    extra = level.undeclared(root.at(where))
+    extra = _with_hidden(level.undeclared(root.at(where)), level, paths, root.at(where))
 
     def values(name: str) -> Sequence[Any]:
         return extra if name == EXTRA else level.values(paths[name])
@@ -92,6 +93,45 @@ def _rows_at(levels: RecordTree, table: Table, where: str, root: ObjectSchema, f
 
     own_key = [name for name in table.key if beginning(paths[name])[0] != "/"]
     return table_of(table, Rows(level.ordinals, own_key, values, arrow, locate), first)
+
+
+OWN_FIELD = re.compile(r"[^/+.]+")
+"""A path to a field of the object itself that is sent."""
+
+
+def _second_choices(paths: Mapping[str, tuple[str, ...]]) -> dict[str, list[tuple[str, ...]]]:
+    """By field that no column takes first: of each column that can take it, the paths that come before."""
+    first = {each[0] for each in paths.values()}
+    found: dict[str, list[tuple[str, ...]]] = {}
+    for each in paths.values():
+        for place, path in enumerate(each):
+            if path not in first and OWN_FIELD.fullmatch(path):
+                found.setdefault(path, []).append(each[:place])
+    return found
+
+
+def _with_hidden(
+    extra: Sequence[Any], level: NestedRows, paths: Mapping[str, tuple[str, ...]], place: ObjectSchema
+) -> Sequence[Any]:
+    """For each object its undeclared fields, and those that no column takes since others say otherwise."""
+    for name, before in _second_choices(paths).items():
+        said = level.values([name])
+        if said.count(None) == len(said):
+            # Nearly always: few send two spellings of one field.
+            continue
+        taken = zip(*(level.values(each) for each in before), strict=True)
+        hidden = {
+            row: value
+            for row, (value, others) in enumerate(zip(said, taken, strict=True))
+            if value is not None and None not in others and value not in others
+        }
+        if hidden:
+            place.hidden.add(name)
+            extra = [
+                {**(each or {}), name: hidden[row]} if row in hidden else each
+                for row, each in enumerate(extra)
+            ]
+    return extra
 
 
 def _located(record: object, where: str, row: int, path: str) -> str:

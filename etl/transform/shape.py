@@ -35,6 +35,8 @@ class ObjectSchema:
         self.places: dict[str, ObjectSchema] = {}
         self.undeclared: dict[str, str] = {}
         """Encoded name to attribute, in the order met."""
+        self.hidden: set[str] = set()
+        """Declared names that were met where another name of the same column says otherwise."""
 
     def add(self, segments: list[str], column: Column, *, required: bool, above: int = 0) -> None:
         """Note that a column takes the value at these segments below this place.
@@ -79,9 +81,9 @@ class ObjectSchema:
         self.undeclared[name] = f"undeclared_{len(self.undeclared)}"
 
     def learned(self, *above: str) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-        """Yield the names taken in at each place below this one."""
-        if self.undeclared:
-            yield above, list(self.undeclared)
+        """Yield the names at each place below this one whose values no column takes."""
+        if self.undeclared or self.hidden:
+            yield above, [*self.undeclared, *self.hidden]
         for name, inner in self.places.items():
             yield from inner.learned(*above, name)
 
