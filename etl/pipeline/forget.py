@@ -1,14 +1,9 @@
 """Forget a medium or a person: out of the tables, the log, the inbox and the lake, and never loaded again."""
 
-import io
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
-
-import pyarrow as pa
 
 from etl import schema
 from etl.config import Settings
@@ -18,34 +13,26 @@ from etl.extract.forgotten import Forgotten
 from etl.extract.log import RAW, Log
 from etl.extract.log_reader import DamagedPartError, read
 from etl.extract.log_rewriter import remove, rewrite, set_aside, stray
-from etl.extract.mentions import Kind, is_named, may_name
+from etl.extract.mentions import Kind, may_name
 from etl.extract.stream import Delivery, Page, as_received, one_line
 from etl.load import lock
 from etl.load.completing import FORMER
-from etl.load.forgetting import Wish, copy_without, is_known, needles, renamed_refusals
+from etl.load.forgetting import Wish, copy_without, is_known, renamed_refusals
 from etl.load.run_store import RunStore
 from etl.load.warehouse import NAME, Warehouse, opened
 from etl.pipeline.forget_posts import forget_posts
+from etl.pipeline.forget_search import still_holding
 from etl.pipeline.log_applier import recover
 from etl.pipeline.missing import must_be_there
 from etl.pipeline.rebuild import ASIDE, bring_in, clear_aside
 from etl.process import interruptible
 from etl.publish import Published, publish
 from etl.publish.lake import Lake
-from etl.publish.lake_format import FORMATS
-from etl.publish.layout import BI, VERSIONS
 from etl.redact import Redactor
 from etl.schema import literal
 from etl.sources import source_module
 from etl.transform.forgetting import Forgetter, members_of
 from etl.transform.recognize import RecordHasher, steady
-
-DATABASES = (".duckdb", ".former")
-OWN_FOLDERS = (RAW, *FORMATS)
-MORE_JOINTS = ":/+@."
-"""What joins parts of an id besides, in files that hold ids as values of their own."""
-CERTAIN = 8
-"""Characters from which on an id is looked for in files of others that are no text."""
 
 
 @dataclass(slots=True)
@@ -92,7 +79,7 @@ def forget(settings: Settings, kind: Kind, text: str, now: Callable[[], datetime
         _make(settings, Wish(one, text, searched.hashes), report)
         bring_in(home, home / ASIDE, fewer=True)
         _publish(settings, report)
-        report.left += _holding(home, kind, text)
+        report.left += still_holding(home, kind, text)
         store.remember(home, one.finished(kind, text))
     report.exit_code = worst([report.exit_code, QUARANTINED if report.left else OK])
     return report
@@ -205,56 +192,3 @@ def _publish(settings: Settings, report: Forgot) -> None:
     for _ in range(2):
         # What is taken out of sight by one is removed by the next.
         lake.clean(0)
-
-
-def _holding(home: Path, kind: Kind, text: str) -> list[str]:
-    """Return the files that still hold it, and those that nobody can look into."""
-    found = []
-    for path in sorted(home.rglob("*")):
-        if not path.is_file() or path.is_symlink() or path.is_relative_to(home / VERSIONS):
-            continue
-        is_ours = path in (home / NAME, home / BI) or path.relative_to(home).parts[0] in OWN_FOLDERS
-        content = _content(path)
-        if _holds(content, kind, text, is_ours=is_ours) or (path.suffix in DATABASES and not is_ours):
-            found.append(str(path))
-    return found
-
-
-def _holds(content: bytes, kind: Kind, text: str, *, is_ours: bool) -> bool:
-    """Whether a file may hold it.
-
-    Ours went through the rule, which compares ids whole: there, what has more to it is another id. In a file
-    of others that is no text, anything may stand beside an id.
-    """
-    is_exact = is_ours or b"\0" not in content
-    if not is_exact and len(text) < CERTAIN:
-        return False
-    return any(
-        is_named(kind, text, near, MORE_JOINTS if is_ours else "") if is_exact else may_name(text, near)
-        for near in _near(content, text)
-    )
-
-
-def _near(content: bytes, text: str) -> Iterator[str]:
-    """Yield what stands around the places in a file where an id may be."""
-    lowered = content.lower()
-    for spelled in needles(text):
-        # Bytes are the same in small letters only as far as they are ASCII.
-        anchor = max(
-            re.findall(rb"[\x00-\x7f]+", spelled.lower().encode()), key=len, default=spelled.encode()
-        )
-        reach, at = 4 * len(spelled.encode()) + 64, lowered.find(anchor)
-        while at >= 0:
-            yield content[max(0, at - reach) : at + reach].decode(errors="surrogateescape")
-            at = lowered.find(anchor, at + len(anchor))
-
-
-def _content(path: Path) -> bytes:
-    content = path.read_bytes()
-    if path.suffix == ".zst":
-        try:
-            with pa.input_stream(io.BytesIO(content), compression="zstd") as stream:
-                return bytes(stream.read())
-        except OSError:
-            return content
-    return content
