@@ -160,6 +160,7 @@ SECOND = [
         [{"scene": "x", "time": 1, "timestamp": 2, "seen": [BOXED]}],
         [{"scene": "x", "timestamp": 2}],
     ),
+    ("brand_detection", [{"z": 1, "seen": [{**BOXED, "z": 2}]}], [{"frame.z": 1, "z": 2}]),
     ("brand_detection", [[{**AREA, "uuid": "u", "label": "L"}]], [{"id": "a", "label": "L"}]),
     ("brand_detection", [[{**BOXED, "points": POINTS, "x0": 9}]], [{"box": BOX, "x0": 9}]),
     ("brand_detection", [[{"id": "a", "box": {**BOX, "unit": "px"}}]], [{"box": {"unit": "px"}}]),
@@ -185,13 +186,6 @@ def test_what_no_column_takes_is_kept_with_its_rows(asset: str, content: object,
 def test_a_time_is_the_first_that_is_stated() -> None:
     """A time that is null does not hide the one that stands beside it."""
     assert "1 a 9.5 1.0 a" == rows("metrics", [{"time": None, "timestamp": 9.5, "a": 1}])
-
-
-def test_a_frame_and_its_area_do_not_hide_each_other() -> None:
-    """A field that both have, and neither has a column for, has the file set apart."""
-    found = cut(("brand_detection", [{"z": 1, "seen": [{**BOXED, "z": 2}]}]))
-
-    assert ["a frame and an area in it both have z"] == [each.why.reason for each in found.rejected]
 
 
 @pytest.mark.parametrize(

@@ -234,15 +234,18 @@ def _area(area: Any, path: str, of_frame: Mapping[str, Any]) -> dict[str, Any]: 
     # What is not taken for the shape, such as a box beside a polygon, is kept.
     taken = {*POLYGON, *BOX} if shape else {*POLYGON, *BOX, *CORNERS}
     extra = {name: item for name, item in extra.items() if name not in taken or (shape and item is not None)}
-    if extra.keys() & of_frame.keys():
-        raise RecordError(f"a frame and an area in it both have {min(extra.keys() & of_frame)[:40]}", path)
     return {
         **dict(zip(CORNERS, corners, strict=True)),
         "aoi_id": aoi_id,
         "aoi_name": aoi_name,
         "points": stated if shape in POLYGON else None,
-        "_extra": unsigned({**of_frame, **extra}) or None,
+        "_extra": unsigned({**_beside(of_frame, extra), **extra}) or None,
     }
+
+
+def _beside(of_frame: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a frame says, under names that its area does not have."""
+    return {f"frame.{name}" if name in extra else name: item for name, item in of_frame.items()}
 
 
 def _identity(area: Mapping[str, Any], key: str | None) -> tuple[str, str | None, dict[str, Any]]:
