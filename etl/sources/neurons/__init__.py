@@ -19,7 +19,6 @@ from etl.extract.address import Reach
 from etl.extract.stream import (
     Action,
     Bundle,
-    Checkpoint,
     Enrich,
     File,
     Page,
@@ -43,6 +42,7 @@ from etl.sources.neurons.settings import OwnSettings as OwnSettings
 from etl.sources.neurons.signed_links import SignedLinks
 from etl.sources.neurons.signed_links import redact as redact
 from etl.sources.neurons.signed_links import steady as steady
+from etl.sources.neurons.unread import Unread
 from etl.values import micros_of
 
 LOGIN = "NEURONS_API_KEY"
@@ -81,6 +81,7 @@ class Neurons:
             own.url, settings, auth=KeyHeader(own.api_key), hint=f"check {LOGIN}", rate=RATE, reach=reach
         )
         self._list = MediaList(self._api)
+        self._unread = Unread()
         self._is_same = True
         """Whether, as far as is known, all media that are stored are of this account."""
         self._account = fingerprint(own.api_key)
@@ -119,12 +120,13 @@ class Neurons:
         """
         self._source_context = source_context
         if source_context.reread:
-            yield [Stream("media", partial(self._again, source_context.reread), BACKFILL, is_list=True)]
+            again = self._unread.named(partial(self._again, source_context.reread))
+            yield [Stream("media", again, BACKFILL, is_list=True)]
             return
         if self._is_sweep_due(source_context):
-            yield [Stream("media", self._all, is_list=True)]
+            yield [Stream("media", self._unread.named(self._all), is_list=True)]
         else:
-            yield [Stream("media", self._tail, TAIL, is_list=True)]
+            yield [Stream("media", self._unread.named(self._tail), TAIL, is_list=True)]
         for stream in self._pictures.streams(source_context, self._pool):
             yield [stream]
 
@@ -138,7 +140,7 @@ class Neurons:
         page, partition = self._list.page(0, stats), "" if self._is_sweep_due(context) else TAIL
         return surveyed(page, self._account, partition, self._api.clock.skew(context.now()))
 
-    def _all(self, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
+    def _all(self, stats: RequestStats) -> Iterator[Bundle]:
         """All media the list names, then those it does not any more: gone, or left out by mistake."""
         stored = [row[0] for row in self._source_context.ask("neurons/stored")]
         seen: set[Hashable] = set()
@@ -152,7 +154,7 @@ class Neurons:
         if self._is_same and not any(mixed):
             yield from self._deletions(gone, len(stored))
 
-    def _again(self, reread: Reread, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
+    def _again(self, reread: Reread, stats: RequestStats) -> Iterator[Bundle]:
         """Yield the media that changed between two times, with all of their files, or those that are named.
 
         Only the whole list has those that changed.
@@ -162,12 +164,12 @@ class Neurons:
             return
         for page in self._list.pages(0, set(), stats):
             if not reread.with_files:
-                yield [Page("media", [self._whole(each, stats) for each in page])]
+                yield [Page("media", [whole for each in page for whole in self._whole(each, stats)])]
                 continue
             changed = [each for each in page if may_have_changed(each, reread.start, reread.end)]
             yield from self._with_files(changed, stats, {})
 
-    def _tail(self, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
+    def _tail(self, stats: RequestStats) -> Iterator[Bundle]:
         """Yield the end of the list from the last medium that is known, then every open medium."""
         first = self._source_context.ask("neurons/count")[0][0]
         while first > 0:
@@ -187,8 +189,9 @@ class Neurons:
     ) -> Iterator[Bundle]:
         """Yield these media, each asked for by its id; `gone` gathers those that are not there any more."""
         for some in _chunks(media_ids, self._at_once):
-            found = list(self._pool.map(lambda media_id: self._one(media_id, stats), some))
-            gone += [media_id for media_id, medium in zip(some, found, strict=True) if medium is None]
+            found = list(self._pool.map(lambda media_id: self._shown(media_id, stats), some))
+            missing = [media_id for media_id, medium in zip(some, found, strict=True) if medium is None]
+            gone += [media_id for media_id in missing if media_id not in self._unread]
             yield from self._with_files([medium for medium in found if medium is not None], stats, again)
 
     def _deletions(self, gone: Sequence[str], stored: int) -> Iterator[Bundle]:
@@ -219,6 +222,10 @@ class Neurons:
         if as_received(bytes(found)) == bytes(found) and (medium is None or medium.media_id != media_id):
             raise SourceError(f"who asks for the medium {media_id} is answered with another, or with none")
         return found
+
+    def _shown(self, media_id: str, stats: RequestStats) -> msgspec.Raw | None:
+        """One medium as it is now; None where it is gone, or cannot be read."""
+        return self._unread.read(media_id, lambda one: self._one(one, stats))
 
     def _with_files(
         self, page: Sequence[bytes], stats: RequestStats, again: Again = None
@@ -254,8 +261,9 @@ class Neurons:
             list[tuple[str, str, SignedLinks]](),
         )
         for each in page:
-            records.append(self._whole(each, stats))
-            for medium in readable(records[-1:]):
+            whole = self._whole(each, stats)
+            records += whole
+            for medium in readable(whole):
                 if self._source_context.is_forgotten(medium.media_id):
                     continue
                 signed_links = SignedLinks(
@@ -275,15 +283,16 @@ class Neurons:
         medium = read_one(record) if record else None
         return (medium and medium.results) or {}
 
-    def _whole(self, record: bytes, stats: RequestStats) -> bytes:
-        """Return the medium with its results, which a list may leave out.
+    def _whole(self, record: bytes, stats: RequestStats) -> list[bytes]:
+        """Return the medium with its results, which a list may leave out; none where they cannot be read.
 
         No document shows one of version 2.
         """
         medium = read_one(record)
         if medium is None or medium.results is not None:
-            return record
-        return self._one(medium.media_id, stats) or record
+            return [record]
+        whole = self._shown(medium.media_id, stats) or record
+        return [] if medium.media_id in self._unread else [whole]
 
     def _known(self, media: Iterable[Listed]) -> dict[str, Known]:
         """Return what is stored of these media, by id."""
