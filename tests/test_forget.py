@@ -199,6 +199,38 @@ def test_what_is_unknown_changes_nothing(copied: Sightglass, option: str, given:
     assert (2, True, {}) == (ran.code, said in ran.err, differing(before, everything(copied.home)))
 
 
+def test_a_post_that_breaks_off_is_named(copied: Sightglass) -> None:
+    """It may be about anybody, and a segment that was set aside as damaged stays for good."""
+    gone = medium(copied)
+    posted(copied.home, post("another", ("subject", 0.5, AT)), post(gone, ("subject", 0.5, AT)))
+    path = max((copied.home / "inbox").glob("*.closed"))
+    head, first, second, _ = path.read_bytes().split(b"\n", 3)
+    path.unlink()
+    damaged = path.with_name(f"{path.name}.damaged")
+    damaged.write_bytes(b"\n".join([head, first, second[:-20]]))
+    ran = copied("forget", "--media", gone, "--json")
+
+    assert (4, [str(damaged)]) == (ran.code, ran.report["left"])
+    assert f"may still hold it, see to it by hand: {damaged}\n" in ran.err
+
+
+@pytest.mark.parametrize("damage", ["a line", "no seal"])
+def test_what_is_lost_of_a_segment_is_still_told(copied: Sightglass, damage: str) -> None:
+    """A post that was answered and cannot be read is named by the next run, whoever went beside it."""
+    gone, said = medium(copied), ("subject", 0.5, AT)
+    posted(copied.home, post(gone, said), post("another", said), post("a third", said))
+    path = max((copied.home / "inbox").glob("*.closed"))
+    lines = path.read_bytes().splitlines(keepends=True)
+    if damage == "a line":
+        lines[2] = lines[2].replace(b"entry", b"ENTRY")
+    path.write_bytes(b"".join(lines[:-1] if damage == "no seal" else lines))
+    assert 0 == copied("forget", "--media", gone).code
+    ran = copied("run")
+
+    said_of_it = f"cogniac postbacks failed: {path} does not hold all that was written to it"
+    assert (3, True) == (ran.code, said_of_it in ran.err)
+
+
 def test_an_application_is_not_forgotten_as_a_medium(copied: Sightglass) -> None:
     """Its id stands in tables, but not as that of a medium."""
     one = str(rows(copied.home, "cogniac.applications")[0]["application_id"])

@@ -1,7 +1,7 @@
 """Take a medium or a person out of what was posted and no run has taken yet."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -60,7 +60,8 @@ def _wait(
 
 def _rewritten(path: Path, forgotten: Forgotten, own: Members, *, writes: bool) -> tuple[int, bool]:
     """Return how many posts of a segment were changed, and whether all of it could be looked at."""
-    *lines, _tail = path.read_bytes().split(b"\n")
+    # Behind what was written there may be zeros, over which more was to be written.
+    *lines, tail = path.read_bytes().rstrip(b"\0").split(b"\n")
     read = [decode(line) for line in lines]
     made: list[Line | None] = [
         _without(line, forgotten, own) if isinstance(line, Entry) else line for line in read
@@ -68,15 +69,25 @@ def _rewritten(path: Path, forgotten: Forgotten, own: Members, *, writes: bool) 
     changed = sum(new is not old for new, old in zip(made, read, strict=True))
     if changed and writes:
         left = [line for line in made if line is not None and not isinstance(line, Seal)]
-        entries = sum(isinstance(line, Entry) for line in left)
+        entries = sum(isinstance(line, Entry) for line in left) + _lost(path, read)
         aside = path.with_suffix(".part")
         aside.touch(mode=0o600)
         aside.write_bytes(b"".join(map(encode, [*left, Seal(entries)])))
         sync(aside)
         aside.replace(path)
         sync(path.parent)
-        return changed, True
-    return changed, None not in read
+        return changed, True  # what could not be read is not in it any more
+    # A line that breaks off may name anybody; one that is being written is finished by its listener.
+    return changed, None not in read and (not tail or path.suffix == OPEN)
+
+
+def _lost(path: Path, read: Sequence[Line | None]) -> int:
+    """Return how many posts a segment held that cannot be read; a seal that counts them lets a run tell."""
+    count, last = sum(isinstance(line, Entry) for line in read), read[-1] if read else None
+    if isinstance(last, Seal):
+        return max(0, last.entries - count)
+    # What a dead listener has left ends anywhere; one that was finished had a seal.
+    return max(read.count(None), path.suffix == CLOSED)
 
 
 def _without(entry: Entry, forgotten: Forgotten, own: Members) -> Entry | None:
