@@ -130,6 +130,21 @@ def test_a_rebuild_gives_the_same(copied: Sightglass, who: str) -> None:
     assert [] == holding(copied.home, one)
 
 
+def test_the_log_says_of_cursors_what_the_tables_say(copied: Sightglass) -> None:
+    """Though the newest medium of all is gone, by which a cursor has moved."""
+    ((newest,),) = table(
+        copied.home, "SELECT arg_max(media_id, updated_at) FROM neurons.media WHERE deleted_at IS NULL"
+    )
+    before = table(copied.home, "SELECT * FROM etl.cursors ORDER BY ALL")
+    assert 0 == copied("forget", "--media", newest).code
+    verified = copied.but_for({"COG_API_KEY": "", "NEURONS_API_KEY": ""})("verify", "--json")
+    rebuilt = copied("rebuild")
+
+    of_tables = [each for each in verified.report["differences"] if each["place"] == "tables"]
+    assert ([], 0) == (of_tables, rebuilt.code)
+    assert before == table(copied.home, "SELECT * FROM etl.cursors ORDER BY ALL")
+
+
 @pytest.mark.parametrize("who", NAMED)
 def test_no_run_brings_it_back(copied: Sightglass, who: str) -> None:
     """A backfill of everything reads it again: it is left out, counted as unchanged, and said."""

@@ -4,12 +4,12 @@ The new files of a part stand beside the old ones, under other names, until its 
 the old one by one rename; from then on the old ones belong to no entry.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from etl.errors import EnvironmentFaultError
-from etl.extract.log import DAMAGED, Log, Part, part_of
+from etl.extract.log import DAMAGED, Log, Part, StreamHead, part_of
 from etl.extract.log_reader import read
 from etl.extract.log_writer import LogWriter, Received
 from etl.extract.stream import Delivery
@@ -20,9 +20,11 @@ MARK = "-2"
 
 Change = Callable[[Delivery], Delivery | None]
 """Return what is to stand in place of a delivery: itself, another one, or nothing."""
+Heads = Callable[[Part], Sequence[StreamHead]]
+"""Return what is to be said of the streams of a part, though some of what they brought is gone."""
 
 
-def rewrite(log: Log, part: Part, change: Change) -> bool:
+def rewrite(log: Log, part: Part, change: Change, heads: Heads) -> bool:
     """Write a part once more, as changed; whether anything was.
 
     Raises DamagedPartError where it is not as it was written.
@@ -41,7 +43,7 @@ def rewrite(log: Log, part: Part, change: Change) -> bool:
     marked = any(f"-{head.run.run_id}{MARK}." in each.path for each in head.files)
     writer = LogWriter(log, head.run, part.entry.parent.name, part.number - 1, "" if marked else MARK)
     writer.seal(
-        head.streams,
+        heads(part),
         received,
         sealed_at=head.sealed_at,
         ends_batch=head.ends_batch,

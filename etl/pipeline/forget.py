@@ -1,16 +1,18 @@
 """Forget a medium or a person: out of the tables, the log, the inbox and the lake, and never loaded again."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+
+from msgspec.structs import replace as replaced
 
 from etl import schema
 from etl.config import Settings
 from etl.errors import OK, QUARANTINED, ConfigError, worst
 from etl.extract import forgotten as store
 from etl.extract.forgotten import Forgotten
-from etl.extract.log import RAW, Log
+from etl.extract.log import RAW, Log, Part, StreamHead
 from etl.extract.log_reader import DamagedPartError, read
 from etl.extract.log_rewriter import remove, rewrite, set_aside, stray
 from etl.extract.mentions import Kind, may_name
@@ -25,6 +27,7 @@ from etl.pipeline.forget_search import still_holding
 from etl.pipeline.log_applier import recover
 from etl.pipeline.missing import must_be_there
 from etl.pipeline.rebuild import ASIDE, bring_in, clear_aside
+from etl.pipeline.transform_worker import PartTransformer
 from etl.process import interruptible
 from etl.publish import Published, publish
 from etl.publish.lake import Lake
@@ -131,7 +134,7 @@ class _LogSearch:
             change = self._change(name)
             for part in log.parts():
                 try:
-                    if rewrite(log, part, change):
+                    if rewrite(log, part, change, _with_cursors(log, name)):
                         report.parts[name] = report.parts.get(name, 0) + 1
                 except DamagedPartError as error:
                     report.left.append(str(error))
@@ -168,6 +171,23 @@ class _LogSearch:
 
     def _may_name(self, record: bytes) -> bool:
         return may_name(self._text, as_received(bytes(record)).decode(errors="surrogateescape"))
+
+
+def _with_cursors(log: Log, name: str) -> Callable[[Part], Sequence[StreamHead]]:
+    """Return what gives the heads of a part in which the times that its records had move cursors still.
+
+    Without the record that was the newest, the log would have a cursor go back that the tables keep.
+    """
+
+    def heads(part: Part) -> list[StreamHead]:
+        made = PartTransformer(log, name, Forgotten()).rows(part)
+        # A text could be the id itself.
+        return [
+            replaced(head, newest=batch.newest) if isinstance(batch.newest, int) else head
+            for head, batch in zip(made.head.streams, made.streams, strict=True)
+        ]
+
+    return heads
 
 
 def _make(settings: Settings, wish: Wish, report: Forgot) -> None:

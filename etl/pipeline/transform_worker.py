@@ -18,7 +18,7 @@ from threading import Lock
 from etl import plugins, schema
 from etl.compute import pc
 from etl.errors import EnvironmentFaultError
-from etl.extract.forgotten import load
+from etl.extract.forgotten import Forgotten, load
 from etl.extract.log import Log, Part
 from etl.extract.log_reader import DamagedPartError, read
 from etl.extract.log_writer import Received
@@ -57,12 +57,14 @@ os._exit(0)  # at once: nobody need wait until Python has let go of all that it 
 class PartTransformer:
     """Makes rows of parts; what becomes of one follows from it alone, whoever has made the others."""
 
-    def __init__(self, log: Log, source: str) -> None:
+    def __init__(self, log: Log, source: str, forgotten: Forgotten | None = None) -> None:
+        """Leave out whom the folder of the warehouse says, unless others are given."""
         self._log = log
         self._declared = schema.source(source)
         self.transformer = Transformer(source_module(source), self._declared)
         # What the log holds of whom is to be forgotten is an old copy of it that was brought back.
-        self._forgetter = Forgetter(self._declared, load(log.folder.parents[1]))
+        left_out = load(log.folder.parents[1]) if forgotten is None else forgotten
+        self._forgetter = Forgetter(self._declared, left_out)
 
     def rows(self, part: Part) -> PartRows:
         """Return the rows, and all else, in a part; DamagedPartError where it is not as it was written."""
