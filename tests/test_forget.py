@@ -204,6 +204,10 @@ def test_an_old_log_that_is_brought_back_does_not_bring_it_back(copied: Sightgla
         ("--media", "nothing-of-this-name", "no medium of this id is known"),
         ("--user", "nobody@example.com", "no person of this id is known"),
         ("--user", "image", "this is the id of no person: it stands in "),
+        ("--media", "media_id", "this is the id of no medium: tables, columns or fields of records are"),
+        ("--media", "id", "this is the id of no medium: tables, columns or fields of records are called so"),
+        ("--media", "detections", "this is the id of no medium: tables, columns or fields of records are"),
+        ("--user", "USER_ID", "this is the id of no person: tables, columns or fields of records are"),
     ],
 )
 def test_what_is_unknown_changes_nothing(copied: Sightglass, option: str, given: str, said: str) -> None:

@@ -22,6 +22,7 @@ from etl.schema import SYSTEM, Source, Table, literal, quote
 from etl.transform.batch import BEGINNING, RejectedRecord
 from etl.transform.flatten import EXTRA
 from etl.transform.forgetting import members_of
+from etl.transform.shape import paths_of
 from etl.values import UNREADABLE, text_of
 
 REFUSED = f"{SYSTEM}.quarantine"
@@ -47,6 +48,9 @@ def is_known(warehouse: Warehouse, kind: Kind, text: str) -> bool:
 
     ConfigError where they hold it as something else: what is no medium must not be forgotten as one.
     """
+    if normal(kind, text) in {normal(kind, each) for each in _own_names()}:
+        # Taken for an id, it would go from every record: the first line of CSV is such a one.
+        raise ConfigError(f"this is the id of no {kind}: tables, columns or fields of records are called so")
     known, other = False, ""
     for table, name, is_it in _columns_of(kind):
         if not known or not is_it:
@@ -71,6 +75,19 @@ def is_known(warehouse: Warehouse, kind: Kind, text: str) -> bool:
     if other.endswith("!") or (other and not known):
         raise ConfigError(f"this is the id of no {kind}: it stands in {other.rstrip('!')}")
     return known
+
+
+def _own_names() -> Iterator[str]:
+    """Yield what sources, tables, columns and the members of records are called."""
+    yield "id"  # in files and actions
+    for source in schema.sources():
+        yield source.name
+        for table in source.tables.values():
+            yield table.name
+            for name, column in table.columns.items():
+                yield name
+                for path in paths_of(name, column):
+                    yield from path.split("/")
 
 
 def _is_undeclared(warehouse: Warehouse, text: str) -> bool:
