@@ -14,6 +14,7 @@ from conftest import Plant, Row, Sightglass, Truth, in_order, rows, table
 from support.ports import free_ports
 from support.simulated import environment, simulated
 
+from etl.cli.demo import program_of
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 
@@ -169,3 +170,13 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     assert (2, "") == (ran.code, ran.out)
     assert f"{complaint} end what listens there, or name another --port\n" == ran.err
     assert [] == list(tmp_path.iterdir())
+
+
+def test_the_demo_names_what_starts_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By its name where a shell finds it; a module of Python is no program."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    elsewhere = [program_of(started) for started in ("venv/bin/sightglass", "etl/__main__.py")]
+    (tmp_path / "sightglass").touch(0o755)
+
+    assert ["venv/bin/sightglass", f"{sys.executable} -m etl"] == elsewhere
+    assert "sightglass" == program_of("venv/bin/sightglass")
