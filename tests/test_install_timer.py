@@ -65,7 +65,8 @@ def started_by_cron(line: str) -> subprocess.CompletedProcess[str]:
     """What comes of the command of a line, as cron starts it."""
     found = LINE.fullmatch(line)
     assert found is not None
-    command = found["command"].replace("\\%", "%")
+    # What comes behind a bare percent sign cron gives to the command as its input.
+    command = re.split(r"(?<!\\)%", found["command"])[0].replace("\\%", "%")
     return subprocess.run([*CRON, command], capture_output=True, check=False, cwd="/", text=True)
 
 

@@ -131,3 +131,31 @@ def test_what_goes_wrong_is_answered(error: Exception, answer: tuple[int, bytes]
     assert ([answer], []) == (answers, disk.stored)
     line = Disk.store.__code__.co_firstlineno + 4
     assert [f"a bug: {name} in test_receiver.py, line {line}; answered 500" for name in told] == disk.told
+
+
+def test_posts_beyond_the_rate_are_put_off() -> None:
+    """They are answered at once, and nothing of them is stored."""
+    answers: list[tuple[int, bytes]] = []
+
+    async def work(disk: Disk) -> None:
+        disk.ready.set()
+        answers.append(await post(disk.receiver(replace(LIMITS, per_second=0.1)), [b"body"]))
+
+    assert [] == both(work).stored
+    assert [(429, b"too many posts\n")] == answers
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "label"),
+    [
+        (f"/{'s' * 16}/app", "", "app"),
+        ("/app", "s" * 16, "app"),
+        ("/app", "", None),
+        (f"/{'s' * 15}/app", "", None),
+        (f"/{'s' * 16}/app/{'s' * 16}", "", None),
+        (f"/app/{'s' * 16}", "s" * 16, None),
+    ],
+)
+def test_a_label_holds_no_secret(path: str, header: str, label: str | None) -> None:
+    """Labels are stored: a post whose label would hold it is refused as one without."""
+    assert label == Access(Secret("s" * 16)).label(path, header)
