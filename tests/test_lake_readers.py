@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from conftest import Plant, Sightglass, serving, table
 from support.partitions import Small, agree, made_up
@@ -167,6 +168,22 @@ def test_nothing_that_was_replaced_stays_without_grace_whatever_the_clock_says(s
 
     trees = list((small.folder / "versions" / ".lakes").iterdir())
     assert ([(small.folder / "lake").resolve()], True) == (trees, agree(small))
+
+
+def test_a_file_that_is_listed_no_more_can_be_opened_for_a_while(small: Small) -> None:
+    """Who has listed it before reads it to its end: another grace period has to pass before it goes."""
+    files = list((small.folder / "versions" / "small" / "a").glob("*.parquet"))
+    small.execute("UPDATE small.a SET value = 1, also_at = now()")
+    small.publish()
+    newest, found = int(Layout(small.folder).newest()), list[tuple[set[bool], int]]()
+    for later in (601, 300, 1_300):
+        Lake(small.folder, now=(newest + later * 1_000_000).__int__).clean(600)
+        there = [path for path in files if path.exists()]
+        rows = sum(pq.read_metadata(path).num_rows for path in there)
+        found.append(({path.is_symlink() for path in there}, rows))
+
+    assert [({True}, ROWS), ({True}, ROWS)] == found[:2]
+    assert ROWS > found[2][1]
 
 
 def test_commits_of_old_versions_keep_their_names_alone(tmp_path: Path) -> None:
