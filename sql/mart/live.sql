@@ -1,6 +1,7 @@
 -- What is known of each media item at this moment, pushed or polled?
 -- One row per subject that is asserted in a region of a media item: the latest assertion that polling shows,
--- or a post that is newer and that polling has not shown yet.
+-- or a post that is newer and that polling has not shown yet. Of a post that names a subject twice the last
+-- counts.
 --
 --   application_id  Application that says so; NULL for a post that does not name its application.
 --   media_id        Media item the assertion is about.
@@ -24,6 +25,7 @@ WITH known AS (
         updated_at,
         created_at,
         detection_id,
+        CAST(0 AS BIGINT) AS subject_index,
         'polled' AS known_by,
         _loaded_at AS known_at
     FROM cogniac.detections
@@ -38,6 +40,7 @@ WITH known AS (
         coalesce(updated_at, received_at) AS updated_at,
         CAST(NULL AS TIMESTAMPTZ) AS created_at,
         post_id AS detection_id,
+        subject_index,
         'pushed' AS known_by,
         received_at AS known_at
     FROM cogniac.postbacks
@@ -56,7 +59,12 @@ ranked AS (
         known_at,
         row_number() OVER (
             PARTITION BY application_id, media_id, focus_key, subject_uid
-            ORDER BY updated_at DESC, known_by, created_at DESC NULLS LAST, detection_id DESC
+            ORDER BY
+                updated_at DESC,
+                known_by,
+                created_at DESC NULLS LAST,
+                detection_id DESC,
+                subject_index DESC
         ) AS age
     FROM known
 )
