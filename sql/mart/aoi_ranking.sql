@@ -12,7 +12,7 @@
 --   is_attention  Whether the name of the metric speaks of attention.
 --   value         Value of the metric, in a scale that is not documented.
 --   aoi_rank      Place of the area in its video, from 1 for the highest value; equal values share a place.
---   aoi_count     Number of areas of the video with a value of this metric in this file.
+--   aoi_count     Number of areas (in aoi_scores: of lines) of the video with a value of this metric in this file.
 WITH names AS (
     SELECT
         media_id,

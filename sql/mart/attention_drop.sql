@@ -1,8 +1,8 @@
 -- At which second of each video does attention fall most?
 -- Attention is the metric focus, as a mean per second; the fall is measured from one second to the next one.
 -- Of equal falls the first counts. A file that states no times has those that another file of the same video
--- states for the same frames. Videos without any times, of one second only, or whose focus never falls are
--- left out, as are deleted ones; videos_left_out says how many.
+-- states for the same frames. Videos without any times, with no two seconds in a row that have focus, or whose
+-- focus never falls from one to the next are left out, as are deleted ones; videos_left_out says how many.
 --
 --   media_id         Video that loses attention.
 --   media_name       Name of the file the video came in.

@@ -1,5 +1,5 @@
 -- In which share of the media that are inspected each day is a subject seen, and is that unusual?
--- One row per application, camera, subject that the application ever asserted in what the camera took, and day
+-- One row per application, camera, subject that the application now asserts in anything the camera took, and day
 -- on which it inspected anything of that camera. A media item has a subject if in any region of it the latest
 -- assertion, a model's or a user's, has a probability above the threshold that the application had at that time
 -- (0.5, the vendor's default, where none was set).

@@ -16,7 +16,7 @@
 --   is_baseline                Whether the week is one of those that are compared with.
 --   baseline_detections        Number of assertions in these weeks.
 --   baseline_mean_probability  Mean of their probabilities, 0..1.
---   psi                        Population stability index of the week; 0 where it is distributed as they are.
+--   psi                        Population stability index of the week; near 0 where it is distributed as they are.
 WITH
 steps AS (
     SELECT 0 AS step UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4

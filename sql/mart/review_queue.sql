@@ -1,6 +1,7 @@
 -- Which results should a person look at first?
 -- One row per current result that no user has judged, with the model's assertion that is nearest to the
--- application's threshold (0.5, the vendor's default, where none is set): there the model is least sure. A
+-- application's threshold (0.5, the vendor's default, where none is set): there the model is least sure. Of each
+-- subject the model's latest assertion counts; a result in which none of these has a probability is left out. A
 -- capture outside an application is no judgement of what the application saw.
 --
 --   queue_rank        Place in the queue, from 1 for the result the model is least sure of.
