@@ -166,6 +166,8 @@ SECOND = [
     ("brand_detection", [[{"id": "a", "box": {**BOX, "unit": "px"}}]], [{"box": {"unit": "px"}}]),
     ("brand_detection", [[{"id": 1.5, "name": "A", "box": None, **BOX}]], [{"id": 1.5}]),
     ("brand_detection_metrics", [{"uuid": "u", "id": 7, "a": 1, "b": 2}], 2 * [{"id": 7}]),
+    ("brand_detection_metrics", {"K": {"id": "a", "name": "A", "z": 1}}, [{"key": "K"}]),
+    ("brand_detection_metrics", {"a": {"id": "a", "name": "A", "z": 1}}, [None]),
     (
         "brand_detection_metrics",
         {"u": {"name": "A", "brand": "B", "ok": True, "a": 1}},
@@ -181,6 +183,26 @@ def test_what_no_column_takes_is_kept_with_its_rows(asset: str, content: object,
 
     kept = [row["_extra"] for row in found.tables[SHOWN[asset][0]].to_pylist()]
     assert ([], expected) == (found.rejected, [each and json.loads(each) for each in kept])
+
+
+def test_what_is_said_of_a_frame_without_areas_is_kept_with_the_file() -> None:
+    """A frame without areas has no row: what else it says stands in `_extra` of the row of the file."""
+    found = cut(("brand_detection", [{"scene": "x", "seen": []}, {"seen": [AREA]}, {"seen": []}]))
+
+    (kept,) = found.tables["assets"]["_extra"].to_pylist()
+    assert {"frames_without_areas": {"1": {"scene": "x"}}} == json.loads(kept)
+
+
+def test_a_key_and_a_field_of_an_area_do_not_hide_each_other() -> None:
+    """What an area of scores stands under is a cell of its own where the area names itself otherwise."""
+    assert "1 other key - K key\n1 other score 1.0 - score" == rows(
+        "aoi_scores", {"K": {"aoi": "other", "score": 1}}
+    )
+    assert "1 K score 1.0 - score" == rows("aoi_scores", {"K": {"aoi": "K", "score": 1}})
+    assert "1 o key 2.0 - key" == rows("aoi_scores", [{"aoi": "o", "key": 2}])
+    assert ["an area stands under a key, and has a field of that name"] == [
+        each.why.reason for each in cut(("aoi_scores", {"K": {"aoi": "o", "key": 1}})).rejected
+    ]
 
 
 def test_a_time_is_the_first_that_is_stated() -> None:

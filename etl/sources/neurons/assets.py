@@ -4,14 +4,13 @@ No payload of these files is public. What is read here is every orientation that
 anything else is refused by name, never guessed.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from etl.errors import RecordError
 from etl.extract.stream import DictionaryColumn, File, FileRows
 from etl.sources.neurons.csv import csv_lines
-from etl.sources.neurons.figures import Cell, read_cells
+from etl.sources.neurons.figures import naming_column, read_cells
 from etl.sources.neurons.frames import (
     FRAME,
     TIME,
@@ -79,17 +78,20 @@ def aoi_frames(body: bytes) -> Read:
         name: []
         for name in ("frame", "aoi_id", "instance", "aoi_name", *CORNERS, "points", "time_s", "_extra")
     }
+    beside = beside_rows(about)
     for number, time, (_, fields, seen) in zip(numbers, times, frames, strict=True):
         met: dict[str, int] = {}
         of_frame = {name: item for name, item in fields.items() if name not in (*FRAME, *TIME)}
         of_frame |= unused_labels(fields)
+        if of_frame and not seen:
+            beside.setdefault("frames_without_areas", {})[str(number)] = of_frame
         for area in seen:
             row = _area(area, f"$[{number}]", of_frame)
             instance = met.get(row["aoi_id"], 0)
             met[row["aoi_id"]] = instance + 1
             for name, cell in {**row, "frame": number, "instance": instance, "time_s": time}.items():
                 columns[name].append(cell)
-    return "aoi_frames", columns, beside_rows(about)
+    return "aoi_frames", columns, beside
 
 
 def aoi_metrics(body: bytes) -> Read:
@@ -102,6 +104,8 @@ def aoi_metrics(body: bytes) -> Read:
         aoi_id, aoi_name, rest = _identity(area, key)
         # A second id or name is no metric, although it may be a number.
         second = {name: rest.pop(name) for name in (*AOI_ID, *AOI_NAME) if name in rest}
+        if key not in (None, aoi_id, aoi_name):
+            second[_key_field(area)] = key
         extra = {name: value for name, value in rest.items() if isinstance(value, str | bool)}
         if extra and len(extra) == len(rest):
             raise RecordError(f"the area {aoi_id[:40]} has no metric that is a number")
@@ -122,7 +126,7 @@ def aoi_scores(body: bytes) -> Read:
     is_json = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
     lines, about = _json_lines(body) if is_json else (csv_lines(body), {})
     cells = read_cells(lines)
-    namer = _naming_column(cells)
+    namer = naming_column(cells)
     columns: dict[str, list[Any]] = {
         name: [] for name in ("row_number", "metric", "aoi_name", "value", "text_value", "metric_raw")
     }
@@ -304,18 +308,21 @@ def _json_lines(body: bytes) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
     With them comes what is said beside them.
     """
     content, about = unwrapped(parsed_json(body))
-    lines = [({"aoi": key} if key is not None else {}) | area for key, area in _keyed(content)]
-    return lines, about
+    return [area if key is None else _named(key, area) for key, area in _keyed(content)], about
 
 
-def _naming_column(lines: Sequence[Mapping[str, Cell]]) -> str | None:
-    """Return the first column of texts whose header speaks of a name or an id, else the first of texts."""
-    texts = dict.fromkeys(name for line in lines for name, (_, text) in line.items() if text is not None)
-    first = [name for name in (lines[0] if lines else ()) if name in texts]
-    naming = [
-        name for name in first if re.search(r"name|label|brand|aoi|\bid\b|uuid|_id$", name, re.IGNORECASE)
-    ]
-    return next(iter([*naming, *first]), None)
+def _named(key: str, area: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an area as a line, which begins with what it stands under."""
+    if area.get("aoi") in (None, key):
+        return {"aoi": key} | {name: value for name, value in area.items() if name != "aoi"}
+    return {_key_field(area): key, **area}
+
+
+def _key_field(area: Mapping[str, Any]) -> str:
+    """Return the name of the field that keeps what an area stands under, where its own fields name it."""
+    if "key" in area:
+        raise RecordError("an area stands under a key, and has a field of that name")
+    return "key"
 
 
 def read(file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:

@@ -39,6 +39,16 @@ def read_cells(lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Cell]]:
     ]
 
 
+def naming_column(lines: Sequence[Mapping[str, Cell]]) -> str | None:
+    """Return the first column of texts whose header speaks of a name or an id, else the first of texts."""
+    texts = dict.fromkeys(name for line in lines for name, (_, text) in line.items() if text is not None)
+    first = [name for name in (lines[0] if lines else ()) if name in texts]
+    naming = [
+        name for name in first if re.search(r"name|label|brand|aoi|\bid\b|uuid|_id$", name, re.IGNORECASE)
+    ]
+    return next(iter([*naming, *first]), None)
+
+
 def decimal_mark(texts: Iterable[str]) -> str:
     """Return the sign before the decimals of all numbers of a file; empty where they leave it open.
 
