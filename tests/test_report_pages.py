@@ -388,6 +388,26 @@ def test_page_of_a_large_warehouse_is_small_and_filled_at_once(browser: "Browser
     assert "The first 12 of 20 curves are shown." in said
 
 
+TWINS = """
+    INSERT INTO neurons.aoi_metrics BY NAME
+    SELECT
+        'other' AS media_id, 'brand_detection_metrics' AS asset, unnest(['u1', 'u2', 'u3']) AS aoi_id,
+        'Logo' AS aoi_name, 'seen' AS metric, unnest([1.0, 3.0, 2.0]) AS value;
+"""
+
+
+def test_of_areas_with_one_name_the_highest_value_is_shown() -> None:
+    """A brand can have several logos: whatever order they are stored in, the report shows the same one."""
+    with filled(NEURONS + TWINS) as connection:
+        text = page(connection, NOW)
+    (block,) = re.findall(r'id="answers">(.*?)</script>', text, re.DOTALL)
+    areas = json.loads(block)["answers"]["areas"]
+
+    assert [("other", "Logo", "seen", 3.0)] == list(
+        zip(areas["media_id"], areas["area"], areas["metric"], areas["value"], strict=True)
+    )
+
+
 def test_long_texts_are_cut_and_stay_apart() -> None:
     """However long a name is, the page is not; two long ids that begin alike are two."""
     one, other = ("x" * 10**6 + end for end in "ab")

@@ -1,5 +1,5 @@
 -- How do the areas of interest of the latest videos score?
--- The 8 areas of each video with the highest value of attention, and 8 metrics of them; a number that two files hold is listed once.
+-- The 8 areas of each video with the highest value of attention, and 8 metrics of them; a number that two files hold is listed once, and of areas with one name, which nothing here tells apart, the highest.
 WITH numbers AS (
     SELECT
         ranking.media_id,
@@ -11,7 +11,7 @@ WITH numbers AS (
     JOIN report_videos AS latest ON latest.media_id = ranking.media_id
     QUALIFY row_number() OVER (
         PARTITION BY ranking.media_id, ranking.aoi, ranking.metric
-        ORDER BY ranking.row_number NULLS FIRST, ranking.asset
+        ORDER BY ranking.row_number IS NOT NULL, ranking.asset, ranking.value DESC
     ) = 1
 ),
 ordered AS (
