@@ -12,49 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from etl import schema
 from etl.errors import RecordError
-from etl.extract.stream import File
-from etl.sources import source_module
 from etl.sources.neurons.assets import READERS
-from etl.transform.batch import Transformer, TransformResult
-
-ABOUT = {
-    "media_id": "M",
-    "state": "loaded",
-    "content_type": "a/b",
-    "bytes": 9,
-    "sha256": "0",
-    "fetched_at": 5.5,
-}
-SHOWN = {
-    "metrics": ("frame_metrics", "frame metric time_s value metric_raw"),
-    "frt_frame_metrics": ("frame_metrics", "frame metric time_s value metric_raw"),
-    "brand_detection": ("aoi_frames", "frame aoi_id instance aoi_name x0 y0 x1 y1 time_s points _extra"),
-    "brand_detection_metrics": ("aoi_metrics", "aoi_id aoi_name metric value metric_raw _extra"),
-    "aoi_scores": ("aoi_scores", "row_number aoi_name metric value text_value metric_raw"),
-}
-"""The table of each file, and the columns of it in the order in which the tests show them."""
-
-
-def cut(*files: tuple[str, object]) -> TransformResult:
-    """What files of one video become, each given as its name and its content."""
-    deliveries = []
-    for asset, content in files:
-        body = content if isinstance(content, bytes | None) else json.dumps(content).encode()
-        deliveries.append(File("assets", asset, {**ABOUT, "asset": asset}, body))
-    return Transformer(source_module("neurons"), schema.source("neurons")).transform(deliveries)["assets"]
-
-
-def rows(asset: str, content: object) -> str:
-    """The rows in a file that is accepted, one a line, NULL as a hyphen; all of them are of this file."""
-    found = cut((asset, content))
-    assert [] == [each.why for each in found.rejected]
-    name, columns = SHOWN[asset]
-    table = found.tables[name].to_pylist()
-    assert len(table) * [("M", asset)] == [(row["media_id"], row["asset"]) for row in table]
-    shown = ([row[each] for each in columns.split()] for row in table)
-    return "\n".join(" ".join("-" if value is None else str(value) for value in row) for row in shown)
+from tests.support.assets import AREA, AT, BOX, BOXED, FLAT, POINTS, cut, rows
 
 
 def wrapped(*contents: object) -> list[object]:
@@ -111,11 +71,6 @@ def test_metrics_of_frames_are_read_as_stated(content: object, expected: str) ->
     assert expected == rows("metrics", content)
 
 
-POINTS = [{"x": 0.1, "y": 0.2}, {"x": 0.5, "y": 0.2}, {"x": 0.5, "y": 0.75}]
-BOX = {"x0": 0.1, "y0": 0.2, "x1": 0.5, "y1": 0.75}
-AT = "0.1 0.2 0.5 0.75"
-FLAT = json.dumps(POINTS, separators=(",", ":"))
-AREA = {"id": "a", "name": "A", "points": POINTS}
 AREAS = wrapped(
     [{"frame": 1, "seen": [AREA, AREA]}, {"frame": 2, "seen": []}, {"frame": 3, "seen": [AREA]}],
     [{"aois": [AREA, AREA]}, {"aois": []}, {"aois": [AREA]}],
@@ -133,7 +88,6 @@ def test_areas_of_frames_are_the_same_whichever_way_round(content: object) -> No
     assert "\n".join(f"{area} A {AT} - {FLAT} -" for area in areas) == rows("brand_detection", content)
 
 
-BOXED = {"id": "a", "box": BOX}
 AREAS_STATED = {
     f"1 7 0 - {AT} - - -": [[[{"id": 7, "box": BOX}]], [[{"uuid": 7, **BOX}]]],
     f"1 A 0 A {AT} - - -": [[[{"name": "A", "bbox": BOX}]], {"x": {"1": [{"label": "A", **BOX}]}}],
@@ -151,86 +105,9 @@ def test_areas_of_frames_are_read_as_stated(content: object, expected: str) -> N
     assert expected == rows("brand_detection", content)
 
 
-SECOND = [
-    ("metrics", [{"frame": 1, "frame_number": 7, "a": 1, "b": 2}], 2 * [{"frame_number": 7}]),
-    ("metrics", {"time": [0.5], "timestamp": [9.5], "a": [1]}, [{"timestamp": 9.5}]),
-    ("metrics", [{"frame": 1, "frame_number": 1, "time": None, "timestamp": 9.5, "a": 1}], [None]),
-    (
-        "brand_detection",
-        [{"scene": "x", "time": 1, "timestamp": 2, "seen": [BOXED]}],
-        [{"scene": "x", "timestamp": 2}],
-    ),
-    ("brand_detection", [{"z": 1, "seen": [{**BOXED, "z": 2}]}], [{"frame.z": 1, "z": 2}]),
-    ("brand_detection", [[{**AREA, "uuid": "u", "label": "L"}]], [{"id": "a", "label": "L"}]),
-    ("brand_detection", [[{**BOXED, "points": POINTS, "x0": 9}]], [{"box": BOX, "x0": 9}]),
-    ("brand_detection", [[{"id": "a", "box": {**BOX, "unit": "px"}}]], [{"box": {"unit": "px"}}]),
-    ("brand_detection", [[{"id": 1.5, "name": "A", "box": None, **BOX}]], [{"id": 1.5}]),
-    ("brand_detection_metrics", [{"uuid": "u", "id": 7, "a": 1, "b": 2}], 2 * [{"id": 7}]),
-    ("brand_detection_metrics", {"K": {"id": "a", "name": "A", "z": 1}}, [{"key": "K"}]),
-    ("brand_detection_metrics", {"a": {"id": "a", "name": "A", "z": 1}}, [None]),
-    (
-        "brand_detection_metrics",
-        {"u": {"name": "A", "brand": "B", "ok": True, "a": 1}},
-        [{"brand": "B", "ok": True}],
-    ),
-]
-
-
-@pytest.mark.parametrize(("asset", "content", "expected"), SECOND, ids=str)
-def test_what_no_column_takes_is_kept_with_its_rows(asset: str, content: object, expected: object) -> None:
-    """What a frame or an area says twice, or beside what is known, is in `_extra` of its rows."""
-    found = cut((asset, content))
-
-    kept = [row["_extra"] for row in found.tables[SHOWN[asset][0]].to_pylist()]
-    assert ([], expected) == (found.rejected, [each and json.loads(each) for each in kept])
-
-
-def test_what_is_said_of_a_frame_without_areas_is_kept_with_the_file() -> None:
-    """A frame without areas has no row: what else it says stands in `_extra` of the row of the file."""
-    found = cut(("brand_detection", [{"scene": "x", "seen": []}, {"seen": [AREA]}, {"seen": []}]))
-
-    (kept,) = found.tables["assets"]["_extra"].to_pylist()
-    assert {"frames_without_areas": {"1": {"scene": "x"}}} == json.loads(kept)
-
-
-def test_a_key_and_a_field_of_an_area_do_not_hide_each_other() -> None:
-    """What an area of scores stands under is a cell of its own where the area names itself otherwise."""
-    assert "1 other key - K key\n1 other score 1.0 - score" == rows(
-        "aoi_scores", {"K": {"aoi": "other", "score": 1}}
-    )
-    assert "1 K score 1.0 - score" == rows("aoi_scores", {"K": {"aoi": "K", "score": 1}})
-    assert "1 o key 2.0 - key" == rows("aoi_scores", [{"aoi": "o", "key": 2}])
-    assert ["an area stands under a key, and has a field of that name"] == [
-        each.why.reason for each in cut(("aoi_scores", {"K": {"aoi": "o", "key": 1}})).rejected
-    ]
-
-
 def test_a_time_is_the_first_that_is_stated() -> None:
     """A time that is null does not hide the one that stands beside it."""
     assert "1 a 9.5 1.0 a" == rows("metrics", [{"time": None, "timestamp": 9.5, "a": 1}])
-
-
-@pytest.mark.parametrize(
-    ("asset", "content"),
-    [
-        ("metrics", [{"a": 1}]),
-        ("brand_detection", [[BOXED]]),
-        ("brand_detection_metrics", {"u": {"a": 1}}),
-        ("aoi_scores", [{"name": "A", "a": 1}]),
-    ],
-)
-def test_what_a_file_says_beside_its_rows_is_kept_with_the_file(asset: str, content: object) -> None:
-    """What stands around the content of a file, but its medium and frame rate, is in `_extra` of its row."""
-    around = {"media_id": "M", "fps": 4, "version": "2", "made_at": None}
-
-    made = [
-        cut((asset, each)).tables["assets"].to_pylist()
-        for each in ({**around, "x": content}, {"fps": "25", "x": content}, {"fps": 4, "x": content})
-    ]
-
-    assert [['{"made_at":null,"version":"2"}'], ['{"fps":"25"}'], [None]] == [
-        [row["_extra"] for row in each] for each in made
-    ]
 
 
 OF_AREAS = {

@@ -319,10 +319,11 @@ def _named(key: str, area: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _key_field(area: Mapping[str, Any]) -> str:
-    """Return the name of the field that keeps what an area stands under, where its own fields name it."""
-    if "key" in area:
-        raise RecordError("an area stands under a key, and has a field of that name")
-    return "key"
+    """Return the name of the field that keeps what an area stands under, which none of its own has."""
+    name = "key"
+    while name in area:
+        name += "_"
+    return name
 
 
 def read(file: File) -> Mapping[str, Mapping[str, Sequence[Any]]]:
