@@ -2,11 +2,11 @@
 
 import base64
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from http import HTTPStatus
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -34,27 +34,23 @@ from etl.setting import Secret
 from etl.sources.cogniac.applications import Application, application_of
 from etl.sources.cogniac.archive import MediaArchive, wanted_sizes
 from etl.sources.cogniac.given_back import give_back
-from etl.sources.cogniac.pages import PAGE, Records, linked, readable
+from etl.sources.cogniac.pages import PAGE, Records, linked
 from etl.sources.cogniac.pushed import Postbacks
 from etl.sources.cogniac.records import ENRICH, redact
 from etl.sources.cogniac.scan import Scan
 from etl.sources.cogniac.settings import OwnSettings
+from etl.sources.cogniac.subjects import Subjects
 
 __all__ = ["ENRICH", "LOGIN", "OwnSettings", "connect", "give_back", "redact"]
 
 LOGIN = "COG_API_KEY, or COG_USER and COG_PASS"
 """Which settings must be given to log in, as told to people."""
-SUBJECTS_AT_ONCE = 100
+MOST_NAMED = 5
+"""Applications that a notice names."""
 MICROSECOND = timedelta(microseconds=1)
 
 Windows = Sequence[tuple[int, int]]
 """From when to when, in microseconds since 1970."""
-
-
-class Subject(msgspec.Struct):
-    """What must be known of a subject to see that it is there."""
-
-    subject_uid: str
 
 
 def connect(settings: Settings) -> "Cogniac | None":
@@ -105,6 +101,8 @@ class Cogniac:
         self._readers = RangeReader(settings.concurrency)
         self._found: dict[str, Application] = {}
         self._reached = False
+        self._stored: Callable[[], Sequence[Sequence[Any]]] = tuple
+        """Gives a row with the id of each application that was loaded before."""
         self._inbox = Inbox(settings.home)
         self._listen_secret = settings.listen_secret.reveal().encode()
         self._opening: tuple[Records, RequestStats] | None = None
@@ -147,6 +145,7 @@ class Cogniac:
             if first := posts.first():
                 yield first
             posts.settle()
+        self._stored = partial(source_context.ask, "cogniac/stored_applications")
         yield [Stream("applications", self._applications, is_list=True)]
         if not self._reached:
             # The login or the host failed: one complaint says so.
@@ -245,6 +244,21 @@ class Cogniac:
             raise SourceError(message)
         if nameless and not self._wanted:
             raise SourceError(f"applications without a readable id: {nameless}; their detections are missing")
+        yield from self._no_longer_listed()
+
+    def _no_longer_listed(self) -> Iterator[Bundle]:
+        """Yield a word on applications that were loaded and that no list has any more.
+
+        They are gone, or the credentials have lost their right to them: no answer says which.
+        """
+        gone = sorted({str(row[0]) for row in self._stored()} - self._found.keys())
+        if gone and not self._wanted:
+            told = ", ".join(each[:40] for each in gone[:MOST_NAMED]) + ", ..." * (len(gone) > MOST_NAMED)
+            notice = (
+                f"not listed any more, so their detections are not read: {told}; where they are gone for good, "
+                "`sightglass refresh cogniac applications` takes them out"
+            )
+            yield [Watermark(None, notice=notice)]
 
     def _without_secret(self, page: Page) -> Page:
         """Return applications without what only those may know who post: it stands in their addresses."""
@@ -265,45 +279,10 @@ class Cogniac:
         return found is not None
 
     def _subjects(self, _checkpoint: Checkpoint, stats: RequestStats) -> Iterator[Bundle]:
-        """All subjects the tenant lists, then those that applications name and that were not among them.
-
-        No document says that the list is whole without search arguments, so it is not relied on.
-        """
-        known = set()
-        for page in self._listed("subjects", stats):
-            known |= {each.subject_uid for each in readable(page.records, Subject)}
-            yield [page]
+        """All subjects the tenant lists, then those that applications name and that were not among them."""
         named = {uid for each in self._found.values() for uid in each.subjects}
-        missing, unlisted = sorted(named - known), list[str]()
-        while missing:
-            some = missing[:SUBJECTS_AT_ONCE]
-            answer = self._api.get(
-                Records, f"/1/tenants/{self._login.tenant}/subjects", stats, {"ids": ",".join(some)}
-            )
-            yield [Page("subjects", answer.data, self._tenant())]
-            known = {each.subject_uid for each in readable(answer.data, Subject)}
-            # An answer may hold fewer than were asked for: the others are asked for as long as some come.
-            left = [uid for uid in some if uid not in known]
-            came, missing = len(left) < len(some), missing[SUBJECTS_AT_ONCE:]
-            missing, unlisted = ([*left, *missing], unlisted) if came else (missing, [*unlisted, *left])
-        yield from self._subjects_one_by_one(unlisted, stats)
-
-    def _subjects_one_by_one(self, uids: Sequence[str], stats: RequestStats) -> Iterator[Bundle]:
-        """Yield those of the subjects that are there, and a word on those that cannot be read."""
-        refused = []
-        for uid in uids:
-            try:
-                record = self._api.get(msgspec.Raw, f"/1/subjects/{quote(uid, safe='')}", stats)
-            except ClientError as error:
-                if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
-                    refused.append(f"{uid[:40]} ({error})")
-                continue
-            if [each.subject_uid for each in readable([record], Subject)] == [uid]:
-                yield [Page("subjects", [record], self._tenant())]
-            else:
-                refused.append(f"{uid[:40]} (answered with another, or with none)")
-        if refused:
-            yield [Watermark(None, notice=f"subjects cannot be read: {', '.join(refused)}")]
+        subjects = Subjects(self._api, self._tenant(), stats)
+        yield from subjects.bundles(self._listed("subjects", stats), named)
 
     def _listed(self, what: str, stats: RequestStats) -> Iterator[Page]:
         """Pages of a list of the tenant, which goes on as long as answers hold a `last_key`, or a `next`."""
