@@ -70,8 +70,11 @@ def _others_in(folder: Path) -> Path:
 def replaced(path: Path) -> Iterator[Path]:
     """Give a path aside, which takes the place of a file once all is written; removed where it is not.
 
-    The path is of this writer alone: two that write one file at once do not disturb each other.
+    The path is of this writer alone: two that write one file at once do not disturb each other. Raises
+    OSError where there is no folder for it.
     """
+    # Here, for what writes would tell of the path aside.
+    os.stat(f"{path.parent}/")  # noqa: PTH116 -- a Path has no slash at its end, which asks for a folder
     _remove_left(path)
     aside = path.with_name(f"{path.name}.{os.getpid()}.{token_hex(4)}{PART}")
     with scratch(aside):

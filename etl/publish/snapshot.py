@@ -32,7 +32,8 @@ def write_snapshot(settings: Settings, path: Path) -> str:
             _write(aside, settings.home, version, settings)
             lake.require(version)
     except (duckdb.Error, OSError) as error:
-        raise EnvironmentFaultError(f"cannot write {path}: {first_line(error)}") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+        raise EnvironmentFaultError(f"cannot write {path}: {why}") from error
     return version
 
 
