@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.assets import AREA, AT, BOX, BOXED, FLAT, POINTS, cut, rows
 
 from etl.errors import RecordError
 from etl.sources.neurons.assets import READERS
-from tests.support.assets import AREA, AT, BOX, BOXED, FLAT, POINTS, cut, rows
 
 
 def wrapped(*contents: object) -> list[object]:

@@ -3,8 +3,7 @@
 import json
 
 import pytest
-
-from tests.support.assets import AREA, BOX, BOXED, POINTS, SHOWN, cut, rows
+from support.assets import AREA, BOX, BOXED, POINTS, SHOWN, cut, rows
 
 SECOND = [
     ("metrics", [{"frame": 1, "frame_number": 7, "a": 1, "b": 2}], 2 * [{"frame_number": 7}]),

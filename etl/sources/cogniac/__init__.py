@@ -255,8 +255,8 @@ class Cogniac:
         if gone and not self._wanted:
             told = ", ".join(each[:40] for each in gone[:MOST_NAMED]) + ", ..." * (len(gone) > MOST_NAMED)
             notice = (
-                f"not listed any more, so their detections are not read: {told}; where they are gone for good, "
-                "`sightglass refresh cogniac applications` takes them out"
+                f"not listed any more, so their detections are not read: {told}; where they are gone for "
+                "good, `sightglass refresh cogniac applications` takes them out"
             )
             yield [Watermark(None, notice=notice)]
 
