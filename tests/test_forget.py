@@ -130,11 +130,16 @@ def test_a_rebuild_gives_the_same(copied: Sightglass, who: str) -> None:
     assert [] == holding(copied.home, one)
 
 
-def test_the_log_says_of_cursors_what_the_tables_say(copied: Sightglass) -> None:
-    """Though the newest medium of all is gone, by which a cursor has moved."""
-    ((newest,),) = table(
-        copied.home, "SELECT arg_max(media_id, updated_at) FROM neurons.media WHERE deleted_at IS NULL"
-    )
+@pytest.mark.parametrize(
+    "which",
+    [
+        "SELECT arg_max(media_id, updated_at) FROM neurons.media WHERE deleted_at IS NULL",
+        "SELECT arg_max(media_id, updated_at) FROM cogniac.results",
+    ],
+)
+def test_cursors_stay_sound(copied: Sightglass, which: str) -> None:
+    """Though the newest medium of all is gone, by which a cursor has moved: log and tables say the same."""
+    ((newest,),) = table(copied.home, which)
     before = table(copied.home, "SELECT * FROM etl.cursors ORDER BY ALL")
     assert 0 == copied("forget", "--media", newest).code
     verified = copied.but_for({"COG_API_KEY": "", "NEURONS_API_KEY": ""})("verify", "--json")

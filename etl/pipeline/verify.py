@@ -11,6 +11,7 @@ from pathlib import Path
 from etl import schema
 from etl.config import Settings
 from etl.errors import OK, QUARANTINED, ConfigError, SourceError, worst
+from etl.extract.forgotten import load
 from etl.extract.log import RAW, Log
 from etl.extract.log_check import LogState, checked
 from etl.load import lock
@@ -63,7 +64,9 @@ def verify(settings: Settings, wanted: Sequence[str], now: Callable[[], datetime
             for name in report.sources:
                 states[name] = _check_log(settings.home, found, name, report)
                 report.gaps[name] = found.ask("verify/gaps", source=name)[0][0]
-            report.differences += unsound(found.connection, list(map(schema.source, report.sources)))
+            # What was the newest may have been of whom nothing is kept.
+            sources = list(map(schema.source, report.sources))
+            report.differences += unsound(found.connection, sources, knows_newest=not load(settings.home))
             tables = {
                 table.qualified: table
                 for source in (*report.sources, schema.SYSTEM)
