@@ -121,6 +121,10 @@ def test_files_of_media_in_the_range_are_fetched_again(tmp_path: Path) -> None:
             "sightglass: --since must be earlier than --until, which 2026-02-01 is not",
         ),
         (
+            "cogniac --since 0001-01-01 --until 0001-01-02",
+            "sightglass: --until must be after 1970, which 0001-01-02 is not",
+        ),
+        (
             "cogniac --since 2026-01-01 --until=",
             "sightglass: --until is empty: give it a date or a time in ISO 8601",
         ),

@@ -185,12 +185,37 @@ def test_a_check_that_holds_back_what_is_replayed_is_told(plant: Plant, sightgla
     assert "not published, readers keep the version they have: cogniac.subjects has two rows" in ran.err
 
 
+def test_what_publishing_finds_after_a_dismissal_is_told(plant: Plant, sightglass: Sightglass) -> None:
+    """A file of the lake that was damaged is named, as by a run."""
+    plant.cogniac.put(
+        next(iter(Truth.now(plant).records)), {"detections": "none", "media": {"media_id": "m"}}
+    )
+    assert 4 == sightglass("run").code
+    (entry,) = sightglass("quarantine", "--json").report["quarantine"]
+    file = next((sightglass.home / "versions" / "cogniac" / "subjects").glob("*.parquet"))
+    file.chmod(0o600)
+    file.write_bytes(file.read_bytes()[:-9])
+    ran = sightglass("quarantine", "dismiss", entry["quarantine_id"])
+
+    said = [
+        (
+            "sightglass: damaged files of the lake, written anew from the warehouse: "
+            f"versions/cogniac/subjects/{file.name}; see to the disk"
+        ),
+        f"sightglass: dismissed {entry['quarantine_id']}",
+    ]
+    assert (0, said) == (ran.code, ran.err.splitlines())
+
+
 @pytest.mark.parametrize("verb", ["show", "dismiss", "replay"])
 def test_an_unknown_id_is_named(replayed: Replayed, verb: str) -> None:
     """Exit code 2, and one line that says where the known ones are listed."""
     said = "sightglass: there is no nemo in quarantine; `sightglass quarantine` lists what is\n"
 
-    assert (2, "", said) == astuple(Sightglass(replayed.home.parent)("quarantine", verb, "nemo"))
+    sightglass = Sightglass(replayed.home.parent)
+    before = rows(sightglass.home, "etl.runs")
+    assert (2, "", said) == astuple(sightglass("quarantine", verb, "nemo"))
+    assert before == rows(sightglass.home, "etl.runs")
 
 
 @contextmanager

@@ -44,6 +44,8 @@ def command(settings: Settings, source: str, since: str, until: str | None, *, a
 def bounds(since: str, until: str) -> tuple[int, int]:
     """Return a range of time in microseconds since 1970; ConfigError where there is nothing in it."""
     start, end = micros("--since", since), micros("--until", until)
+    if end == 0:
+        raise ConfigError(f"--until must be after 1970, which {until} is not")
     if start >= end:
         raise ConfigError(f"--since must be earlier than --until, which {since} is not")
     return start, end

@@ -109,11 +109,14 @@ def replay_(settings: Settings, quarantine_ids: Sequence[str], *, as_json: bool)
 @command.command("dismiss")
 @click.argument("quarantine_id", metavar="ID")
 @takes_settings
-def dismiss_(settings: Settings, quarantine_id: str) -> None:
+def dismiss_(settings: Settings, quarantine_id: str) -> int:
     """Close one: it stays listed, and is not replayed any more."""
-    for notice in dismiss(settings, quarantine_id, datetime.now(UTC)):
+    notices, published = dismiss(settings, quarantine_id, datetime.now(UTC))
+    for notice in notices:
         tell(notice)
+    say_warnings(published)
     tell(f"dismissed {quarantine_id}")
+    return published.exit_code
 
 
 def _summary(entry: QuarantineEntry) -> dict[str, Any]:

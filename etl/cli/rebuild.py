@@ -12,7 +12,7 @@ import click
 
 from etl.cli import json_option, print_json, takes_settings
 from etl.cli.logs import takes_logs
-from etl.cli.output import hide_secrets, say_warnings, tell
+from etl.cli.output import FilePath, hide_secrets, say_warnings, tell
 from etl.cli.run import few
 from etl.config import Settings
 from etl.errors import ConfigError
@@ -29,6 +29,7 @@ MOST_BUCKETS = 4_096
 @click.argument("sources", nargs=-1, metavar="[SOURCE ... | RAW_URI OUT_URI]")
 @click.option(
     "--into",
+    type=FilePath(),
     metavar="DIR",
     help="Rebuild into this folder, which has no warehouse.",
 )
@@ -85,8 +86,7 @@ def _folder(into: str | None) -> Path | None:
     if into is None:
         return None
     if not into.strip():
-        # Else it were the current folder: "$NAME" is empty where nobody has set it.
-        raise ConfigError("--into is empty: name a folder")
+        raise ConfigError("--into is blank: name a folder")
     folder: Path = checked(Setting("--into", "", kind=Path), into, "the command line")
     return folder
 

@@ -141,7 +141,13 @@ def replay(
     must_exist(settings)
     report = begun(now(), "replay")
     still: list[QuarantineEntry] = []
-    with entered(settings, report, now, reports=False) as (warehouse, run_store):
+
+    def admit(warehouse: Warehouse) -> None:
+        # Before anything is entered: a wrong id makes no run.
+        if ids:
+            quarantine_entries(warehouse, ids)
+
+    with entered(settings, report, now, admit, reports=False) as (warehouse, run_store):
         context = RunContext(
             settings, warehouse, run_store, now, report.started_at, lambda _stats, _pending: None
         )
@@ -156,8 +162,11 @@ def replay(
     return report, still
 
 
-def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> list[str]:
-    """Close one refusal; what is wrong with the log. ConfigError where there is none of this id."""
+def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> tuple[list[str], Published]:
+    """Close one refusal; what is wrong with the log, and what was published.
+
+    ConfigError where there is none of this id.
+    """
     must_exist(settings)
     with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         (entry,) = quarantine_entries(warehouse, [quarantine_id])
@@ -166,8 +175,8 @@ def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> list[str]:
         notices, _ = _recover(warehouse, settings)
         about = {"quarantine_id": quarantine_id, "state": "dismissed"}
         SourceLoader(context, entry.source).act([Action(SETTLE_QUARANTINE, about)])
-        publish(warehouse, settings)
-    return notices
+        published = publish(warehouse, settings)
+    return notices, published
 
 
 def confirm(settings: Settings, what: str, source: str, now: datetime) -> None:

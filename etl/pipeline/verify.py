@@ -64,9 +64,11 @@ def verify(settings: Settings, wanted: Sequence[str], now: Callable[[], datetime
             for name in report.sources:
                 states[name] = _check_log(settings.home, found, name, report)
                 report.gaps[name] = found.ask("verify/gaps", source=name)[0][0]
+            forgotten, sources = load(settings.home), list(map(schema.source, report.sources))
+            if forgotten.pending:
+                report.notes.append("`sightglass forget` was killed: run it again, before anything is mended")
             # What was the newest may have been of whom nothing is kept.
-            sources = list(map(schema.source, report.sources))
-            report.differences += unsound(found.connection, sources, knows_newest=not load(settings.home))
+            report.differences += unsound(found.connection, sources, knows_newest=not forgotten)
             tables = {
                 table.qualified: table
                 for source in (*report.sources, schema.SYSTEM)
