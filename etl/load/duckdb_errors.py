@@ -8,7 +8,7 @@ import duckdb
 
 from etl.errors import BusyError, EnvironmentFaultError, OutOfMemoryError, SightglassError
 
-MEMORY = 96
+MEMORY = 80
 """Megabytes that DuckDB may hold in memory: enough for a batch of ordinary records and what it is compared
 with. Where many large ones are compared at once it is given more."""
 MEMORY_SHARE = 0.5

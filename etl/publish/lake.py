@@ -44,7 +44,7 @@ AHEAD_PER_TABLE = 0.002
 WRITERS = 2
 """Partitions that are written at once."""
 
-MEMORY_SHARE = 0.45
+MEMORY_SHARE = 0.55
 """What part of its memory DuckDB is given at first while partitions are sorted outside of it."""
 SET_BACK = 2_000_000
 """Microseconds; a version whose time is farther away was made before the clock was set back."""

@@ -11,7 +11,7 @@ class PublishLimits:
     """Rows of a partition: what an increment rewrites at most for each range of time that it touched."""
     group_rows: int = 16_384
     """Rows of a row group."""
-    sorted_rows: int = 32_768
+    sorted_rows: int = 24_576
     """Rows that are sorted at once, in Arrow, which holds them once and a row group in order beside them."""
     held_bytes: int = 2**26
     """Bytes of rows from which on DuckDB sorts them, which spills what it cannot hold, and takes longer."""

@@ -26,7 +26,7 @@ GROUP_BYTES = 2**24
 """Bytes of a row group, which is held in memory: once it has so many, it gets no more rows."""
 VECTOR = 2_048
 """Rows that are taken from DuckDB at a time: as many as it reads at a time itself."""
-SORTED_BYTES = 8 * 2**20
+SORTED_BYTES = 6 * 2**20
 """Bytes of texts that are sorted at once where all texts are as wide as on average."""
 REPEATING = 0.1
 SAMPLE = 4_096
