@@ -294,6 +294,6 @@ def test_no_memory_is_told_in_one_line(served: Plant, tmp_path: Path) -> None:
     why = "this machine has not enough memory left for it; what was loaded is kept: give it more"
     assert (2, f"sightglass: {why}, then run again\n") == (process.returncode, said)
     assert [("failed", 2), ("ok", 0)] == table(
-        sightglass.home, "SELECT status, exit_code FROM etl.runs ORDER BY run_id"
+        sightglass.home, "SELECT status, exit_code FROM etl.runs ORDER BY started_at"
     )
     assert 0 == again.code

@@ -163,10 +163,7 @@ def replay(
 
 
 def dismiss(settings: Settings, quarantine_id: str, now: datetime) -> tuple[list[str], Published]:
-    """Close one refusal; what is wrong with the log, and what was published.
-
-    ConfigError where there is none of this id.
-    """
+    """Close one refusal; notices of the log, and what was published. ConfigError where there is none."""
     must_exist(settings)
     with lock.hold(settings.home, now), writable(settings.home) as warehouse:
         (entry,) = quarantine_entries(warehouse, [quarantine_id])

@@ -64,11 +64,7 @@ def verify(settings: Settings, wanted: Sequence[str], now: Callable[[], datetime
             for name in report.sources:
                 states[name] = _check_log(settings.home, found, name, report)
                 report.gaps[name] = found.ask("verify/gaps", source=name)[0][0]
-            forgotten, sources = load(settings.home), list(map(schema.source, report.sources))
-            if forgotten.pending:
-                report.notes.append("`sightglass forget` was killed: run it again, before anything is mended")
-            # What was the newest may have been of whom nothing is kept.
-            report.differences += unsound(found.connection, sources, knows_newest=not forgotten)
+            _check_tables(settings.home, found, report)
             tables = {
                 table.qualified: table
                 for source in (*report.sources, schema.SYSTEM)
@@ -112,6 +108,15 @@ def _check_log(home: Path, found: Stored, name: str, report: Verified) -> LogSta
     if state.aside:
         report.notes.append(f"the log of {name} lacks parts that are known to be lost: {len(state.aside):,}")
     return state
+
+
+def _check_tables(home: Path, found: Stored, report: Verified) -> None:
+    """Name what is wrong with the tables by themselves."""
+    forgotten, sources = load(home), list(map(schema.source, report.sources))
+    if forgotten.pending:
+        report.notes.append("`sightglass forget` was killed: run it again, before anything is mended")
+    # What was the newest may have been of whom nothing is kept.
+    report.differences += unsound(found.connection, sources, knows_newest=not forgotten)
 
 
 def _answers(settings: Settings, found: Stored, asking: Asking) -> Answers:
