@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
@@ -107,6 +108,13 @@ class Links(Generic[P]):
             return None
         self._followed.add(told)
         return self._ask(place)
+
+
+def query_of(link: str) -> dict[str, str]:
+    """Return the parameters in a link to a page; none where it is no address."""
+    with suppress(ValueError):
+        return dict(parse_qsl(urlsplit(link).query))
+    return {}
 
 
 def keys_of(records: Iterable[bytes], *fields: str) -> list[bytes]:

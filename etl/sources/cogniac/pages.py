@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
 from etl.errors import ClientError, SourceError
-from etl.extract.list_page import Links
+from etl.extract.list_page import Links, query_of
 from etl.extract.order import goes_beyond
 from etl.extract.stream import RequestStats
 from etl.values import SECOND, UNREADABLE, canonical, micros, seconds
@@ -165,7 +165,7 @@ class Window(NamedTuple):
         The link has forgotten `abridged_media` before, and reprints times with two decimals: what it does not
         move stays as it was asked for.
         """
-        asked, found = self.params(), _query_of(link)
+        asked, found = self.params(), query_of(link)
         moved = {
             name: value
             for name, value in found.items()
@@ -268,7 +268,7 @@ def linked(page: Records) -> Params | None:
     link = following(page)
     if page.last_key in (None, "") and not link:
         return None
-    found = _query_of(link) if link else {}
+    found = query_of(link) if link else {}
     return found if page.last_key in (None, "") else {**found, "last_key": str(page.last_key)}
 
 
@@ -318,13 +318,6 @@ def _media_id_of(record: bytes) -> object:
     """Whose medium an answer is; None where that cannot be read."""
     read = msgspec.json.decode(record)
     return read.get("media_id") if isinstance(read, dict) else None
-
-
-def _query_of(link: str) -> Params:
-    """Return the parameters in a link; none where it is no address."""
-    with suppress(ValueError):
-        return dict(parse_qsl(urlsplit(link).query))
-    return {}
 
 
 def _time_in(text: str | None) -> int | None:

@@ -3,11 +3,11 @@
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
 from etl.errors import SourceError
+from etl.extract.list_page import query_of
 from etl.extract.paging import ListPage, by_offset
 from etl.extract.stream import RequestStats
 from etl.values import UNREADABLE, micros
@@ -117,18 +117,11 @@ def _lead(envelope: Any) -> Any:  # noqa: ANN401 -- any JSON
     parts = [said, *(said[name] for name in ("pagination", "paging", "links", "meta"))]
     for value in (part.get(name) for part in parts if isinstance(part, dict) for name in LEADS):
         link = value.get("href") if isinstance(value, dict) else value
-        if isinstance(link, str) and (params := _query_of(link)):
+        if isinstance(link, str) and (params := query_of(link)):
             return params
         if link:
             return link
     return None
-
-
-def _query_of(link: str) -> dict[str, str]:
-    """Return the parameters in a link; none where it is no address."""
-    with suppress(ValueError):
-        return dict(parse_qsl(urlsplit(link).query))
-    return {}
 
 
 def _keys(media: Sequence[bytes]) -> list[str | bytes]:
