@@ -6,6 +6,7 @@ ends the process where even that does not bring the main thread back.
 """
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -86,6 +87,18 @@ def code_if_told() -> int:
 def own_command(*arguments: str) -> list[str]:
     """Return what starts this command with other arguments, in a process of its own."""
     return [sys.executable, "-P", "-c", START, str(Path(__file__).parents[1]), *arguments]
+
+
+def command_line() -> list[str]:
+    """Return the words that start this command in a shell, from any folder."""
+    started, beside = Path(sys.argv[0]), Path(sys.executable).with_name("sightglass")
+    script = started.absolute() if started.name == "sightglass" else beside
+    return [str(script)] if script.is_file() else [sys.executable, "-m", "etl"]
+
+
+def command_name() -> str:
+    """Return what to type in a shell: the name of this command where that is found, else `command_line`."""
+    return "sightglass" if shutil.which("sightglass") else shlex.join(command_line())
 
 
 @contextmanager

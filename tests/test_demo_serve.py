@@ -14,9 +14,9 @@ from conftest import Plant, Row, Sightglass, Truth, in_order, rows, table
 from support.ports import free_ports
 from support.simulated import environment, simulated
 
-from etl.cli.demo import program_of
 from etl.demo.cogniac.simulator import CogniacSimulator, CogniacSize
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
+from etl.process import command_name
 
 STOPPED = "sightglass: stopped: nothing is simulated any more\n"
 IN_THE_BACKGROUND = "import pty, sys; pty.spawn(['bash', '--norc', '-mc', sys.argv[1] + ' & wait'])"
@@ -173,10 +173,19 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
 
 
 def test_the_demo_names_what_starts_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """By its name where a shell finds it; a module of Python is no program."""
-    monkeypatch.setenv("PATH", str(tmp_path))
-    elsewhere = [program_of(started) for started in ("venv/bin/sightglass", "etl/__main__.py")]
-    (tmp_path / "sightglass").touch(0o755)
+    """By its name where a shell finds it, else by a path that leads there from any folder."""
+    (tmp_path / "found").mkdir()
+    for folder in (tmp_path, tmp_path / "found"):
+        (folder / "sightglass").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    monkeypatch.chdir(tmp_path)
+    elsewhere = []
+    for started, python in (("sightglass", "python"), ("-m", "sightglass"), ("-m", "elsewhere/python")):
+        monkeypatch.setattr("sys.argv", [started])
+        monkeypatch.setattr("sys.executable", str(tmp_path / python))
+        elsewhere.append(command_name())
+    monkeypatch.setenv("PATH", str(tmp_path / "found"))
 
-    assert ["venv/bin/sightglass", f"{sys.executable} -m etl"] == elsewhere
-    assert "sightglass" == program_of("venv/bin/sightglass")
+    script = str(tmp_path / "sightglass")
+    assert [script, script, f"{tmp_path}/elsewhere/python -m etl"] == elsewhere
+    assert "sightglass" == command_name()

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +25,7 @@ from etl.config import Settings
 from etl.errors import ConfigError, EnvironmentFaultError, worst
 from etl.inbox.segment import FOLDER, OPEN
 from etl.pipeline.run import Report, run
-from etl.process import own_command
+from etl.process import command_name, own_command
 from etl.publish.bi import open_bi
 from etl.publish.layout import BI
 from etl.publish.report import page
@@ -112,19 +111,12 @@ def _load_twice(home: str, size: Size) -> int:
         _answer_questions(connection)
         report = folder / "report.html"
         write_page(report, page(connection, datetime.now(UTC), pictures_of(settings)))
-    program = program_of(sys.argv[0])
+    program = command_name()
     click.echo(f"\nThe report:           {report}")
     click.echo(f"For BI tools:         {folder / BI}")
     click.echo(f'Ask it yourself:      {program} sql --home {home} "FROM mart.detections_daily LIMIT 5"')
     click.echo(f"Or with DuckDB's own: duckdb -readonly {folder / BI}")
     return worst([first.exit_code, second.exit_code])
-
-
-def program_of(started: str) -> str:
-    """Return what starts this command in a shell: its name where that is found, else as it was started."""
-    if shutil.which("sightglass"):
-        return "sightglass"
-    return started if Path(started).name == "sightglass" else f"{sys.executable} -m etl"
 
 
 def _emptied(folder: Path) -> Path:

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from getpass import getuser
@@ -16,6 +15,7 @@ from etl.cli.output import tell
 from etl.config import Settings
 from etl.errors import ConfigError
 from etl.pipeline.areas import own_areas
+from etl.process import command_line
 from etl.setting import Secret, Setting, declared
 from etl.settings_file import FILE, read_file
 
@@ -114,7 +114,7 @@ def command(settings: Settings, every: str, *, as_json: bool) -> None:
     used = file or (Path(FILE) if Path(FILE).exists() else None)
     written = read_file(used) if used else {}
     variables, secrets = _variables(settings, given), _secrets({**written, **given})
-    words = [*_own(), "run", *([f"--config={used.absolute()}"] if used else []), "--quiet"]
+    words = [*command_line(), "run", *([f"--config={used.absolute()}"] if used else []), "--quiet"]
     _refuse_lines({**variables, **secrets, "--config": words[-2]})
     plan = Plan(words, variables, secrets, int(every))
     if as_json:
@@ -124,13 +124,6 @@ def command(settings: Settings, every: str, *, as_json: bool) -> None:
     click.echo(f"# /etc/systemd/system/sightglass.service\n{plan.service()}")
     click.echo(f"# /etc/systemd/system/sightglass.timer\n{plan.timer()}")
     click.echo("# systemctl daemon-reload && systemctl enable --now sightglass.timer")
-
-
-def _own() -> list[str]:
-    """Return what starts this command, by an absolute path."""
-    started, beside = Path(sys.argv[0]), Path(sys.executable).with_name("sightglass")
-    script = started.absolute() if started.name == "sightglass" else beside
-    return [str(script)] if script.is_file() else [sys.executable, "-m", "etl"]
 
 
 def _settings() -> list[Setting]:
