@@ -25,9 +25,10 @@ from duckdb import DuckDBPyConnection
 
 from etl.declaration import ROOT
 from etl.load import history
-from etl.load.batch import CARRIED, HAS_CONTENT, ROW, Batch, prepared
+from etl.load.batch import HAS_CONTENT, ROW, Batch, prepared
 from etl.load.changes import Changes
-from etl.load.copies import PLACE, carried, contest, enter_copies, tied_copies
+from etl.load.copies import carried, contest, enter_copies
+from etl.load.ranking import record_hash, rounds
 from etl.load.relation import MARK, is_marked, time_of_whole
 from etl.load.sql import among, equal, names, plain, same
 from etl.schema import LINEAGE_TIME, Source, Table, quote
@@ -85,7 +86,7 @@ def _save_rows(connection: DuckDBPyConnection, batch: Batch, lineage: Lineage) -
     def kinds() -> set[str]:
         return {kind for (kind,) in connection.execute("SELECT DISTINCT kind FROM outcome").fetchall()}
 
-    for some in _rounds(connection, batch):
+    for some in rounds(connection, batch, lineage.run_id):
         run([_outcome(batch, some)])
         found = kinds()
         if "compare" in found:
@@ -98,19 +99,6 @@ def _save_rows(connection: DuckDBPyConnection, batch: Batch, lineage: Lineage) -
             run([enter_copies(batch, batch.copies, found)])
         if found & {"inserted", "changed", "late"}:
             run(_statements(batch, found))
-
-
-def _rounds(connection: DuckDBPyConnection, batch: Batch) -> Iterator[str]:
-    """Yield the versions of the rows that are written one after the other.
-
-    Of each key at most one at a time.
-    """
-    if not batch.versions or batch.is_plain:
-        yield f"FROM ({_ranked(batch)}) WHERE version_number = version_count"
-        return
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE ranked AS {_ranked(batch)}")
-    ((number,),) = connection.execute("SELECT max(version_number) FROM ranked").fetchall()
-    yield from (f"FROM ranked WHERE version_number = {each}" for each in range(1, number + 1))
 
 
 def _statements(batch: Batch, kinds: set[str]) -> Iterator[str]:
@@ -138,42 +126,9 @@ def _stands_for(table: Table) -> bool:
     return table.declared.at == ROOT
 
 
-def _ranked(batch: Batch) -> str:
-    """Return the rows of each key, numbered from the oldest version on.
-
-    One that says nothing counts as oldest.
-    """
-    table = batch.table
-    version = CARRIED if batch.copies else table.version
-    order = f"{version} NULLS FIRST, " if version else ""
-    order += f"is_whole, {HAS_CONTENT}, {RECORD}"
-    number, count, first, tied = "1", "1", RECORD, ""
-    if not batch.is_plain:
-        if batch.copies:
-            order = f"is_whole, {HAS_CONTENT}, {CARRIED} NULLS FIRST, {PLACE}"
-            tied = f"LEFT JOIN ({tied_copies(batch)}) USING ({ROW})"
-        of_key = f"PARTITION BY {names(table.key)}"
-        number = f"row_number() OVER ({of_key} ORDER BY {order})"
-        count, first = f"count(*) OVER ({of_key})", f"min({RECORD}) OVER ({of_key})"
-    return f"""
-        SELECT
-            {ROW},
-            {RECORD},
-            {WHOLE},
-            {names(table.key)},
-            {version or "NULL"} AS version,
-            {batch.is_whole} AS is_whole,
-            {HAS_CONTENT},
-            {number} AS version_number,
-            {count} AS version_count,
-            {first} AS first_record
-        FROM incoming_{table.name} {tied}"""
-
-
 def _outcome(batch: Batch, some: str) -> str:
     """Where the rows are stored, and what becomes of them as far as that can be told by their versions."""
     table = batch.table
-    stored_version = f"stored.{table.version}" if table.version else "NULL"
     # Without a time nothing is older: NULL says so.
     older = "ranked.version < stored_version" if table.version else "stored_at > CAST($as_of AS TIMESTAMPTZ)"
     newer = "false"
@@ -181,34 +136,40 @@ def _outcome(batch: Batch, some: str) -> str:
         older, newer = "false", "is_whole AND NOT stored_whole"
     if table.version and not table.columns[table.version].volatile:
         newer = "ranked.version > stored_version"
-    stored_whole = f"stored.{table.whole_by} IS NOT NULL" if table.whole_by else "false"
     return f"""
         CREATE OR REPLACE TEMP TABLE outcome AS
         WITH ranked AS MATERIALIZED ({some})
         SELECT
             ranked.*,
             stored_version,
-            stored_run,
+            coalesce(was_of_run, stored_run = $run_id, false) AS is_contested,
             CASE
                 WHEN is_stored IS NULL THEN 'inserted'
+                WHEN is_outdone AND tied_hash = stored_hash THEN 'unchanged'
                 WHEN NOT {HAS_CONTENT} OR (stored_whole AND NOT is_whole) THEN 'unchanged'
                 WHEN {older} THEN 'late'
                 WHEN {newer} THEN 'changed'
                 ELSE 'compare'
             END AS kind
         FROM ranked
-        LEFT JOIN (
-            SELECT
-                {names(table.key, "stored")},
-                true AS is_stored,
-                {stored_version} AS stored_version,
-                {stored_whole} AS stored_whole,
-                stored._run_id AS stored_run,
-                {LINEAGE_TIME} AS stored_at
-            FROM {table.qualified} AS stored
-            WHERE {among(batch.most_selective, "ranked")}
-        ) AS stored ON {equal(table.key, "ranked", "stored")}
+        LEFT JOIN ({_stored(batch)}) AS stored ON {equal(table.key, "ranked", "stored")}
     """
+
+
+def _stored(batch: Batch) -> str:
+    """Return what is to be known of the rows that are stored of the keys in `ranked`."""
+    table = batch.table
+    return f"""
+        SELECT
+            {names(table.key, "stored")},
+            true AS is_stored,
+            {f"stored.{table.version}" if table.version else "NULL"} AS stored_version,
+            {f"stored.{table.whole_by} IS NOT NULL" if table.whole_by else "false"} AS stored_whole,
+            stored._run_id AS stored_run,
+            {record_hash(table, "stored")} AS stored_hash,
+            {LINEAGE_TIME} AS stored_at
+        FROM {table.qualified} AS stored
+        WHERE {among(batch.most_selective, "ranked")}"""
 
 
 def _near(batch: Batch, each: Table, which: str) -> str:
@@ -327,14 +288,15 @@ def _replace(batch: Batch, kinds: set[str]) -> Iterator[str]:
 def _hashed(each: Table) -> tuple[str, str]:
     """Where a table holds the hash of its records, that column and its value, to be appended.
 
-    A row that several records of one run were made into has none: which of them it was made of last is for
-    the next run to find out again, and for that it must look at all of them.
+    A row that several batches of one run have written has none: which record it was made of last is for the
+    next run to find out again, and for that it must look at all of them.
     """
     if not each.declared.record_hash:
         return "", ""
-    name = quote(each.declared.record_hash)
-    is_contested = "version_count > 1 OR coalesce(stored_run = $run_id, false)"
-    return f", {name}", f", CASE WHEN NOT ({is_contested}) THEN incoming.{name} END"
+    return (
+        f", {quote(each.declared.record_hash)}",
+        ", CASE WHEN NOT (is_contested OR is_outdone) THEN tied_hash END",
+    )
 
 
 def _marked(batch: Batch, each: Table, kinds: AbstractSet[str]) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.cogniac.written import late_record
 from etl.demo.neurons.simulator import NeuronsSize
 from etl.pipeline import run as pipeline
+from etl.pipeline.source_loader import LOAD_LIMITS, LoadLimits
 from etl.sources import own_settings
 
 T = 1772600000
@@ -28,12 +29,19 @@ LONGER = 20 if os.environ.get("TEST_LONG") else 1
 """How many times as many examples as usual."""
 
 
-def load(home: Path, environ: Mapping[str, str], at: datetime | None = None) -> pipeline.Report:
+def load(
+    home: Path,
+    environ: Mapping[str, str],
+    at: datetime | None = None,
+    limits: LoadLimits = LOAD_LIMITS,
+) -> pipeline.Report:
     """A run in this process, now or at a time, whose retries do not wait."""
     always = {"SIGHTGLASS_HOME": str(home), "SIGHTGLASS_RAW_DAYS": "0"}
     found = config.load(own_settings(), {**always, **environ}, file=Path(os.devnull))
     with stamina.set_testing(True, attempts=3):
-        return pipeline.run(found, [], lambda: at or datetime.now(UTC), lambda _stats, _pending: None)
+        return pipeline.run(
+            found, [], lambda: at or datetime.now(UTC), lambda _stats, _pending: None, limits=limits
+        )
 
 
 def sound(home: Path) -> list[Any]:
