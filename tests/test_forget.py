@@ -181,7 +181,8 @@ def test_another_folder_to_rebuild_into_knows_it(copied: Sightglass, tmp_path: P
     made = copied("rebuild", "--into", str(other))
     read = copied("backfill", "cogniac", "--since", "2000-01-01", "--home", str(other))
     found = [row for row in table(other, "SELECT media_id FROM cogniac.media") if row == (gone,)]
-    (copied.home / "forgotten.json").unlink()
+    for name in ("forgotten.json", "forgotten.key"):
+        (copied.home / name).unlink()
     assert 0 == copied("forget", "--media", medium(copied)).code
     (other / "warehouse.duckdb").unlink()
     refused = copied("rebuild", "--into", str(other))
@@ -301,17 +302,29 @@ def test_what_was_refused_is_forgotten_as_well(tmp_path: Path) -> None:
     assert 0 == again.report["newly_quarantined"]
 
 
-def test_without_its_key_nothing_is_loaded(copied: Sightglass) -> None:
+@pytest.mark.parametrize("lost", ["forgotten.key", "forgotten.json"])
+def test_without_its_key_or_its_list_nothing_is_loaded(copied: Sightglass, lost: str) -> None:
     """Else whoever is to be forgotten would come back in silence."""
     assert copied("forget", "--media", medium(copied)).code == 0
-    key = copied.home / "forgotten.key"
-    assert 0o600 == key.stat().st_mode & 0o777
-    key.unlink()
+    path = copied.home / lost
+    assert 0o600 == path.stat().st_mode & 0o777
+    path.unlink()
     ran = copied("run")
 
-    assert (2, True) == (ran.code, "forgotten.key is gone" in ran.err)
+    assert (2, True) == (ran.code, f"{lost} is gone" in ran.err)
 
 
+def test_a_forget_that_is_killed_as_it_begins_forgets_nobody(copied: Sightglass) -> None:
+    """A list of nobody may stand there without a key: the next forget makes both anew."""
+    is_killed = died(copied, Moment(AT_A_SECRET, 2, "before"), "forget", "--media", medium(copied))
+    left = [(copied.home / name).exists() for name in ("forgotten.json", "forgotten.key")]
+    ran = copied("run", "--json")
+    again = copied("forget", "--media", medium(copied))
+
+    assert (True, [True, False], 0, 0) == (is_killed, left, ran.code, again.code)
+
+
+AT_A_SECRET = at_a_call("etl.extract.forgotten", "owner", "_write")
 AT_A_PART = at_a_call("etl.extract.log_rewriter", "owner.LogWriter", "seal")
 AT_A_REMOVAL = at_a_call("etl.pipeline.forget", "owner", "remove")
 DEATHS = [
@@ -330,7 +343,7 @@ def test_a_kill_at_any_moment_is_made_good_by_the_next(
     """Run again it comes to its end, also where a run came between, which names what is left to do."""
     one = medium(copied)
     is_killed = died(copied, moment, "forget", "--media", one)
-    is_begun = (copied.home / "forgotten.json").exists()
+    is_begun = bool(load(copied.home))
     said = copied("run").err if between == "run" else copied("verify", "--quick", "--json").report["notes"]
     ran = copied("forget", "--media", one, "--json")
     before = everything(copied.home)

@@ -252,11 +252,19 @@ def load(home: Path) -> Forgotten:
     """
     try:
         listed = msgspec.json.decode((home / NAME).read_bytes(), type=Listed)
+        if not listed.hashes:
+            # Of a forget that was killed as it began: its key may be another, or none.
+            return Forgotten()
         key = bytes.fromhex((home / KEY).read_text())
         found = Forgotten(key, listed.hashes, listed.pending, listed.shapes)
     except FileNotFoundError as error:
         if Path(error.filename).name == NAME:
-            return Forgotten()
+            if not (home / KEY).exists():
+                return Forgotten()
+            raise EnvironmentFaultError(
+                f"{home / NAME} is gone, and {KEY} is there: bring it back, else whoever was forgotten comes "
+                f"back; remove {KEY} where nobody was"
+            ) from error
         raise EnvironmentFaultError(
             f"{home / KEY} is gone: without it nobody can tell who is to be forgotten; bring it back"
         ) from error
@@ -276,8 +284,12 @@ def begun(home: Path) -> Forgotten:
     found = load(home)
     if found:
         return found
-    _write(home / KEY, secrets.token_bytes(KEY_BYTES).hex().encode())
-    return Forgotten(bytes.fromhex((home / KEY).read_text()))
+    key = secrets.token_bytes(KEY_BYTES)
+    made = Forgotten(key)
+    # The list first, of nobody: a key without a list is what is left where that was lost.
+    remember(home, made)
+    _write(home / KEY, key.hex().encode())
+    return made
 
 
 def remember(home: Path, forgotten: Forgotten) -> None:
