@@ -47,6 +47,33 @@ def test_what_is_said_of_a_frame_without_areas_is_kept_with_the_file() -> None:
     assert {"frames_without_areas": {"1": {"scene": "x"}}} == json.loads(kept)
 
 
+@pytest.mark.parametrize(
+    ("asset", "content", "expected"),
+    [
+        (
+            "brand_detection_metrics",
+            {"K": {"id": "a", "name": "A"}, "b": {}, "c": {"score": 1}},
+            {
+                "areas_without_metrics": [
+                    {"id": "a", "key": "K", "name": "A"},
+                    {"id": "b", "name": None},
+                ]
+            },
+        ),
+        ("aoi_scores", [{"name": "A"}, {"name": "B", "score": 1}], {"lines_of_a_name_alone": {"1": "A"}}),
+    ],
+)
+def test_an_area_of_which_nothing_is_said_is_kept_with_the_file(
+    asset: str, content: object, expected: object
+) -> None:
+    """Without a metric it has no row."""
+    found = cut((asset, content))
+
+    (kept,) = found.tables["assets"]["_extra"].to_pylist()
+    assert ([], expected) == (found.rejected, json.loads(kept))
+    assert 1 == len(found.tables[SHOWN[asset][0]])
+
+
 def test_a_key_and_a_field_of_an_area_do_not_hide_each_other() -> None:
     """What an area of scores stands under is a cell of its own where the area names itself otherwise."""
     assert "1 other key - K key\n1 other score 1.0 - score" == rows(

@@ -4,7 +4,7 @@ No payload of these files is public. What is read here is every orientation that
 anything else is refused by name, never guessed.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from etl.errors import RecordError
@@ -19,6 +19,7 @@ from etl.sources.neurons.frames import (
     frame_numbers,
     frame_times,
     is_number,
+    keyed,
     number_or_none,
     numbered,
     parsed_json,
@@ -100,7 +101,8 @@ def aoi_metrics(body: bytes) -> Read:
         name: [] for name in ("aoi_id", "metric", "aoi_name", "value", "metric_raw", "_extra")
     }
     content, about = unwrapped(parsed_json(body))
-    for key, area in _keyed(content):
+    beside = beside_rows(about)
+    for key, area in keyed(content):
         aoi_id, aoi_name, rest = _identity(area, key)
         # A second id or name is no metric, although it may be a number.
         second = {name: rest.pop(name) for name in (*AOI_ID, *AOI_NAME) if name in rest}
@@ -109,6 +111,8 @@ def aoi_metrics(body: bytes) -> Read:
         extra = {name: value for name, value in rest.items() if isinstance(value, str | bool)}
         if extra and len(extra) == len(rest):
             raise RecordError(f"the area {aoi_id[:40]} has no metric that is a number")
+        if not rest:
+            beside.setdefault("areas_without_metrics", []).append(second | {"id": aoi_id, "name": aoi_name})
         for metric, value in rest.items():
             if metric in extra:
                 continue
@@ -118,7 +122,7 @@ def aoi_metrics(body: bytes) -> Read:
             columns["value"].append(number_or_none(value, f"$[{aoi_id}].{metric}"))
             columns["metric_raw"].append(metric)
             columns["_extra"].append(unsigned(extra | second) or None)
-    return "aoi_metrics", columns, beside_rows(about)
+    return "aoi_metrics", columns, beside
 
 
 def aoi_scores(body: bytes) -> Read:
@@ -130,8 +134,11 @@ def aoi_scores(body: bytes) -> Read:
     columns: dict[str, list[Any]] = {
         name: [] for name in ("row_number", "metric", "aoi_name", "value", "text_value", "metric_raw")
     }
+    beside = beside_rows(about)
     for row_number, (line, read) in enumerate(zip(lines, cells, strict=True), start=1):
         name = None if namer is None else line.get(namer)
+        if read.keys() <= {namer}:
+            beside.setdefault("lines_of_a_name_alone", {})[str(row_number)] = name
         for metric, (value, text) in read.items():
             if metric == namer:
                 continue
@@ -141,7 +148,7 @@ def aoi_scores(body: bytes) -> Read:
             columns["value"].append(value)
             columns["text_value"].append(text)
             columns["metric_raw"].append(metric)
-    return "aoi_scores", columns, beside_rows(about)
+    return "aoi_scores", columns, beside
 
 
 Reader = Callable[[bytes], Read]
@@ -290,25 +297,13 @@ def _coordinate(value: object) -> float:
     return float(value)
 
 
-def _keyed(value: Any) -> Iterator[tuple[str | None, dict[str, Any]]]:  # noqa: ANN401 -- any JSON
-    """Yield the areas of a list, or of an object keyed by area."""
-    items: list[tuple[str | None, Any]] = []
-    if isinstance(value, list):
-        items = [(None, item) for item in value]
-    elif isinstance(value, dict):
-        items = list(value.items())
-    if not isinstance(value, list | dict) or not all(isinstance(item, dict) for _, item in items):
-        raise RecordError("neither a list of areas nor an object keyed by area")
-    yield from items
-
-
 def _json_lines(body: bytes) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
     """Return the lines of a table that is JSON, although one sentence of the documents calls it CSV.
 
     With them comes what is said beside them.
     """
     content, about = unwrapped(parsed_json(body))
-    return [area if key is None else _named(key, area) for key, area in _keyed(content)], about
+    return [area if key is None else _named(key, area) for key, area in keyed(content)], about
 
 
 def _named(key: str, area: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Frames in Neurons' files one by one, whichever way round they are: their numbers, times and fields."""
+"""Frames and areas in Neurons' files one by one, whichever way round they are, and what is said of frames."""
 
 import json
 import sys
@@ -93,6 +93,18 @@ def numbered(value: Any) -> Iterator[tuple[int | None, Any]]:  # noqa: ANN401 --
         raise RecordError(
             "neither a list of frames, nor arrays of one length, nor an object keyed by frame number"
         )
+
+
+def keyed(value: Any) -> Iterator[tuple[str | None, dict[str, Any]]]:  # noqa: ANN401 -- any JSON
+    """Yield the areas of a list, or of an object keyed by area."""
+    items: list[tuple[str | None, Any]] = []
+    if isinstance(value, list):
+        items = [(None, item) for item in value]
+    elif isinstance(value, dict):
+        items = list(value.items())
+    if not isinstance(value, list | dict) or not all(isinstance(item, dict) for _, item in items):
+        raise RecordError("neither a list of areas nor an object keyed by area")
+    yield from items
 
 
 def seen_in(frame: Any, number: int | None) -> tuple[int | None, dict[str, Any], list[Any]]:  # noqa: ANN401
