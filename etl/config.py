@@ -174,9 +174,9 @@ class Settings:
         int,
         Setting(
             "SIGHTGLASS_SQL_MEMORY",
-            "Megabytes that a query of `sql`, `report` or `snapshot` may hold in memory, "
+            "Megabytes that a query of `sql`, `report`, `snapshot` or `verify` may hold in memory, "
             "whatever the machine has; what exceeds them is in a private folder below `TMPDIR` "
-            "(`snapshot`: beside its file) for as long.",
+            "(`snapshot`: beside its file, `verify`: in the folder of the warehouse) for as long.",
             "1024",
             least=64,
             most=LARGE,

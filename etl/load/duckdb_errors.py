@@ -44,6 +44,14 @@ def unwritable(error: duckdb.Error) -> EnvironmentFaultError:
     )
 
 
+def beyond_limit(megabytes: int) -> EnvironmentFaultError:
+    """Why a query that changes nothing could not be answered within these megabytes, and what to do."""
+    return EnvironmentFaultError(
+        f"this needs more memory than the {megabytes:,} MB of SIGHTGLASS_SQL_MEMORY: "
+        "set it higher, or ask for less at once"
+    )
+
+
 def is_damage(error: duckdb.Error) -> bool:
     """Whether DuckDB found that a file does not hold what it wrote, or can make nothing of it."""
     given_up = duckdb.FatalException | duckdb.InternalException | duckdb.SerializationException

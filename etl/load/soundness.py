@@ -1,9 +1,10 @@
 """What must hold of the tables by themselves: keys, parts, histories, counts of runs, cursors."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from duckdb import DuckDBPyConnection
+from duckdb import DuckDBPyConnection, OutOfMemoryException
 
 from etl import schema
 from etl.load.differences import Difference
@@ -11,6 +12,13 @@ from etl.load.relation import LINEAGE, relation
 from etl.load.sql import equal, names
 from etl.schema import SYSTEM, Source, Table, literal, quote
 from etl.transform.flatten import EXTRA
+
+AT_ONCE = 1_000_000
+"""Rows of a table that are grouped or joined at once."""
+FEWEST = 10_000
+"""Rows of which no fewer are looked at by themselves, however little memory there is."""
+
+Sliced = Callable[[str], str]
 
 
 def unsound(
@@ -20,7 +28,7 @@ def unsound(
     wanted = [source.name for source in sources]
     for source in [*sources, schema.source(SYSTEM)]:
         for table in source.tables.values():
-            yield from _duplicates(connection, table)
+            yield from _duplicates(connection, source, table)
             yield from _orphans(connection, source, table)
             yield from _torn(connection, source, table)
     for source in sources:
@@ -50,13 +58,54 @@ def _named(source: str, table: Table, what: str, row: tuple[str, ...]) -> Differ
     return Difference(place="tables", what=what, source=source, table=table.qualified, key=key)
 
 
-def _duplicates(connection: DuckDBPyConnection, table: Table) -> Iterator[Difference]:
+def _whole(source: Source, table: Table) -> Table:
+    """Return the table to whose rows those of this one belong; itself where they belong to none."""
+    name = table.declared.history_of or table.declared.part_of
+    return _whole(source, source.tables[name]) if name else table
+
+
+def _found(
+    connection: DuckDBPyConnection, source: Source, table: Table, query: Callable[[Sliced], str]
+) -> list[tuple[Any, ...]]:
+    """Return what a query finds, which is asked of a slice of all records at a time.
+
+    To group or to join all rows of a large table at once, DuckDB needs memory for all of them. `query` is
+    given what makes a relation one of the rows of the slice.
+    """
+    key = names(_whole(source, table).key)
+    ((rows,),) = connection.execute(f"SELECT count(*) FROM {relation(table)}").fetchall()
+    slices = 1 + rows // AT_ONCE
+    while True:
+        found: list[tuple[Any, ...]] = []
+        try:
+            for number in range(slices):
+                found += connection.execute(query(_slice(key, number, slices))).fetchall()
+        except OutOfMemoryException:
+            if slices * FEWEST > rows:
+                raise
+            slices *= 4
+        else:
+            return found
+
+
+def _slice(key: str, number: int, slices: int) -> Sliced:
+    """Return what makes a relation one of the rows whose keys fall into a slice."""
+    if slices == 1:
+        return str
+    return lambda relation: f"(FROM {relation} WHERE hash({key}) % {slices} = {number})"
+
+
+def _duplicates(connection: DuckDBPyConnection, source: Source, table: Table) -> Iterator[Difference]:
     """Yield keys that stand for several rows."""
-    found = connection.execute(
-        f"SELECT {shown(table.key)}, count(*) FROM {relation(table)} "
-        f"GROUP BY {names(table.key)} HAVING count(*) > 1 ORDER BY ALL"
-    ).fetchall()
-    for *key, count in found:
+    for *key, count in _found(
+        connection,
+        source,
+        table,
+        lambda some: (
+            f"SELECT {shown(table.key)}, count(*) FROM {some(relation(table))} "
+            f"GROUP BY {names(table.key)} HAVING count(*) > 1 ORDER BY ALL"
+        ),
+    ):
         yield _named(table.schema, table, f"{count:,} rows of one key", tuple(key))
 
 
@@ -65,11 +114,15 @@ def _orphans(connection: DuckDBPyConnection, source: Source, table: Table) -> It
     whole = source.tables.get(table.declared.part_of)
     if whole is None:
         return
-    found = connection.execute(
-        f"SELECT {shown(table.key)} FROM {table.qualified} "
-        f"ANTI JOIN {whole.qualified} USING ({names(whole.key)}) ORDER BY ALL"
-    ).fetchall()
-    for row in found:
+    for row in _found(
+        connection,
+        source,
+        table,
+        lambda some: (
+            f"SELECT {shown(table.key)} FROM {some(table.qualified)} "
+            f"ANTI JOIN {some(whole.qualified)} USING ({names(whole.key)}) ORDER BY ALL"
+        ),
+    ):
         yield _named(source.name, table, f"{whole.qualified} has no row that it belongs to", row)
 
 
@@ -80,21 +133,22 @@ def _torn(connection: DuckDBPyConnection, source: Source, kept: Table) -> Iterat
     versions = whole and source.versions_of(whole)
     if part is None or whole is None or versions is None:
         return
-    times = f"SELECT ({names([*whole.key, whole.version])}) FROM {relation(versions)}"
-    found = connection.execute(_torn_query(whole, part, kept, times)).fetchall()
-    for *key, what in found:
+    for *key, what in _found(
+        connection, source, kept, lambda some: _torn_query(whole, part, kept, versions, some)
+    ):
         row = {name: str(value) for name, value in zip(kept.key, key, strict=True) if value is not None}
         yield Difference(place="tables", what=what, source=source.name, table=kept.qualified, key=row)
 
 
-def _torn_query(whole: Table, part: Table, kept: Table, times: str) -> str:
-    """Return the query for rows of a history that are not as they must be; `times` are all known versions."""
+def _torn_query(whole: Table, part: Table, kept: Table, versions: Table, some: Sliced) -> str:
+    """Return the query for rows of a history that are not as they must be."""
+    times = f"SELECT ({names([*whole.key, whole.version])}) FROM {some(relation(versions))}"
     return f"""
         WITH held AS (
             SELECT
                 {names(kept.key)}, valid_to,
                 lead(valid_from) OVER (PARTITION BY {names(part.key)} ORDER BY valid_from, revision) AS next
-            FROM {relation(kept)}
+            FROM {some(relation(kept))}
         ), judged AS (
             SELECT {shown(kept.key, "held")}, CASE
                 WHEN valid_to < valid_from THEN 'it ends before it begins'
@@ -105,7 +159,7 @@ def _torn_query(whole: Table, part: Table, kept: Table, times: str) -> str:
                 WHEN valid_to IS NOT NULL AND ({names(whole.key, "held")}, valid_to) NOT IN ({times})
                     THEN 'it ends at no version that is known'
                 WHEN valid_to IS NULL AND NOT EXISTS (
-                    FROM {part.qualified} AS part WHERE {equal(part.key, "part", "held")}
+                    FROM {some(part.qualified)} AS part WHERE {equal(part.key, "part", "held")}
                 ) THEN '{part.qualified} has no row of it, though it holds'
             END AS what
             FROM held
@@ -113,9 +167,10 @@ def _torn_query(whole: Table, part: Table, kept: Table, times: str) -> str:
         FROM judged WHERE what IS NOT NULL
         UNION ALL
         SELECT {shown(part.key, "part")}, NULL, NULL, 'the history has no version that holds now'
-        FROM {part.qualified} AS part
+        FROM {some(part.qualified)} AS part
         WHERE NOT EXISTS (
-            FROM {relation(kept)} AS held WHERE held.valid_to IS NULL AND {equal(part.key, "part", "held")}
+            FROM {some(relation(kept))} AS held
+            WHERE held.valid_to IS NULL AND {equal(part.key, "part", "held")}
         )
         ORDER BY ALL"""
 

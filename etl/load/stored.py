@@ -10,7 +10,7 @@ import duckdb
 from etl import schema
 from etl.errors import ConfigError, EnvironmentFaultError
 from etl.load.database import LIMITS, SPILL, cursor_on
-from etl.load.duckdb_errors import is_damage, is_out_of_memory, unopenable, unwritable
+from etl.load.duckdb_errors import beyond_limit, is_damage, is_out_of_memory, unopenable, unwritable
 from etl.load.tables import found_in, prepare, refuse_newer
 from etl.load.warehouse import NAME
 from etl.schema import literal
@@ -53,16 +53,17 @@ class Stored:
 
 
 @contextmanager
-def stored(home: Path, aside: Path) -> Iterator[Stored]:
-    """Provide the warehouse of this folder; `aside` is a folder for what does not fit into memory.
+def stored(home: Path, aside: Path, megabytes: int) -> Iterator[Stored]:
+    """Provide the warehouse of this folder; `aside` is a folder for what does not fit into so much memory.
 
-    Raises EnvironmentFaultError where there is none, or it is damaged, and ConfigError where it is of a
-    version that declares other tables.
+    Raises EnvironmentFaultError where there is none, it is damaged, or more memory is needed, and ConfigError
+    where it is of a version that declares other tables.
     """
     path = home / NAME
     if not path.exists():
         raise EnvironmentFaultError(f"there is no warehouse in {home} yet: run `sightglass run`")
-    memory = duckdb.connect(config={**LIMITS, "temp_directory": str(aside / SPILL)})
+    own = {"memory_limit": f"{megabytes}MB", "temp_directory": str(aside / SPILL)}
+    memory = duckdb.connect(config={**LIMITS, **own})
     try:
         prepare(memory, *schema.sources())
         memory.execute(f"ATTACH {literal(str(path))} AS {STORED} (READ_ONLY)")
@@ -74,7 +75,9 @@ def stored(home: Path, aside: Path) -> Iterator[Stored]:
         _refuse_others(found, home)
         yield found
     except duckdb.Error as error:
-        if is_damage(error) or is_out_of_memory(error):
+        if is_out_of_memory(error):
+            raise beyond_limit(megabytes) from error
+        if is_damage(error):
             raise unwritable(error) from error
         raise
     finally:

@@ -60,7 +60,7 @@ def verify(settings: Settings, wanted: Sequence[str], now: Callable[[], datetime
         raise ConfigError(f"there is no folder {settings.home}: run `sightglass run`, or name another --home")
     with lock.hold(settings.home, now()), _aside(settings.home / lock.VERIFY) as aside:
         states: dict[str, LogState] = {}
-        with stored(settings.home, aside) as found, interruptible(found):
+        with stored(settings.home, aside, settings.sql_memory) as found, interruptible(found):
             for name in report.sources:
                 states[name] = _check_log(settings.home, found, name, report)
                 report.gaps[name] = found.ask("verify/gaps", source=name)[0][0]

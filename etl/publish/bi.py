@@ -18,7 +18,7 @@ from etl import schema, views
 from etl.config import Settings
 from etl.errors import EnvironmentFaultError, NotPublishedError
 from etl.files import reason, remedy
-from etl.load.duckdb_errors import first_line, is_full, is_out_of_memory
+from etl.load.duckdb_errors import beyond_limit, first_line, is_full, is_out_of_memory
 from etl.load.warehouse import umask
 from etl.process import interruptible
 from etl.publish.files import PART, protect, readable, remove, take_write_bits, writable
@@ -190,10 +190,7 @@ def enough_memory(settings: Settings) -> Iterator[None]:
             raise EnvironmentFaultError(
                 f"there is no room to spill: {first_line(error)}; let TMPDIR name a larger folder"
             ) from error
-        raise EnvironmentFaultError(
-            f"this needs more memory than the {settings.sql_memory:,} MB of SIGHTGLASS_SQL_MEMORY: "
-            "set it higher, or ask for less at once"
-        ) from error
+        raise beyond_limit(settings.sql_memory) from error
 
 
 def other_lakes(settings: Settings) -> list[str]:
