@@ -79,6 +79,17 @@ class Warehouse:
             self._limit(MEMORY)
             self.memory = MEMORY
 
+    @contextmanager
+    def all_memory(self) -> Iterator[None]:
+        """Let DuckDB hold as much as it is ever given, for what compares whole tables."""
+        with GROWING:
+            self.memory = most_memory()
+            self._limit(self.memory)
+        try:
+            yield
+        finally:
+            self.give_back()
+
     def _grow(self, given: int) -> bool:
         """Let DuckDB hold twice as much as this, unless it may already; whether it may now."""
         with GROWING:

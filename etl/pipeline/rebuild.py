@@ -123,10 +123,10 @@ def fill(
         if name in report.sources:
             _rebuild_source(LogApplier(warehouse, log, name, redact), report, has_former=has_former)
         elif has_former:
-            with warehouse.transaction():
+            with warehouse.all_memory(), warehouse.transaction():
                 copy_source(warehouse, schema.source(name))
     if has_former:
-        with warehouse.transaction():
+        with warehouse.all_memory(), warehouse.transaction():
             copy_runs(warehouse)
         warehouse.connection.execute(f"DETACH {FORMER}")
 
@@ -141,7 +141,7 @@ def _rebuild_source(applier: LogApplier, report: Rebuilt, *, has_former: bool) -
     held = held_in(parts, bad, applied)
     report.parts[name] = len(parts) - len(bad)
     if has_former:
-        with warehouse.transaction():
+        with warehouse.all_memory(), warehouse.transaction():
             completed = complete(warehouse, applier.source, held.runs, held.doubtful, is_whole=held.is_whole)
         report.withheld |= completed.withheld
         for table, count in completed.taken.items():

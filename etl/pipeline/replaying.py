@@ -41,11 +41,14 @@ def replayed_differences(
         logs = {name: Log(settings.home / RAW / name) for name in report.sources}
         fill(warehouse, settings, logs, report, has_former=True)
         warehouse.connection.execute(f"ATTACH {literal(str(settings.home / NAME))} AS {FORMER} (READ_ONLY)")
-        found = [
-            one
-            for name in logs
-            for one in differing(warehouse.connection, schema.source(name), is_whole=states[name].is_whole)
-        ]
+        with warehouse.all_memory():
+            found = [
+                one
+                for name in logs
+                for one in differing(
+                    warehouse.connection, schema.source(name), is_whole=states[name].is_whole
+                )
+            ]
     for name in logs:
         if taken := _listed(report.taken, name):
             notes.append(f"the log of {name} does not hold all any more; rows that it cannot prove: {taken}")
