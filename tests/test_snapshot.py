@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -71,6 +72,20 @@ snapshot.duckdb = Module()
 from etl import cli
 cli.main()
 """
+
+CHANGING = """
+import sys
+import duckdb
+connection = duckdb.connect(sys.argv[1])
+connection.execute("DELETE FROM cogniac.detections")
+print("changed", flush=True)
+sys.stdin.read()
+"""
+ON_A_FULL_DISK = """
+import resource
+from etl import cli
+resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
+cli.main()"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +201,47 @@ def test_who_has_the_old_file_open_keeps_it(loaded: Loaded, tmp_path: Path) -> N
 
     assert [(42,)] == kept
     assert {(table.qualified,) for table in TABLES} == {row[:1] for row in told(path, COMMENTS)}
+
+
+def test_what_somebody_has_changed_in_the_old_file_is_not_in_the_new_one(
+    loaded: Loaded, one: Path, tmp_path: Path
+) -> None:
+    """As long as such a process has it open, it is refused: later changes would be in the new one."""
+    path = tmp_path / "one.duckdb"
+    shutil.copy(one, path)
+    with begun("current", CHANGING, str(path)) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        refused = loaded.sightglass("snapshot", str(path))
+        process.kill()
+    left = sorted(each.name for each in tmp_path.iterdir())
+    ran = loaded.sightglass("snapshot", str(path))
+
+    who = f"process {process.pid} ({Path(sys.executable).name})"
+    said = f"{who} has opened {path} for writing: end that, or name another FILE"
+    assert Ran(2, "", f"sightglass: {said}\n") == refused
+    assert (["one.duckdb", "one.duckdb.wal"], 0) == (left, ran.code)
+    assert loaded.answers == answers(path)
+    assert [path] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", [20_000, 1_000_000])
+def test_a_full_disk_leaves_nothing_half_made(loaded: Loaded, tmp_path: Path, size: int) -> None:
+    """Neither the file nor its log is left, whichever of them is too large, and what to do is told."""
+    with started(
+        loaded.sightglass, ON_A_FULL_DISK.format(size=size), "snapshot", str(tmp_path / "one.duckdb")
+    ) as process:
+        _, said = process.communicate(timeout=60)
+
+    assert (2, 1, [True, True]) == (
+        process.returncode,
+        said.count("\n"),
+        [
+            said.startswith(f"sightglass: cannot write {tmp_path / 'one.duckdb'}: "),
+            said.endswith("File too large; make room\n"),
+        ],
+    ), said
+    assert [] == list(tmp_path.iterdir())
 
 
 UNWRITABLE = {

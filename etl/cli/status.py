@@ -62,10 +62,8 @@ def command(settings: Settings, max_age: timedelta | None, *, with_disk: bool, a
 
 def locked_out(opened: Opened) -> str:
     """Return what people are told of who has opened `bi.duckdb` for writing."""
-    named = f" ({opened.program})" if opened.program else ""
-    who = f"process {opened.pid}{named}" if opened.pid else "a process that this machine does not show"
     return (
-        f"{who} has opened {BI} for writing: nobody else can open it until that ends, "
+        f"{opened} has opened {BI} for writing: nobody else can open it until that ends, "
         "or `sightglass publish` puts another in its place"
     )
 

@@ -85,7 +85,7 @@ def replaced(path: Path) -> Iterator[Path]:
 
 def _remove_left(path: Path) -> None:
     """Remove what writers of a file have left that were killed, DuckDB's log and spilled rows too."""
-    left = re.compile(rf"{re.escape(path.name)}\.(\d+)\.[0-9a-f]{{8}}{re.escape(PART)}(\.\w+)?", re.ASCII)
+    left = re.compile(rf"{re.escape(path.name)}\.(\d+)\.[0-9a-f]{{8}}{re.escape(PART)}(\.[\w.]+)?", re.ASCII)
     with suppress(OSError):
         for each in path.parent.iterdir():
             found = left.fullmatch(each.name)

@@ -25,6 +25,10 @@ class Opened:
     program: str
     """What the system calls it; empty where it does not say."""
 
+    def __str__(self) -> str:
+        named = f" ({self.program})" if self.program else ""
+        return f"process {self.pid}{named}" if self.pid else "a process that this machine does not show"
+
 
 def opened_for_writing(path: Path) -> Opened | None:
     """Return who has opened a database for writing; None where nobody has, or it cannot be found out.

@@ -1,6 +1,7 @@
 """One DuckDB file with all that is published: tables with keys, marts, comments, as of one version."""
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 import duckdb
@@ -8,11 +9,12 @@ import duckdb
 from etl import schema
 from etl.config import Settings
 from etl.errors import EnvironmentFaultError
-from etl.load.duckdb_errors import first_line
-from etl.process import interruptible, remove, scratch
+from etl.load.duckdb_errors import first_line, is_full
+from etl.process import interruptible, scratch
 from etl.publish.bi import STORAGE, enough_memory, query
-from etl.publish.files import readable, replaced
+from etl.publish.files import readable, remove, replaced
 from etl.publish.lake import Lake
+from etl.publish.opened import CHANGES, changes, opened_for_writing
 from etl.schema import literal
 from etl.views import statements
 
@@ -28,19 +30,27 @@ def write_snapshot(settings: Settings, path: Path) -> str:
         )
     try:
         refuse_own(settings.home, path)
+        _refuse_opened(path)
         with replaced(path) as aside, enough_memory(settings):
             _write(aside, settings.home, version, settings)
             lake.require(version)
+            _refuse_opened(path)
+            # DuckDB would make these changes of the former file in this one, for whoever opens it.
+            for left in changes(path):
+                remove(left)
     except (duckdb.Error, OSError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+        if isinstance(error, duckdb.Error) and is_full(error):
+            why += "; make room"
         raise EnvironmentFaultError(f"cannot write {path}: {why}") from error
     return version
 
 
 def _write(aside: Path, home: Path, version: str, settings: Settings) -> None:
-    spill = aside.with_name(f"{aside.name}.tmp")
-    remove(spill)
-    with scratch(spill), interruptible(duckdb.connect()) as connection:
+    spill, *logs = (aside.with_name(f"{aside.name}{end}") for end in (".tmp", *CHANGES))
+    with ExitStack() as stack, interruptible(duckdb.connect()) as connection:
+        for each in (spill, *logs):
+            stack.enter_context(scratch(each))
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{settings.sql_memory}MB'")
         connection.execute(f"SET temp_directory = {literal(str(spill))}")
@@ -61,6 +71,13 @@ def refuse_own(home: Path, path: Path) -> None:
     is_stream = path.is_symlink() and named.parts[1:2] in {("dev",), ("proc",)}
     if is_stream or (path.exists() and not path.is_file()):
         raise EnvironmentFaultError(f"{path} is no file that could be replaced; name another")
+
+
+def _refuse_opened(path: Path) -> None:
+    """Refuse a file that somebody may still change: by its name, that would change the one in its place."""
+    opened = opened_for_writing(path)
+    if opened is not None:
+        raise EnvironmentFaultError(f"{opened} has opened {path} for writing: end that, or name another FILE")
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, home: str, version: str, zone: str) -> None:
