@@ -44,6 +44,13 @@ CHANGES = (
 )
 """What changes a table that is cut by months, moves a row of it to another, and takes one from a third."""
 
+PLACE = "PostgreSQL 127.0.0.1:{0.port}/{0.name}"
+ALL_ROWS = (
+    "UPDATE cogniac.results SET detection_count = 7, _loaded_at = now()",
+    "UPDATE neurons.media_metrics SET value = value + 0.1, _loaded_at = now()",
+)
+"""What changes each row of two tables."""
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
@@ -274,6 +281,57 @@ def test_what_somebody_else_has_changed_is_made_good(home: Sightglass, database:
     database.do("DELETE FROM etl.runs")
     change(home, 2)
     assert (0, {}) == (home("publish", "--force").code, differing(home, database))
+
+
+def test_columns_that_somebody_else_has_altered_are_made_good(home: Sightglass, database: Database) -> None:
+    """With the next change of a table, in all of its rows: none is rounded, nor refused for ever."""
+    home("publish")
+    database.do(
+        "ALTER TABLE cogniac.results DROP COLUMN focus_x0",
+        "ALTER TABLE cogniac.results RENAME COLUMN focus_y0 TO top",
+        "ALTER TABLE cogniac.results ALTER COLUMN detection_count TYPE text",
+        "ALTER TABLE neurons.media_metrics ALTER COLUMN value TYPE real",
+        "ALTER TABLE mart.media_scores DROP COLUMN avoidance",
+        "ALTER TABLE etl.cursors ADD COLUMN own integer NOT NULL DEFAULT 0",
+    )
+    change(home, 1, *ALL_ROWS)
+    ran = home("publish", "--force")
+    database.do("ALTER TABLE etl.cursors DROP COLUMN own")
+
+    assert (0, {}) == (ran.code, differing(home, database))
+
+
+FOREIGN = {
+    "for a row there": (
+        ("CREATE TABLE public.own (run_id text REFERENCES etl.runs)", "INSERT INTO public.own TABLE run_ids"),
+        (
+            'update or delete on table "runs" violates foreign key constraint "own_run_id_fkey" '
+            'on table "own"; drop the constraint that somebody has added'
+        ),
+    ),
+    "of another owner": (
+        ("ALTER TABLE etl.runs OWNER TO postgres",),
+        "permission denied for table runs; let the tables be the user's own again, without policies",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_stands_in_the_way_is_told_in_the_words_of_the_server(
+    home: Sightglass, database: Database, name: str
+) -> None:
+    """Without the statement that it refused, and with what to do."""
+    statements, said = FOREIGN[name]
+    home("publish")
+    change(home, 1)
+    home("publish", "--force")
+    database.do("CREATE VIEW run_ids AS SELECT run_id FROM etl.runs", *statements)
+    change(home, 1, "DELETE FROM etl.runs")
+    ran = home("publish", "--force")
+
+    told = "keeps the version that it has, the next run tries again"
+    assert f"sightglass: {PLACE.format(database)} {told}: {said}\n" in ran.err
+    assert 4 == ran.code
 
 
 @pytest.mark.parametrize("is_first", [True, False])

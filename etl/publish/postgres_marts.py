@@ -13,7 +13,7 @@ from etl.publish.bi import definitions
 from etl.publish.partitions import WHOLE
 from etl.publish.postgres_session import Session
 from etl.publish.postgres_state import Part
-from etl.publish.postgres_tables import KINDS, ROWS, Place, make, replace_all, reshape, word_of
+from etl.publish.postgres_tables import KINDS, ROWS, Place, has_columns, make, replace_all, reshape, word_of
 from etl.publish.spill import spill_folder
 from etl.publish.target import Release
 from etl.schema import literal, quote
@@ -97,11 +97,12 @@ def _brought(session: Session, answer: Answer, found: Part | None) -> Part:
     """Bring one mart to what it answers, and return what is to be noted; `found` where that is no news."""
     place, content = answer.place(), answer.content
     shape = hashlib.sha256(repr((place.columns, place.comments)).encode()).hexdigest()
-    if found and (found.shape, found.since) == (shape, content):
+    is_alike = found is not None and found.shape == shape and has_columns(session, place)
+    if found and is_alike and found.since == content:
         return found
     if found is None:
         make(session, place)
-    elif found.shape != shape:
+    elif not is_alike:
         reshape(session, place)
     replaced = replace_all(session, place, answer.batches())
     return Part(place.qualified, WHOLE, shape, content, nul_characters=replaced)

@@ -33,13 +33,23 @@ OPTIONS = {
     "tcp_user_timeout": "60000",
 }
 """What the library is told where the address says nothing else; the last in milliseconds, else seconds."""
-SAID = re.compile(r"(?:ERROR|FATAL|PANIC): +([^\n]*)|\[libpq\] (?:Failed to connect: )?([^\n]*)")
-"""Where in a text of the library stands what the server, or the library for it, has to say."""
+SAID = (
+    re.compile(r"ERROR: +([^\n]*)"),
+    re.compile(r"\[libpq\] (?:Failed to connect: )?([^\n]*)"),
+    re.compile(r"(?:FATAL|PANIC): +([^\n]*)"),
+)
+"""Where in a text of the library stands what the server, or the library for it, has to say; the first that is
+there, for the library repeats the statement before what the server has said of it."""
 GRANT = "let the owner of the database run: GRANT CREATE, TEMPORARY ON DATABASE ... TO the user"
+FOR_DATABASE, OF_DATABASE = "42501 of the database", re.compile(r"\b(database|schema)\b", re.ASCII)
+"""A state of our own, and by which word of the server it is told from that of a single table."""
+OWN = "let the tables be the user's own again, without policies"
 REMEDIES = {
     "28": f"see to user and password in {URL}",
     "3D": f"create the database, or name another in {URL}",
-    "42501": GRANT,
+    "23503": "drop the constraint that somebody has added",
+    FOR_DATABASE: GRANT,
+    "42501": OWN,
     "53": "make room on the server",
     "57014": f"give it more time by {SECONDS}",
     "55P03": "somebody reads or changes the table for long: end that",
@@ -192,12 +202,14 @@ class Session:
     def _line(self, error: Any, remedy: str) -> str:  # noqa: ANN401 -- an error of the library
         """Return in one line what went wrong and what to do, without the password."""
         text = str(error)
-        found = SAID.search(text)
-        said = (found[1] or found[2]) if found else text.partition("\n")[0]
+        found = next(filter(None, (each.search(text) for each in SAID)), None)
+        said = found[1] if found else text.partition("\n")[0]
         state = str(error.sqlstate or "")
         # No state comes with what is refused while connecting.
         if "password authentication failed" in said:
             state = "28"
+        if state == "42501" and OF_DATABASE.search(said):
+            state = FOR_DATABASE
         known = next((each for start, each in REMEDIES.items() if state.startswith(start)), remedy)
         line = f"{said.strip()}{f'; {known}' if known else ''}"
         for secret in (self._url, *passwords_of(self._url)):

@@ -80,9 +80,17 @@ def word_of(kind: pa.DataType) -> str:
 
 def make(session: Session, place: Place) -> None:
     """Make a table, without its key, which is faster to make once the rows are there."""
-    columns = ", ".join(f"{quote(name)} {kind}" for name, kind in place.columns.items())
-    session.execute(f"CREATE TABLE {place.qualified} ({columns})")
+    session.execute(f"CREATE TABLE {place.qualified} ({_declared(place)})")
     describe(session, place)
+
+
+def _declared(place: Place) -> str:
+    return ", ".join(f"{quote(name)} {kind}" for name, kind in place.columns.items())
+
+
+def has_columns(session: Session, place: Place) -> bool:
+    """Whether a table has all its columns, with their types; it may have others that somebody has added."""
+    return place.columns.items() <= dict(session.run("columns", place.qualified)).items()
 
 
 def reshape(session: Session, place: Place) -> None:
@@ -133,7 +141,7 @@ def merge(
     Rows that are as they were are not touched: who reads the table waits for nothing, and little is written.
     Returns how many NULs were replaced in each file.
     """
-    session.execute(f"CREATE TEMPORARY TABLE {INCOMING} (LIKE {place.qualified}) ON COMMIT DROP")
+    session.execute(f"CREATE TEMPORARY TABLE {INCOMING} ({_declared(place)}) ON COMMIT DROP")
     replaced = {path: _send(session, INCOMING, _batches(table, path), temporary=True) for path in paths}
     session.execute(f"ANALYZE {INCOMING}")
     if _has_long_key(session, place):

@@ -23,7 +23,17 @@ from etl.publish.postgres_state import (
     refuse_strangers,
     write,
 )
-from etl.publish.postgres_tables import Bounds, condition_of, count, fill, finish, make, merge, reshape
+from etl.publish.postgres_tables import (
+    Bounds,
+    condition_of,
+    count,
+    fill,
+    finish,
+    has_columns,
+    make,
+    merge,
+    reshape,
+)
 from etl.publish.postgres_tables import place_of as table_place
 from etl.publish.target import PartitionFile, Release
 from etl.publish.targets.postgres import OwnSettings
@@ -163,7 +173,7 @@ class _Work:
             make(session, place)
             replaced = fill(session, place, table, paths)
         else:
-            is_alike = {each.shape for each in before.values()} == {shape}
+            is_alike = {each.shape for each in before.values()} == {shape} and has_columns(session, place)
             if not is_alike:
                 reshape(session, place)
             condition = (
