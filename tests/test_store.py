@@ -181,7 +181,7 @@ def test_a_version_costs_requests_for_what_changed_alone(store: Store, tmp_path:
         put(release)
         found.append(Counter(each.partition(" ")[0] for each in store.requests[asked:]))
 
-    assert [{"GET": 3, "PUT": 7, "POST": 1}, {"GET": 3, "PUT": 11, "POST": 1}] == found
+    assert [{"GET": 5, "PUT": 7, "POST": 1}, {"GET": 5, "PUT": 11, "POST": 1}] == found
 
 
 def test_a_new_partition_begins_empty(store: Store, tmp_path: Path) -> None:
@@ -466,6 +466,35 @@ def test_a_store_that_is_slow_fails_in_time(store: Store, tmp_path: Path) -> Non
         put(changed(tmp_path, RESULTS), replace(SOON, timeout=0.2, retry=0.5))
 
     assert str(slow.value).startswith("it cannot be reached, or fails: ")
+
+
+WRONG = {
+    "uncopied": ("/results/2025-02", "it has said that it holds versions/cogniac/results/2025-02."),
+    "loses": (1, "it has said that it holds .aside/cogniac."),
+    "has_tags": (False, "it gives no ETag that tells one content of an object from another, which is needed"),
+    "repeats": (True, "its list of what is below versions has no end: it names the same again"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_store_that_answers_wrongly_is_found_out(store: Store, tmp_path: Path, name: str) -> None:
+    """Before a version counts there that lacks something; who reads keeps the one before, whole."""
+    put(changed(tmp_path, RESULTS))
+    before = seen(tmp_path)
+    release = changed(tmp_path, CHANGE)
+    value, says = WRONG[name]
+    store.loses_of = ".parquet"
+    right = getattr(store, name)
+    setattr(store, name, value)
+    with pytest.raises(TargetError) as wrong:
+        put(release)
+    meanwhile = seen_in(store, tmp_path / "meanwhile")
+    setattr(store, name, right)
+    put(release)
+
+    assert str(wrong.value).startswith(says)
+    assert before == meanwhile
+    assert seen(tmp_path) == seen_in(store, tmp_path / "seen")
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,18 @@ class Store:
     """With what anything is answered."""
     loses: int = 0
     """How many bytes of an object are lost."""
+    loses_of: str = ""
+    """What the names of such objects have in them."""
     pause: float = 0
     """Seconds before anything is answered."""
     slow_commits: list[float] = field(default_factory=list)
     """Seconds that each of the next commits of a lake takes."""
+    uncopied: str = ""
+    """What the names of objects have in them that are said to be copied, and are not."""
+    has_tags: bool = True
+    """Whether answers have an ETag."""
+    repeats: bool = False
+    """Whether lists go on for ever, with the same objects."""
     forgets: bool = True
     """Whether what is deleted is gone; else it is said to be, and stays."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -65,7 +73,8 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, body: bytes = b"", tag: str = '"e"', **headers: str) -> None:
         """Send an answer, unless all are refused."""
         self.send_response(self.store.status if self.store.status >= 400 else status)
-        self.send_header("ETag", tag)
+        if self.store.has_tags:
+            self.send_header("ETag", tag)
         self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -122,9 +131,11 @@ class Handler(BaseHTTPRequestHandler):
                 self.store.parts[path][int(query["partNumber"][0])] = body
             elif source:
                 body = self.store.objects[unquote(source).strip("/")]
-                self.store.objects[path] = body
+                if not self.store.uncopied or self.store.uncopied not in path:
+                    self.store.objects[path] = body
             else:
-                self.store.objects[path] = body[: len(body) - self.store.loses]
+                lost = self.store.loses if self.store.loses_of in path else 0
+                self.store.objects[path] = body[: len(body) - lost]
         copied = f"<CopyObjectResult><ETag>{escape(tag_of(body))}</ETag></CopyObjectResult>"
         self.answer(200, copied.encode() if source else b"", tag_of(body))
 
@@ -167,9 +178,10 @@ class Handler(BaseHTTPRequestHandler):
         with self.store.lock:
             there = dict(self.store.objects)
         keys = {path.removeprefix(f"{bucket}/"): content for path, content in there.items()}
-        found = sorted(key for key in keys if key.startswith(prefix) and key > after)
+        found = sorted(key for key in keys if key.startswith(prefix) and (key > after or self.store.repeats))
         page = found[:PAGE]
-        more = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if found[PAGE:] else ""
+        is_more = found[PAGE:] or self.store.repeats
+        more = f"<NextContinuationToken>{escape(page[-1])}</NextContinuationToken>" if is_more else ""
         names = "".join(LISTED.format(escape(key), len(keys[key]), escape(tag_of(keys[key]))) for key in page)
         told = f"<IsTruncated>{str(bool(more)).lower()}</IsTruncated>{more}"
         return f"<ListBucketResult>{told}{names}</ListBucketResult>".encode()

@@ -21,6 +21,11 @@ def object_of(name: str, part: str, at: str) -> str:
     return AT.version(name, part, at).as_posix()
 
 
+def aside_of(name: str, part: str) -> str:
+    """Return the name of a partition of a qualified table before it has a time."""
+    return f"{ASIDE}/{name}.{part}.parquet"
+
+
 def commit_of(at: str) -> str:
     """Return the name of what makes a version count."""
     return AT.commit(at).as_posix()

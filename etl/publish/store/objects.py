@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -61,7 +61,7 @@ class Objects:
 
         def ask() -> tuple[bytes, str]:
             found = self._obstore.get(self._store, path)
-            return bytes(found.bytes()), str(found.meta["e_tag"])
+            return bytes(found.bytes()), _tag(found.meta)
 
         try:
             return self._asked(ask)
@@ -87,7 +87,7 @@ class Objects:
         """
         mode = {"e_tag": tag} if tag else "create"
         put = self._written(lambda: self._obstore.put(self._store, path, content, mode=mode))
-        return str(put["e_tag"])
+        return _tag(put)
 
     def copy(self, source: str, path: str) -> None:
         """Give an object another name besides, without sending it again."""
@@ -108,13 +108,19 @@ class Objects:
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """Return the sizes of all objects below a prefix, by their names."""
-        return self._asked(
-            lambda: {
-                str(each["path"]): int(each["size"])
-                for some in self._obstore.list(self._store, prefix, chunk_size=1_000)
-                for each in some
-            }
-        )
+
+        def ask() -> dict[str, int]:
+            found: dict[str, int] = {}
+            for some in self._obstore.list(self._store, prefix, chunk_size=1_000):
+                known = len(found)
+                found |= {str(each["path"]): int(each["size"]) for each in some}
+                if len(found) == known:
+                    raise TargetError(
+                        f"its list of what is below {prefix} has no end: it names the same again"
+                    )
+            return found
+
+        return self._asked(ask)
 
     def delete(self, paths: Iterable[str]) -> None:
         """Delete objects; none need be there."""
@@ -165,6 +171,16 @@ class Objects:
             ) from error
         except (errors.BaseError, OSError, ValueError) as error:
             raise TargetError(f"it cannot be reached, or fails: {_said(error)}") from error
+
+
+def _tag(told: Mapping[str, Any]) -> str:
+    """Return the tag of an object; TargetError where no condition can name it."""
+    tag = told.get("e_tag")
+    if not tag or tag.startswith("W/"):
+        raise TargetError(
+            "it gives no ETag that tells one content of an object from another, which is needed"
+        )
+    return str(tag)
 
 
 def _said(error: Exception) -> str:

@@ -6,7 +6,7 @@ they get later names. What was replaced stays for the grace period.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +24,7 @@ from etl.publish.files import PART
 from etl.publish.lake import SET_BACK, micros_now
 from etl.publish.layout import BI, COMMIT, FIRST, VERSIONS
 from etl.publish.store.limits import STORE_LIMITS, StoreLimits
-from etl.publish.store.listing import ASIDE, FOREVER, Listing, commit_of, object_of
+from etl.publish.store.listing import ASIDE, FOREVER, Listing, aside_of, commit_of, object_of
 from etl.publish.store.objects import ConflictError, Objects
 from etl.publish.store.register import (
     REGISTER,
@@ -186,8 +186,7 @@ class _Session:
 
     def finish(self, release: Release, digest: str, *, at_once: bool) -> None:
         """Say what counts now, and that nobody is at work any more."""
-        aside = self._objects.sizes(ASIDE)
-        self._objects.delete(aside)
+        self._objects.delete(self._objects.sizes(ASIDE))
         grace = 0 if at_once else round(release.grace * MICROS)
         due = self._listing.clean_at(self._register.held, grace)
         self._note(planned=None, busy=0, at_once=False, clean_at=due, definitions=digest)
@@ -231,7 +230,7 @@ class _Session:
         """Put all that is new where nobody looks."""
         with ThreadPoolExecutor(self._limits.at_once) as pool:
             sent = [
-                pool.submit(self._objects.put, _aside(name, part), content)
+                pool.submit(self._objects.put, aside_of(name, part), content)
                 for (name, part), content in change.items()
             ]
             try:
@@ -242,6 +241,7 @@ class _Session:
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
+        self._require(ASIDE, {aside_of(*each): size for each, size in _sizes(change).items()})
 
     def _precede(self, release: Release, change: Change) -> None:
         """Put an empty version before the first one of each new partition of a table that readers know."""
@@ -265,9 +265,8 @@ class _Session:
             self._note(planned=planned, busy=self._now())
             if self._commit(at, moment - ahead // 2):
                 self._register = msgspec.structs.replace(self._register, held=planned)
-                time.sleep(
-                    max(0, min(moment - self._now(), ahead + SET_BACK)) / MICROS
-                )  # who reads next is to see it
+                # Who reads next is to see it.
+                time.sleep(max(0, min(moment - self._now(), ahead + SET_BACK)) / MICROS)
                 return
             event("publish.store.late", at=at, ahead=ahead / MICROS)
             # A reader who began after that moment could see some of its tables as they were.
@@ -288,13 +287,18 @@ class _Session:
 
     def _copy(self, change: Change, at: str) -> None:
         with ThreadPoolExecutor(self._limits.at_once) as pool:
-            names = {_aside(name, part): object_of(name, part, at) for name, part in change}
+            names = {aside_of(name, part): object_of(name, part, at) for name, part in change}
             list(pool.map(self._objects.copy, names.keys(), names.values()))
-        sizes = {
-            (name, part): len(each) if isinstance(each, bytes) else each.stat().st_size
-            for (name, part), each in change.items()
-        }
-        self._listing.sizes |= {object_of(name, part, at): size for (name, part), size in sizes.items()}
+        sizes = {object_of(*each, at): size for each, size in _sizes(change).items()}
+        self._require(VERSIONS, sizes)
+        self._listing.sizes |= sizes
+
+    def _require(self, below: str, sizes: Mapping[str, int]) -> None:
+        """TargetError where the store lacks what it has said to have taken: that would end every query."""
+        there = self._objects.sizes(below)
+        for path, size in sizes.items():
+            if there.get(path) != size:
+                raise TargetError(f"it has said that it holds {path}, and has not, or not all of it")
 
     def _put(self, path: str, content: bytes) -> None:
         self._objects.put(path, content)
@@ -333,8 +337,10 @@ def _planned(
     return Held(release.version, at, tables, dict(release.shapes))
 
 
-def _aside(name: str, part: str) -> str:
-    return f"{ASIDE}/{name}.{part}.parquet"
+def _sizes(change: Change) -> dict[tuple[str, str], int]:
+    return {
+        name: len(each) if isinstance(each, bytes) else each.stat().st_size for name, each in change.items()
+    }
 
 
 def _empty(arrow: pa.Schema) -> bytes:
