@@ -575,6 +575,26 @@ def test_what_is_forgotten_leaves_no_trace(home: Sightglass, database: Database,
     assert [(False,)] == database.ask("SELECT is_vacuum_due FROM etl.published")
 
 
+def test_who_is_forgotten_is_not_named_in_what_was_refused_either(
+    home: Sightglass, database: Database
+) -> None:
+    """The beginning of a record that is too large keeps its id: by its content alone it is another row."""
+    ((user,),) = table(home.home, "SELECT min(user_id) FROM cogniac.detections WHERE user_id LIKE '%@%'")
+    refused = (
+        f"'q' AS quarantine_id, '{user} and more' AS record, 'beginning' AS encoding, 'record' AS kind, "
+        "'cogniac' AS source, 'detections' AS stream, '' AS partition, 'large' AS reason, '$' AS path, "
+        "'r1' AS run_id, '{}' AS context, 'open' AS state, now() AS seen_at"
+    )
+    change(home, 1, f"INSERT INTO etl.quarantine BY NAME SELECT {refused}")
+    published = home("publish", "--force")
+    known = database.ask("SELECT record FROM etl.quarantine")
+    forgot = home("forget", "--user", user)
+
+    assert (0, [(f"{user} and more",)], 0) == (published.code, known, forgot.code)
+    assert {} == differing(home, database)
+    assert [] == files_with(database, user)
+
+
 def test_the_extra_is_missed_before_anything_is_asked(home: Sightglass, served: Plant) -> None:
     """Exit code 2 and a line that names it; so does an address that is none, which is not shown."""
     (home.folder / "adbc_driver_postgresql.py").write_text("raise ImportError(name='adbc_driver_postgresql')")

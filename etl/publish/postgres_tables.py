@@ -52,8 +52,6 @@ class Place:
     """Empty where rows are known by nothing."""
     comments: Sequence[str]
     """The statements that say what table and columns mean."""
-    small: Sequence[str] = ()
-    """The columns that tell whether a row is as it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ class Bounds:
 def place_of(table: Table) -> Place:
     """Return a declared table as it is to be here."""
     columns = {name: KINDS[column.type] for name, column in table.columns.items()}
-    return Place(table.qualified, columns, table.key, [*table.comments()], table.small)
+    return Place(table.qualified, columns, table.key, [*table.comments()])
 
 
 def word_of(kind: pa.DataType) -> str:
@@ -189,10 +187,13 @@ def _condition(by_month: str, each: Bounds) -> str:
 
 
 def _alike(place: Place) -> Iterator[str]:
-    """Yield the conditions that a stored row is as the one that has come with its key."""
-    for name in place.small:
+    """Yield the conditions that a stored row is as the one that has come with its key.
+
+    In large columns too: what somebody is forgotten in may differ by one of them alone.
+    """
+    for name, kind in place.columns.items():
         if name not in place.key:
-            cast = "::text" if place.columns[name] == "json" else ""
+            cast = "::text" if kind == "json" else ""
             sides = (f"{each}.{quote(name)}{cast}" for each in ("stored", INCOMING))
             yield " IS NOT DISTINCT FROM ".join(sides)
 
