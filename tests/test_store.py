@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Plant, Sightglass, serving, table
+from support.kills import started
 from support.publish_kills import copy, held, seen
 from support.readers import duckdb_of
 from support.s3 import SECRET, Store
@@ -111,6 +112,12 @@ for name in ("read", "has", "put", "put_if", "copy", "copy_within", "sizes", "de
 lake = Lake(home)
 put(release_of(lake, DECLARED, lake.newest(), settings_of(home)))
 """
+
+ON_A_FULL_DISK = """
+import resource
+from etl import cli
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+cli.main()"""
 
 
 def endpoint_of(variables: dict[str, str]) -> str:
@@ -457,6 +464,23 @@ def test_a_store_that_fails_does_so_alone(plant: Plant, tmp_path: Path, status: 
     assert f"{URL} keeps the version that it has, the next run tries again: {says}" in lines[0]
     assert not any(each in bad.err for each in (SECRET, "Traceback", "Signature", "Debug"))
     assert seen(sightglass.home) == found
+
+
+def test_a_full_disk_here_leaves_nothing_half_made(plant: Plant, tmp_path: Path) -> None:
+    """Neither the `bi.duckdb` that is made for the store nor its log; the next publish puts it."""
+    with served_store() as (served, variables):
+        sightglass = Sightglass(tmp_path, plant.cogniac_login)
+        assert 0 == sightglass("run").code
+        before = sorted(path.name for path in sightglass.home.iterdir())
+        there = Sightglass(tmp_path, {**plant.cogniac_login, **variables})
+        with started(there, ON_A_FULL_DISK, "publish") as process:
+            _, said = process.communicate(timeout=100)
+        left = sorted(path.name for path in sightglass.home.iterdir())
+        again = there("publish")
+
+    assert (4, True) == (process.returncode, f"{URL} keeps the version that it has" in said)
+    assert sorted([*before, "warehouse.id"]) == left
+    assert (0, True) == (again.code, f"{UNDER}bi.duckdb" in served.objects)
 
 
 def test_a_store_that_is_slow_fails_in_time(store: Store, tmp_path: Path) -> None:

@@ -60,9 +60,8 @@ def write_bi(settings: Settings) -> bool:
         make_bi(aside, settings.home, prefix, settings.time_zone)
         aside.rename(path)
     except (*UNWRITTEN, OSError) as error:
-        for left in (aside, aside.with_name(f"{aside.name}.wal")):
-            with suppress(OSError):
-                left.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
         what = first_line(error)
         if isinstance(error, OSError):
             what = f"{reason(error)}; {remedy(error)}"
@@ -81,9 +80,20 @@ def digest_of(prefix: str, zone: str, home: Path) -> str:
 def make_bi(path: Path, home: Path, prefix: str, zone: str) -> None:
     """Make a file of views that read the lake under a prefix, and have the days of a time zone.
 
-    Raises one of UNWRITTEN or OSError.
+    Raises one of UNWRITTEN or OSError, and leaves nothing then.
     """
     path.unlink(missing_ok=True)
+    try:
+        _make_bi(path, home, prefix, zone)
+        protect(path)
+    except BaseException:
+        for left in (path, *changes(path)):
+            with suppress(OSError):
+                left.unlink()
+        raise
+
+
+def _make_bi(path: Path, home: Path, prefix: str, zone: str) -> None:
     with closing(duckdb.connect()) as connection:
         if prefix != str(home):
             _show(connection, home, prefix)
@@ -95,7 +105,6 @@ def make_bi(path: Path, home: Path, prefix: str, zone: str) -> None:
         connection.execute(";\n".join([*begin, *definitions(prefix, zone, home), "COMMIT"]))
         connection.execute("USE memory")
         connection.execute("DETACH bi")
-    protect(path)
 
 
 def remove_bi(settings: Settings) -> None:
