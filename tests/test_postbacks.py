@@ -126,6 +126,17 @@ def test_a_post_that_comes_again_is_one_row(sightglass: Sightglass) -> None:
     }
 
 
+def test_a_post_is_counted_as_inserted(sightglass: Sightglass) -> None:
+    """Once, however many subjects it names: a record is new where its rows are."""
+    posted(sightglass.home, post("m1", ("dog", 0.75, AT), ("cat", 0.5, AT)), post("m2", ("dog", 0.75, AT)))
+    ran = sightglass("run", "--json")
+
+    (stream,) = [each for each in ran.report["streams"] if each["stream"] == "postbacks"]
+    assert {"fetched": 2, "inserted": 2, "updated": 0, "unchanged": 0} == {
+        name: stream[name] for name in ("fetched", "inserted", "updated", "unchanged")
+    }
+
+
 def test_polling_confirms_what_was_posted(plant: Plant, sightglass: Sightglass) -> None:
     """What it shows then or later is confirmed, what is no more supersedes, what it never shows is a gap."""
     sightglass("run")

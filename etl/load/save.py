@@ -117,13 +117,15 @@ def _statements(batch: Batch, kinds: set[str]) -> Iterator[str]:
         INSERT INTO changes
         SELECT
             {RECORD if batch.versions else "first_record"},
-            {"kind = 'inserted'" if _stands_for(batch.table) else "false"}
+            {"kind = 'inserted'" if _stands_for(batch) else "false"}
         FROM outcome WHERE kind IN ('inserted', 'changed') AND {WHOLE}"""
 
 
-def _stands_for(table: Table) -> bool:
-    """Whether a row of the table stands for a whole record."""
-    return table.declared.at == ROOT
+def _stands_for(batch: Batch) -> bool:
+    """Whether a row of the table stands for a whole record; where no table has such rows, each does."""
+    own = batch.source.of_stream(batch.table.declared.stream)
+    whole = [table for table in own if table.declared.at == ROOT]
+    return batch.table in whole or not whole
 
 
 def _outcome(batch: Batch, some: str) -> str:
