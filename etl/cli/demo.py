@@ -23,7 +23,7 @@ from etl.cli.report import pictures_of, write_page
 from etl.cli.run import say
 from etl.config import Settings
 from etl.errors import ConfigError, EnvironmentFaultError, worst
-from etl.inbox.segment import FOLDER, OPEN
+from etl.inbox.reader import Inbox
 from etl.pipeline.run import Report, run
 from etl.process import command_name, own_command
 from etl.publish.bi import open_bi
@@ -152,10 +152,10 @@ def _listening(folder: Path) -> Iterator[str]:
 def _wait_for_inbox(folder: Path) -> None:
     """Wait until all is in finished files, which alone a run reads.
 
-    A listener appends to one for a second at most; a file that it has ready for the next posts stays open.
+    A listener appends to one for a second at most.
     """
-    until = time.monotonic() + INBOX_SECONDS
-    while any((folder / FOLDER).glob(f"*{OPEN}")) and time.monotonic() < until:
+    until, inbox = time.monotonic() + INBOX_SECONDS, Inbox(folder)
+    while inbox.written_now() and time.monotonic() < until:
         time.sleep(0.05)  # the listener works by its own clock, and tells nobody
 
 

@@ -6,7 +6,20 @@ from typing import NamedTuple
 
 from etl.errors import EnvironmentFaultError
 from etl.files import remedy, sync
-from etl.inbox.segment import CLOSED, DAMAGED, FOLDER, FORMAT, LEFT, OPEN, Entry, Head, Line, Seal, decode
+from etl.inbox.segment import (
+    ASIDE,
+    CLOSED,
+    DAMAGED,
+    FOLDER,
+    FORMAT,
+    LEFT,
+    OPEN,
+    Entry,
+    Head,
+    Line,
+    Seal,
+    decode,
+)
 
 
 class Contents(NamedTuple):
@@ -110,6 +123,27 @@ class Inbox:
             raise _unusable(self.folder, error) from error
         taken = [_taken_over(path) if path.suffix == OPEN else path for path in found]
         return [Segment(path) for path in taken if path and path.suffix in (CLOSED, LEFT)]
+
+    def written_now(self) -> list[Path]:
+        """Return the segments that listeners have posts in and still write to, for a second or so."""
+        return [path for path in self.folder.glob(f"*{OPEN}") if _is_begun(path)]
+
+    def clear(self) -> None:
+        """Remove what a kill has left beside its name; OSError where it cannot be.
+
+        Only for who holds the warehouse: nobody else writes so.
+        """
+        for path in self.folder.glob(f"*{ASIDE}"):
+            path.unlink(missing_ok=True)
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether a segment holds anything: one that is made ready is full of zeros."""
+    try:
+        with path.open("rb") as file:
+            return file.read(1) not in (b"", b"\0")
+    except FileNotFoundError:
+        return False
 
 
 def _taken_over(path: Path) -> Path | None:

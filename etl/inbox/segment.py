@@ -7,6 +7,8 @@ FOLDER = "inbox"
 FORMAT = 1
 """Of the lines; a reader refuses what a newer version wrote."""
 OPEN, CLOSED, LEFT, DAMAGED = ".open", ".closed", ".left", ".damaged"
+ASIDE = ".part"
+"""What is written beside the name that it is to have: where nobody is at it, a kill has left it."""
 
 DIGITS = 16
 """Of a checksum: XXH3 of 64 bits, hexadecimal."""

@@ -21,7 +21,7 @@ import xxhash
 
 from etl import __version__
 from etl.files import make_private, sync
-from etl.inbox.segment import CLOSED, FOLDER, FORMAT, OPEN, Entry, Head, Seal, encode
+from etl.inbox.segment import ASIDE, CLOSED, FOLDER, FORMAT, OPEN, Entry, Head, Seal, encode
 
 MOST_BYTES = 4 * 2**20
 """Of a segment, beyond which the next one is begun."""
@@ -243,7 +243,7 @@ def give_back(home: Path, posts: Sequence[Post]) -> None:
     digest = xxhash.xxh3_64_hexdigest(b"".join(msgspec.json.encode(each) for each in posts))
     make_private(home / FOLDER)
     path = home / FOLDER / f"{posts[0].received_at:016}-{digest[:12]}{CLOSED}"
-    aside = path.with_suffix(".part")
+    aside = path.with_suffix(ASIDE)
     entries = [encode(Entry(f"{path.stem}-{number:06}", *post)) for number, post in enumerate(posts, 1)]
     aside.touch(mode=0o600)
     aside.write_bytes(b"".join([encode(Head(FORMAT, __version__)), *entries, encode(Seal(len(posts)))]))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ from etl.errors import EnvironmentFaultError
 from etl.extract.forgotten import GONE, Forgotten, Members
 from etl.files import reason, remedy, sync
 from etl.inbox.reader import Inbox
-from etl.inbox.segment import CLOSED, DAMAGED, LEFT, OPEN, Entry, Line, Seal, decode, encode
+from etl.inbox.segment import ASIDE, CLOSED, DAMAGED, LEFT, OPEN, Entry, Line, Seal, decode, encode
 from etl.values import UNREADABLE
 
 MOST_SECONDS = 10.0
@@ -24,22 +25,20 @@ def forget_posts(
     inbox = Inbox(home)
     if not inbox.folder.is_dir():
         return 0, []
-    if writes:
-        _wait(inbox)
     count, left = 0, list[str]()
-    for path in sorted(inbox.folder.iterdir()):
-        if path.suffix not in (CLOSED, LEFT, DAMAGED, OPEN):
-            continue
-        try:
-            changed, is_whole = _rewritten(path, forgotten, own, writes=writes and path.suffix != OPEN)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise EnvironmentFaultError(
-                f"cannot write the inbox: {reason(error)}; {remedy(error)}"
-            ) from error
-        count += changed
-        left += [] if is_whole else [str(path)]
+    try:
+        if writes:
+            _wait(inbox)
+            inbox.clear()
+        for path in sorted(inbox.folder.iterdir()):
+            if path.suffix not in (CLOSED, LEFT, DAMAGED, OPEN):
+                continue
+            with suppress(FileNotFoundError):
+                changed, is_whole = _rewritten(path, forgotten, own, writes=writes and path.suffix != OPEN)
+                count += changed
+                left += [] if is_whole else [str(path)]
+    except OSError as error:
+        raise EnvironmentFaultError(f"cannot write the inbox: {reason(error)}; {remedy(error)}") from error
     return count, left
 
 
@@ -49,7 +48,7 @@ def _wait(
     """Wait until the segments that listeners write to now are finished: they are within a second or so."""
     inbox.finished()
     ends_at = clock() + MOST_SECONDS
-    unfinished = [path for path in inbox.folder.iterdir() if path.suffix == OPEN]
+    unfinished = inbox.written_now()
     while any(path.exists() for path in unfinished):
         if clock() > ends_at:
             raise EnvironmentFaultError(
@@ -70,7 +69,7 @@ def _rewritten(path: Path, forgotten: Forgotten, own: Members, *, writes: bool) 
     if changed and writes:
         left = [line for line in made if line is not None and not isinstance(line, Seal)]
         entries = sum(isinstance(line, Entry) for line in left) + _lost(path, read)
-        aside = path.with_suffix(".part")
+        aside = path.with_suffix(ASIDE)
         aside.touch(mode=0o600)
         aside.write_bytes(b"".join(map(encode, [*left, Seal(entries)])))
         sync(aside)
