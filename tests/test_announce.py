@@ -150,30 +150,44 @@ def test_the_heartbeat_service_is_asked_after_each_run(plant: Plant, cogniac: Si
     assert [f"/{UUID}?rid=1", f"/{UUID}/fail?rid=1"] == [path for path, _ in service.asked]
 
 
-def test_a_run_beside_another_pings_nobody(plant: Plant, cogniac: Sightglass) -> None:
-    """It did nothing, which is neither well nor a failure."""
+def test_a_run_beside_another_tells_nobody(plant: Plant, cogniac: Sightglass) -> None:
+    """It did nothing, which is neither well nor a failure; metrics stay those of the last run."""
+    path = cogniac.folder / "sightglass.prom"
+    assert 0 == cogniac("run", SIGHTGLASS_METRICS_FILE=str(path)).code
+    before = path.read_bytes()
     reached = plant.cogniac.fault = Script(Rule(path="/detections$", times=100, answer=Hang()))
     with serving() as service, cogniac.start("run") as process:
         while not reached.acted[0]:
             assert process.poll() is None
-        beside = cogniac("run", SIGHTGLASS_PING_URL=f"{service.url}/{UUID}")
+        beside = cogniac(
+            "run",
+            SIGHTGLASS_PING_URL=f"{service.url}/{UUID}",
+            SIGHTGLASS_METRICS_FILE=str(path),
+            OTEL_EXPORTER_OTLP_ENDPOINT=service.url,
+        )
         process.kill()
 
-    assert (75, []) == (beside.code, service.asked)
+    assert (75, [], before) == (beside.code, service.asked, path.read_bytes())
 
 
 def test_a_heartbeat_service_that_answers_ill_or_never_is_told_without_its_address(
     cogniac: Sightglass,
 ) -> None:
     """The run is what it was; whoever knows the address could ask it too."""
-    with serving(status=503) as service, serving(holds=threading.Event()) as silent:
+    with (
+        serving(status=503) as service,
+        serving(status=301) as moved,
+        serving(holds=threading.Event()) as silent,
+    ):
         ill = cogniac("run", SIGHTGLASS_PING_URL=f"{service.url}/{UUID}")
+        elsewhere = cogniac("run", SIGHTGLASS_PING_URL=f"{moved.url}/{UUID}")
         never = cogniac("run", SIGHTGLASS_PING_URL=f"{silent.url}/{UUID}")
 
     said = "sightglass: SIGHTGLASS_PING_URL, 127.0.0.1: "
     assert (0, f"{said}answered 503") == (ill.code, ill.err.splitlines()[-1])
+    assert (0, f"{said}answered 301") == (elsewhere.code, elsewhere.err.splitlines()[-1])
     assert (0, f"{said}no answer in 5 seconds") == (never.code, never.err.splitlines()[-1])
-    assert [] == [ran for ran in (ill, never) if UUID in ran.err]
+    assert [] == [ran for ran in (ill, elsewhere, never) if UUID in ran.err]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from etl.errors import OK, BusyError
+from etl.errors import OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Outcome:
 
     @property
     def is_failure(self) -> bool:
-        """Whether somebody should know of it; a run that found another one at work has nothing to tell."""
-        return self.exit_code not in (OK, BusyError.exit_code)
+        """Whether somebody should see to it."""
+        return self.exit_code != OK
 
     @property
     def seconds(self) -> float:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from etl.config import Settings
-from etl.errors import SightglassError, code_of
+from etl.errors import BusyError, SightglassError, code_of
 from etl.notify import NotTold, Outcome
 from etl.notify.failure_command import start_command
 from etl.notify.metrics import check_metrics, write_metrics
@@ -55,13 +55,18 @@ def announcing(settings: Settings, warn: Callable[[str], None]) -> Iterator[Anno
 
 
 def _announce(settings: Settings, outcome: Outcome, warn: Callable[[str], None]) -> None:
-    """Tell all that are to be told; who cannot be is named."""
+    """Tell all that are to be told; who cannot be is named.
+
+    Nobody is told of a run that found another one at work: it did nothing.
+    """
+    if outcome.exit_code == BusyError.exit_code:
+        return
     ways: list[Callable[[], None]] = []
     if settings.metrics_file:
         ways.append(lambda: write_metrics(settings, outcome))
     if settings.on_failure and outcome.is_failure:
         ways.append(lambda: start_command(settings.on_failure, outcome, _without_secrets(settings)))
-    if settings.ping_url and (outcome.is_failure or not outcome.exit_code):
+    if settings.ping_url:
         ways.append(lambda: ping(settings.ping_url, outcome))
     if are_wanted(os.environ):
         ways.append(lambda: send_traces(outcome))

@@ -10,7 +10,8 @@ SECONDS = 5.0
 """How long it may take in all."""
 FAIL = "/fail"
 """What is added to the path after a run that went wrong, as healthchecks.io and its like have it."""
-LEAST_ERROR = 400
+LEAST_ILL = 300
+"""Of the statuses of answers: a redirection, which is not followed, has rung nobody."""
 
 
 def ping(address: Secret, outcome: Outcome, seconds: float = SECONDS) -> None:
@@ -36,7 +37,7 @@ def _asked(address: str, seconds: float) -> str:
 
     try:
         with httpx.stream("GET", address, timeout=seconds) as response:
-            return f"answered {response.status_code}" if response.status_code >= LEAST_ERROR else ""
+            return f"answered {response.status_code}" if response.status_code >= LEAST_ILL else ""
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         return type(error).__name__
     except ImportError:  # the environment names a proxy that speaks SOCKS
