@@ -6,10 +6,12 @@ from typing import Any
 
 import duckdb
 import pytest
-from conftest import Plant, Sightglass, all_rows, rows
+from conftest import Plant, Sightglass, all_rows, in_order, rows, table
 from support.kills import AT_A_COMMIT, AT_A_STATEMENT, Moment, at_a_call, content, died, place
 from support.posts import AT, post, posted
 from support.tables import Dump, differing, everything
+
+from etl.inbox.writer import MOST_BYTES
 
 LITTLE = {"applications": 2, "records": 60}
 BOOKS = ("etl.runs", "etl.run_streams", "etl.log")
@@ -188,6 +190,23 @@ def test_what_was_posted_goes_back_to_the_inbox(plant: Plant, tmp_path: Path) ->
     assert [each["quarantine_id"] for each in refused] == [
         each["quarantine_id"] for each in all_rows(sightglass.home)["etl.quarantine"]
     ]
+
+
+def test_many_posts_go_back_to_the_inbox_in_files_of_the_usual_size(plant: Plant, tmp_path: Path) -> None:
+    """A run holds one of them in memory, however many posts were undone; all are loaded again."""
+    sightglass = Sightglass(tmp_path, plant.cogniac_login)
+    large = {"pad": "x" * (MOST_BYTES // 2)}
+    bodies = [{**post(f"m{number}", ("dog", 0.9, AT)), **large} for number in range(5)]
+    posted(sightglass.home, *bodies)
+    sightglass("run")
+    ((run_id,),) = table(sightglass.home, "SELECT run_id FROM etl.runs")
+    before = in_order(rows(sightglass.home, "cogniac.postbacks"))
+    ran = sightglass("undo", run_id, "--json")
+    sizes = [path.stat().st_size for path in (sightglass.home / "inbox").iterdir()]
+    sightglass("run")
+
+    assert (0, 5, 5, True) == (ran.code, ran.report["posts"], len(sizes), max(sizes) < MOST_BYTES)
+    assert before == in_order(rows(sightglass.home, "cogniac.postbacks"))
 
 
 def test_a_lost_word_of_what_was_undone_is_written_again(

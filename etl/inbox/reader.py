@@ -129,12 +129,15 @@ class Inbox:
         return [path for path in self.folder.glob(f"*{OPEN}") if _is_begun(path)]
 
     def clear(self) -> None:
-        """Remove what a kill has left beside its name; OSError where it cannot be.
+        """Remove what a kill has left beside its name; EnvironmentFaultError where it cannot be.
 
         Only for who holds the warehouse: nobody else writes so.
         """
         for path in self.folder.glob(f"*{ASIDE}"):
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise _unusable(path, error) from error
 
 
 def _is_begun(path: Path) -> bool:

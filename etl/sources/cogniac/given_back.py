@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from etl.extract.stream import Page, as_received
-from etl.inbox.writer import Post
+from etl.inbox.writer import MOST_BYTES, Post
 from etl.inbox.writer import give_back as write
 from etl.sources.cogniac.postbacks import STREAM, Envelope
 from etl.values import UNREADABLE, micros_of
@@ -19,12 +19,19 @@ TYPE = "application/json"
 def give_back(home: Path, pages: Iterable[Page]) -> int:
     """Put into the inbox what was posted among these records; how many posts.
 
-    OSError where they cannot be written.
+    In segments no larger than those of a listener: a run holds one at a time. OSError where they cannot be
+    written.
     """
-    posts = [post for page in pages if page.stream == STREAM for post in _posts(page)]
-    if posts:
-        write(home, posts)
-    return len(posts)
+    count, size, some = 0, 0, list[Post]()
+    for post in (post for page in pages if page.stream == STREAM for post in _posts(page)):
+        if some and size + len(post.body) > MOST_BYTES:
+            write(home, some)
+            size, some = 0, []
+        count, size = count + 1, size + len(post.body)
+        some.append(post)
+    if some:
+        write(home, some)
+    return count
 
 
 def _posts(page: Page) -> Iterator[Post]:

@@ -49,6 +49,7 @@ class Postbacks:
         try:
             for segment in self._moved:
                 segment.delete()
+            self._inbox.clear()
         except EnvironmentFaultError as error:
             self._damaged.append(str(error))
             self._is_told = False
