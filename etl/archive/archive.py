@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from io import FileIO
-from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from uuid import uuid4
 
 from etl.archive.bucket import SCHEMES, Bucket
 from etl.archive.kinds import HEAD, kind_of, sent_instead
 from etl.archive.limits import ArchiveFaultError, ArchiveLimitError, Pace, Room, TimeLimit
-from etl.archive.places import Folder, Place, clear, writing
+from etl.archive.places import Folder, Place, claim, clear, writing
 from etl.config import Settings
 from etl.errors import ClientError, ConfigError, SourceError
 from etl.extract.stream import RequestStats
@@ -76,7 +76,6 @@ class Archive:
         self._room = Room(settings.archive_disk, place.used)
         self._pace = Pace(settings.archive_rate)
         self._time = TimeLimit(settings.archive_minutes)
-        self._numbers = count()
         self._opening = Lock()
         self._is_open = False
         self._failed = Counter[str]()
@@ -144,7 +143,7 @@ class Archive:
                     make_private(incoming)
                     clear(incoming)
                 self._is_open = True
-        draft = Draft(incoming / f"{next(self._numbers)}.part", self._room, self._pace.spend)
+        draft = Draft(incoming / f"{uuid4().hex}.part", self._room, self._pace.spend)
         try:
             yield draft
         finally:
@@ -173,6 +172,7 @@ class Draft:
         with writing(self.path.parent):
             if self._file is None:
                 self._file = FileIO(self.path, "xb", opener=_private)
+                claim(self._file)
             self._file.seek(0)
             self._file.truncate()
 

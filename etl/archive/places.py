@@ -1,9 +1,11 @@
 """Where archived files are: a folder of this machine, or an object store."""
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
+from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
@@ -99,11 +101,32 @@ def writing(folder: Path, undo: Callable[[], None] = lambda: None) -> Iterator[N
         ) from error
 
 
+def claim(file: FileIO) -> None:
+    """Let others see that a file which is being received is not left by a run that was killed."""
+    with suppress(OSError):  # some file systems have no locks
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
 def clear(incoming: Path) -> None:
-    """Remove what a run that was killed has left."""
+    """Remove what a run that was killed has left.
+
+    Another run may be at work there: of another machine, whose warehouse has the same path.
+    """
     with suppress(OSError):
         for path in incoming.iterdir():
-            path.unlink()
+            if not _is_claimed(path):
+                path.unlink(missing_ok=True)
+
+
+def _is_claimed(path: Path) -> bool:
+    try:
+        with FileIO(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _sizes(folder: Path) -> Iterator[int]:
@@ -115,7 +138,14 @@ def _sizes(folder: Path) -> Iterator[int]:
     with found:
         for each in found:
             if each.is_dir(follow_symlinks=False):
-                yield from _sizes(Path(each.path))
+                if _is_readable(each):
+                    yield from _sizes(Path(each.path))
             else:
                 with suppress(FileNotFoundError):
                     yield each.stat().st_size
+
+
+def _is_readable(folder: os.DirEntry[str]) -> bool:
+    """Whether to look into a folder; that of another user who lets nobody in holds nothing of ours."""
+    is_ours = folder.stat(follow_symlinks=False).st_uid == os.geteuid()
+    return is_ours or os.access(folder.path, os.R_OK | os.X_OK)
