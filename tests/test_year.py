@@ -19,6 +19,7 @@ from support.variants import differing as differing_of_neurons
 from support.variants import stored
 from support.year import SETTINGS, START, Figures, Year
 
+from etl.archive.archive import place_of
 from etl.demo.cogniac.simulator import ApiVariant, CogniacSimulator, CogniacSize
 from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize, NeuronsVariant
 from etl.demo.script import FOREVER, Answer, Clock, CutOff, Reset, Rule
@@ -170,7 +171,7 @@ def restore(year: Year) -> None:
     publish_again(year.settings, year.now(), force=True)
     for each in year.forgotten:
         back = holding(year.home, each)
-        again = forget(year.settings, "medium", each, year.now)
+        again = forget(year.settings, "medium", each, year.now, place_of(year.settings))
 
         assert (True, 0, []) == (bool(back), again.exit_code, holding(year.home, each))
     year.run()
@@ -179,7 +180,7 @@ def restore(year: Year) -> None:
 def forget_one(year: Year) -> None:
     """One medium is forgotten that Cogniac goes on to show."""
     year.forgotten.append(year.known_alone())
-    found = forget(year.settings, "medium", year.forgotten[-1], year.now)
+    found = forget(year.settings, "medium", year.forgotten[-1], year.now, place_of(year.settings))
 
     assert (0, []) == (found.exit_code, holding(year.home, year.forgotten[-1]))
     year.run()

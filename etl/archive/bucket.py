@@ -66,6 +66,19 @@ class Bucket:
             return None
         return self._asked(lambda: bytes(self._obstore.get(self._store, path).bytes()))
 
+    def remove(self, path: str) -> bool:
+        """Remove an object; False where there is none."""
+        if self._size(path) is None:
+            return False
+        self._asked(lambda: self._obstore.delete(self._store, path))
+        if self._size(path) is not None:
+            raise ArchiveFaultError(f"the archive {self._url} has kept {path}, which was to be removed")
+        return True
+
+    def name_of(self, path: str) -> str:
+        """Return how people find an object."""
+        return f"{self._url.rstrip('/')}/{path}"
+
     def _size(self, path: str) -> int | None:
         try:
             return self._asked(lambda: int(self._obstore.head(self._store, path)["size"]))

@@ -36,6 +36,12 @@ class Place(Protocol):
     def read(self, path: str, most: int) -> bytes | None:
         """Return a file; None where there is none, or a larger one."""
 
+    def remove(self, path: str) -> bool:
+        """Remove a file for good; False where there is none."""
+
+    def name_of(self, path: str) -> str:
+        """Return how people find a file."""
+
 
 class Folder:
     """A folder of this machine, for the owner alone."""
@@ -78,6 +84,20 @@ class Folder:
             return found.read_bytes()
         except OSError:
             return None
+
+    def remove(self, path: str) -> bool:
+        """Remove a file for good; False where there is none."""
+        with writing(self.root):
+            try:
+                (self.root / path).unlink()
+                sync((self.root / path).parent)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+            return True
+
+    def name_of(self, path: str) -> str:
+        """Return how people find a file."""
+        return str(self.root / path)
 
     @contextmanager
     def _looking(self) -> Iterator[None]:

@@ -22,6 +22,7 @@ from etl.load.completing import FORMER
 from etl.load.forgetting import Wish, copy_without, is_known, renamed_refusals
 from etl.load.run_store import RunStore
 from etl.load.warehouse import NAME, Warehouse, opened
+from etl.pipeline.forget_files import ArchivePlace, forget_files
 from etl.pipeline.forget_posts import forget_posts
 from etl.pipeline.forget_search import still_holding
 from etl.pipeline.log_applier import recover
@@ -49,6 +50,8 @@ class Forgot:
     """By source, parts of the log that were written once more."""
     posts: int = 0
     """Posts in the inbox that went or are others now."""
+    files: int = 0
+    """Files that were removed from the archive."""
     left: list[str] = field(default_factory=list)
     """What in the folder of the warehouse may still hold it, and must be seen to by hand."""
     log_notices: list[str] = field(default_factory=list)
@@ -56,7 +59,9 @@ class Forgot:
     exit_code: int = OK
 
 
-def forget(settings: Settings, kind: Kind, text: str, now: Callable[[], datetime]) -> Forgot:
+def forget(
+    settings: Settings, kind: Kind, text: str, now: Callable[[], datetime], archive: ArchivePlace
+) -> Forgot:
     """Forget one; ConfigError where nothing knows it, or knows it as something else."""
     home, report = settings.home, Forgot(kind)
     if not (home / NAME).exists():
@@ -79,6 +84,11 @@ def forget(settings: Settings, kind: Kind, text: str, now: Callable[[], datetime
         store.remember(home, one)
         report.posts, report.left = forget_posts(home, one, own)
         searched.rewrite(logs, report)
+        if kind == "medium":
+            with _open(settings) as warehouse:
+                is_again = known.knows(kind, text)
+                report.files, left = forget_files(warehouse, text, archive, is_again=is_again)
+                report.left += left
         _make(settings, Wish(one, text, searched.hashes), report)
         bring_in(home, home / ASIDE, fewer=True)
         _publish(settings, report)
