@@ -131,6 +131,20 @@ def test_an_inbox_that_cannot_be_emptied_holds_up_nothing(plant: Plant, sightgla
     assert 0 < sum(row["updated_at"] > AT * 1_000_000 for row in rows(bound.home, "cogniac.results"))
 
 
+@pytest.mark.parametrize("ending", ["open", "closed", "left"])
+def test_a_file_that_cannot_be_read_holds_up_no_other_posts(sightglass: Sightglass, ending: str) -> None:
+    """As one of another user, who has listened once; what is wrong is named by each run."""
+    path = sightglass.home / "inbox" / f"0000000000000001-a.{ending}"
+    path.mkdir(parents=True)
+    posted(sightglass.home, post("m1", ("dog", 0.9, AT)))
+    first, second = sightglass("run"), sightglass("run")
+
+    said = f"cogniac postbacks failed: cannot read the inbox {path}: Is a directory; move away what stands in"
+    assert (3, 3, True, True) == (first.code, second.code, said in first.err, said in second.err)
+    assert ["m1"] == [row["media_id"] for row in postbacks(sightglass.home)]
+    assert [path] == list((sightglass.home / "inbox").iterdir())
+
+
 def test_posts_are_looked_for_though_the_inbox_is_gone(sightglass: Sightglass) -> None:
     """Who listens no more, or has restored the warehouse alone, is told what is missing all the same."""
     posted(sightglass.home, post("m1", ("dog", 0.9, AT)), ago=timedelta(0))

@@ -36,8 +36,10 @@ class Contents(NamedTuple):
 class Segment:
     """A segment that nobody writes to any more."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fault: OSError | None = None) -> None:
+        """`fault` is why nobody can tell whether a listener writes to it: then nothing of it is read."""
         self.path = path
+        self._fault = fault
         self._is_damaged: bool | None = None
 
     @property
@@ -51,6 +53,8 @@ class Segment:
         Raises EnvironmentFaultError where it cannot be read, or was written by a newer version.
         """
         try:
+            if self._fault:
+                raise self._fault
             # Behind what was written there may be zeros, over which more was to be written.
             *lines, tail = self.path.read_bytes().rstrip(b"\0").split(b"\n")
         except OSError as error:
@@ -112,8 +116,8 @@ class Inbox:
     def finished(self) -> list[Segment]:
         """Return the segments that nobody writes to, in the order in which they were begun.
 
-        Those of listeners that died are taken over. Raises EnvironmentFaultError where the folder cannot be
-        read.
+        Those of listeners that died are taken over; one that cannot be says so when it is read. Raises
+        EnvironmentFaultError where the folder cannot be read.
         """
         try:
             found = sorted(self.folder.iterdir())
@@ -121,8 +125,8 @@ class Inbox:
             return []
         except OSError as error:
             raise _unusable(self.folder, error) from error
-        taken = [_taken_over(path) if path.suffix == OPEN else path for path in found]
-        return [Segment(path) for path in taken if path and path.suffix in (CLOSED, LEFT)]
+        taken = [_taken_over(path) if path.suffix == OPEN else Segment(path) for path in found]
+        return [each for each in taken if each and each.path.suffix in (CLOSED, LEFT, OPEN)]
 
     def written_now(self) -> list[Path]:
         """Return the segments that listeners have posts in and still write to, for a second or so."""
@@ -149,8 +153,8 @@ def _is_begun(path: Path) -> bool:
         return False
 
 
-def _taken_over(path: Path) -> Path | None:
-    """Return the new place of a segment whose listener is dead; None where it lives, or has just finished."""
+def _taken_over(path: Path) -> Segment | None:
+    """Return a segment whose listener is dead, at its new place; None where it lives, or has finished."""
     left = path.with_suffix(LEFT)
     try:
         with path.open("rb+") as file:
@@ -160,8 +164,8 @@ def _taken_over(path: Path) -> Path | None:
     except (BlockingIOError, FileNotFoundError):
         return None
     except OSError as error:
-        raise _unusable(path, error) from error
-    return left
+        return Segment(path, error)
+    return Segment(left)
 
 
 def _unusable(path: Path, error: OSError) -> EnvironmentFaultError:
