@@ -5,8 +5,10 @@ import contextlib
 import logging
 import resource
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import WeakSet
 
 import h11
 import uvicorn
@@ -20,20 +22,51 @@ SPARE_FILES = 64
 """Files that are open for other things than connections."""
 
 
+class BoundedListener(socket.socket):
+    """A socket that listens, and closes at once what connects while too much is connected.
+
+    Before anything else is done with it: who connects and does not shake hands for TLS is no connection to
+    anybody else, and takes a file all the same.
+    """
+
+    def __init__(self, listener: socket.socket, connected: WeakSet[socket.socket], most: int) -> None:
+        """Take the place of a listener; `connected` is shared by all that have this limit together."""
+        super().__init__(listener.family, listener.type, listener.proto, listener.detach())
+        self._connected = connected
+        self._most = most
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Return who has connected; BlockingIOError where nobody has, or it was closed."""
+        accepted, place = super().accept()
+        if len(self._connected) >= self._most:
+            accepted.close()
+            raise BlockingIOError
+        return _Connected(accepted, self._connected), place
+
+
+class _Connected(socket.socket):
+    """A connection that counts until it is closed."""
+
+    def __init__(self, accepted: socket.socket, connected: WeakSet[socket.socket]) -> None:
+        super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
+        self._connected = connected
+        connected.add(self)
+
+    def close(self) -> None:
+        """Close it."""
+        self._connected.discard(self)
+        super().close()
+
+
 class Connection(H11Protocol):
     """A connection on which each request must have come within a time, however slowly it comes."""
 
-    most = 0
-    """Connections at a time; those beyond are closed at once."""
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 -- as uvicorn has it
-        """Close it, where there are too many; wait for its first request."""
+        """Wait for its first request."""
         super().connection_made(transport)
-        if len(self.connections) > self.most:
-            transport.abort()
-        else:
-            self._watch()
+        self._watch()
 
     def data_received(self, data: bytes) -> None:
         """Take in what has come."""
@@ -74,7 +107,7 @@ class Server(uvicorn.Server):
     def __init__(self, app: Callable[..., Any], most: int, **more: Any) -> None:  # noqa: ANN401 -- as uvicorn has it
         config = uvicorn.Config(
             app,
-            http=type("BoundedConnection", (Connection,), {"most": most}),
+            http=Connection,
             ws="none",
             loop="asyncio",
             lifespan="off",
@@ -87,6 +120,12 @@ class Server(uvicorn.Server):
             **more,
         )
         super().__init__(config)
+        self._most = most
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer who connects to these sockets, until told to stop."""
+        connected = WeakSet[socket.socket]()
+        await super().serve([BoundedListener(each, connected, self._most) for each in sockets or []])
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from support.listening import (
 )
 
 TLS = ROOT / "tests" / "samples" / "tls"
+FEW_FILES = "import resource\nresource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))"
 NO_SERVER = "import sys\nsys.modules['uvicorn'] = None"
 
 
@@ -134,6 +136,29 @@ def test_https_with_files_of_ones_own(tmp_path: Path) -> None:
         listener.stop()
 
         assert (200, [b"x"]) == (status, [each.body for each in listener.entries()])
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_who_connects_and_says_nothing_takes_no_file_that_posts_need(tmp_path: Path, *, tls: bool) -> None:
+    """Before a handshake of TLS too: connections beyond so many are closed, and posts are stored."""
+    arguments = ("--tls-cert", str(TLS / "certificate.pem"), "--tls-key", str(TLS / "key.pem")) if tls else ()
+    with listening(tmp_path / "home", *arguments, code=FEW_FILES) as listener, ExitStack() as silent:
+        context = ssl.create_default_context(cafile=str(TLS / "certificate.pem"))
+        made = HTTPSConnection(*listener.place, context=context) if tls else listener.connect()
+        connection = silent.enter_context(closing(made))
+        connection.connect()
+        for _ in range(300):
+            silent.enter_context(socket.create_connection(listener.place))
+        codes = []
+        for _ in range(8):
+            # Two of them fill a file of the inbox.
+            connection.request("POST", "/app", b"x" * 2**21)
+            answer = connection.getresponse()
+            answer.read()
+            codes.append(answer.status)
+        listener.stop()
+
+    assert ([200] * 8, 8) == (codes, len(listener.entries()))
 
 
 def test_other_addresses_need_a_secret(tmp_path: Path) -> None:
