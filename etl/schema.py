@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 
 from etl import plugins
-from etl.declaration import Column, Declaration, Described, inherit
+from etl.declaration import ROOT, Column, Declaration, Described, inherit
 from etl.declaration_checks import check
 from etl.errors import ConfigError
 from etl.values import VERSION_TYPES, CursorKind
@@ -137,6 +137,17 @@ class Source:
     def of_stream(self, stream: str) -> list[Table]:
         """Return the tables that are cut from records of this stream."""
         return [t for t in self.tables.values() if t.declared.stream == stream and not t.declared.is_derived]
+
+    def volatile_members(self, stream: str) -> frozenset[str]:
+        """Return the members of the records of a stream in which a difference alone is no change."""
+        paths = {
+            path if table.declared.at == ROOT else path.removeprefix("/") * path.startswith("/")
+            for table in self.of_stream(stream)
+            for name, column in table.columns.items()
+            if column.volatile
+            for path in ([column.path or name] if isinstance(column.path, str) else column.path or [name])
+        }
+        return frozenset(path.removeprefix("/") for path in paths if path)
 
     def bucket_of(self, table: Table) -> str:
         """Return the name of the column whose values spread the rows of a table; empty where none does."""

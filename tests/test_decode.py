@@ -263,6 +263,19 @@ def test_refused_record_is_kept_without_signatures() -> None:
     assert 1 == len({each.fingerprint("neurons", "media") for each in found})
 
 
+def test_a_refused_record_is_the_same_where_only_what_moves_by_itself_differs() -> None:
+    """What is kept is what came; another name of the application makes another fingerprint."""
+    records = [{"application_id": 5, "name": "a", "input_queue_count": length} for length in (1, 2)]
+    raw = [json.dumps(each).encode() for each in (*records, {**records[0], "name": "b"})]
+
+    page = Page("applications", raw, {"tenant_id": "T"})
+    found = transformer().transform([page])["applications"].rejected
+
+    assert raw == [each.content for each in found]
+    one, again, other = (each.fingerprint("cogniac", "applications") for each in found)
+    assert (True, False) == (one == again, one == other)
+
+
 def test_undeclared_field_is_named_once_with_its_place() -> None:
     """Names nobody declared are remembered by the object they stand in, however often they come."""
     by = transformer()

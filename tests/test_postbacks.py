@@ -111,6 +111,20 @@ def test_what_cannot_be_read_is_quarantined_as_received(sightglass: Sightglass) 
     assert ("payload=%7B%7D",) in as_received
 
 
+def test_a_post_that_is_refused_again_is_no_news(sightglass: Sightglass) -> None:
+    """When it came is not what was posted: it is in quarantine once, and turns the exit code once."""
+    bad: tuple[str | Row, ...] = (post("m1", ("dog", 7, AT)), "no JSON")
+    posted(sightglass.home, *bad)
+    first = sightglass("run")
+    posted(sightglass.home, *bad)
+    again = sightglass("run", "--json")
+
+    (stream,) = [each for each in again.report["streams"] if each["stream"] == "postbacks"]
+    assert (4, 0, 0) == (first.code, again.code, again.report["newly_quarantined"])
+    assert 2 == stream["quarantined"]
+    assert [(2,)] == table(sightglass.home, "SELECT count(*) FROM etl.quarantine")
+
+
 def test_a_post_that_comes_again_is_one_row(sightglass: Sightglass) -> None:
     """In one run or in two, in other spelling too; when it came first is kept."""
     said = post("m1", ("dog", 0.75, AT))

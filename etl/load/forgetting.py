@@ -308,11 +308,13 @@ def _renamed(row: Row, table: Table) -> Row:
     if row["encoding"] == BEGINNING:
         return row
     content = base64.b64decode(row["record"]) if row["encoding"] == "base64" else row["record"].encode()
-    about = json.loads(row["context"])
+    about, source = json.loads(row["context"]), schema.source(row["source"])
+    volatile = source.volatile_members(row["stream"])
     if row["kind"] == "file":
-        (whole, *_) = schema.source(row["source"]).of_stream(row["stream"])
-        about = {name: about[name] for name in whole.key}
-    refused = RejectedRecord(content, about, RecordError(row["reason"], row["path"]))
+        (whole, *_) = source.of_stream(row["stream"])
+        about, volatile = {name: about[name] for name in whole.key}, frozenset()
+    why = RecordError(row["reason"], row["path"])
+    refused = RejectedRecord(content, about, why, volatile=volatile)
     (key,) = table.key
     row[key] = refused.fingerprint(row["source"], row["stream"], row["partition"])
     return row

@@ -4,10 +4,12 @@ import base64
 import gc
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, cast
 
+import msgspec
 import pyarrow as pa
 
 from etl import schema
@@ -19,7 +21,7 @@ from etl.transform.flatten import EXTRA, RECORD, WHOLE, PlacedRecordError
 from etl.transform.pages import LARGEST_RECORD, Refuse
 from etl.transform.recognize import RecordHasher, steady
 from etl.transform.records import RecordTables
-from etl.values import canonical
+from etl.values import UNREADABLE, canonical
 
 KEPT = 2**16
 """Bytes that are stored of what is refused and too large to be stored whole."""
@@ -39,11 +41,24 @@ class RejectedRecord:
     """The row of a file; None for a record."""
     whole: str = ""
     """The digest of all of the content, where it is so large that only its beginning may be stored."""
+    volatile: frozenset[str] = frozenset()
+    """Members, of the content and of the context, that may differ though the same has come."""
 
     def fingerprint(self, *of: str) -> str:
         """Return a name that is the same whenever the same content comes by the same stream again."""
-        digest = self.whole or hashlib.sha256(self.content).hexdigest()
-        return hashlib.sha256(canonical([*of, dict(self.context), digest])).hexdigest()[:24]
+        digest = self.whole or self.digest()
+        context = {name: value for name, value in self.context.items() if name not in self.volatile}
+        return hashlib.sha256(canonical([*of, context, digest])).hexdigest()[:24]
+
+    def digest(self) -> str:
+        """Return what tells the content from others."""
+        content = self.content
+        if self.volatile:
+            with suppress(*UNREADABLE):
+                value = msgspec.json.decode(content)
+                if isinstance(value, dict) and not self.volatile.isdisjoint(value):
+                    content = canonical({name: value[name] for name in value.keys() - self.volatile})
+        return hashlib.sha256(content).hexdigest()
 
     def text(self) -> tuple[str, str]:
         """Return the content as text, and how it was made text."""
@@ -84,6 +99,7 @@ class Transformer:
         self._source = source
         self._declared = declared
         self._streams: dict[str, RecordTables] = {}
+        self._volatile = cache(declared.volatile_members)
         self._unknown: set[str] = set()
         """Undeclared fields met in files, and in records before `forget`."""
         self._no_rows: dict[str, pa.Table] = {}
@@ -138,10 +154,11 @@ class Transformer:
     def _rejected(
         self, stream: str, raw: bytes, context: Mapping[str, Any], why: RecordError
     ) -> RejectedRecord:
-        if len(raw) <= LARGEST_RECORD:
-            return RejectedRecord(self._source.redact(stream, bytes(raw)), context, why)
         stored = self._source.redact(stream, bytes(raw))
-        return RejectedRecord(stored[:KEPT], context, why, whole=hashlib.sha256(stored).hexdigest())
+        refused = RejectedRecord(stored, context, why, volatile=self._volatile(stream))
+        if len(raw) <= LARGEST_RECORD:
+            return refused
+        return replace(refused, content=stored[:KEPT], whole=refused.digest())
 
     def _files(self, stream: str, files: Sequence[File]) -> TransformResult:
         """Return the row of each file, and the rows inside the files that could be read."""
