@@ -1,4 +1,4 @@
-"""A clock that was ahead for one run, by days or years: nothing waits until true time has caught up."""
+"""A clock that was ahead for one run, by days or years, or is behind: nothing waits until it is right."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import stamina
-from conftest import rows
-from hostile import DETECTIONS, MEDIA, Answer, Hostile, Request, Said, cogniac, medium, record, serving
+from conftest import rows, table
+from hostile import DETECTIONS, MEDIA, Answer, Hostile, Request, Said, T, cogniac, medium, record, serving
 from support.hostile_listing import media, paged, routes
 
 from etl.config import load
 from etl.pipeline import run as pipeline
 from etl.pipeline.rebuild import rebuild
+from etl.pipeline.refresh import refresh, wanted
 from etl.sources import neurons, own_settings
 
 SOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -154,3 +155,23 @@ def test_a_list_without_times_is_followed_after_a_run_that_was_ahead(tmp_path: P
             found += [row["name"] for row in rows(tmp_path, "cogniac.applications")]
 
     assert ["one", "two", "three"] == found
+
+
+def test_what_is_taken_away_by_a_clock_that_is_behind_ends_no_sooner_than_it_began(tmp_path: Path) -> None:
+    """No version ends before it held: one that began after such a time held for no time at all."""
+    behind = datetime.fromtimestamp(T, UTC) + timedelta(hours=1)
+    early, late = record(0), record(1, at=T + 7_200)
+    listed = [early, late]
+    with serving(cogniac({DETECTIONS: lambda _: {"data": listed, "paging": {}}})) as server:
+        environ = {"COG_API_KEY": "a:b", "COG_URL_PREFIX": server.url, "SIGHTGLASS_HOME": str(tmp_path)}
+        settings = load(own_settings(), environ, file=Path(os.devnull))
+        pipeline.run(settings, ["cogniac"], _at(SOON), lambda _stats, _pending: None)
+        listed.clear()
+        what = wanted("cogniac.detections", None, force=True)
+        refresh(settings, what, _at(behind), lambda _stats, _pending: None)
+
+    kept = table(
+        tmp_path, "SELECT detection_id, epoch(valid_from), epoch(valid_to) FROM cogniac.detection_history"
+    )
+    held = sorted((name, began - T, ended - T) for name, began, ended in kept)
+    assert ([], [("d0", 0, 3_600), ("d1", 7_200, 7_200)]) == (rows(tmp_path, "cogniac.results"), held)
