@@ -6,7 +6,7 @@ from typing import Any
 import duckdb
 import pytest
 from conftest import Plant, Sightglass, Truth, in_order, rows, table
-from hostile import DETECTIONS, Placed, cogniac, of_cogniac, record, serving
+from hostile import DETECTIONS, Placed, T, cogniac, of_cogniac, record, serving
 from support.kills import AT_A_COMMIT, Moment, content, died, place
 from support.tables import differing, everything
 
@@ -95,6 +95,29 @@ def test_what_was_taken_away_can_come_again(shrunk: Sightglass, plant: Plant) ->
     doubled = f"SELECT 1 FROM cogniac.detection_history GROUP BY {key} HAVING count(*) > 1"  # noqa: S608
 
     assert (0, True, []) == (ran.code, holds_the_truth(shrunk, plant), read_by(shrunk.home, doubled))
+
+
+def test_what_comes_again_with_a_change_from_before_holds_from_then_on(tmp_path: Path) -> None:
+    """Two versions of an assertion never hold at once: the one that was taken away ended with the change."""
+    first = record(0)
+    listed: list[tuple[float, Any]] = [(each["updated_at"], each) for each in (first, record(1))]
+    with serving({**cogniac({DETECTIONS: Placed(listed)})}) as server:
+        sightglass = of_cogniac(tmp_path, server)
+        sightglass("run")
+        del listed[0]
+        sightglass("refresh", "cogniac.detections")
+        (changed,) = first["detections"]
+        again = {**first, "updated_at": T + 60, "detections": [{**changed, "probability": 0.9}]}
+        listed.append((T + 60, again))
+        ran = sightglass("run")
+
+    history = (
+        "SELECT detection_id, probability, epoch(valid_from), epoch(valid_to), revision FROM {} ORDER BY ALL"
+    )
+    assert (0, [("d0", 0.5, T, T + 60, 0), ("d0", 0.9, T + 60, None, 0), ("d1", 0.5, T + 1, None, 0)]) == (
+        ran.code,
+        read_by(sightglass.home, history.format("cogniac.detection_history")),
+    )
 
 
 def test_more_than_a_tenth_is_held_back(shrunk: Sightglass, plant: Plant) -> None:

@@ -150,7 +150,7 @@ def end(source: Source, whole: Table) -> Iterator[str]:
 def begin_again(source: Source, whole: Table, most_selective: str) -> Iterator[str]:
     """Yield the statements that let what was taken away and is new again begin at its time only once.
 
-    What follows from its rows takes the place of what was kept of them.
+    What follows from its rows takes the place of what was kept of them, and what held longer ends there.
     """
     versions, new = source.versions_of(whole), "outcome WHERE kind = 'inserted'"
     if versions is None:
@@ -171,6 +171,12 @@ def begin_again(source: Source, whole: Table, most_selective: str) -> Iterator[s
                 ) AS outcome
                 WHERE {among(most_selective, new)} AND {equal(part.key, "stored", "outcome")}
                     AND stored.valid_from = outcome.version"""
+            yield f"""
+                UPDATE {kept.qualified} AS stored
+                SET valid_to = outcome.version, _run_id = $run_id, _loaded_at = $loaded_at
+                FROM (FROM {new}) AS outcome
+                WHERE {among(most_selective, new)} AND {equal(whole.key, "stored", "outcome")}
+                    AND stored.valid_from <= outcome.version AND stored.valid_to > outcome.version"""
 
 
 def _store(source: Source, whole: Table, kept: Table) -> str:
