@@ -6,6 +6,8 @@
 --   media_id      Video the area of interest was found in.
 --   media_name    Name of the file the video came in.
 --   asset         File of results the number comes from: brand_detection_metrics or aoi_scores.
+--   aoi_id        Id of the area of interest, which tells areas of one name apart; its name where it has no id,
+--                 or where aoi_scores names it and not just one area of brand_detection_metrics has that name.
 --   aoi           Name of the area of interest, or its id where no name is known.
 --   row_number    Line of the area in aoi_scores, counted from 1; NULL for brand_detection_metrics.
 --   metric        Name of the metric.
@@ -23,7 +25,20 @@ WITH names AS (
         media_id,
         aoi_id
 ),
--- A line of scores can be known by its id, with its name as a text in a cell of its own.
+-- A line of scores can be known by its name: where one area alone has it, that is the one.
+lone_names AS (
+    SELECT
+        media_id,
+        aoi_name,
+        min(aoi_id) AS aoi_id
+    FROM names
+    WHERE aoi_name IS NOT NULL
+    GROUP BY
+        media_id,
+        aoi_name
+    HAVING count(*) = 1
+),
+-- Or by its id, with its name as a text in a cell of its own.
 line_names AS (
     SELECT
         media_id,
@@ -41,6 +56,7 @@ numbers AS (
     SELECT
         media_id,
         asset,
+        aoi_id,
         coalesce(aoi_name, aoi_id) AS aoi,
         CAST(NULL AS BIGINT) AS row_number,
         metric,
@@ -51,6 +67,7 @@ numbers AS (
     SELECT
         scores.media_id,
         scores.asset,
+        coalesce(names.aoi_id, lone_names.aoi_id, scores.aoi_name) AS aoi_id,
         coalesce(line_names.aoi_name, names.aoi_name, scores.aoi_name) AS aoi,
         scores.row_number,
         scores.metric,
@@ -63,12 +80,16 @@ numbers AS (
     LEFT JOIN names
         ON names.media_id = scores.media_id
         AND names.aoi_id = scores.aoi_name
+    LEFT JOIN lone_names
+        ON lone_names.media_id = scores.media_id
+        AND lone_names.aoi_name = scores.aoi_name
     WHERE scores.value IS NOT NULL
 )
 SELECT
     numbers.media_id,
     media.name AS media_name,
     numbers.asset,
+    numbers.aoi_id,
     numbers.aoi,
     numbers.row_number,
     numbers.metric,
