@@ -28,8 +28,9 @@ CHANGED = datetime(2024, 1, 19, 9, 36, 49, tzinfo=UTC)
 
 
 def cut(*records: object) -> TransformResult:
-    """What records of the detections of one Cogniac application become."""
-    page = Page("detections", [json.dumps(record).encode() for record in records], {"application_id": "A"})
+    """What records of the detections of one Cogniac application become, or bytes that are some."""
+    sent = [each if isinstance(each, bytes) else json.dumps(each).encode() for each in records]
+    page = Page("detections", sent, {"application_id": "A"})
     return Transformer(source_module("cogniac"), schema.source("cogniac")).transform([page])["detections"]
 
 
@@ -297,6 +298,30 @@ def test_parts_that_contradict_each_other_are_refused(differing: Row) -> None:
     found = cut({**RECORD, "detections": [ASSERTION, {**ASSERTION, **differing}]})
 
     assert [("two different rows of detections with one key: A, M, , D:0, cat", "$")] == refused(found)
+
+
+@pytest.mark.parametrize("field", ["app_data", "unheard_of"])
+@pytest.mark.parametrize(("one", "other"), [(1, True), ([0], [False]), ({"a": 1}, {"a": True})])
+def test_parts_that_differ_in_a_truth_value_are_refused(field: str, one: object, other: object) -> None:
+    """`true` is no 1, wherever it stands in a value: neither of the two is lost as a repeat of the other."""
+    found = cut({**RECORD, "detections": [{**ASSERTION, field: one}, {**ASSERTION, field: other}]})
+
+    assert [("two different rows of detections with one key: A, M, , D:0, cat", "$")] == refused(found)
+
+
+def test_parts_sent_twice_are_read_or_refused_however_deep() -> None:
+    """A record that can be decoded is compared at any depth: none ends the run, and each run after it."""
+    outcomes = []
+    for depth in range(600, 1_010):
+        assertion = f'{{"detection_id": "D", "subject_uid": "cat", "new": {"[" * depth}{"]" * depth}}}'
+        record = {**RECORD, "detections": ["D", "D"]}
+        found = cut(json.dumps(record).replace('"D"', assertion).encode())
+        outcomes.append((found.tables["detections"].num_rows, [reason for reason, _ in refused(found)]))
+
+    whole: tuple[int, list[str]] = (1, [])
+    loaded = [whole] * outcomes.count(whole)
+    assert outcomes == [*loaded, *[(0, ["nested too deeply"])] * (len(outcomes) - len(loaded))]
+    assert 0 < len(loaded) < len(outcomes)
 
 
 OLDER = {"media_type": "image", "created": "2024-01-19 09:36:49+00:00"}

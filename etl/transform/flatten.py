@@ -183,18 +183,31 @@ def _distinct(table: Table, made: pa.Table, rows: Rows) -> pa.Table:
         return made
     if len(set(zip(rows.ordinals, *own, strict=True))) == made.num_rows:
         return made
-    given = {name: rows.values(name) for name in [*table.content, EXTRA]}
-    keys = [values for name, values in given.items() if name in table.key]
-    seen: dict[Any, int] = {}
-    repeated = set()
+    keys = [rows.values(name) for name in table.content if name in table.key]
+    firsts: dict[Any, int] = {}
+    again = {}
     for row, key in enumerate(zip(rows.ordinals, *keys, strict=True)):
-        first = seen.setdefault(key, row)
+        first = firsts.setdefault(key, row)
         if first != row:
-            if any(values[first] != values[row] for values in given.values()):
-                reason = f"two different rows of {table.name} with one key: {', '.join(map(str, key[1:]))}"
-                raise PlacedRecordError(rows.ordinals[row], RecordError(reason))
-            repeated.add(row)
-    return made.take([row for row in range(made.num_rows) if row not in repeated])
+            again[row] = first
+    for row in _differing(made, again):
+        shown = ", ".join(str(values[row]) for values in keys)
+        reason = f"two different rows of {table.name} with one key: {shown}"
+        raise PlacedRecordError(rows.ordinals[row], RecordError(reason))
+    return made.take([row for row in range(made.num_rows) if row not in again])
+
+
+def _differing(made: pa.Table, again: Mapping[int, int]) -> list[int]:
+    """Return the rows, in order, that differ from those before them that have the same key.
+
+    As they will be stored: of what was received `true` is equal to 1, and too deep to compare may be read.
+    """
+    ones, others = made.take(list(again)), made.take(list(again.values()))
+    pairs = [
+        zip(again, ones[name].to_pylist(), others[name].to_pylist(), strict=True)
+        for name in made.column_names
+    ]
+    return sorted({row for each in pairs for row, one, other in each if one != other})
 
 
 def _are_distinct(made: pa.Table, key: Sequence[str]) -> bool:
