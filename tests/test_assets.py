@@ -155,6 +155,7 @@ SCORES = {
     "1 A a - 1e400 a\n2 B a - 1e-400 a\n3 C a 0.0 - a": [b"name,a\nA,1e400\nB,1e-400\nC,0.0\n"],
     "1 5 a 1.0 - a\n2 B a 2.0 - a": [[{"name": 5, "a": 1}, {"name": "B", "a": 2}]],
     "1 A a,b 1.0 - a,b": [b"sep=;\nname;a,b\nA;1\n", b'\xef\xbb\xbf"sep=;"\r\nname;a,b\r\nA;1\r\n'],
+    "1 A a 1.0 -  a \n1 A intent 2.0 -  buy": [b"name , a , buy\n A , 1 , 2 \n"],
     "1 A 0 1.0 - 0\n1 A 1 2.0 - 1": [b"name,0,1\nA,1,2\n"],
     "1 A a 1.0 - a\n1 A b - - b": [b"name,a,b\nA,1\n", {"aois": [{"name": "A", "a": 1, "b": None}]}],
     '1 A a - true a\n1 A b - {"c":1} b': [[{"name": "A", "a": True, "b": {"c": 1}}]],

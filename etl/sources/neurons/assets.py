@@ -139,15 +139,17 @@ def aoi_scores(body: bytes) -> Read:
         name = None if namer is None else line.get(namer)
         if read.keys() <= {namer}:
             beside.setdefault("lines_of_a_name_alone", {})[str(row_number)] = name
-        for metric, (value, text) in read.items():
-            if metric == namer:
+        for raw, (value, text) in read.items():
+            if raw == namer:
                 continue
+            # Spaces around separators belong to nobody's name.
+            metric = raw.strip()
             columns["row_number"].append(row_number)
             columns["metric"].append(NEWER.get(metric, metric))
-            columns["aoi_name"].append(name if isinstance(name, str) else text_of(name))
+            columns["aoi_name"].append((name.strip() or None) if isinstance(name, str) else text_of(name))
             columns["value"].append(value)
             columns["text_value"].append(text)
-            columns["metric_raw"].append(metric)
+            columns["metric_raw"].append(raw)
     return "aoi_scores", columns, beside
 
 
