@@ -388,43 +388,6 @@ def test_page_of_a_large_warehouse_is_small_and_filled_at_once(browser: "Browser
     assert "The first 12 of 20 curves are shown." in said
 
 
-TWINS = """
-    INSERT INTO neurons.aoi_metrics BY NAME
-    SELECT
-        'other' AS media_id, 'brand_detection_metrics' AS asset,
-        unnest(['u1', 'u2', 'u1', 'u2', 'u3']) AS aoi_id,
-        unnest(['Logo', 'Logo', 'Logo', 'Logo', 'Sky']) AS aoi_name,
-        unnest(['attention', 'attention', 'seen', 'seen', 'seen']) AS metric,
-        unnest([1.0, 3.0, 20.0, 10.0, 5.0]) AS value;
-    INSERT INTO neurons.aoi_scores BY NAME
-    SELECT
-        'other' AS media_id, 'aoi_scores' AS asset, unnest([1, 2, 3, 4]) AS row_number,
-        unnest(['Logo', 'Sky', 'Sky', NULL]) AS aoi_name,
-        'seen' AS metric, unnest([7.0, 5.0, 6.0, 8.0]) AS value;
-"""
-
-
-def test_areas_with_one_name_are_told_apart() -> None:
-    """Each has the numbers that are its own: none has the highest of another, and none is left out."""
-    with filled(NEURONS + TWINS) as connection:
-        text = page(connection, NOW)
-    (block,) = re.findall(r'id="answers">(.*?)</script>', text, re.DOTALL)
-    areas = json.loads(block)["answers"]["areas"]
-
-    expected = [
-        ("other", "Logo (u2)", "attention", 3.0, 6),
-        ("other", "Logo (u2)", "seen", 10.0, 6),
-        ("other", "Logo (u1)", "attention", 1.0, 6),
-        ("other", "Logo (u1)", "seen", 20.0, 6),
-        ("other", "Logo (line 1)", "seen", 7.0, 6),
-        ("other", "Sky (u3)", "seen", 5.0, 6),
-        ("other", "Sky (line 3)", "seen", 6.0, 6),
-        ("other", "line 4", "seen", 8.0, 6),
-    ]
-    columns = ("media_id", "area", "metric", "value", "areas")
-    assert expected == list(zip(*(areas[each] for each in columns), strict=True))
-
-
 def test_long_texts_are_cut_and_stay_apart() -> None:
     """However long a name is, the page is not; two long ids that begin alike are two."""
     one, other = ("x" * 10**6 + end for end in "ab")

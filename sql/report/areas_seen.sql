@@ -1,9 +1,11 @@
 -- When are the areas of interest of the latest videos in the picture?
--- The 8 areas of each video that are in most of its frames. Positions are seconds, or frames where no times are known; in long videos each stands for as many of them as step says.
+-- The 8 areas of each video that are in most of its frames, those with one name told apart by their ids. Positions are seconds, or frames where no times are known; in long videos each stands for as many of them as step says.
 WITH placed AS (
     SELECT
         frames.media_id,
-        coalesce(CASE WHEN trim(frames.aoi_name) <> '' THEN frames.aoi_name END, frames.aoi_id) AS area,
+        frames.aoi_id,
+        max(CASE WHEN trim(frames.aoi_name) <> '' THEN frames.aoi_name END)
+            OVER (PARTITION BY frames.media_id, frames.aoi_id) AS aoi_name,
         frames.frame,
         frames.time_s IS NULL AS by_frame,
         coalesce(CAST(floor(frames.time_s) AS BIGINT), frames.frame) AS position
@@ -13,7 +15,8 @@ WITH placed AS (
 stepped AS (
     SELECT
         media_id,
-        area,
+        aoi_id,
+        coalesce(aoi_name, aoi_id) AS aoi,
         frame,
         by_frame,
         position,
@@ -22,10 +25,11 @@ stepped AS (
         ) // 300 AS step
     FROM placed
 ),
-areas AS (
+counted AS (
     SELECT
         media_id,
-        area,
+        aoi_id,
+        aoi,
         by_frame,
         step,
         count(DISTINCT frame) AS frames,
@@ -33,9 +37,23 @@ areas AS (
     FROM stepped
     GROUP BY
         media_id,
-        area,
+        aoi_id,
+        aoi,
         by_frame,
         step
+),
+areas AS (
+    SELECT
+        media_id,
+        CASE
+            WHEN count(*) OVER (PARTITION BY media_id, aoi, by_frame) = 1 THEN aoi
+            ELSE aoi || ' (' || aoi_id || ')'
+        END AS area,
+        by_frame,
+        step,
+        frames,
+        positions
+    FROM counted
 )
 SELECT
     media_id,

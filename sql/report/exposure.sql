@@ -1,8 +1,11 @@
 -- For how long is each area of interest of the latest videos on screen, and is anybody looking?
--- The 8 areas of each video that are in most of its frames.
+-- The 8 areas of each video that are in most of its frames, those with one name told apart by their ids.
 SELECT
     exposure.media_id,
-    exposure.aoi AS area,
+    CASE
+        WHEN count(*) OVER (PARTITION BY exposure.media_id, exposure.aoi) = 1 THEN exposure.aoi
+        ELSE exposure.aoi || ' (' || exposure.aoi_id || ')'
+    END AS area,
     exposure.frames_on_screen,
     exposure.seconds_on_screen,
     exposure.share_on_screen,
