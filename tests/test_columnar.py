@@ -111,6 +111,12 @@ CROWD = json.dumps([[{"id": name, "box": {"x0": 0, "y0": 0, "x1": 1, "y1": 1}} f
 @example(bodies=[CROWD.encode()])
 @example(bodies=[b'[[{"id":"a","points":[{"x":1,"y":9007199254740993}]}]]', b'[[{"id":"a","points":[]}]]'])
 @example(bodies=[b'[[{"uuid":"u","id":"a","points":[{"x":1,"y":2}]}]]'])
+@example(bodies=[b'[[{"id":"a","points":[{"x":0,"y":-0.0},{"x":-0.0,"y":0.0}]}]]'])
+@example(
+    bodies=[
+        b'[[{"id":"a","points":[{"x":0,"y":-0.0},{"x":-0.0,"y":0}]},{"id":"a","points":[{"x":-0.0,"y":0}]}]]'
+    ]
+)
 @example(bodies=[b'[[{"id":"a","points":[{"x":1,"y":2}],"box":{"x0":0,"y0":0,"x1":1,"y1":1}}]]'])
 @example(bodies=[b'{"version":"2","x":[[]]}', b'{"version":"2","x":[{"scene":1,"seen":[]}]}'])
 @example(bodies=[b"[[],[]]", b'{"7":[]}', b'[{"frame":-1,"seen":[]}]', b'[{"seen":[],"frame":2}]'])

@@ -296,7 +296,8 @@ def _corners_of_points(points: Any, path: str) -> list[float]:  # noqa: ANN401 -
 def _coordinate(value: object) -> float:
     if not is_number(value):
         raise TypeError(value)
-    return float(value)
+    # Without the sign of -0, as `columnar` has it.
+    return value + 0.0
 
 
 def _json_lines(body: bytes) -> tuple[list[dict[str, Any]], Mapping[str, Any]]:

@@ -153,8 +153,9 @@ def _edges(boxes: Sequence[Box]) -> list[pl.Series]:
 def _around(polygons: Sequence[Sequence[Point]]) -> list[pl.Series]:
     """Return the box around each polygon: its left, upper, right and lower edge."""
     sizes = list(map(len, polygons))
-    xs = pl.Series([point.x for polygon in polygons for point in polygon], dtype=pl.Float64)
-    ys = pl.Series([point.y for polygon in polygons for point in polygon], dtype=pl.Float64)
+    # Which of 0 and -0 is the least depends on who looks: there is no -0 among them.
+    xs = pl.Series([point.x + 0.0 for polygon in polygons for point in polygon], dtype=pl.Float64)
+    ys = pl.Series([point.y + 0.0 for polygon in polygons for point in polygon], dtype=pl.Float64)
     if len(set(sizes)) == 1:
         # Most often all have as many corners.
         xs, ys = (each.reshape((-1, sizes[0])) for each in (xs, ys))
