@@ -144,6 +144,28 @@ def test_a_range_is_read_up_to_what_was_asked_for(tmp_path: Path) -> None:
     assert (3, 0, []) == (failed.exit_code, ran.exit_code, missing(tmp_path, placed))
 
 
+def test_an_api_whose_clock_is_behind_lists_late_what_was_read_to_no_end(tmp_path: Path) -> None:
+    """Its clock says what is new: a run that fails has read no time that is yet to come there."""
+    begun, broken = time.time(), [True]
+    newest = floor(begun) - 3 * 3600
+    times = [newest - number * 1700 for number in reversed(range(2000))]
+    placed = Placed([(moment, record(number, moment)) for number, moment in enumerate(times)])
+
+    def answer(request: Request) -> Answer:
+        is_there = times[600] < float(request.query["start"]) < times[1000]
+        return Answer(b"{}", 500) if broken and is_there else placed(request)
+
+    with serving(cogniac({DETECTIONS: answer})) as server:
+        failed = load(tmp_path, environ(server, SIGHTGLASS_RETRY_BUDGET="1"))
+        broken.clear()
+        later = [newest + 60 + number * 600 for number in range(30)]
+        later += [newest + 8 * 3600 + number for number in range(100)]
+        placed.records += [(moment, record(2000 + number, moment)) for number, moment in enumerate(later)]
+        ran = load(tmp_path, environ(server), at(begun + 10 * 3600))
+
+    assert (3, 0, []) == (failed.exit_code, ran.exit_code, missing(tmp_path, placed))
+
+
 @dataclass
 class Rounding(Placed):
     """A server that rounds the start it is asked for to two decimals, and names its pages by time."""

@@ -161,8 +161,8 @@ class Checkpoint:
     done: Sequence[tuple[int, int]] = ()
     """From when to when everything was read by runs that were broken off."""
     settled: int = 0
-    """What changed before this time comes no later than this run; a run that is broken off need not see it
-    again."""
+    """What changed before this time comes no later than this run, if the API's clock is right; a run that is
+    broken off need not see it again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class Scan:
         self._application_id = application_id
         self._end = position.end // 1_000_000 * 1_000_000
         self._start = max(0, position.start - 1)
-        self._settled = position.settled
+        self._overlap = position.end - position.settled
         self._about = {"source": "cogniac", "stream": "detections", "partition": application_id}
         self._lock = threading.Lock()
         self._newest = self._latest = self._longest = 0
@@ -228,8 +228,8 @@ class Scan:
 
     def _mark(self, time_range: TimeRange, until: int) -> Bundle:
         """Return what tells a later run how far the range was read, should this one be broken off."""
-        # What was asked for ends with a whole second.
-        until = min(until, self._settled, self._end)
+        # By the API's clock, which may be behind: what changed before may still be on its way there.
+        until = min(until, self._newest - self._overlap)
         if until <= time_range.start:
             return []
         newest = min(self._newest, until) or None
