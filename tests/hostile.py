@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -68,6 +69,8 @@ class Hostile:
     asked: list[Request] = field(default_factory=list)
     instead: dict[str, Callable[[Request], Said] | Said] = field(default_factory=dict)
     """By pattern of the path, what is answered otherwise for a while."""
+    ahead: float = 0
+    """By how many seconds its clock, which dates its answers, is ahead of this machine's."""
 
     def count(self, path: str) -> int:
         """How many requests had a path that ends like this."""
@@ -122,6 +125,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.end_headers()
         self.wfile.write(said.body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The time by the clock of the case."""
+        return super().date_time_string(timestamp or time.time() + self.server.hostile.ahead)
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -1,12 +1,28 @@
 """`sightglass refresh`: a stream read anew; what the API holds no more goes, all of it at one moment."""
 
+import json
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 from conftest import Plant, Sightglass, Truth, in_order, rows, table
-from hostile import DETECTIONS, Placed, T, cogniac, of_cogniac, record, serving
+from hostile import (
+    DETECTIONS,
+    MEDIA,
+    Answer,
+    Placed,
+    Request,
+    T,
+    cogniac,
+    medium,
+    of_cogniac,
+    record,
+    serving,
+)
 from support.kills import AT_A_COMMIT, Moment, content, died, place
 from support.tables import differing, everything
 
@@ -204,3 +220,55 @@ def test_a_refresh_that_finds_no_stream_leaves_runs_alone(sightglass: Sightglass
     said = "sightglass: cogniac.detections has no no-such-application"
     assert (2, said) == (refused.code, refused.err.splitlines()[-1])
     assert [0, 0, 0] == codes
+
+
+@pytest.mark.parametrize("ahead", [3 * 3600, 0], ids=["still", "no more"])
+def test_what_an_api_dated_ahead_is_not_gone(tmp_path: Path, ahead: int) -> None:
+    """Its clock is hours ahead, or was when it dated what is stored: no row goes that was not asked for."""
+    now = time.time() + 3 * 3600
+    times = [now - 1200 * number - 60 for number in range(100)]
+    placed = Placed([(moment, record(number, moment)) for number, moment in enumerate(times)])
+    late = f"{datetime.fromtimestamp(now - 60, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    media = [medium(1), medium(2, updated_at=late)]
+    routes = cogniac({DETECTIONS: placed, MEDIA: lambda _request: {"media": media}})
+    with serving(routes) as server:
+        login = {"NEURONS_API_KEY": "key-of-the-case", "NEURONS_URL": server.url}
+        cog = of_cogniac(tmp_path, server)
+        sightglass = replace(cog, settings={**cog.settings, **login})
+        server.ahead = 3 * 3600
+        loaded = sightglass("run")
+        server.ahead = ahead
+        ran = [sightglass("refresh", each) for each in ("cogniac.detections", "neurons.media")]
+
+    assert [0, 0, 0] == [each.code for each in (loaded, *ran)]
+    assert (100, 2) == (len(rows(cog.home, "cogniac.results")), len(rows(cog.home, "neurons.media")))
+
+
+def test_what_moves_while_it_is_read_side_by_side_is_not_gone(tmp_path: Path) -> None:
+    """Records that none of several readers has reached are corrected, once the last of all were read."""
+    begun = time.time()
+    times = [begun - 40 * 86_400 + number * 100 for number in range(3000)]
+    times += [begun - 10 * 86_400 + number * 8000 for number in range(100)]
+    placed = Placed([(moment, record(number, moment)) for number, moment in enumerate(times)])
+    sent, moved = set[str](), list[int]()
+
+    def answer(request: Request) -> Answer:
+        page = placed(request)
+        sent.update(one["media"]["media_id"] for one in json.loads(page.body)["data"])
+        if len(sent) > 2300 and not moved:
+            moved.extend([number for number in range(3000) if f"m{number}" not in sent][-40:-20])
+            now = time.time()
+            for number in moved:
+                placed.records[number] = now, record(number, now)
+        return page
+
+    with serving(cogniac({DETECTIONS: answer})) as server:
+        sightglass = of_cogniac(tmp_path, server)
+        loaded = sightglass("run")
+        moved.clear()
+        sent.clear()
+        ran = sightglass("refresh", "cogniac.detections")
+
+    held = {row["media_id"]: row["updated_at"] for row in rows(sightglass.home, "cogniac.results")}
+    truth = {one["media"]["media_id"]: round(at * 1e6) for at, one in placed.records if isinstance(one, dict)}
+    assert (0, 0, 20, truth) == (loaded.code, ran.code, len(moved), held)

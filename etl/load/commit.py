@@ -24,7 +24,7 @@ from etl.extract.stream import (
     Action,
 )
 from etl.load.after_load import after_load
-from etl.load.refreshing import Departure, Refreshing
+from etl.load.refreshing import Asked, Departure, Refreshing
 from etl.load.run_store import QuarantineEntry, RunStore, known_entries, received
 from etl.load.save import Lineage, save
 from etl.load.stream_stats import StreamStats
@@ -211,8 +211,10 @@ class Committer:
             told = f"nothing was taken away, for {why}"
         else:
             most = float(action.parameters["most"])
+            # Logs of earlier versions do not say it.
+            asked = Asked(stats.stream, stats.partition, action.parameters.get("until_us"))
             gone, held = self._refreshing.end(
-                stats.stream, stats.partition, lineage.loaded_at, lambda each: self.share.may_go(each, most)
+                asked, lineage.loaded_at, lambda each: self.share.may_go(each, most)
             )
             told = f"taken away, for the API holds them no more: {gone:,}" if gone else ""
             if held:

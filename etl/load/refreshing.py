@@ -31,6 +31,15 @@ class Departure(NamedTuple):
         return self.gone <= max(ALWAYS_ALLOWED, most * self.stored)
 
 
+class Asked(NamedTuple):
+    """What was read anew."""
+
+    stream: str
+    partition: str
+    until_us: int | None
+    """Only what changed before this time, in microseconds since 1970; None for all of it."""
+
+
 def refreshable(source: Source, stream: str) -> list[Table]:
     """Return the tables whose rows stand for whole records of a stream that can be read anew."""
     return [table for table in source.of_stream(stream) if table.declared.record_hash]
@@ -67,36 +76,35 @@ class Refreshing:
             self._warehouse.execute(f"INSERT INTO refresh.seen {came}")
             self._warehouse.connection.unregister("came")
 
-    def end(
-        self, stream: str, partition: str, loaded_at: object, may_go: Callable[[Departure], bool]
-    ) -> tuple[int, int]:
-        """Take away the rows that did not come, as far as they may go.
+    def end(self, asked: Asked, loaded_at: object, may_go: Callable[[Departure], bool]) -> tuple[int, int]:
+        """Take away the rows that were asked for and did not come, as far as they may go.
 
         How many went, and how many would but for that.
         """
         gone = held = 0
-        if stream not in self._begun():
+        if asked.stream not in self._begun():
             return gone, held
-        for table in refreshable(self._source, stream):
+        for table in refreshable(self._source, asked.stream):
             # Where a stream has partitions, each has a cursor and the first column of the key of its own.
             of_it = f"{quote(table.key[0])} = $partition" if len(table.key) > 1 else "true"
+            version = quote(table.version) if table.version else "CAST(NULL AS TIMESTAMPTZ)"
             self._warehouse.execute(
                 f"""
                 CREATE OR REPLACE TEMP TABLE outcome AS
-                SELECT
-                    {names(table.key)}, {quote(table.version) if table.version else "NULL"} AS stored_version,
-                    'changed' AS kind
+                SELECT {names(table.key)}, {version} AS stored_version, 'changed' AS kind
                 FROM {table.qualified}
-                WHERE {of_it} AND {_hash(table)} NOT IN (
-                    SELECT hash FROM refresh.seen WHERE name = {literal(table.qualified)}
-                )""",
-                partition=partition,
+                WHERE {of_it} AND coalesce({version} < make_timestamptz($until_us), true)
+                    AND {_hash(table)} NOT IN (
+                        SELECT hash FROM refresh.seen WHERE name = {literal(table.qualified)}
+                    )""",
+                partition=asked.partition,
+                until_us=asked.until_us,
             )
             ((count,),) = self._warehouse.execute("SELECT count(*) FROM outcome")
             ((stored,),) = self._warehouse.execute(
-                f"SELECT count(*) FROM {table.qualified} WHERE {of_it}", partition=partition
+                f"SELECT count(*) FROM {table.qualified} WHERE {of_it}", partition=asked.partition
             )
-            if not may_go(Departure(stream, partition, table.qualified, count, stored)):
+            if not may_go(Departure(asked.stream, asked.partition, table.qualified, count, stored)):
                 held += count
                 continue
             gone += count

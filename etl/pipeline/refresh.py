@@ -31,10 +31,10 @@ from etl.pipeline.run import Report, begun, entered, judge, read
 from etl.pipeline.sessions import connect, known_source
 from etl.pipeline.source_loader import LOAD_LIMITS, LoadLimits, Progress, RunContext, SourceLoader
 from etl.publish import FEWER
-from etl.values import micros_of
+from etl.values import furthest, micros_of
 
 AHEAD = timedelta(hours=1)
-"""How far after now it is read: what changes meanwhile moves to the end of the list, and is there too."""
+"""How far after now, by the API's clock, it is read: what changes meanwhile moves to the end of the list."""
 MOST_GONE = 0.1
 """The share of a stream's rows that may go at once, unless that is asked for."""
 
@@ -138,13 +138,31 @@ class _Anew:
         SourceError where it is not certain that it was all.
         """
         yield [Action(BEGIN_REFRESH, {})]
-        doubt = False
-        for bundle in stream.deliver(checkpoint, stats):
-            doubt = doubt or any(map(_is_doubtful, bundle))
-            yield bundle
-        if doubt:
+        whole, newest = replace(checkpoint, end=checkpoint.end + stream.ahead), _Newest()
+        yield from newest.noted(stream.deliver(whole, stats))
+        if newest.at is not None:
+            # What changed while several read it may have moved behind the last of them.
+            yield from newest.noted(stream.deliver(replace(whole, start=newest.at), stats))
+        if newest.is_doubtful:
             raise SourceError("not all of it can be listed, so nothing was taken away")
-        yield [Action(END_REFRESH, {"most": self.what.most})]
+        yield [Action(END_REFRESH, {"most": self.what.most, "until_us": whole.end})]
+
+
+@dataclass(slots=True)
+class _Newest:
+    """How far a stream was read, and whether all of it was."""
+
+    at: int | None = None
+    """The newest time up to which it was read; None where it is not read by time."""
+    is_doubtful: bool = False
+
+    def noted(self, bundles: Iterator[Bundle]) -> Iterator[Bundle]:
+        """Yield what a stream delivers."""
+        for bundle in bundles:
+            self.is_doubtful = self.is_doubtful or any(map(_is_doubtful, bundle))
+            times = [each.at for each in bundle if isinstance(each, Watermark)]
+            self.at = furthest((self.at, *times))
+            yield bundle
 
 
 def _is_doubtful(delivery: Delivery) -> bool:
