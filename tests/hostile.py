@@ -114,7 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(Answer(json.dumps(said).encode(), headers={"Content-Type": "application/json"}))
 
     def _answer(self, said: Answer) -> None:
-        self.send_response(said.status)
+        self.send_response_only(said.status)
+        if "Date" not in said.headers:
+            self.send_header("Date", self.date_time_string())
         headers = {"Content-Length": str(len(said.body)), **said.headers}
         if headers["Content-Length"] is None and "Transfer-Encoding" not in headers:
             # Without a length the end of the connection is the end of the body.

@@ -102,29 +102,39 @@ def refuse_to_wait(details: stamina.instrumentation.RetryDetails) -> None:
     raise WaitsError(details.wait_for)
 
 
-HOURS = format_datetime(datetime.now(UTC) + timedelta(hours=10), usegmt=True)
+HOURS = format_datetime(datetime.now(UTC) + timedelta(hours=9), usegmt=True)
+IN_AN_HOUR = datetime.now(UTC) + timedelta(hours=1)
+OTHER_CLOCK = {"Date": "Sat, 07 Mar 2026 23:59:50 GMT", "Retry-After": "Sun, 08 Mar 2026 00:00:00 GMT"}
 
 
 @pytest.mark.parametrize(
     ("said", "least", "most"),
     [
         ({"Retry-After": "7"}, 7, 7),
+        ({"Retry-After": "7 "}, 7, 7),
+        ({"Retry-After": "7.5"}, 7.5, 7.5),
+        ({"Retry-After": f"{IN_AN_HOUR:%A, %d-%b-%y %H:%M:%S GMT}"}, 3_000, 3_600),
+        ({"Retry-After": f"{IN_AN_HOUR:%a %b %e %H:%M:%S %Y}"}, 3_000, 3_600),
+        (OTHER_CLOCK, 10, 10),
         ({"Retry-After": "0"}, 0.5, 1.5),
         ({"Retry-After": HOURS}, 30_000, 36_000),
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.5, 1.5),
         ({"Retry-After": "soon"}, 0.5, 1.5),
         ({}, 0.5, 1.5),
     ],
-    ids=["seconds", "at once", "hours", "long ago", "no time", "nothing"],
+    ids=[
+        *("seconds", "a blank", "a fraction", "with a weekday", "as C has it", "by its own clock"),
+        *("at once", "hours", "long ago", "no time", "nothing"),
+    ],
 )
 def test_an_api_says_when_to_come_back(said: dict[str, str], least: float, most: float) -> None:
     """Retry-After is obeyed, in seconds or as a date; without it the first wait is about a second."""
-    server = Server(Answer(429, headers=said))
+    routes = {"/1/x": hostile.Answer(status=429, headers=said)}
     stamina.set_testing(False)
     stamina.instrumentation.set_on_retry_hooks([refuse_to_wait])
     with (
-        serve(server) as url,
-        asking(url, 36_000) as (api, request_stats),
+        hostile.serving(routes) as server,
+        asking(server.url, 36_000) as (api, request_stats),
         pytest.raises(WaitsError) as caught,
     ):
         api.get(dict, "/1/x", request_stats)

@@ -2,11 +2,24 @@
 
 import time
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 CLOCKS_DIFFER = timedelta(minutes=1)
 """By how much two clocks may differ, and their bearers mean the same time."""
+
+
+def http_date(text: str) -> datetime | None:
+    """Return a moment that a header names, in any of the forms that HTTP ever had.
+
+    None where it names none.
+    """
+    try:
+        found = parsedate_to_datetime(text)
+        # The form of asctime() names no zone: all of them are in UTC.
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
 
 
 class HostClock:
@@ -29,10 +42,8 @@ class HostClock:
         if self._said is None:
             return None
         date, at = self._said
-        try:
-            return parsedate_to_datetime(date) + timedelta(seconds=time.monotonic() - at) - now
-        except (TypeError, ValueError, OverflowError, IndexError):
-            return None
+        said = http_date(date)
+        return None if said is None else said - now + timedelta(seconds=time.monotonic() - at)
 
     def ahead(self, now: datetime) -> timedelta:
         """By how much it is ahead, where that is more than clocks differ; else 0."""

@@ -285,7 +285,7 @@ class Api:
         named = self._named(str(response.url), response.request.content)
         message = f"{named} answered {status}{': ' if said else ''}{said}"
         if status in RETRYABLE:
-            wait = retry_after(response.headers.get("retry-after", ""))
+            wait = retry_after(response.headers.get("retry-after", ""), response.headers.get("date", ""))
             return RetryableError(message, wait, status)
         return ClientError(message + (f"; {hint}" if hint else ""), status)
 

@@ -1,31 +1,31 @@
 """What an API says where it refuses: in some words, and when to come again."""
 
+import re
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 
 import msgspec
 
+from etl.extract.clock import http_date
 from etl.values import UNREADABLE, text_of
 
 LONGEST_WAIT = 10**9  # seconds; more than any budget, less than overflows
-DIGITS = 20
+SECONDS = re.compile(r"[0-9]+(?:\.[0-9]*)?")
 LONGEST_READ = 4096
 """Characters of what an API says about an error that are shown, and that are looked at."""
 
 
-def retry_after(value: str) -> timedelta | None:
-    """Return what a Retry-After header asks for, in seconds or as a date.
+def retry_after(value: str, answered: str = "") -> timedelta | None:
+    """Return what a Retry-After header asks for, in seconds or as a date; None where it is neither.
 
-    None where it says nothing usable.
+    A date is by the clock of the API, as the date of its answer has it, which may be ahead or behind.
     """
-    if value.isdecimal():
-        # Of so many digits Python makes no number.
-        return timedelta(seconds=LONGEST_WAIT if len(value) > DIGITS else min(int(value), LONGEST_WAIT))
-    try:
-        wait = parsedate_to_datetime(value) - datetime.now(UTC)
-    except (TypeError, ValueError, OverflowError, IndexError):
+    said = value.strip()
+    if SECONDS.fullmatch(said):
+        return timedelta(seconds=min(float(said), LONGEST_WAIT))
+    until = http_date(said)
+    if until is None:
         return None
-    return max(wait, timedelta(0))
+    return max(until - (http_date(answered) or datetime.now(UTC)), timedelta(0))
 
 
 def vendor_message(body: bytes) -> str:
