@@ -138,6 +138,16 @@ def each_of(change: Callable[[str], None], media_ids: Iterable[str]) -> None:
         change(media_id)
 
 
+@pytest.mark.parametrize("groups", [[(0, 250), (1, 250), (2, 250)], [(0, 50), (1, 130), (2, 130), (3, 250)]])
+def test_ties_of_neighbouring_seconds_are_read_or_named(tmp_path: Path, groups: Groups) -> None:
+    """Where bounds include what they name, the page after one second begins right with the next."""
+    includes = ApiVariant(start_inclusive=True, end_inclusive=True, clock_resolution="second", cursor="skips")
+    with serving(holding(*groups, variant=includes)) as plant:
+        report = load(tmp_path, plant.cogniac_login)
+
+        assert (0, []) == (report.exit_code, silently_lost(tmp_path, plant))
+
+
 @pytest.mark.parametrize("nth", [2, 3])
 @pytest.mark.parametrize("how_many", [1, 70])
 def test_a_deletion_between_two_pages_of_the_list_hides_nothing(

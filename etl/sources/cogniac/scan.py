@@ -82,7 +82,7 @@ class Scan:
                 break
             self._longest = max(self._longest, len(page.data))
             step = self._by_time(window, page, order)
-            if step is None and base == window.start + 1 and base != tied:
+            if step is None and 0 < base <= window.start + 1 and base != tied:
                 tied = base
                 yield from self._rest_of(base, page)
                 step = self._beyond(base)
