@@ -284,12 +284,12 @@ class Neurons:
         return (medium and medium.results) or {}
 
     def _whole(self, record: bytes, stats: RequestStats) -> list[bytes]:
-        """Return the medium with its results, which a list may leave out; none where they cannot be read.
+        """Return the medium with its results and metrics, which a list may leave out; none if unreadable.
 
         No document shows one of version 2.
         """
         medium = read_one(record)
-        if medium is None or medium.results is not None:
+        if medium is None or None not in (medium.results, medium.metrics):
             return [record]
         whole = self._shown(medium.media_id, stats) or record
         return [] if medium.media_id in self._unread else [whole]

@@ -43,7 +43,7 @@ class Listed(msgspec.Struct):
     created: Any = None
     results: dict[str, Any] | None = None
     metrics: dict[str, float | None] | None = None
-    """Not looked at: a medium whose metrics are refused has no files to fetch."""
+    """Only looked for: a medium whose metrics are refused has no files to fetch."""
 
 
 class Pagination(msgspec.Struct):
