@@ -168,5 +168,11 @@ class _Newest:
 def _is_doubtful(delivery: Delivery) -> bool:
     """Whether this says that something may be there that was not listed."""
     if isinstance(delivery, Action):
-        return delivery.name not in (MARK_RANGE, "mark_listed", "bind_account", "forget_confirmation")
+        return delivery.name not in (
+            MARK_RANGE,
+            "mark_listed",
+            "note_fetched",
+            "bind_account",
+            "forget_confirmation",
+        )
     return isinstance(delivery, Watermark) and (delivery.holds or bool(delivery.notice))

@@ -34,7 +34,7 @@ from etl.sources.neurons import assets
 from etl.sources.neurons.account import fingerprint, shares_media, surveyed
 from etl.sources.neurons.archive import PictureArchive
 from etl.sources.neurons.instead import sent_instead
-from etl.sources.neurons.known import NEVER, Again, Known, wanted_files
+from etl.sources.neurons.known import NEVER, Again, Known, fetched_again, wanted_files
 from etl.sources.neurons.listing import PAGE, Listed, MediaList, may_have_changed, read_one, readable
 from etl.sources.neurons.metrics import enrich_medium
 from etl.sources.neurons.pictures import is_picture, wanted_names
@@ -244,6 +244,8 @@ class Neurons:
             ids = [medium.media_id for medium in readable(records)]
             back = [media_id for media_id in ids if known.get(media_id, NEVER).deleted]
             listed = [Action("mark_listed", {"ids": back})] if back else []
+            if again is None:
+                listed += fetched_again(wanted, known, micros_of(self._source_context.now()))
             asked.append((Page("media", records), files, listed))
             # The files of the next few are asked for before the last of these has come.
             if len(asked) > 1:

@@ -1,8 +1,9 @@
 """What is stored of a medium, and which of its files are to be fetched whatever is known of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from etl.extract.stream import Action
 from etl.sources.neurons.listing import Listed, changed_at
 
 
@@ -47,3 +48,15 @@ def wanted_files(medium: Listed, known: Known | None, again: Again) -> list[str]
     if known.is_newer(medium):
         return []
     return [name for name in names if name not in known.settled] if known.is_still(medium) else names
+
+
+def fetched_again(
+    files: Iterable[tuple[str, str, object]], known: Mapping[str, Known], at_us: int
+) -> list[Action]:
+    """Return what notes that files of media that are stored are fetched once more, as of a time.
+
+    Where one is the same as before, no row of it comes that would say so.
+    """
+    again = [each for each in files if each[0] in known]
+    ids, names = [media_id for media_id, *_ in again], [name for _, name, _ in again]
+    return [Action("note_fetched", {"ids": ids, "assets": names, "at_us": at_us})] if again else []
