@@ -211,8 +211,9 @@ class Tied(Placed):
         if turned:
             found.sort(key=lambda one: -one[0])
         link = f"http://{request.headers['Host']}{request.path}?start={start}&end={end}&reverse={turned}"
-        paging = {"next": f"{link}&cursor={found[99][0]:.6f}"} if len(found) > 100 else {}
-        return Answer(json.dumps({"data": [one for _, one in found[:100]], "paging": paging}).encode())
+        page, has_more = found[: self.limit], len(found) > self.limit
+        paging = {"next": f"{link}&cursor={page[-1][0]:.6f}"} if has_more else {}
+        return Answer(json.dumps({"data": [one for _, one in page], "paging": paging}).encode())
 
 
 def test_ties_in_the_same_order_from_both_ends_are_a_gap(tmp_path: Path) -> None:
@@ -225,6 +226,21 @@ def test_ties_in_the_same_order_from_both_ends_are_a_gap(tmp_path: Path) -> None
     lost = missing(tmp_path, placed)
     named = [what for what, _ in gaps(tmp_path)]
     assert (50, ["records that share the time 2026-03-04 04:55:00.25 UTC"]) == (len(lost), named)
+
+
+def test_ties_on_pages_too_short_to_prove_an_order_are_a_gap(tmp_path: Path) -> None:
+    """Such a list is read by its links; what these skip at the end of a page is looked for all the same."""
+    times = [*range(20), *[100.25] * 8, *range(200, 213), 300, 300, *range(301, 320)]
+    placed = Tied([(T + when, record(number, T + when)) for number, when in enumerate(times)], limit=5)
+    with serving(cogniac({DETECTIONS: placed})) as server:
+        load(tmp_path, environ(server), at(T + 10_000))
+
+    lost = missing(tmp_path, placed)
+    named = [what for what, _ in gaps(tmp_path)]
+    assert (["m25", "m26", "m27"], ["records that share the time 2026-03-04 04:55:00.25 UTC"]) == (
+        lost,
+        named,
+    )
 
 
 def test_records_dated_ahead_are_no_end(tmp_path: Path) -> None:

@@ -210,6 +210,8 @@ class Scan:
             more = links.after(page)
             if more is None:
                 break
+            if direction.is_steady:
+                yield from self._skipped(window, page, more)
             page = more
             self._judged(page, window, self._end)
             yield self._within(page)
@@ -221,6 +223,12 @@ class Scan:
         with self._lock:
             self._is_sorted &= direction.is_steady
             self._newest = max(self._newest, newest)
+
+    def _skipped(self, window: Window, page: DetectionPage, more: DetectionPage) -> Iterator[Bundle]:
+        """Yield other records of the time with which a page ends, if its link names it and leads beyond."""
+        last = window.position(page.next) if page.next else None
+        if last is not None and page.times[-1:] == [last] and not more.at(last):
+            yield from self._rest_of(last, page)
 
     def _progress(self, time_range: TimeRange, reached: int) -> list[Delivery]:
         """Return what tells how far the range was read, once the next page was seen to join."""
