@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from conftest import rows
+from conftest import Row, rows
 from hostile import DETECTIONS, Answer, Placed, Request, T, cogniac, of_cogniac, record, serving
 from support.variants import load
 
@@ -318,3 +318,21 @@ def test_an_application_that_is_listed_twice_is_read_if_either_is_active(tmp_pat
         ran = of_cogniac(tmp_path, server)("run", "--json")
 
     assert (0, [1]) == (ran.code, media_of(tmp_path / "home"))
+
+
+def test_requests_that_a_renewed_token_repeats_are_counted(tmp_path: Path) -> None:
+    """Each page that is refused with an old token is asked for twice, and the second time is a retry."""
+    placed, minted, calls = Placed([(T + each, record(each)) for each in range(450)]), count(1), count(1)
+
+    def token(_request: Request) -> Row:
+        return {"access_token": f"token-number-{next(minted)}"}
+
+    def answer(request: Request) -> Answer:
+        return Answer(b"{}", 401) if next(calls) in (2, 5) else placed(request)
+
+    with serving(cogniac({DETECTIONS: answer, "/1/token": token})) as server:
+        ran = of_cogniac(tmp_path, server)("run", "--json", SIGHTGLASS_CONCURRENCY="1")
+        asked = server.count("detections")
+
+    told = {each["stream"]: (each["requests"], each["retries"]) for each in ran.report["streams"]}
+    assert (0, (asked, 2)) == (ran.code, told["detections"])

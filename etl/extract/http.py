@@ -246,6 +246,8 @@ class Api:
             raise ClientError(f"{self._named(*asked)} failed: {error}", 0) from error
         except TooLargeError as error:
             raise SourceError(f"{self._named(*asked)} {error}") from error
+        finally:
+            stats.add(requests=exchange.repeats, retries=exchange.repeats)
         stats.add(received=sink.size if sink else len(response.content))
         if response.status_code == HTTPStatus.OK:
             content_type = response.headers.get("content-type", "").split(";")[0].strip()

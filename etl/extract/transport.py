@@ -60,6 +60,11 @@ class Exchange:
     requests: list[httpx.Request] = field(default_factory=list)
     """Those that were sent, or were about to be."""
 
+    @property
+    def repeats(self) -> int:
+        """How many of them were sent once more, with a token that was renewed."""
+        return len(self.requests) - len(set(map(id, self.requests)))
+
     def sent(self) -> tuple[str, ...]:
         """Return what was sent and nobody else should see: values of headers, of queries and of bodies."""
         return tuple(
