@@ -152,13 +152,24 @@ def test_hash_is_stored_and_is_no_change_by_itself(connection: duckdb.DuckDBPyCo
     assert [(1, 0, first), (0, 0, first), (0, 1, last)] == found
 
 
-def test_a_row_of_several_records_of_one_run_is_not_recognized(connection: duckdb.DuckDBPyConnection) -> None:
-    """Which of them counts is for the next run to find out again, from all of them."""
+def test_a_row_of_several_records_is_recognized_by_all_of_them(connection: duckdb.DuckDBPyConnection) -> None:
+    """Those of one batch have one hash; of several batches of a run the next has to find out which counts."""
     one = result("M")
     other = json.dumps({**json.loads(one), "force_review": True}).encode()
-    are_unknown = []
-    for run, records in (("r1", [one, other]), ("r2", [one]), ("r2", [other]), ("r3", [one])):
+    made: list[Any] = [tables(each)["results"] for each in (one, other)]
+    of_one, of_other = (each["_record_hash"].to_pylist() for each in made)
+    known = []
+    for run, records in (
+        ("r1", [one, other]),
+        ("r2", [one]),
+        ("r2", [other]),
+        ("r3", [one, other]),
+        ("r4", [one, other]),
+        ("r5", [one, one]),
+    ):
         save(connection, schema.source("cogniac"), tables(*records), Lineage(run, NOW))
-        are_unknown += connection.execute("SELECT _record_hash IS NULL FROM cogniac.results").fetchall()
+        known += connection.execute("SELECT _record_hash, _run_id FROM cogniac.results").fetchall()
 
-    assert [(True,), (False,), (True,), (False,)] == are_unknown
+    (joint, _), *later = known
+    assert joint not in (None, *of_one, *of_other)
+    assert [(*of_one, "r2"), (None, "r2"), (joint, "r3"), (joint, "r3"), (*of_one, "r5")] == later

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from conftest import rows
 from hostile import DETECTIONS, Placed, T, cogniac, record, serving
 from support.variants import load
@@ -50,6 +51,21 @@ def test_twins_are_kept_once_however_often_they_are_read(tmp_path: Path) -> None
     assert [(2, 2, 0), *[(0, 0, 4)] * 3] == ran
     assert [("m0", 0.5), ("m1", 0.9)] == current(tmp_path)
     assert [("m0", 0.5, 0), ("m1", 0.5, 0), ("m1", 0.7, 1), ("m1", 0.9, 2)] == kept(tmp_path)
+
+
+@pytest.mark.parametrize("said", [(0.5, 0.9, 0.9), (0.5, 0.5, 0.9), (0.9, 0.5, 0.9)])
+def test_twins_of_which_some_are_the_same_are_kept_once(tmp_path: Path, said: tuple[float, ...]) -> None:
+    """Each change from one to the next is a revision; later runs change nothing."""
+    with serving(cogniac({DETECTIONS: twins(*said)})) as server:
+        turns(tmp_path, server.url, 1)
+        first = kept(tmp_path)
+        later = turns(tmp_path, server.url, 3, first=1)
+
+    changes = [one for one, before in zip(said, (None, *said), strict=False) if one != before]
+    assert [(0, 0, 0)] * 3 == [(inserted, updated, 0) for inserted, updated, _ in later]
+    assert [("m0", 0.5, 0), *sorted(("m1", one, place) for place, one in enumerate(changes))] == first
+    assert first == kept(tmp_path)
+    assert [("m0", 0.5), ("m1", 0.9)] == current(tmp_path)
 
 
 def test_twins_in_two_batches_are_told_by_the_next_run(tmp_path: Path) -> None:

@@ -67,8 +67,8 @@ def _ranked(batch: Batch) -> str:
         count, first = f"count(*) OVER ({of_key})", f"min({RECORD}) OVER ({of_key})"
         if table.declared.record_hash:
             of_version = of_key + (f", {version}" if batch.versions and version else "")
-            hashed = _tied_hash(hashed, f"{of_version} ORDER BY {order}")
-            is_outdone = f"lead({ROW}) OVER ({of_version} ORDER BY {order}) IS NOT NULL"
+            window = f"{of_version} ORDER BY {order}"
+            hashed, is_outdone = _tied_hash(hashed, window), _is_outdone(hashed, window)
     return f"""
         SELECT
             {ROW},
@@ -94,3 +94,9 @@ def _tied_hash(each: str, window: str) -> str:
     return (
         f"CASE WHEN min({each}) {tied} IS NOT DISTINCT FROM max({each}) {tied} THEN {each} ELSE {joint} END"
     )
+
+
+def _is_outdone(each: str, window: str) -> str:
+    """Return the expression for whether another row of a window comes later and says something else."""
+    later = f"OVER ({window} ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING)"
+    return f"coalesce(min({each}) {later} <> max({each}) {later}, false)"
