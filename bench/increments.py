@@ -79,12 +79,12 @@ def turn(lab: Lab, url: str, home: Path) -> dict[str, Cost]:
     own, published = lab.folder("home"), lab.folder("published")
     _publish_as_there(home, own)
     shutil.copyfile(home / "warehouse.duckdb", own / "warehouse.duckdb")
-    # Else what is measured waits until all of the copy is on the disk: a warehouse that is there already is.
-    os.sync()
     publish = [SIGHTGLASS, "publish", "--home", own]
     # Makes bi.duckdb anew, which names its folder, and tables whose declaration was another in the cache.
     lab.cost(publish)
     _publish_as_there(own, published)
+    # Else what is measured waits until all of the copy is on the disk: a warehouse that is there already is.
+    os.sync()
     nothing = lab.cost(publish)
     run = lab.cost([SIGHTGLASS, "run", "--json"], **cogniac(url, own))
     changed = sum(each["updated"] for each in run.told["streams"] if each["stream"] == "detections")
