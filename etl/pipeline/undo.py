@@ -178,7 +178,7 @@ def _make(settings: Settings, report: Undone, redact: Redactor) -> None:
         warehouse.connection.execute(f"ATTACH {former} AS {FORMER} (READ_ONLY)")
         for name in schema.names():
             if name not in report.parts:
-                with warehouse.transaction():
+                with warehouse.all_memory(), warehouse.transaction():
                     copy_source(warehouse, schema.source(name))
                 continue
             log = Log(settings.home / RAW / name, report.runs)
@@ -187,7 +187,7 @@ def _make(settings: Settings, report: Undone, redact: Redactor) -> None:
                     pass
             except DamagedPartError as error:
                 raise _damaged(error) from error
-        with warehouse.transaction():
+        with warehouse.all_memory(), warehouse.transaction():
             copy_runs_but(warehouse, report.runs, report.parts)
         warehouse.connection.execute(f"DETACH {FORMER}")
         warehouse.connection.execute("CHECKPOINT")
