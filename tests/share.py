@@ -120,6 +120,7 @@ SLOW = {
     "test_upgrade.py",
     "test_variants.py",
     "test_verify.py",
+    "test_verify_large.py",
     "test_year.py",
 }
 """What `make test` leaves out: files of this folder, and tests of other files."""
