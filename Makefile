@@ -31,7 +31,7 @@ setup: $(ready) ## Make .venv with the locked versions (PYTHON names another int
 demo: .venv-demo/ready ## Run the whole pipeline against simulated APIs; needs no keys
 	.venv-demo/bin/sightglass demo
 
-test: $(ready) ## Run the tests that take under three minutes together
+test: $(ready) ## Run the tests that take about three minutes together
 	$(pytest) -m 'not slow'
 	@echo 'Left out: the slow tests (kills, faults, hostile servers, browsers, old DuckDBs); make test-all runs them too.'
 
