@@ -1,5 +1,6 @@
 """`sightglass demo --serve`: what another terminal loads from it, what Enter brings, and how it ends."""
 
+import os
 import re
 import shlex
 import signal
@@ -19,7 +20,9 @@ from etl.demo.neurons.simulator import NeuronsSimulator, NeuronsSize
 from etl.process import command_name
 
 STOPPED = "sightglass: stopped: nothing is simulated any more\n"
-IN_THE_BACKGROUND = "import pty, sys; pty.spawn(['bash', '--norc', '-mc', sys.argv[1] + ' & wait'])"
+IN_THE_BACKGROUND = (
+    "import pty, sys; pty.spawn(['bash', '--norc', '-mc', sys.argv[1] + ' & echo it is $!; wait'])"
+)
 TABLES = ("results", "detections", "subjects", "applications")
 
 
@@ -147,17 +150,22 @@ def test_it_serves_in_the_background_of_a_terminal() -> None:
     command = [sys.executable, "-m", "etl", "demo", "--serve", "--records=20", "--media=1", f"--port={port}"]
     asked = [sys.executable, "-c", IN_THE_BACKGROUND, shlex.join(command)]
     with Popen(asked, env=environment(), stdin=DEVNULL, stdout=PIPE, text=True) as process:
+        own = 0
         try:
             assert process.stdout is not None
             while "Enter lets time pass" not in (line := process.stdout.readline()):
                 assert line
+                own = int(line.split()[-1]) if line.startswith("it is ") else own
             answers = [
                 httpx.get(f"http://127.0.0.1:{port}/1/version", trust_env=False, timeout=20) for _ in range(3)
             ]
         finally:
             process.kill()
+            # It has a group of its own, and is told nothing when its terminal goes.
+            if own:
+                os.kill(own, signal.SIGKILL)
 
-    assert [200] * 3 == [each.status_code for each in answers]
+    assert ([200] * 3, True) == ([each.status_code for each in answers], own > 0)
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
