@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import duckdb
 import pytest
@@ -157,8 +156,7 @@ def test_a_row_of_several_records_is_recognized_by_all_of_them(connection: duckd
     """Those of one batch have one hash; of several batches of a run the next has to find out which counts."""
     one = result("M")
     other = json.dumps({**json.loads(one), "force_review": True}).encode()
-    made: list[Any] = [tables(each)["results"] for each in (one, other)]
-    of_one, of_other = (each["_record_hash"].to_pylist() for each in made)
+    of_one, of_other = map(record_hash, (one, other))
     known = []
     for run, records in (
         ("r1", [one, other]),
@@ -172,5 +170,21 @@ def test_a_row_of_several_records_is_recognized_by_all_of_them(connection: duckd
         known += connection.execute("SELECT _record_hash, _run_id FROM cogniac.results").fetchall()
 
     (joint, _), *later = known
-    assert joint not in (None, *of_one, *of_other)
-    assert [(*of_one, "r2"), (None, "r2"), (joint, "r3"), (joint, "r3"), (*of_one, "r5")] == later
+    assert joint not in (None, of_one, of_other)
+    assert [(of_one, "r2"), (None, "r2"), (joint, "r3"), (joint, "r3"), (of_one, "r5")] == later
+
+
+def test_a_row_of_a_batch_before_is_contested_also_by_the_last_of_several(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """Else the last would be recognized alone, and the first be taken for a correction of it."""
+    older, first = result("M", 1.5), result("M", 2.5)
+    last = json.dumps({**json.loads(first), "force_review": True}).encode()
+    known = []
+    for run, records in (("r1", [first]), ("r1", [older, last]), ("r2", [older, first, last])):
+        save(connection, schema.source("cogniac"), tables(*records), Lineage(run, NOW))
+        known += connection.execute("SELECT _record_hash, force_review FROM cogniac.results").fetchall()
+
+    *split, (joint, is_last) = known
+    assert [(record_hash(first), None), (None, True)] == split
+    assert (True, True) == (joint not in (None, record_hash(first), record_hash(last)), is_last)

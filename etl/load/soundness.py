@@ -19,6 +19,7 @@ FEWEST = 10_000
 """Rows of which no fewer are looked at by themselves, however little memory there is."""
 
 Sliced = Callable[[str], str]
+"""Given a relation, the relation of those of its rows that are in one slice."""
 
 
 def unsound(
@@ -91,7 +92,7 @@ def _found(
 def _slice(key: str, number: int, slices: int) -> Sliced:
     """Return what makes a relation one of the rows whose keys fall into a slice."""
     if slices == 1:
-        return str
+        return lambda relation: relation
     return lambda relation: f"(FROM {relation} WHERE hash({key}) % {slices} = {number})"
 
 
